@@ -1,0 +1,16 @@
+//! The pure heart: nouns, the scoring rule, the order of a ranking, positions in a stream.
+//!
+//! Nothing here is async and nothing does I/O, so every rule can be tested with plain values. All other layers speak in these types.
+
+pub mod action;
+pub mod announcement;
+pub mod definition;
+pub mod entry;
+pub mod ids;
+pub mod leaderboard;
+pub mod position;
+pub mod score;
+pub mod settlement;
+pub mod submission;
+pub mod time;
+pub mod user;

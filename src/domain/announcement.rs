@@ -1,0 +1,124 @@
+//! What the ledger owes the ranking and the watchers after a commit. Kept in the outbox until it has been told, and repeatable: telling
+//! it twice changes nothing.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    entry::DisplayName,
+    ids::{ActionId, LeaderboardId, UserId},
+    leaderboard::{Board, Leaderboard},
+    submission::Standing,
+    time::Timestamp,
+};
+
+/// One outbox row: all that one commit changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Announcement {
+    /// Changed entries, in the order in which they were settled.
+    Scores { changes: Vec<Change> },
+    /// A definition was changed or deleted.
+    Definition(DefinitionChange),
+    /// A user's display name was changed, in every ranking that shows it.
+    #[serde(rename_all = "camelCase")]
+    Rename { boards: Vec<Board>, user_id: UserId, name: DisplayName },
+}
+
+/// One change of one entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    pub board: Board,
+    pub event_id: Uuid,
+    pub user_id: UserId,
+    pub score: i64,
+    /// Microseconds.
+    pub reached_at: i64,
+    /// The entry's revision after this change: the ranking takes it exactly once, after revision − 1.
+    pub revision: i64,
+    pub name: DisplayName,
+    /// The part of the `score-updated` event that is known at commit: the fields of a JSON object without the braces.
+    pub event: String,
+}
+
+impl Change {
+    /// The change that an applied standing makes to its ranking.
+    pub fn new(
+        event_id: Uuid,
+        user_id: &UserId,
+        action_id: &ActionId,
+        at: Timestamp,
+        standing: &Standing,
+        name: DisplayName,
+    ) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields<'a> {
+            leaderboard_id: &'a LeaderboardId,
+            season: i64,
+            event_id: Uuid,
+            user_id: &'a UserId,
+            display_name: &'a str,
+            action_id: &'a ActionId,
+            delta: i64,
+            score: i64,
+            previous_score: Option<i64>,
+            at: Timestamp,
+        }
+        let fields = Fields {
+            leaderboard_id: &standing.leaderboard_id,
+            season: standing.board.season,
+            event_id,
+            user_id,
+            display_name: name.name.as_deref().unwrap_or(user_id.as_str()),
+            action_id,
+            delta: standing.delta,
+            score: standing.new_score,
+            previous_score: standing.previous_score,
+            at,
+        };
+        let object = serde_json::to_string(&fields).expect("plain fields always serialise");
+        Self {
+            board: standing.board,
+            event_id,
+            user_id: user_id.clone(),
+            score: standing.new_score,
+            reached_at: at.0,
+            revision: standing.revision,
+            name,
+            event: object[1..object.len() - 1].to_owned(),
+        }
+    }
+}
+
+/// One change of one definition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionChange {
+    pub board: Board,
+    pub leaderboard_id: LeaderboardId,
+    /// The definition's revision after this change: the ranking ignores one that is not newer.
+    pub revision: i64,
+    pub deleted: bool,
+    /// The data of the `leaderboard-changed` event: a whole JSON object.
+    pub event: String,
+}
+
+impl DefinitionChange {
+    /// The leaderboard now reads like this.
+    pub fn changed(leaderboard: &Leaderboard) -> Self {
+        let event = serde_json::to_string(leaderboard).expect("a definition always serialises");
+        Self::of(leaderboard, leaderboard.revision, false, event)
+    }
+
+    /// The leaderboard is gone.
+    pub fn deleted(leaderboard: &Leaderboard) -> Self {
+        let event = serde_json::json!({ "leaderboardId": leaderboard.id, "deleted": true }).to_string();
+        Self::of(leaderboard, leaderboard.revision + 1, true, event)
+    }
+
+    fn of(leaderboard: &Leaderboard, revision: i64, deleted: bool, event: String) -> Self {
+        Self { board: leaderboard.board(), leaderboard_id: leaderboard.id.clone(), revision, deleted, event }
+    }
+}

@@ -1,0 +1,106 @@
+//! Entries: a user's place in one season of one leaderboard, and the windows cut out of a ranking.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use serde::Serialize;
+
+use super::{ids::UserId, position::Version, time::Timestamp};
+
+/// What decides a place: better score first, then whoever reached it first, then the user id bytewise. Compares in ranking order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RankKey {
+    /// See [`Order::sort_score`](super::leaderboard::Order::sort_score).
+    pub sort_score: i64,
+    pub reached_at: Timestamp,
+    pub user_id: UserId,
+}
+
+impl Ord for RankKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.sort_score, self.reached_at)
+            .cmp(&(other.sort_score, other.reached_at))
+            .then_with(|| self.user_id.as_str().as_bytes().cmp(other.user_id.as_str().as_bytes()))
+    }
+}
+
+impl PartialOrd for RankKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A row of a ranking as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RankedEntry {
+    /// 1 for the best.
+    pub rank: u64,
+    pub user_id: UserId,
+    /// The user's display name, or the user id where none is set.
+    pub display_name: Arc<str>,
+    pub score: i64,
+    pub at: Timestamp,
+}
+
+/// What every answer cut out of a ranking says about where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub season: i64,
+    /// `None` where the answer comes from the ledger while the ranking is out of reach.
+    pub version: Option<Version>,
+    pub total: u64,
+}
+
+/// A run of consecutive ranks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    pub head: Head,
+    pub entries: Vec<RankedEntry>,
+}
+
+/// One user's entry and the entries around it, the user's own included, best first; empty where the user has no entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbourhood {
+    pub user_id: UserId,
+    pub entry: Option<RankedEntry>,
+    pub around: Vec<RankedEntry>,
+}
+
+/// An entry as it is loaded into an empty ranking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    pub user_id: UserId,
+    pub score: i64,
+    pub reached_at: Timestamp,
+    /// Counts the changes of this entry: 1, 2, 3 … without holes.
+    pub revision: i64,
+    pub name: DisplayName,
+}
+
+/// A user's display name with the revision of the user it belongs to: a ranking ignores an older one.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, Serialize)]
+pub struct DisplayName {
+    pub name: Option<String>,
+    pub revision: i64,
+}
+
+/// The share (0–100) of the other entries that stand below this rank; 100 for the only one.
+pub fn percentile(rank: u64, total: u64) -> f64 {
+    if total <= 1 {
+        return 100.0;
+    }
+    100.0 * total.saturating_sub(rank) as f64 / (total - 1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percentile_is_the_share_of_the_others_that_stand_below() {
+        assert_eq!(percentile(1, 1), 100.0);
+        assert_eq!(percentile(1, 5), 100.0);
+        assert_eq!(percentile(3, 5), 50.0);
+        assert_eq!(percentile(5, 5), 0.0);
+    }
+}

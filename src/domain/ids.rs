@@ -1,0 +1,133 @@
+//! Identifiers that are checked once, at the edge, and trusted from there on.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// Largest magnitude of a score or of points: ±(2^53 − 1), which a browser, a Redis sorted set and both databases hold exactly.
+pub const MAX_SCORE: i64 = (1 << 53) - 1;
+
+/// Why a text is not an identifier. The message completes the sentence "this field …".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidId(pub &'static str);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $parse:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the text and takes it over unchanged.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                $parse(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text, exactly as the client wrote it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A leaderboard's public id: `^[a-z0-9][a-z0-9._-]{0,63}$`.
+    LeaderboardId,
+    check_slug
+);
+text_id!(
+    /// An action's public id: `^[a-z0-9][a-z0-9._-]{0,63}$`.
+    ActionId,
+    check_slug
+);
+text_id!(
+    /// Whoever owns a score: 1–128 characters of any script, no control characters, not blank. Ordered bytewise.
+    UserId,
+    check_user_id
+);
+
+fn check_slug(text: &str) -> Result<(), InvalidId> {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let well_formed = (1..=64).contains(&bytes.len())
+        && alphanumeric(bytes[0])
+        && bytes.iter().all(|&b| alphanumeric(b) || matches!(b, b'.' | b'_' | b'-'));
+    if well_formed {
+        Ok(())
+    } else {
+        Err(InvalidId("must be 1 to 64 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"))
+    }
+}
+
+fn check_user_id(text: &str) -> Result<(), InvalidId> {
+    if text.trim().is_empty() {
+        return Err(InvalidId("must not be blank"));
+    }
+    if text.chars().count() > 128 {
+        return Err(InvalidId("must have at most 128 characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidId("must not contain control characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_lower_case_and_starts_with_a_letter_or_digit() {
+        for good in ["main", "0", "a.b_c-d", &"x".repeat(64)] {
+            assert!(LeaderboardId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", ".a", "Main", "a b", "é", &"x".repeat(65)] {
+            assert!(LeaderboardId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_user_id_is_any_script_without_control_characters() {
+        for good in ["u-17", "宮本 茂", "<script>", &"é".repeat(128)] {
+            assert!(UserId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "  ", "\u{3000}", "a\nb", "a\0b", "a\u{85}b", &"é".repeat(129)] {
+            assert!(UserId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A leaderboard: one ranking, its direction, and how submissions change a score.
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+
+use super::{ids::LeaderboardId, time::Timestamp};
+
+/// Which scores are the better ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Higher is better.
+    Desc,
+    /// Lower is better.
+    Asc,
+}
+
+impl Order {
+    /// The score turned so that smaller sorts first and is better, whatever the order. Its own inverse.
+    pub fn sort_score(self, score: i64) -> i64 {
+        match self {
+            Self::Desc => -score,
+            Self::Asc => score,
+        }
+    }
+
+    /// The name used in JSON and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Desc => "desc",
+            Self::Asc => "asc",
+        }
+    }
+}
+
+/// How a submission changes a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operator {
+    /// Points add up.
+    Sum,
+    /// The better one stays.
+    Best,
+    /// The latest one stays.
+    Last,
+}
+
+impl Operator {
+    /// The name used in JSON and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
+}
+
+/// Who may read a leaderboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Everybody, without a token.
+    Public,
+    /// Tokens with scope `leaderboards:read`.
+    Private,
+}
+
+impl Visibility {
+    /// The name used in JSON and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// The settings of a leaderboard that clients write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderboardSettings {
+    pub name: String,
+    pub description: String,
+    pub order: Order,
+    pub operator: Operator,
+    pub unit: String,
+    pub visibility: Visibility,
+    /// Always `None` until seasons are scheduled.
+    pub reset_schedule: Option<String>,
+    /// IANA name.
+    pub timezone: String,
+    pub frozen: bool,
+}
+
+/// A leaderboard as the ledger holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaderboard {
+    /// The incarnation: never reused, so a leaderboard that is deleted and made again under the same id starts from nothing.
+    pub pk: i64,
+    pub id: LeaderboardId,
+    pub settings: LeaderboardSettings,
+    /// 1, 2, 3 …
+    pub season: i64,
+    /// Grows with every change of the definition.
+    pub revision: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Leaderboard {
+    /// What the ranking needs to know of this leaderboard.
+    pub fn board(&self) -> Board {
+        Board { pk: self.pk, season: self.season, order: self.settings.order }
+    }
+}
+
+/// The definition as clients see it: `{"id", …settings, "createdAt", "updatedAt"}`.
+impl Serialize for Leaderboard {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let settings = &self.settings;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("name", &settings.name)?;
+        map.serialize_entry("description", &settings.description)?;
+        map.serialize_entry("order", &settings.order)?;
+        map.serialize_entry("operator", &settings.operator)?;
+        map.serialize_entry("unit", &settings.unit)?;
+        map.serialize_entry("visibility", &settings.visibility)?;
+        map.serialize_entry("resetSchedule", &settings.reset_schedule)?;
+        map.serialize_entry("timezone", &settings.timezone)?;
+        map.serialize_entry("frozen", &settings.frozen)?;
+        map.serialize_entry("createdAt", &self.created_at)?;
+        map.serialize_entry("updatedAt", &self.updated_at)?;
+        map.end()
+    }
+}
+
+/// One season of one incarnation of a leaderboard: what a ranking is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Board {
+    pub pk: i64,
+    pub season: i64,
+    pub order: Order,
+}

@@ -1,0 +1,301 @@
+//! Settling a batch: every submission in turn against the state that the batch touches. Pure, so that both ledgers commit exactly the
+//! same outcomes.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::{
+    announcement::Change,
+    definition::Definitions,
+    entry::DisplayName,
+    ids::{ActionId, UserId},
+    leaderboard::Leaderboard,
+    score,
+    submission::{Accepted, Refusal, Settled, Standing, Submission},
+    time::{Clock, Timestamp},
+};
+
+/// Names one entry: incarnation, season, user.
+pub type EntryKey = (i64, i64, UserId);
+
+/// An entry's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryState {
+    pub score: i64,
+    pub reached_at: Timestamp,
+    pub revision: i64,
+}
+
+/// An idempotency key that was used before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedKey {
+    pub fingerprint: Vec<u8>,
+    pub event_id: Uuid,
+    pub receipt: Option<String>,
+}
+
+/// Everything the ledger holds that a batch may touch, read under the locks of the transaction that will write it.
+#[derive(Debug, Default)]
+pub struct State {
+    pub entries: HashMap<EntryKey, EntryState>,
+    /// Absent: the user has no row yet, which is the same as no name at revision 0.
+    pub names: HashMap<UserId, DisplayName>,
+    /// By subject and key.
+    pub keys: HashMap<(String, String), UsedKey>,
+    /// Times of accepted submissions, newest first, for the pairs of user and action that have a cooldown or a limit.
+    pub recent: HashMap<(UserId, ActionId), Vec<Timestamp>>,
+}
+
+/// What the transaction has to write, and what to answer.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    /// One per submission, in order.
+    pub outcomes: Vec<Settled>,
+    /// The final state of each entry that changed: one row per entry, sorted by key.
+    pub entries: Vec<(EntryKey, EntryState)>,
+    /// Index of the submission and what became of it, for the history and the idempotency keys.
+    pub accepted: Vec<(usize, Accepted)>,
+    /// For the outbox, in order.
+    pub changes: Vec<Change>,
+}
+
+/// Which leaderboards a submission feeds, or why it cannot be taken whatever the state is.
+pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Result<Vec<&'a Leaderboard>, Refusal> {
+    let action = definitions.actions.get(&submission.action_id).ok_or(Refusal::UnknownAction)?;
+    if submission.self_service_only && !action.settings.self_service {
+        return Err(Refusal::NotSelfService);
+    }
+    if !action.settings.enabled {
+        return Err(Refusal::DisabledAction);
+    }
+    let fed: Vec<_> = action.settings.leaderboards.iter().filter_map(|id| definitions.leaderboards.get(id)).collect();
+    if fed.is_empty() {
+        return Err(Refusal::NoLeaderboard);
+    }
+    Ok(fed)
+}
+
+/// Settles the submissions in order, each seeing what those before it did.
+pub fn settle_batch<'a>(
+    batch: impl IntoIterator<Item = &'a Submission>,
+    definitions: &Definitions,
+    mut state: State,
+    clock: &Clock,
+) -> Settlement {
+    let mut settlement = Settlement::default();
+    let mut changed: HashMap<EntryKey, EntryState> = HashMap::new();
+    for (index, submission) in batch.into_iter().enumerate() {
+        let outcome = match replay(submission, &state) {
+            Some(outcome) => outcome,
+            None => match settle_one(submission, definitions, &state, clock) {
+                Ok(accepted) => {
+                    take_over(submission, &accepted, definitions, &mut state, &mut changed, &mut settlement.changes);
+                    settlement.accepted.push((index, accepted.clone()));
+                    Settled::Accepted(accepted)
+                }
+                Err(refusal) => Settled::Refused(refusal),
+            },
+        };
+        settlement.outcomes.push(outcome);
+    }
+    settlement.entries = changed.into_iter().collect();
+    settlement.entries.sort_by(|a, b| a.0.cmp(&b.0));
+    settlement
+}
+
+fn replay(submission: &Submission, state: &State) -> Option<Settled> {
+    let idempotency = submission.idempotency.as_ref()?;
+    let used = state.keys.get(&(submission.subject.clone(), idempotency.key.clone()))?;
+    Some(if used.fingerprint == idempotency.fingerprint {
+        Settled::Replayed { event_id: used.event_id, receipt: used.receipt.clone() }
+    } else {
+        Settled::Refused(Refusal::KeyReused)
+    })
+}
+
+fn settle_one(submission: &Submission, definitions: &Definitions, state: &State, clock: &Clock) -> Result<Accepted, Refusal> {
+    let fed = fed_by(submission, definitions)?;
+    if let Some(frozen) = fed.iter().find(|leaderboard| leaderboard.settings.frozen) {
+        return Err(Refusal::Frozen(frozen.id.clone()));
+    }
+    let action = &definitions.actions[&submission.action_id].settings;
+    let points = action.points.of(submission.value).map_err(Refusal::Value)?;
+    let now = clock.now();
+    let recent = state.recent.get(&(submission.user_id.clone(), submission.action_id.clone()));
+    if let Some(retry_after) = recent.and_then(|recent| action.wait_seconds(recent, now)) {
+        return Err(Refusal::TooSoon { retry_after });
+    }
+
+    let entries: Vec<_> = fed.iter().map(|board| state.entries.get(&entry_key(board, &submission.user_id)).copied()).collect();
+    // An entry's time never runs backwards, even where another instance's clock was ahead of ours.
+    let at = entries.iter().flatten().map(|entry| Timestamp(entry.reached_at.0 + 1)).fold(now, Timestamp::max);
+    let standings = fed.iter().zip(entries).map(|(leaderboard, entry)| {
+        let settings = &leaderboard.settings;
+        let outcome = score::settle(settings.operator, settings.order, entry.map(|entry| entry.score), points)
+            .map_err(|_| Refusal::ScoreOutOfRange(leaderboard.id.clone()))?;
+        Ok(Standing {
+            leaderboard_id: leaderboard.id.clone(),
+            board: leaderboard.board(),
+            applied: outcome.applied,
+            previous_score: outcome.previous,
+            new_score: outcome.new,
+            delta: outcome.delta,
+            revision: entry.map_or(0, |entry| entry.revision) + i64::from(outcome.applied),
+        })
+    });
+    Ok(Accepted {
+        event_id: submission.event_id,
+        action_id: submission.action_id.clone(),
+        user_id: submission.user_id.clone(),
+        at,
+        standings: standings.collect::<Result<_, Refusal>>()?,
+    })
+}
+
+fn take_over(
+    submission: &Submission,
+    accepted: &Accepted,
+    definitions: &Definitions,
+    state: &mut State,
+    changed: &mut HashMap<EntryKey, EntryState>,
+    changes: &mut Vec<Change>,
+) {
+    let user_id = &accepted.user_id;
+    for standing in accepted.standings.iter().filter(|standing| standing.applied) {
+        let key = (standing.board.pk, standing.board.season, user_id.clone());
+        let entry = EntryState { score: standing.new_score, reached_at: accepted.at, revision: standing.revision };
+        state.entries.insert(key.clone(), entry);
+        changed.insert(key, entry);
+        let name = state.names.get(user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 });
+        changes.push(Change::new(accepted.event_id, user_id, &accepted.action_id, accepted.at, standing, name));
+    }
+    if let Some(idempotency) = &submission.idempotency {
+        let used = UsedKey { fingerprint: idempotency.fingerprint.to_vec(), event_id: accepted.event_id, receipt: None };
+        state.keys.insert((submission.subject.clone(), idempotency.key.clone()), used);
+    }
+    let action = &definitions.actions[&accepted.action_id].settings;
+    if action.lookback() > 0 {
+        let recent = state.recent.entry((user_id.clone(), accepted.action_id.clone())).or_default();
+        recent.insert(0, accepted.at);
+        recent.truncate(action.lookback() as usize);
+    }
+}
+
+fn entry_key(leaderboard: &Leaderboard, user_id: &UserId) -> EntryKey {
+    (leaderboard.pk, leaderboard.season, user_id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        action::{Action, ActionSettings, Limit, Points},
+        ids::LeaderboardId,
+        leaderboard::{LeaderboardSettings, Operator, Order, Visibility},
+        submission::Idempotency,
+    };
+
+    fn leaderboard(pk: i64, id: &str, operator: Operator) -> Leaderboard {
+        let settings = LeaderboardSettings {
+            name: id.into(),
+            description: String::new(),
+            order: Order::Desc,
+            operator,
+            unit: "points".into(),
+            visibility: Visibility::Public,
+            reset_schedule: None,
+            timezone: "UTC".into(),
+            frozen: false,
+        };
+        let id = LeaderboardId::parse(id).unwrap();
+        Leaderboard { pk, id, settings, season: 1, revision: 1, created_at: Timestamp(0), updated_at: Timestamp(0) }
+    }
+
+    fn definitions(limit: Option<Limit>) -> Definitions {
+        let mut definitions = Definitions::default();
+        for board in [leaderboard(1, "main", Operator::Sum), leaderboard(2, "best", Operator::Best)] {
+            definitions.leaderboards.insert(board.id.clone(), board);
+        }
+        let settings = ActionSettings {
+            name: "Goal".into(),
+            leaderboards: vec![LeaderboardId::parse("main").unwrap(), LeaderboardId::parse("best").unwrap()],
+            points: Points::Range { min: -100, max: 100 },
+            cooldown_seconds: 0,
+            limit,
+            self_service: false,
+            enabled: true,
+        };
+        let action =
+            Action { id: ActionId::parse("goal").unwrap(), settings, created_at: Timestamp(0), updated_at: Timestamp(0) };
+        definitions.actions.insert(action.id.clone(), action);
+        definitions
+    }
+
+    fn submission(user: &str, value: i64, key: Option<(&str, u8)>) -> Submission {
+        Submission {
+            event_id: Uuid::now_v7(),
+            subject: "game-1".into(),
+            self_service_only: false,
+            action_id: ActionId::parse("goal").unwrap(),
+            user_id: UserId::parse(user).unwrap(),
+            value: Some(value),
+            metadata: None,
+            idempotency: key.map(|(key, print)| Idempotency { key: key.into(), fingerprint: [print; 32] }),
+        }
+    }
+
+    fn settle(batch: &[Submission], limit: Option<Limit>) -> Settlement {
+        settle_batch(batch, &definitions(limit), State::default(), &Clock::system())
+    }
+
+    #[test]
+    fn each_submission_sees_what_those_before_it_did() {
+        let batch = [submission("ann", 5, None), submission("ann", 3, None)];
+        let settlement = settle(&batch, None);
+        let Settled::Accepted(second) = &settlement.outcomes[1] else { panic!("refused") };
+        assert_eq!(
+            (second.standings[0].previous_score, second.standings[0].new_score, second.standings[0].revision),
+            (Some(5), 8, 2)
+        );
+        assert!(!second.standings[1].applied, "3 does not beat 5");
+        assert_eq!(second.standings[1].revision, 1);
+        assert_eq!(settlement.entries.len(), 2, "one row per entry");
+        assert_eq!(settlement.changes.len(), 3);
+    }
+
+    #[test]
+    fn a_key_counts_once_within_a_batch() {
+        let batch =
+            [submission("ann", 5, Some(("k", 1))), submission("ann", 5, Some(("k", 1))), submission("ann", 5, Some(("k", 2)))];
+        let settlement = settle(&batch, None);
+        assert!(matches!(settlement.outcomes[1], Settled::Replayed { event_id, receipt: None } if event_id == batch[0].event_id));
+        assert!(matches!(settlement.outcomes[2], Settled::Refused(Refusal::KeyReused)));
+        assert_eq!(settlement.accepted.len(), 1);
+    }
+
+    #[test]
+    fn one_bad_submission_does_not_spoil_its_neighbours() {
+        let batch = [submission("ann", 5, None), submission("ann", 500, None), submission("bob", 1, None)];
+        let settlement = settle(&batch, None);
+        assert!(matches!(settlement.outcomes[1], Settled::Refused(Refusal::Value(_))));
+        assert_eq!(settlement.accepted.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn a_limit_holds_within_a_batch() {
+        let batch = [submission("ann", 5, None), submission("ann", 5, None), submission("bob", 5, None)];
+        let settlement = settle(&batch, Some(Limit { count: 1, per_seconds: 60 }));
+        assert!(matches!(settlement.outcomes[1], Settled::Refused(Refusal::TooSoon { retry_after: 60 })));
+        assert!(matches!(settlement.outcomes[2], Settled::Accepted(_)));
+    }
+
+    #[test]
+    fn an_entry_s_time_never_runs_backwards() {
+        let mut state = State::default();
+        let ahead = EntryState { score: 1, reached_at: Timestamp(i64::MAX / 2), revision: 1 };
+        state.entries.insert((1, 1, UserId::parse("ann").unwrap()), ahead);
+        let settlement = settle_batch(&[submission("ann", 5, None)], &definitions(None), state, &Clock::system());
+        assert_eq!(settlement.accepted[0].1.at, Timestamp(i64::MAX / 2 + 1));
+    }
+}

@@ -1,0 +1,117 @@
+//! A submission on its way: what came in, and what the ledger made of it.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    action::ValueError,
+    ids::{ActionId, LeaderboardId, UserId},
+    leaderboard::Board,
+    time::Timestamp,
+};
+
+/// A parsed and authorised submission that waits for its commit.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// UUID v7.
+    pub event_id: Uuid,
+    /// The token's `sub`: idempotency keys belong to it.
+    pub subject: String,
+    /// Whether only actions open to self-service are allowed.
+    pub self_service_only: bool,
+    pub action_id: ActionId,
+    pub user_id: UserId,
+    pub value: Option<i64>,
+    pub metadata: Option<Map<String, Value>>,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A client's promise that two submissions with the same key are the same submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// 1–128 visible ASCII characters.
+    pub key: String,
+    /// SHA-256 over what the submission says, so that a key that comes back with another body is noticed.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of one submission.
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// Committed now.
+    Accepted(Accepted),
+    /// The same key was committed before, by the submission with this id. `receipt` is the answer that was given then, absent where
+    /// that answer is not stored (yet).
+    Replayed { event_id: Uuid, receipt: Option<String> },
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+/// A committed submission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    pub event_id: Uuid,
+    pub action_id: ActionId,
+    pub user_id: UserId,
+    pub at: Timestamp,
+    /// One per leaderboard that the action feeds, in the action's order; never empty.
+    pub standings: Vec<Standing>,
+}
+
+/// What a submission made of one entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    pub leaderboard_id: LeaderboardId,
+    pub board: Board,
+    pub applied: bool,
+    pub previous_score: Option<i64>,
+    pub new_score: i64,
+    pub delta: i64,
+    /// The entry's revision after this submission; unchanged where it was not applied.
+    pub revision: i64,
+}
+
+/// Why a submission changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownAction,
+    DisabledAction,
+    /// The action names no leaderboard that exists (any more).
+    NoLeaderboard,
+    /// The token may only submit actions open to self-service.
+    NotSelfService,
+    Frozen(LeaderboardId),
+    Value(ValueError),
+    /// The score would leave ±(2^53 − 1) in this leaderboard.
+    ScoreOutOfRange(LeaderboardId),
+    /// Cooldown or action limit; seconds until it is worth trying again.
+    TooSoon {
+        retry_after: u64,
+    },
+    /// The idempotency key was used with another body.
+    KeyReused,
+}
+
+/// A stored score event, as the history tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreEvent {
+    pub event_id: Uuid,
+    pub action_id: ActionId,
+    pub user_id: UserId,
+    pub value: Option<i64>,
+    pub metadata: Option<Map<String, Value>>,
+    pub at: Timestamp,
+    /// One per leaderboard that was fed, the leading one (or the one asked for) first.
+    pub standings: Vec<PastStanding>,
+}
+
+/// What a past submission made of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastStanding {
+    pub leaderboard_id: LeaderboardId,
+    pub season: i64,
+    pub applied: bool,
+    pub delta: i64,
+    pub previous_score: Option<i64>,
+    pub new_score: i64,
+}

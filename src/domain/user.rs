@@ -1,0 +1,26 @@
+//! A user: whoever owns scores. Made on first submission, described by `PUT /api/users/{userId}`.
+
+use serde_json::{Map, Value};
+
+use super::{ids::UserId, time::Timestamp};
+
+/// What clients write about a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub display_name: Option<String>,
+    pub avatar_url: Option<String>,
+    /// ISO 3166-1 alpha-2, upper case.
+    pub country: Option<String>,
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// A user as the ledger holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub profile: Profile,
+    /// Grows with every change of the profile.
+    pub revision: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}

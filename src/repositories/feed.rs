@@ -1,0 +1,86 @@
+//! What changed, in order, resumable. Written by [`Standings`](super::standings::Standings) in the same atomic step that changes the
+//! ranking; read here.
+//!
+//! Two implementations: `redis` (`PUBLISH` for speed, a capped stream beside it for gaps and resumption; one subscription
+//! connection per instance) and `memory`. Delivery of [`FeedMessage`]s is fire-and-forget: whoever listens compares sequence numbers, and
+//! fills what is missing by [`Feed::history`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::standings::StandingsError;
+
+/// What kind of change an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedEventKind {
+    /// `body` holds the fields of a `score-updated` that were known at commit, without braces.
+    Score,
+    /// `body` is the new definition, a JSON object.
+    Definition,
+    /// `body` is the last event of a deleted leaderboard, a JSON object.
+    Deleted,
+}
+
+/// One change at its position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedEvent {
+    pub seq: u64,
+    pub kind: FeedEventKind,
+    /// The rank at this very position; 0 where the kind is not `Score`.
+    pub rank: u64,
+    /// The rank just before; `None` for a newcomer.
+    pub previous_rank: Option<u64>,
+    /// Entries in the ranking at this position.
+    pub total: u64,
+    pub body: String,
+}
+
+/// What a subscriber is told.
+#[derive(Debug, Clone)]
+pub enum FeedMessage {
+    /// Consecutive events of one board of one epoch.
+    Events { pk: i64, epoch: Arc<str>, events: Vec<FeedEvent> },
+    /// A display name changed in this board, without a position of its own.
+    Renamed { pk: i64 },
+    /// The board was rebuilt: a new epoch begins at sequence 0.
+    Reset { pk: i64, epoch: Arc<str> },
+    /// Messages of any board may have been lost: the connection was gone, or the subscriber was too slow.
+    Lost,
+}
+
+/// A stretch of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    pub epoch: Arc<str>,
+    /// The newest sequence number at the time of reading.
+    pub head: u64,
+    /// Consecutive events after the position asked for, oldest first. Where `events` is empty although `head` is later than that position, or
+    /// does not start right after it, what came in between is no longer kept.
+    pub events: Vec<FeedEvent>,
+}
+
+/// See the module's documentation.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// Takes the one receiver of all subscribed boards' messages; a second call answers `None`. The channel is bounded; when the
+    /// receiver is too slow, messages are dropped and [`FeedMessage::Lost`] follows as soon as there is room.
+    fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>>;
+
+    /// Asks for the messages of a board from now on. When it returns, every later change is delivered (or `Lost` is).
+    async fn subscribe(&self, pk: i64) -> Result<(), StandingsError>;
+
+    /// Ends [`Feed::subscribe`].
+    async fn unsubscribe(&self, pk: i64);
+
+    /// Up to `limit` consecutive events after sequence number `after`.
+    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError>;
+
+    /// Notes that this instance has so many watchers on a board (0 takes the note back), and answers how many all live instances have.
+    /// A note that is not repeated within 30 s no longer counts.
+    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError>;
+
+    /// How many watchers all live instances have on each of these boards.
+    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError>;
+}

@@ -1,0 +1,105 @@
+//! The ranking cache: rank of, window, around, in O(log n). It can be lost at any time and is rebuilt from the ledger.
+//!
+//! Two implementations answer alike (one contract suite runs over both): `redis`, shared by any number of instances, and `memory`, for
+//! one. Services hold it as `Arc<dyn Standings>`. Every answer is cut out of one consistent state and carries that state's version.
+//!
+//! A ranking is *ready* from the end of one rebuild until it is lost (flushed, evicted, restarted, replaced by a replica) or until the next rebuild begins.
+//! While it is not ready every call answers [`StandingsError::Unready`] and nothing is changed: no rank is ever cut out of a ranking
+//! that may be incomplete.
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    announcement::{Change, DefinitionChange},
+    entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
+    ids::UserId,
+    leaderboard::Board,
+    position::Version,
+};
+
+/// Why the ranking gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StandingsError {
+    /// The ranking is reachable but incomplete or absent: a rebuild is due or on its way.
+    #[error("the ranking of leaderboard {0} has to be rebuilt")]
+    Unready(i64),
+    /// The cache did not answer in time, or refused. The call may or may not have been carried out; all calls may be repeated.
+    #[error("the ranking is out of reach: {0}")]
+    Unreachable(String),
+    /// Another rebuild of the same ranking took over.
+    #[error("the rebuild of leaderboard {0} was overtaken by another one")]
+    Overtaken(i64),
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The change took its place in the ranking and in the stream now. `version` is its own position; the ranks are those just before and at that
+    /// very version.
+    Ranked { version: Version, rank: u64, previous_rank: Option<u64>, total: u64 },
+    /// The ranking holds this revision or a later one already, and its event has been told (or fell into a new epoch). The rank is the
+    /// present one, at the present version.
+    Known { version: Version, rank: u64, total: u64 },
+    /// An earlier revision of this entry has not arrived yet (another instance is about to bring it): nothing was changed, try again shortly.
+    Early,
+}
+
+/// See the module's documentation.
+#[async_trait]
+pub trait Standings: Send + Sync {
+    /// What `Cache-Status` calls this store: `memory` or `redis`.
+    fn name(&self) -> &'static str;
+
+    /// Applies changes of one board in order. For each change, atomically: takes it only if its revision is exactly one more than the one held
+    /// (0 for an absent entry), places the entry, allots the next sequence number, and appends a [`FeedEvent`](super::feed::FeedEvent) of
+    /// kind `Score` to the board's feed. One outcome per change, in order.
+    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError>;
+
+    /// Tells a change of the definition: allots a sequence number and appends a feed event of kind `Definition` (or `Deleted`), once per
+    /// definition revision; a revision that is not newer changes nothing and answers the present version. A deletion removes the
+    /// whole ranking after telling it.
+    async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError>;
+
+    /// Renames a user in one board where the name's revision is newer than the one held. Allots no sequence number; tells
+    /// the feed's subscribers by [`FeedMessage::Renamed`](super::feed::FeedMessage::Renamed).
+    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<(), StandingsError>;
+
+    /// Version, season and number of entries.
+    async fn head(&self, board: Board) -> Result<Head, StandingsError>;
+
+    /// Up to `limit` entries from rank `from_rank` (1 is the best) downwards.
+    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, StandingsError>;
+
+    /// For each user: its entry, and up to `around` entries on each side of it. All from one state.
+    async fn neighbourhoods(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<(Head, Vec<Neighbourhood>), StandingsError>;
+
+    /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up. Answers `None` where another instance is
+    /// rebuilding it at this moment (its lease lasts 30 s after its last sign of life), unless `force` is set.
+    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError>;
+
+    /// Adds entries to the ranking under construction and renews the lease. An entry's user id comes once per rebuild.
+    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError>;
+
+    /// Makes the ranking under construction the ready one, under a new epoch and at sequence 0, with an empty history. Tells
+    /// subscribers by [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
+    async fn finish_rebuild(&self, rebuild: Rebuild) -> Result<Version, StandingsError>;
+
+    /// Whether the store answers at all; within a short time-out.
+    async fn ping(&self) -> Result<(), StandingsError>;
+
+    /// Entries in ranking order, for `scoreboard verify`: up to `limit` from rank `from_rank`, with revision and name.
+    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError>;
+}
+
+/// A rebuild that this process holds the lease of.
+#[derive(Debug, Clone)]
+pub struct Rebuild {
+    pub board: Board,
+    /// Random; whoever holds another token than the store has been overtaken.
+    pub token: String,
+}
