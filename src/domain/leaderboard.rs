@@ -91,6 +91,23 @@ pub struct LeaderboardSettings {
     pub frozen: bool,
 }
 
+impl LeaderboardSettings {
+    /// What a leaderboard is unless it is told otherwise.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: String::new(),
+            order: Order::Desc,
+            operator: Operator::Sum,
+            unit: "points".to_owned(),
+            visibility: Visibility::Public,
+            reset_schedule: None,
+            timezone: "UTC".to_owned(),
+            frozen: false,
+        }
+    }
+}
+
 /// A leaderboard as the ledger holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaderboard {

@@ -192,22 +192,12 @@ mod tests {
     use crate::domain::{
         action::{Action, ActionSettings, Limit, Points},
         ids::LeaderboardId,
-        leaderboard::{LeaderboardSettings, Operator, Order, Visibility},
+        leaderboard::{LeaderboardSettings, Operator},
         submission::Idempotency,
     };
 
     fn leaderboard(pk: i64, id: &str, operator: Operator) -> Leaderboard {
-        let settings = LeaderboardSettings {
-            name: id.into(),
-            description: String::new(),
-            order: Order::Desc,
-            operator,
-            unit: "points".into(),
-            visibility: Visibility::Public,
-            reset_schedule: None,
-            timezone: "UTC".into(),
-            frozen: false,
-        };
+        let settings = LeaderboardSettings { operator, ..LeaderboardSettings::named(id) };
         let id = LeaderboardId::parse(id).unwrap();
         Leaderboard { pk, id, settings, season: 1, revision: 1, created_at: Timestamp(0), updated_at: Timestamp(0) }
     }

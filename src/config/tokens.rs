@@ -1,0 +1,33 @@
+//! How tokens are signed and checked.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The key, and what else a token has to say.
+#[derive(Clone, Args)]
+pub struct TokenSettings {
+    /// HS256 secret of 32 bytes at least. Neither this nor a public key: a random one is made and kept in `DATA_DIR`.
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<String>,
+    /// PEM file with the public key (RSA for RS256, P-256 for ES256, Ed25519 for EdDSA) that tokens are checked with.
+    #[arg(long, env = "JWT_PUBLIC_KEY_FILE")]
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// The `iss` that tokens have to carry.
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// The `aud` that tokens have to carry.
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+}
+
+impl std::fmt::Debug for TokenSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenSettings")
+            .field("jwt_secret", &self.jwt_secret.as_ref().map(|_| "…"))
+            .field("jwt_public_key_file", &self.jwt_public_key_file)
+            .field("jwt_issuer", &self.jwt_issuer)
+            .field("jwt_audience", &self.jwt_audience)
+            .finish()
+    }
+}

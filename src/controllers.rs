@@ -1,0 +1,66 @@
+//! HTTP: one file per noun. A handler extracts, calls one service, and responds; `problem.rs` alone gives errors their status.
+
+pub mod actions;
+pub mod body;
+pub mod entries;
+pub mod leaderboards;
+pub mod operations;
+pub mod page;
+pub mod params;
+pub mod problem;
+pub mod scores;
+pub mod streams;
+pub mod users;
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use crate::services::{
+    actions::Actions, error::ServiceError, health::Health, leaderboards::Leaderboards, rankings::Rankings, scores::Scores,
+    streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, users::Users,
+};
+use problem::Problem;
+
+/// The services behind the API.
+pub struct Services {
+    pub tokens: Tokens,
+    pub leaderboards: Leaderboards,
+    pub actions: Actions,
+    pub users: Users,
+    pub scores: Arc<Scores>,
+    pub rankings: Arc<Rankings>,
+    pub streams: Arc<Streams>,
+    pub health: Health,
+    /// What the short paths stand for.
+    pub default_leaderboard: String,
+}
+
+/// How handlers get at the services.
+pub type App = axum::extract::State<Arc<Services>>;
+
+/// Who is asking; put into each request below `/api` by the authentication middleware.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub principal: Option<Principal>,
+    /// The client's address, IPv6 as its /64.
+    pub address: IpAddr,
+}
+
+impl Caller {
+    /// The token's holder, where it carries one of these scopes.
+    pub fn require_any(&self, scopes: &[Scope]) -> Result<&Principal, ServiceError> {
+        let principal = self.principal.as_ref().ok_or(ServiceError::Unauthenticated)?;
+        principal.require_any(scopes)?;
+        Ok(principal)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| ServiceError::Internal("a route below /api lacks the authentication layer".into()).into())
+    }
+}

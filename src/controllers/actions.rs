@@ -1,0 +1,244 @@
+//! `/api/actions` and `/api/actions/{id}`: the scoring rules.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use validator::{Validate, ValidationError};
+
+use crate::{
+    domain::{
+        action::{Action, ActionSettings, Limit, Points},
+        ids::{ActionId, LeaderboardId, MAX_SCORE},
+        time::Timestamp,
+    },
+    services::{
+        error::{FieldError, ServiceError},
+        tokens::Scope,
+    },
+};
+
+use super::{
+    App, Caller,
+    body::{self, Json, broken, nullable, plain_text},
+    params::Segments,
+    problem::Problem,
+};
+
+/// The longest cooldown or limit period: a year.
+const LONGEST: i64 = 31_536_000;
+
+/// What a new action is told.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateBody {
+    #[validate(custom(function = "body::slug"))]
+    id: String,
+    #[serde(flatten)]
+    #[validate(nested)]
+    settings: Settings,
+}
+
+/// The bounds of a value, both included.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "ordered"))]
+pub struct ValueBody {
+    #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
+    min: i64,
+    #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
+    max: i64,
+}
+
+/// At most `count` in any `perSeconds`.
+#[derive(Debug, Clone, Copy, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LimitBody {
+    #[validate(range(min = 1, max = 1_000_000))]
+    count: i64,
+    #[validate(range(min = 1, max = "LONGEST"))]
+    per_seconds: i64,
+}
+
+/// Settings of an action as clients write them, each of them optional.
+#[derive(Debug, Default, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
+    name: Option<String>,
+    #[validate(length(min = 1, max = 16), custom(function = "distinct_slugs"))]
+    leaderboards: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
+    points: Option<Option<i64>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(nested)]
+    value: Option<Option<ValueBody>>,
+    #[validate(range(min = 0, max = "LONGEST"))]
+    cooldown_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(nested)]
+    limit: Option<Option<LimitBody>>,
+    self_service: Option<bool>,
+    enabled: Option<bool>,
+}
+
+fn ordered(value: &ValueBody) -> Result<(), ValidationError> {
+    if value.min > value.max { Err(broken("range", "min must not be greater than max")) } else { Ok(()) }
+}
+
+fn distinct_slugs(ids: &[String]) -> Result<(), ValidationError> {
+    ids.iter().try_for_each(|id| body::slug(id))?;
+    let repeated = ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id));
+    if repeated { Err(broken("duplicate", "must name each leaderboard once")) } else { Ok(()) }
+}
+
+impl Settings {
+    /// The points that these settings ask for, over those there are; an error where both or neither would be given.
+    fn points(&self, base: Option<Points>) -> Result<Points, ServiceError> {
+        let (fixed, range) = match base {
+            Some(Points::Fixed(points)) => (Some(points), None),
+            Some(Points::Range { min, max }) => (None, Some(ValueBody { min, max })),
+            None => (None, None),
+        };
+        // Naming the one kind replaces the other.
+        let fixed = self.points.unwrap_or(if matches!(self.value, Some(Some(_))) { None } else { fixed });
+        let range = self.value.unwrap_or(if matches!(self.points, Some(Some(_))) { None } else { range });
+        match (fixed, range) {
+            (Some(points), None) => Ok(Points::Fixed(points)),
+            (None, Some(ValueBody { min, max })) => Ok(Points::Range { min, max }),
+            (None, None) => Err(ServiceError::invalid("points", "required", "an action needs points, or a value range")),
+            (Some(_), Some(_)) => Err(ServiceError::invalid("points", "exclusive", "an action has points or a value range, not both")),
+        }
+    }
+
+    fn leaderboards(&self) -> Result<Option<Vec<LeaderboardId>>, ServiceError> {
+        let parse = |(index, id): (usize, &String)| {
+            let field = || FieldError::new(format!("leaderboards[{index}]"), "format", "is no leaderboard id");
+            LeaderboardId::parse(id).map_err(|_| ServiceError::Invalid(vec![field()]))
+        };
+        self.leaderboards.as_ref().map(|ids| ids.iter().enumerate().map(parse).collect()).transpose()
+    }
+
+    /// These settings over others; the parts that can fail were worked out before.
+    fn over(self, base: ActionSettings, points: Points, leaderboards: Option<Vec<LeaderboardId>>) -> ActionSettings {
+        let limit = |limit: LimitBody| Limit { count: limit.count, per_seconds: limit.per_seconds };
+        ActionSettings {
+            name: self.name.unwrap_or(base.name),
+            leaderboards: leaderboards.unwrap_or(base.leaderboards),
+            points,
+            cooldown_seconds: self.cooldown_seconds.unwrap_or(base.cooldown_seconds),
+            limit: self.limit.map_or(base.limit, |given| given.map(limit)),
+            self_service: self.self_service.unwrap_or(base.self_service),
+            enabled: self.enabled.unwrap_or(base.enabled),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    id: &'a ActionId,
+    name: &'a str,
+    leaderboards: &'a [LeaderboardId],
+    points: Option<i64>,
+    value: Option<ValueBody>,
+    cooldown_seconds: i64,
+    limit: Option<Limit>,
+    self_service: bool,
+    enabled: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> From<&'a Action> for View<'a> {
+    fn from(action: &'a Action) -> Self {
+        let settings = &action.settings;
+        let (points, value) = match settings.points {
+            Points::Fixed(points) => (Some(points), None),
+            Points::Range { min, max } => (None, Some(ValueBody { min, max })),
+        };
+        Self {
+            id: &action.id,
+            name: &settings.name,
+            leaderboards: &settings.leaderboards,
+            points,
+            value,
+            cooldown_seconds: settings.cooldown_seconds,
+            limit: settings.limit,
+            self_service: settings.self_service,
+            enabled: settings.enabled,
+            created_at: action.created_at,
+            updated_at: action.updated_at,
+        }
+    }
+}
+
+/// `GET /api/actions`
+pub async fn list(State(services): App) -> Response {
+    let actions = services.actions.list();
+    let views: Vec<View> = actions.iter().map(View::from).collect();
+    axum::Json(serde_json::json!({ "actions": views })).into_response()
+}
+
+/// `GET /api/actions/{id}`
+pub async fn get(State(services): App, Segments(id): Segments<String>) -> Result<Response, Problem> {
+    let action = services.actions.get(&id).await?;
+    Ok(axum::Json(View::from(&action)).into_response())
+}
+
+/// `POST /api/actions`
+pub async fn create(State(services): App, caller: Caller, Json(body): Json<CreateBody>) -> Result<Response, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = ActionId::parse(&body.id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
+    let points = body.settings.points(None)?;
+    let leaderboards = body.settings.leaderboards()?;
+    if leaderboards.is_none() {
+        return Err(ServiceError::invalid("leaderboards", "required", "an action feeds one leaderboard at least").into());
+    }
+    let base = ActionSettings {
+        name: id.to_string(),
+        leaderboards: Vec::new(),
+        points,
+        cooldown_seconds: 0,
+        limit: None,
+        self_service: false,
+        enabled: true,
+    };
+    let settings = body.settings.over(base, points, leaderboards);
+    let action = services.actions.create(&id, &settings).await?;
+    let location = [(header::LOCATION, format!("/api/actions/{id}"))];
+    Ok((StatusCode::CREATED, location, axum::Json(View::from(&action))).into_response())
+}
+
+/// `PATCH /api/actions/{id}`
+pub async fn update(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    Json(settings): Json<Settings>,
+) -> Result<Response, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
+    let present = services.actions.get(id.as_str()).await?.settings.points;
+    // Whether the outcome has exactly one kind of points depends on the change alone, unless both kinds are taken away.
+    settings.points(Some(present))?;
+    let leaderboards = settings.leaderboards()?;
+    let named = leaderboards.clone();
+    let change = move |current: &Action| {
+        let points = settings.points(Some(current.settings.points)).unwrap_or(current.settings.points);
+        settings.over(current.settings.clone(), points, leaderboards)
+    };
+    let action = services.actions.update(&id, named.as_deref(), change).await?;
+    Ok(axum::Json(View::from(&action)).into_response())
+}
+
+/// `DELETE /api/actions/{id}`
+pub async fn delete(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
+    services.actions.delete(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,183 @@
+//! Reading a ranking: the window, one user's entry, friends.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use validator::Validate;
+
+use crate::{
+    domain::{
+        entry::RankedEntry,
+        ids::{LeaderboardId, UserId},
+        leaderboard::{Leaderboard, Visibility},
+        position::Version,
+    },
+    services::{
+        error::{FieldError, ServiceError},
+        rankings::{Served, Source},
+        views::{self, StandingView, WindowView},
+    },
+};
+
+use super::{
+    App, Caller,
+    body::Json,
+    params::{Params, Segments},
+    problem::Problem,
+};
+
+/// Users in one friends query at the most.
+const FRIENDS: usize = 500;
+/// Ranks are exact integers in JavaScript, too.
+const LAST_RANK: u64 = (1 << 53) - 1;
+
+/// `GET /api/leaderboards/{id}/entries`
+pub async fn window(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    answer_window(&services, leaderboard, &headers, params).await
+}
+
+/// `GET /api/leaderboard`
+pub async fn default_window(State(services): App, caller: Caller, headers: HeaderMap, params: Params) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_ref()).await?;
+    answer_window(&services, leaderboard, &headers, params).await
+}
+
+async fn answer_window(
+    services: &super::Services,
+    leaderboard: Leaderboard,
+    headers: &HeaderMap,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let limit = params.number("limit", 1..=1000, 10);
+    let from_rank = params.number("fromRank", 1..=LAST_RANK, 1);
+    let min_version = params.parsed("minVersion", |text| text.parse::<Version>().map_err(|error| error.to_string()));
+    params.finish()?;
+    let served = services.rankings.window(leaderboard.board(), from_rank, limit, min_version.as_ref()).await?;
+    let body = views::json(&WindowView::new(&leaderboard.id, &served.value, limit as usize, false));
+    Ok(cacheable(&leaderboard, served.source, body, headers))
+}
+
+/// `GET /api/leaderboards/{id}/entries/{userId}`
+pub async fn entry(
+    State(services): App,
+    caller: Caller,
+    Segments((id, user_id)): Segments<(String, String)>,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("entry"))?;
+    let around = params.number("around", 0..=50, 0);
+    params.finish()?;
+    let Served { value: (head, found), source } =
+        services.rankings.neighbourhoods(leaderboard.board(), std::slice::from_ref(&user_id), around).await?;
+    let neighbourhood = found.first().filter(|found| found.entry.is_some()).ok_or(ServiceError::NotFound("entry"))?;
+    let body = views::json(&StandingView::new(&leaderboard.id, &head, neighbourhood));
+    Ok(cacheable(&leaderboard, source, body, &headers))
+}
+
+/// The body of a friends query.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FriendsBody {
+    #[validate(length(min = 1, max = "FRIENDS", message = "must hold between 1 and 500 user ids"))]
+    user_ids: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FriendsView<'a> {
+    leaderboard_id: &'a LeaderboardId,
+    season: i64,
+    version: Option<&'a Version>,
+    entries: Vec<FriendView<'a>>,
+}
+
+#[derive(Serialize)]
+struct FriendView<'a> {
+    #[serde(flatten)]
+    entry: &'a RankedEntry,
+    position: usize,
+}
+
+/// `POST /api/leaderboards/{id}/entries/query`
+pub async fn friends(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    Json(body): Json<FriendsBody>,
+) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let users = distinct_users(&body.user_ids)?;
+    let Served { value: (head, found), source } = services.rankings.neighbourhoods(leaderboard.board(), &users, 0).await?;
+    let mut entries: Vec<&RankedEntry> = found.iter().filter_map(|found| found.entry.as_ref()).collect();
+    entries.sort_by_key(|entry| entry.rank);
+    let view = FriendsView {
+        leaderboard_id: &leaderboard.id,
+        season: head.season,
+        version: head.version.as_ref(),
+        entries: entries.into_iter().zip(1..).map(|(entry, position)| FriendView { entry, position }).collect(),
+    };
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], views::json(&view)).into_response();
+    response.headers_mut().insert("cache-status", cache_status(source));
+    Ok(response)
+}
+
+/// The users asked for, each once; one that can be no user is refused by its place.
+fn distinct_users(ids: &[String]) -> Result<Vec<UserId>, ServiceError> {
+    let mut users = Vec::with_capacity(ids.len());
+    let mut errors = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for (index, id) in ids.iter().enumerate() {
+        match UserId::parse(id) {
+            Ok(user) => users.extend(Some(user).filter(|_| seen.insert(id))),
+            Err(error) => errors.push(FieldError::new(format!("userIds[{index}]"), "format", error.0)),
+        }
+    }
+    if errors.is_empty() { Ok(users) } else { Err(ServiceError::Invalid(errors)) }
+}
+
+/// Where an answer came from, after RFC 9211.
+fn cache_status(source: Source) -> HeaderValue {
+    HeaderValue::from_static(match source {
+        Source::Standings("redis") => "redis; hit",
+        Source::Standings(_) | Source::Copy => "memory; hit",
+        Source::Ledger => "ledger; fwd=miss",
+    })
+}
+
+/// JSON with an entity tag; 304 where the client has it already. The tag is taken from the content, because a new display name changes a
+/// window without changing its version.
+fn cacheable(leaderboard: &Leaderboard, source: Source, body: String, headers: &HeaderMap) -> Response {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let tag = format!("W/\"{:016x}\"", hasher.finish());
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let matches = known.flat_map(|value| value.split(',')).map(str::trim).any(|known| known == "*" || weak(known) == weak(&tag));
+    let mut response = if matches { StatusCode::NOT_MODIFIED.into_response() } else { body.into_response() };
+    let public = leaderboard.settings.visibility == Visibility::Public;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(if public { "no-cache" } else { "private, no-cache" }));
+    headers.insert("cache-status", cache_status(source));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn weak(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}

@@ -1,0 +1,144 @@
+//! `/api/leaderboards` and `/api/leaderboards/{id}`: the definitions.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use validator::{Validate, ValidationError};
+
+use crate::{
+    domain::{
+        ids::LeaderboardId,
+        leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
+    },
+    services::{error::ServiceError, leaderboards::Overview, tokens::Scope},
+};
+
+use super::{
+    App, Caller,
+    body::{self, Json, broken, nullable, plain_text},
+    params::Segments,
+    problem::Problem,
+};
+
+/// What a new leaderboard is told; what is left out takes its default.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateBody {
+    #[validate(custom(function = "body::slug"))]
+    id: String,
+    #[serde(flatten)]
+    #[validate(nested)]
+    settings: Settings,
+}
+
+/// Settings of a leaderboard as clients write them, each of them optional.
+#[derive(Debug, Default, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
+    name: Option<String>,
+    #[validate(length(max = 1024))]
+    description: Option<String>,
+    order: Option<Order>,
+    operator: Option<Operator>,
+    #[validate(length(min = 1, max = 32), custom(function = "plain_text"))]
+    unit: Option<String>,
+    visibility: Option<Visibility>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(custom(function = "no_schedule"))]
+    reset_schedule: Option<Option<String>>,
+    #[validate(custom(function = "timezone"))]
+    timezone: Option<String>,
+    frozen: Option<bool>,
+}
+
+fn no_schedule(schedule: &Option<String>) -> Result<(), ValidationError> {
+    let refused = || broken("unsupported", "seasons cannot be scheduled yet: this has to be null");
+    if schedule.is_some() { Err(refused()) } else { Ok(()) }
+}
+
+fn timezone(name: &str) -> Result<(), ValidationError> {
+    name.parse::<chrono_tz::Tz>().map(drop).map_err(|_| broken("format", "must be an IANA time zone such as Europe/London"))
+}
+
+impl Settings {
+    /// These settings over others.
+    fn over(self, base: LeaderboardSettings) -> LeaderboardSettings {
+        LeaderboardSettings {
+            name: self.name.unwrap_or(base.name),
+            description: self.description.unwrap_or(base.description),
+            order: self.order.unwrap_or(base.order),
+            operator: self.operator.unwrap_or(base.operator),
+            unit: self.unit.unwrap_or(base.unit),
+            visibility: self.visibility.unwrap_or(base.visibility),
+            reset_schedule: self.reset_schedule.unwrap_or(base.reset_schedule),
+            timezone: self.timezone.unwrap_or(base.timezone),
+            frozen: self.frozen.unwrap_or(base.frozen),
+        }
+    }
+}
+
+/// A definition with its numbers.
+#[derive(Serialize)]
+struct View<'a> {
+    #[serde(flatten)]
+    leaderboard: &'a Leaderboard,
+    season: i64,
+    total: u64,
+    watchers: u64,
+}
+
+impl<'a> From<&'a Overview> for View<'a> {
+    fn from(overview: &'a Overview) -> Self {
+        let Overview { leaderboard, total, watchers } = overview;
+        Self { leaderboard, season: leaderboard.season, total: *total, watchers: *watchers }
+    }
+}
+
+/// `GET /api/leaderboards`
+pub async fn list(State(services): App, caller: Caller) -> Result<Response, Problem> {
+    let overviews = services.leaderboards.list(caller.principal.as_ref()).await?;
+    let views: Vec<View> = overviews.iter().map(View::from).collect();
+    Ok(axum::Json(serde_json::json!({ "leaderboards": views })).into_response())
+}
+
+/// `GET /api/leaderboards/{id}`
+pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let overview = services.leaderboards.overview(leaderboard).await?;
+    Ok(axum::Json(View::from(&overview)).into_response())
+}
+
+/// `POST /api/leaderboards`
+pub async fn create(State(services): App, caller: Caller, Json(body): Json<CreateBody>) -> Result<Response, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = LeaderboardId::parse(&body.id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
+    let settings = body.settings.over(LeaderboardSettings::named(id.as_str()));
+    let overview = services.leaderboards.create(&id, &settings).await?;
+    let location = [(header::LOCATION, format!("/api/leaderboards/{id}"))];
+    Ok((StatusCode::CREATED, location, axum::Json(View::from(&overview))).into_response())
+}
+
+/// `PATCH /api/leaderboards/{id}`
+pub async fn update(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    Json(settings): Json<Settings>,
+) -> Result<Response, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
+    let overview = services.leaderboards.update(&id, |current| settings.over(current.settings.clone())).await?;
+    Ok(axum::Json(View::from(&overview)).into_response())
+}
+
+/// `DELETE /api/leaderboards/{id}`
+pub async fn delete(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
+    services.leaderboards.delete(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,37 @@
+//! For those who operate the server: `/livez`, `/readyz`, `/metrics`, `/openapi.yaml`.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::App;
+
+/// `GET /livez`: the process answers.
+pub async fn livez() -> Response {
+    axum::Json(serde_json::json!({ "status": "alive" })).into_response()
+}
+
+/// `GET /readyz`: whether this instance should be sent requests, and what is down.
+pub async fn readyz(State(services): App) -> Response {
+    let report = services.health.check().await;
+    let status = if report.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let up = |up: bool| if up { "up" } else { "down" };
+    let body = serde_json::json!({
+        "status": report.status(),
+        "checks": { "ledger": up(report.ledger), "ranking": up(report.ranking) },
+    });
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+/// `GET /metrics`: Prometheus text.
+pub async fn metrics(State(handle): State<PrometheusHandle>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}
+
+/// `GET /openapi.yaml`: the contract in machine form.
+pub async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/yaml")], include_str!("../../openapi.yaml")).into_response()
+}

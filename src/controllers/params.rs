@@ -1,0 +1,83 @@
+//! Query and path parameters.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+
+use crate::services::error::{FieldError, ServiceError};
+
+use super::problem::Problem;
+
+/// The query, read field by field; what is wrong with it is gathered and told at once by [`Params::finish`].
+pub struct Params {
+    pairs: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Ok(Self { pairs, errors: Vec::new() })
+    }
+}
+
+impl Params {
+    /// A parameter's text; `None` where it is absent or empty. Of several, the first.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A whole number within a range, or the default.
+    pub fn number<N: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, range: RangeInclusive<N>, default: N) -> N {
+        // An empty value was given all the same, and is no number.
+        let Some((_, text)) = self.pairs.iter().find(|(key, _)| key == name) else { return default };
+        match text.parse::<N>() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let message = format!("must be a whole number between {} and {}", range.start(), range.end());
+                self.errors.push(FieldError::new(name, "range", message));
+                default
+            }
+        }
+    }
+
+    /// A parsed value, where the parameter is there.
+    pub fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match parse(self.text(name)?) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.refuse(name, "format", message);
+                None
+            }
+        }
+    }
+
+    /// Notes that a parameter breaks a rule.
+    pub fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
+        self.errors.push(FieldError::new(name, code, message));
+    }
+
+    /// Refuses the request where any parameter was wrong.
+    pub fn finish(self) -> Result<(), ServiceError> {
+        if self.errors.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.errors)) }
+    }
+}
+
+/// Path segments, percent-decoded. What cannot be decoded names nothing.
+pub struct Segments<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|_| ServiceError::NotFound("resource").into())
+    }
+}

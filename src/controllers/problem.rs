@@ -1,0 +1,184 @@
+//! RFC 9457 problem documents: the only place that gives an error its HTTP status.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::services::error::{FieldError, ServiceError};
+
+/// An error as clients see it. As a response it is finished by `middleware/problems.rs`, which adds the request's id.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    retry_after: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+    errors: Vec<ErrorView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    field: &'a str,
+    code: &'a str,
+    message: &'a str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// What a bare status says.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (kind, title) = match status {
+            StatusCode::NOT_FOUND => ("not-found", "There is nothing here"),
+            StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "This method is not offered here"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The body has to be application/json"),
+            StatusCode::REQUEST_TIMEOUT => ("timeout", "The request took too long"),
+            StatusCode::TOO_MANY_REQUESTS => ("rate-limited", "Too many requests"),
+            StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The server cannot do this at the moment"),
+            status if status.is_client_error() => ("bad-request", "The request cannot be understood"),
+            _ => ("internal", "Something went wrong on our side"),
+        };
+        Self::new(status, kind, title, title)
+    }
+
+    /// The body is not JSON.
+    pub fn not_json(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "not-json", "The body is not JSON", detail)
+    }
+
+    /// The body is over this many bytes.
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("the body is over {} KiB", limit / 1024);
+        Self { detail, ..Self::of_status(StatusCode::PAYLOAD_TOO_LARGE) }
+    }
+
+    /// The caller's rate limit is used up.
+    pub fn rate_limited(wait_seconds: u64) -> Self {
+        Self::of_status(StatusCode::TOO_MANY_REQUESTS).retry_after(wait_seconds)
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The JSON document.
+    pub fn document(&self, request_id: &str) -> String {
+        let errors = self.errors.iter().map(|error| ErrorView { field: &error.field, code: error.code, message: &error.message });
+        let document = Document {
+            r#type: format!("urn:scoreboard:problem:{}", self.kind),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id,
+            errors: errors.collect(),
+        };
+        serde_json::to_string(&document).expect("a problem always serialises")
+    }
+
+    /// The finished response.
+    pub fn respond(&self, request_id: &str) -> Response {
+        let mut response = Response::new(Body::from(self.document(request_id)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        use StatusCode as S;
+        let detail = error.to_string();
+        match error {
+            ServiceError::Invalid(errors) => {
+                let detail = match errors.as_slice() {
+                    [error] => format!("{}: {}", error.field, error.message),
+                    errors => format!("{} fields break a rule", errors.len()),
+                };
+                Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, "invalid", "A rule is broken", detail) }
+            }
+            ServiceError::NotFound(_) => Self::new(S::NOT_FOUND, "not-found", "There is nothing here", detail),
+            ServiceError::Taken => Self::new(S::CONFLICT, "taken", "This id is taken", detail),
+            ServiceError::Frozen(_) => Self::new(S::CONFLICT, "frozen", "The leaderboard is frozen", detail),
+            ServiceError::Conflict(_) => Self::new(S::CONFLICT, "conflict", "This can no longer be done", detail),
+            ServiceError::Unauthenticated => {
+                Self::new(S::UNAUTHORIZED, "unauthenticated", "A token is needed", "send Authorization: Bearer <token>")
+            }
+            ServiceError::InvalidToken(_) => Self::new(S::UNAUTHORIZED, "invalid-token", "The token is not accepted", detail),
+            ServiceError::Forbidden(_) => Self::new(S::FORBIDDEN, "forbidden", "The token does not allow this", detail),
+            ServiceError::TooSoon { retry_after, detail } => {
+                Self::new(S::TOO_MANY_REQUESTS, "too-soon", "Too soon", detail).retry_after(retry_after)
+            }
+            ServiceError::Overloaded => {
+                Self::new(S::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded", detail).retry_after(1)
+            }
+            ServiceError::NotYet => Self::new(S::SERVICE_UNAVAILABLE, "not-yet", "Not reached yet", detail).retry_after(1),
+            ServiceError::LedgerAway(reason) => {
+                tracing::warn!(reason, "the ledger is out of reach");
+                let detail = "the ledger is out of reach; repeat with the same Idempotency-Key";
+                Self::new(S::SERVICE_UNAVAILABLE, "ledger-away", "The ledger is out of reach", detail).retry_after(1)
+            }
+            ServiceError::Internal(reason) => {
+                tracing::error!(reason, "internal error");
+                Self::of_status(S::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_error_reveals_nothing() {
+        let problem = Problem::from(ServiceError::Internal("SELECT secret FROM users".into()));
+        assert!(!problem.document("r-1").contains("SELECT"));
+        let problem = Problem::from(ServiceError::LedgerAway("password authentication failed".into()));
+        assert!(!problem.document("r-1").contains("password"));
+    }
+
+    #[test]
+    fn a_wait_is_never_zero() {
+        let response = Problem::rate_limited(0).respond("r-1");
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+}

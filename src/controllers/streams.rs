@@ -1,0 +1,163 @@
+//! The live streams: `GET /api/leaderboards/{id}/stream`, `/api/leaderboard/stream`, `/api/stream`.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body::Frame;
+use tokio_stream::Stream;
+
+use crate::{
+    domain::{ids::UserId, leaderboard::Leaderboard, position::Version},
+    services::{
+        error::ServiceError,
+        streams::{EventStream, View, admission::Busy, busy_body},
+    },
+};
+
+use super::{
+    App, Caller, Services,
+    params::{Params, Segments},
+    problem::Problem,
+};
+
+/// Leaderboards in one stream at the most.
+const LEADERBOARDS: usize = 32;
+
+/// A stream's bytes as a response body: each piece is one frame, sent as it comes.
+struct EventStreamBody(EventStream);
+
+impl http_body::Body for EventStreamBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_next(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// `GET /api/leaderboards/{id}/stream`
+pub async fn leaderboard(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    open_one(&services, &caller, leaderboard, &headers, params)
+}
+
+/// `GET /api/leaderboard/stream`
+pub async fn default_leaderboard(
+    State(services): App,
+    caller: Caller,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_ref()).await?;
+    open_one(&services, &caller, leaderboard, &headers, params)
+}
+
+/// `GET /api/stream?leaderboards=a,b,c`
+pub async fn several(State(services): App, caller: Caller, mut params: Params) -> Result<Response, Problem> {
+    let ids: Vec<String> = params.text("leaderboards").unwrap_or_default().split(',').map(str::trim).map(str::to_owned).collect();
+    if ids.iter().any(String::is_empty) || ids.len() > LEADERBOARDS {
+        params.refuse("leaderboards", "length", format!("must name between 1 and {LEADERBOARDS} leaderboards, separated by commas"));
+    }
+    if ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id)) {
+        params.refuse("leaderboards", "duplicate", "must name each leaderboard once");
+    }
+    let view = match params.text("view") {
+        Some("top") | None => top(&mut params),
+        Some("user") => user(&mut params),
+        Some(_) => Err(("view", "must be top or user")),
+    };
+    let view = finish(params, view)?;
+    let mut watched = Vec::with_capacity(ids.len());
+    for id in &ids {
+        watched.push((services.leaderboards.readable(id, caller.principal.as_ref()).await?, view.clone()));
+    }
+    Ok(respond(&services, &caller, watched))
+}
+
+fn open_one(
+    services: &Services,
+    caller: &Caller,
+    leaderboard: Leaderboard,
+    headers: &HeaderMap,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let view = match params.text("view") {
+        Some("events") | None => Ok(View::Events { limit: limit(&mut params), resume: resume(headers, &params) }),
+        Some("top") => top(&mut params),
+        Some("user") => user(&mut params),
+        Some(_) => Err(("view", "must be events, top or user")),
+    };
+    let view = finish(params, view)?;
+    Ok(respond(services, caller, vec![(leaderboard, view)]))
+}
+
+fn limit(params: &mut Params) -> usize {
+    params.number("limit", 1..=100, 10)
+}
+
+fn hz(params: &mut Params) -> u8 {
+    params.number("hz", 1..=20, 5)
+}
+
+fn top(params: &mut Params) -> Result<View, (&'static str, &'static str)> {
+    Ok(View::Top { limit: limit(params), hz: hz(params) })
+}
+
+fn user(params: &mut Params) -> Result<View, (&'static str, &'static str)> {
+    let (around, hz) = (params.number("around", 0..=50, 2), hz(params));
+    let user_id = params.text("userId").ok_or(("userId", "this view needs a userId"))?;
+    let user_id = UserId::parse(user_id).map_err(|error| ("userId", error.0))?;
+    Ok(View::User { user_id, around, hz })
+}
+
+fn finish(mut params: Params, view: Result<View, (&'static str, &'static str)>) -> Result<View, ServiceError> {
+    let view = view.map_err(|(field, message)| params.refuse(field, "format", message)).ok();
+    params.finish()?;
+    view.ok_or_else(|| ServiceError::Internal("a refused view has an error".into()))
+}
+
+/// The position to go on after. The header wins over the query: a browser that reconnects sends the newest one there, while the address it
+/// was given stays the same.
+fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
+    let header = headers.get("last-event-id").filter(|value| !value.is_empty());
+    let text = match header {
+        Some(value) => value.to_str().unwrap_or("?"),
+        None => params.text("lastEventId")?,
+    };
+    Some(text.parse().map_err(|_| ()))
+}
+
+fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View)>) -> Response {
+    let body = match services.streams.admission.admit(caller.address) {
+        Ok(admitted) => Body::new(EventStreamBody(services.streams.open(watched, admitted))),
+        Err(busy) => {
+            metrics::counter!("scoreboard_streams_refused_total").increment(1);
+            Body::from(busy_body(match busy {
+                Busy::Address => "too many streams from this address",
+                Busy::Server => "the server has as many streams open as it can carry",
+            }))
+        }
+    };
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

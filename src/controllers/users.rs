@@ -1,0 +1,104 @@
+//! `/api/users/{userId}`: what is known about a user.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use validator::{Validate, ValidationError};
+
+use crate::{
+    domain::{
+        ids::UserId,
+        time::Timestamp,
+        user::{Profile, User},
+    },
+    services::{error::ServiceError, tokens::Scope},
+};
+
+use super::{
+    App, Caller,
+    body::{Json, broken, json_size, plain_text},
+    params::Segments,
+    problem::Problem,
+};
+
+/// Bytes of JSON that a user's metadata may take.
+const METADATA_LIMIT: usize = 4096;
+
+/// A user as clients write it; what is left out is taken away.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProfileBody {
+    #[validate(length(min = 1, max = 64), custom(function = "plain_text"))]
+    display_name: Option<String>,
+    #[validate(length(max = 2048), custom(function = "web_address"))]
+    avatar_url: Option<String>,
+    #[validate(custom(function = "country"))]
+    country: Option<String>,
+    #[validate(custom(function = "metadata"))]
+    metadata: Option<Map<String, Value>>,
+}
+
+fn web_address(text: &str) -> Result<(), ValidationError> {
+    let web = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if web { Ok(()) } else { Err(broken("url", "must be an http or https address")) }
+}
+
+fn country(code: &str) -> Result<(), ValidationError> {
+    let well_formed = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    if well_formed { Ok(()) } else { Err(broken("format", "must be an ISO 3166-1 alpha-2 code such as GB")) }
+}
+
+fn metadata(metadata: &Map<String, Value>) -> Result<(), ValidationError> {
+    json_size(metadata, METADATA_LIMIT)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    user_id: &'a UserId,
+    display_name: Option<&'a str>,
+    avatar_url: Option<&'a str>,
+    country: Option<&'a str>,
+    metadata: Option<&'a Map<String, Value>>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> From<&'a User> for View<'a> {
+    fn from(user: &'a User) -> Self {
+        let profile = &user.profile;
+        Self {
+            user_id: &user.id,
+            display_name: profile.display_name.as_deref(),
+            avatar_url: profile.avatar_url.as_deref(),
+            country: profile.country.as_deref(),
+            metadata: profile.metadata.as_ref(),
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+/// `GET /api/users/{userId}`
+pub async fn get(State(services): App, Segments(id): Segments<String>) -> Result<Response, Problem> {
+    let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound("user"))?;
+    let user = services.users.get(&id).await?;
+    Ok(axum::Json(View::from(&user)).into_response())
+}
+
+/// `PUT /api/users/{userId}`
+pub async fn put(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    Json(body): Json<ProfileBody>,
+) -> Result<Response, Problem> {
+    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+    let id = UserId::parse(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
+    let ProfileBody { display_name, avatar_url, country, metadata } = body;
+    let user = services.users.put(&id, &Profile { display_name, avatar_url, country, metadata }).await?;
+    Ok(axum::Json(View::from(&user)).into_response())
+}

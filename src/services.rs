@@ -1,0 +1,16 @@
+//! Decisions and the order of effects: what a request may do, what is written, what is told afterwards. Knows no HTTP, no SQL and no Redis.
+
+pub mod actions;
+pub mod announcer;
+pub mod definitions;
+pub mod error;
+pub mod health;
+pub mod leaderboards;
+pub mod receipts;
+pub mod rankings;
+pub mod rebuild;
+pub mod scores;
+pub mod streams;
+pub mod tokens;
+pub mod users;
+pub mod views;

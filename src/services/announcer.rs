@@ -1,0 +1,206 @@
+//! Telling the ranking and the watchers what was committed. Write, then announce: everything here may be repeated, and is, until the
+//! outbox row is gone.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+
+use crate::{
+    domain::{
+        announcement::{Announcement, Change},
+        leaderboard::Board,
+    },
+    repositories::{
+        ledger::Ledger,
+        standings::{Applied, Standings, StandingsError},
+    },
+};
+
+use super::{definitions::DefinitionCache, rebuild::Rebuilder};
+
+/// How long a submitter waits for a ranking that is being rebuilt before the receipt goes out without ranks.
+const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for another instance to tell an earlier revision of the same entry; past that the outbox sweeper tells both.
+const EARLY_PATIENCE: Duration = Duration::from_secs(1);
+/// Outbox rows that wait for their deletion. When full, a row stays and the sweeper tells it again, which changes nothing.
+const DONE_QUEUE: usize = 16_384;
+/// How often told outbox rows are deleted, in bulk.
+const DONE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What became of one change when it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    Applied(Applied),
+    /// Its leaderboard or season is gone: there is nobody left to tell.
+    Gone,
+    /// The ranking is out of reach or not ready: the outbox keeps it.
+    NotYet,
+}
+
+impl Told {
+    fn is_settled(&self) -> bool {
+        !matches!(self, Self::NotYet | Self::Applied(Applied::Early))
+    }
+}
+
+/// See the module's documentation.
+pub struct Announcer {
+    standings: Arc<dyn Standings>,
+    definitions: Arc<DefinitionCache>,
+    rebuilder: Arc<Rebuilder>,
+    done: mpsc::Sender<i64>,
+}
+
+impl Announcer {
+    /// The announcer, and the task that deletes told outbox rows.
+    pub fn new(
+        standings: Arc<dyn Standings>,
+        ledger: Ledger,
+        definitions: Arc<DefinitionCache>,
+        rebuilder: Arc<Rebuilder>,
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
+        let (done, told) = mpsc::channel(DONE_QUEUE);
+        (Arc::new(Self { standings, definitions, rebuilder, done }), delete_told(ledger, told))
+    }
+
+    /// The ranking that is told.
+    pub fn standings(&self) -> &dyn Standings {
+        &*self.standings
+    }
+
+    /// Tells one announcement whole. True once nothing of it is left to tell.
+    pub async fn tell(&self, announcement: &Announcement) -> bool {
+        match announcement {
+            Announcement::Scores { changes } => {
+                let mut told = self.apply(changes).await;
+                self.wait_for_earlier(changes, &mut told).await;
+                all_settled(&told)
+            }
+            Announcement::Definition(change) => {
+                let result = self.standings.tell_definition(change).await;
+                match result {
+                    Err(StandingsError::Unready(_)) if change.deleted => true,
+                    result => self.settled(change.board, result).await,
+                }
+            }
+            Announcement::Rename { boards, user_id, name } => {
+                let results = boards.iter().map(async |&board| {
+                    let result = self.standings.rename(board, user_id, name).await;
+                    self.settled(board, result).await
+                });
+                join_all(results).await.into_iter().all(|settled| settled)
+            }
+        }
+    }
+
+    /// Tells an outbox row and marks it as done.
+    pub async fn tell_row(&self, id: i64, announcement: &Announcement) -> bool {
+        let told = self.tell(announcement).await;
+        if told {
+            self.mark_done(id);
+        }
+        told
+    }
+
+    /// The outbox row has been told and may be deleted.
+    pub fn mark_done(&self, id: i64) {
+        self.done.try_send(id).ok();
+    }
+
+    /// Applies changes, each board's in order, once. Parallel to `changes`.
+    pub async fn apply(&self, changes: &[Change]) -> Vec<Told> {
+        let mut by_board: Vec<(Board, Vec<usize>)> = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            match by_board.iter_mut().find(|(board, _)| *board == change.board) {
+                Some((_, indices)) => indices.push(index),
+                None => by_board.push((change.board, vec![index])),
+            }
+        }
+        let mut told = vec![Told::NotYet; changes.len()];
+        if let [(board, _)] = by_board.as_slice() {
+            return self.apply_board(*board, changes).await;
+        }
+        let results = by_board.iter().map(async |(board, indices)| {
+            let of_board: Vec<Change> = indices.iter().map(|&index| changes[index].clone()).collect();
+            self.apply_board(*board, &of_board).await
+        });
+        for ((_, indices), results) in by_board.iter().zip(join_all(results).await) {
+            for (&index, result) in indices.iter().zip(results) {
+                told[index] = result;
+            }
+        }
+        told
+    }
+
+    /// Tries changes that came too early again until whoever holds the earlier revision has told it.
+    pub async fn wait_for_earlier(&self, changes: &[Change], told: &mut [Told]) {
+        let deadline = tokio::time::Instant::now() + EARLY_PATIENCE;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let early: Vec<usize> = (0..told.len()).filter(|&index| told[index] == Told::Applied(Applied::Early)).collect();
+            if early.is_empty() || tokio::time::Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+            let again: Vec<Change> = early.iter().map(|&index| changes[index].clone()).collect();
+            for (index, result) in early.into_iter().zip(self.apply(&again).await) {
+                told[index] = result;
+            }
+        }
+    }
+
+    async fn apply_board(&self, board: Board, changes: &[Change]) -> Vec<Told> {
+        let mut result = self.standings.apply(board, changes).await;
+        if matches!(result, Err(StandingsError::Unready(_))) {
+            if self.is_gone(board).await {
+                return vec![Told::Gone; changes.len()];
+            }
+            self.rebuilder.kick_and_wait(board, REBUILD_PATIENCE).await;
+            result = self.standings.apply(board, changes).await;
+        }
+        match result {
+            Ok(applied) => applied.into_iter().map(Told::Applied).collect(),
+            Err(error) => {
+                tracing::debug!(leaderboard = board.pk, %error, "changes stay in the outbox");
+                metrics::counter!("scoreboard_announcements_deferred_total").increment(changes.len() as u64);
+                vec![Told::NotYet; changes.len()]
+            }
+        }
+    }
+
+    /// Whether nothing is left to tell after this result.
+    async fn settled<T>(&self, board: Board, result: Result<T, StandingsError>) -> bool {
+        match result {
+            Ok(_) => true,
+            Err(StandingsError::Unready(_)) if self.is_gone(board).await => true,
+            Err(StandingsError::Unready(_)) => {
+                self.rebuilder.kick(board);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn is_gone(&self, board: Board) -> bool {
+        let known = || self.definitions.current().leaderboard_by_pk(board.pk).is_some_and(|found| found.season == board.season);
+        !known() && self.definitions.refresh().await.is_ok() && !known()
+    }
+}
+
+/// Whether nothing of these is left to tell.
+pub fn all_settled(told: &[Told]) -> bool {
+    told.iter().all(Told::is_settled)
+}
+
+async fn delete_told(ledger: Ledger, mut told: mpsc::Receiver<i64>) {
+    let mut ids = Vec::new();
+    while told.recv_many(&mut ids, 1024).await > 0 {
+        if let Err(error) = ledger.outbox_done(&ids).await {
+            tracing::debug!(%error, "told outbox rows stay until the sweeper has told them again");
+        }
+        ids.clear();
+        tokio::time::sleep(DONE_INTERVAL).await;
+    }
+}

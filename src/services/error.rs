@@ -1,0 +1,87 @@
+//! Why a service said no. Knows no HTTP: `controllers/problem.rs` gives each its status.
+
+use std::time::Duration;
+
+use crate::{
+    domain::ids::LeaderboardId,
+    repositories::{ledger::LedgerError, standings::StandingsError},
+};
+
+/// A broken rule, with the field that breaks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Path of the field, for example `submissions[3].userId`.
+    pub field: String,
+    /// Stable and for machines, for example `required`, `range`, `unknown`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl FieldError {
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), code, message: message.into() }
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ServiceError {
+    #[error("a rule is broken")]
+    Invalid(Vec<FieldError>),
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("this id is taken")]
+    Taken,
+    #[error("leaderboard {0} is frozen")]
+    Frozen(LeaderboardId),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("a token is needed")]
+    Unauthenticated,
+    #[error("{0}")]
+    InvalidToken(&'static str),
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("too soon")]
+    TooSoon { retry_after: u64, detail: String },
+    /// A bounded queue is full.
+    #[error("too much is waiting already")]
+    Overloaded,
+    /// The version asked for was not reached in time.
+    #[error("this version has not been reached yet")]
+    NotYet,
+    /// The ledger is out of reach; for a write it is unknown whether it was carried out.
+    #[error("the ledger is out of reach: {0}")]
+    LedgerAway(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl ServiceError {
+    /// One broken rule.
+    pub fn invalid(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+}
+
+impl From<LedgerError> for ServiceError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Taken => Self::Taken,
+            LedgerError::NotFound => Self::NotFound("resource"),
+            LedgerError::Conflict(field) => Self::Conflict(format!("{field} can no longer change once scores exist")),
+            LedgerError::Unavailable(reason) => Self::LedgerAway(reason),
+            LedgerError::Corrupt(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+impl From<StandingsError> for ServiceError {
+    fn from(error: StandingsError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+/// How long a client is asked to wait where nothing better is known.
+pub const RETRY_SOON: Duration = Duration::from_secs(1);

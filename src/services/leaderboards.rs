@@ -1,0 +1,153 @@
+//! Leaderboards: making, changing and deleting them, and who may read them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    domain::{
+        ids::LeaderboardId,
+        leaderboard::{Leaderboard, LeaderboardSettings, Visibility},
+        submission::ScoreEvent,
+        time::Clock,
+    },
+    repositories::{
+        feed::Feed,
+        ledger::{Ledger, Updated},
+    },
+};
+
+use super::{
+    announcer::Announcer,
+    definitions::DefinitionCache,
+    error::ServiceError,
+    rankings::Rankings,
+    rebuild::Rebuilder,
+    tokens::{Principal, Scope},
+};
+
+/// How long making a leaderboard waits for its (empty) ranking, so that the first score finds it ready.
+const PREPARATION: Duration = Duration::from_secs(1);
+
+/// A leaderboard with what is counted about it.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    pub leaderboard: Leaderboard,
+    /// Entries of the current season.
+    pub total: u64,
+    /// Open streams, over all instances.
+    pub watchers: u64,
+}
+
+/// See the module's documentation.
+pub struct Leaderboards {
+    pub ledger: Ledger,
+    pub definitions: Arc<DefinitionCache>,
+    pub announcer: Arc<Announcer>,
+    pub rebuilder: Arc<Rebuilder>,
+    pub rankings: Arc<Rankings>,
+    pub feed: Arc<dyn Feed>,
+    pub clock: Clock,
+}
+
+impl Leaderboards {
+    /// The leaderboard, where this caller may read it. A private one is told apart from one that does not exist only by its status,
+    /// so ids are no place for secrets.
+    pub async fn readable(&self, id: &str, caller: Option<&Principal>) -> Result<Leaderboard, ServiceError> {
+        let leaderboard = self.definitions.leaderboard(id).await?;
+        match leaderboard.settings.visibility {
+            Visibility::Public => Ok(leaderboard),
+            Visibility::Private => {
+                let caller = caller.ok_or(ServiceError::Unauthenticated)?;
+                caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin])?;
+                Ok(leaderboard)
+            }
+        }
+    }
+
+    /// Every leaderboard that this caller may read, by id.
+    pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
+        let private_too = caller.is_some_and(|caller| caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin]).is_ok());
+        let definitions = self.definitions.current();
+        let mut leaderboards: Vec<_> = definitions
+            .leaderboards
+            .values()
+            .filter(|leaderboard| private_too || leaderboard.settings.visibility == Visibility::Public)
+            .cloned()
+            .collect();
+        leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
+        self.overviews(leaderboards).await
+    }
+
+    /// Takes out of score events what happened in leaderboards that this caller may not read; those that no longer exist count as private.
+    pub fn hide_private(&self, events: &mut [ScoreEvent], caller: Option<&Principal>) {
+        if caller.is_some_and(|caller| caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin]).is_ok()) {
+            return;
+        }
+        let definitions = self.definitions.current();
+        let public = |id: &LeaderboardId| definitions.leaderboards.get(id).is_some_and(|found| found.settings.visibility == Visibility::Public);
+        events.iter_mut().for_each(|event| event.standings.retain(|standing| public(&standing.leaderboard_id)));
+    }
+
+    /// The leaderboard with its numbers.
+    pub async fn overview(&self, leaderboard: Leaderboard) -> Result<Overview, ServiceError> {
+        let mut overviews = self.overviews(vec![leaderboard]).await?;
+        overviews.pop().ok_or(ServiceError::NotFound("leaderboard"))
+    }
+
+    /// Makes a leaderboard, ready to take scores.
+    pub async fn create(&self, id: &LeaderboardId, settings: &LeaderboardSettings) -> Result<Overview, ServiceError> {
+        let leaderboard = self.ledger.create_leaderboard(id, settings, self.clock.now()).await?;
+        self.definitions.refresh().await?;
+        self.rebuilder.kick_and_wait(leaderboard.board(), PREPARATION).await;
+        Ok(Overview { leaderboard, total: 0, watchers: 0 })
+    }
+
+    /// Changes a leaderboard, and tells its watchers.
+    pub async fn update(
+        &self,
+        id: &LeaderboardId,
+        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send,
+    ) -> Result<Overview, ServiceError> {
+        let updated = self.ledger.update_leaderboard(id, self.clock.now(), change).await.map_err(no_leaderboard)?;
+        let leaderboard = self.tell(updated).await?;
+        self.overview(leaderboard).await
+    }
+
+    /// Deletes a leaderboard with its entries and its history, tells its watchers and ends their streams.
+    pub async fn delete(&self, id: &LeaderboardId) -> Result<(), ServiceError> {
+        let deleted = self.ledger.delete_leaderboard(id, self.clock.now()).await.map_err(no_leaderboard)?;
+        self.tell(deleted).await?;
+        Ok(())
+    }
+
+    /// Makes the default leaderboard at the very first start.
+    pub async fn ensure_default(&self, id: &LeaderboardId) -> Result<(), ServiceError> {
+        let settings = LeaderboardSettings::named(id.as_str());
+        if self.ledger.ensure_default_leaderboard(id, &settings, self.clock.now()).await?.is_some() {
+            tracing::info!(leaderboard = %id, "made the default leaderboard");
+        }
+        self.definitions.refresh().await
+    }
+
+    async fn tell(&self, updated: Updated<Leaderboard>) -> Result<Leaderboard, ServiceError> {
+        self.definitions.refresh().await?;
+        if let Some((row, announcement)) = &updated.outbox {
+            self.announcer.tell_row(*row, announcement).await;
+        }
+        Ok(updated.value)
+    }
+
+    async fn overviews(&self, leaderboards: Vec<Leaderboard>) -> Result<Vec<Overview>, ServiceError> {
+        let pks: Vec<_> = leaderboards.iter().map(|leaderboard| leaderboard.pk).collect();
+        let watchers = self.feed.watchers(&pks).await.unwrap_or_else(|_| vec![0; pks.len()]);
+        let totals = futures_util::future::join_all(leaderboards.iter().map(|leaderboard| self.rankings.total(leaderboard.board()))).await;
+        let numbers = totals.into_iter().zip(watchers);
+        Ok(leaderboards.into_iter().zip(numbers).map(|(leaderboard, (total, watchers))| Overview { leaderboard, total, watchers }).collect())
+    }
+}
+
+fn no_leaderboard(error: crate::repositories::ledger::LedgerError) -> ServiceError {
+    match ServiceError::from(error) {
+        ServiceError::NotFound(_) => ServiceError::NotFound("leaderboard"),
+        other => other,
+    }
+}

@@ -1,0 +1,161 @@
+//! Reading a ranking: from the standings, or from the ledger while those are being rebuilt or are out of reach.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    domain::{
+        entry::{Head, Neighbourhood, Window},
+        ids::UserId,
+        leaderboard::Board,
+        position::Version,
+    },
+    repositories::{
+        ledger::Ledger,
+        standings::{Standings, StandingsError},
+    },
+};
+
+use super::{error::ServiceError, rebuild::Rebuilder};
+
+/// How long a read waits for a version that this instance's ranking has not reached.
+const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
+const MIN_VERSION_POLL: Duration = Duration::from_millis(10);
+/// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
+const COPY_AGE: Duration = Duration::from_millis(250);
+/// Copies kept at the most; past that all are dropped.
+const COPIES: usize = 512;
+
+/// Where an answer came from, for `Cache-Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The ranking, by the name of its store.
+    Standings(&'static str),
+    /// A copy of the ledger's answer that is younger than 250 ms.
+    Copy,
+    Ledger,
+}
+
+/// An answer and where it came from.
+#[derive(Debug, Clone)]
+pub struct Served<T> {
+    pub value: T,
+    pub source: Source,
+}
+
+type CopyKey = (i64, i64, u64, u64);
+
+/// See the module's documentation.
+pub struct Rankings {
+    standings: Arc<dyn Standings>,
+    ledger: Ledger,
+    rebuilder: Arc<Rebuilder>,
+    /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`]. Each has a lock of its own, so
+    /// that of many readers of the same window one asks the ledger and the others take its answer.
+    copies: Mutex<HashMap<CopyKey, Arc<tokio::sync::Mutex<Option<(Instant, Window)>>>>>,
+}
+
+impl Rankings {
+    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>) -> Arc<Self> {
+        Arc::new(Self { standings, ledger, rebuilder, copies: Mutex::default() })
+    }
+
+    /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
+    pub async fn window(
+        &self,
+        board: Board,
+        from_rank: u64,
+        limit: u64,
+        min_version: Option<&Version>,
+    ) -> Result<Served<Window>, ServiceError> {
+        let deadline = Instant::now() + MIN_VERSION_WAIT;
+        loop {
+            match self.standings.window(board, from_rank, limit).await {
+                Ok(window) if min_version.is_none_or(|min| reached(&window.head, min)) => {
+                    return Ok(Served { value: window, source: Source::Standings(self.standings.name()) });
+                }
+                Ok(_) if Instant::now() >= deadline => return Err(ServiceError::NotYet),
+                Ok(_) => tokio::time::sleep(MIN_VERSION_POLL).await,
+                // What carries a version is committed: the ledger itself has it, a copy of it perhaps not yet.
+                Err(error) => {
+                    self.note(board, &error);
+                    return self.window_from_ledger(board, from_rank, limit, min_version.is_none()).await;
+                }
+            }
+        }
+    }
+
+    /// Each user's entry with up to `around` entries on each side, all from one state.
+    pub async fn neighbourhoods(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
+        match self.standings.neighbourhoods(board, users, around).await {
+            Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
+            Err(error) => {
+                self.note(board, &error);
+                let value = self.ledger.neighbourhoods(board, users, around).await?;
+                Ok(Served { value, source: Source::Ledger })
+            }
+        }
+    }
+
+    /// Entries in each ranking, 0 where neither store answers.
+    pub async fn total(&self, board: Board) -> u64 {
+        match self.standings.head(board).await {
+            Ok(head) => head.total,
+            Err(error) => {
+                self.note(board, &error);
+                self.window_from_ledger(board, 1, 1, true).await.map_or(0, |served| served.value.head.total)
+            }
+        }
+    }
+
+    /// Sees to it that a ranking that is not ready becomes so.
+    fn note(&self, board: Board, error: &StandingsError) {
+        if matches!(error, StandingsError::Unready(_)) {
+            self.rebuilder.kick(board);
+        }
+        tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");
+    }
+
+    async fn window_from_ledger(
+        &self,
+        board: Board,
+        from_rank: u64,
+        limit: u64,
+        copy_will_do: bool,
+    ) -> Result<Served<Window>, ServiceError> {
+        if !copy_will_do {
+            return Ok(Served { value: self.ledger.window(board, from_rank, limit).await?, source: Source::Ledger });
+        }
+        let slot = {
+            let mut copies = self.copies.lock();
+            if copies.len() >= COPIES {
+                copies.clear();
+            }
+            copies.entry((board.pk, board.season, from_rank, limit)).or_default().clone()
+        };
+        let mut copy = slot.lock().await;
+        match &*copy {
+            Some((at, window)) if at.elapsed() < COPY_AGE => Ok(Served { value: window.clone(), source: Source::Copy }),
+            _ => {
+                let window = self.ledger.window(board, from_rank, limit).await?;
+                *copy = Some((Instant::now(), window.clone()));
+                Ok(Served { value: window, source: Source::Ledger })
+            }
+        }
+    }
+}
+
+/// Whether a state contains what was told at `min`. A state of another epoch does: epochs begin by loading all that is committed.
+fn reached(head: &Head, min: &Version) -> bool {
+    head.version.as_ref().is_some_and(|version| if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch })
+}

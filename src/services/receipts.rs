@@ -1,0 +1,109 @@
+//! The answer to a submission: built once, kept word for word under the idempotency key.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{ActionId, LeaderboardId, UserId},
+        position::Version,
+        submission::Accepted,
+        time::Timestamp,
+    },
+    repositories::standings::Applied,
+};
+
+/// Where a submission left its user in one ranking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub version: Version,
+    pub rank: u64,
+    /// `None` for a newcomer, and where the change had been told before.
+    pub previous_rank: Option<u64>,
+    pub total: u64,
+}
+
+impl Place {
+    /// The place of a change that was told; `None` where it could not be (yet).
+    pub fn of(applied: Applied) -> Option<Self> {
+        match applied {
+            Applied::Ranked { version, rank, previous_rank, total } => Some(Self { version, rank, previous_rank, total }),
+            Applied::Known { version, rank, total } => Some(Self { version, rank, previous_rank: None, total }),
+            Applied::Early => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StandingView<'a> {
+    leaderboard_id: &'a LeaderboardId,
+    season: i64,
+    applied: bool,
+    previous_score: Option<i64>,
+    new_score: i64,
+    delta: i64,
+    rank: Option<u64>,
+    previous_rank: Option<u64>,
+    total: Option<u64>,
+    version: Option<&'a Version>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptView<'a> {
+    event_id: Uuid,
+    action_id: &'a ActionId,
+    user_id: &'a UserId,
+    leaderboard_id: &'a LeaderboardId,
+    applied: bool,
+    delta: i64,
+    new_score: i64,
+    previous_score: Option<i64>,
+    rank: Option<u64>,
+    previous_rank: Option<u64>,
+    version: Option<&'a Version>,
+    standings: Vec<StandingView<'a>>,
+    at: Timestamp,
+}
+
+/// The JSON body of the receipt. `places` are parallel to the standings; `None` where the ranking was out of reach.
+pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
+    let standings: Vec<_> = accepted
+        .standings
+        .iter()
+        .enumerate()
+        .map(|(index, standing)| {
+            let place = places.get(index).and_then(Option::as_ref);
+            StandingView {
+                leaderboard_id: &standing.leaderboard_id,
+                season: standing.board.season,
+                applied: standing.applied,
+                previous_score: standing.previous_score,
+                new_score: standing.new_score,
+                delta: standing.delta,
+                rank: place.map(|place| place.rank),
+                previous_rank: place.and_then(|place| place.previous_rank),
+                total: place.map(|place| place.total),
+                version: place.map(|place| &place.version),
+            }
+        })
+        .collect();
+    let first = &standings[0];
+    let receipt = ReceiptView {
+        event_id: accepted.event_id,
+        action_id: &accepted.action_id,
+        user_id: &accepted.user_id,
+        leaderboard_id: first.leaderboard_id,
+        applied: first.applied,
+        delta: first.delta,
+        new_score: first.new_score,
+        previous_score: first.previous_score,
+        rank: first.rank,
+        previous_rank: first.previous_rank,
+        version: first.version,
+        at: accepted.at,
+        standings,
+    };
+    serde_json::to_string(&receipt).expect("a receipt always serialises")
+}

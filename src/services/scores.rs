@@ -1,0 +1,176 @@
+//! Taking submissions in, and answering each after its commit.
+//!
+//! A submission joins the bounded queue of this instance; `scores/committer.rs` commits what is waiting, announces it, and
+//! answers.
+
+mod committer;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{ActionId, LeaderboardId, UserId},
+        submission::{Refusal, ScoreEvent, Submission},
+        time::Clock,
+    },
+    repositories::ledger::{Ledger, Receipt},
+};
+
+use super::{announcer::Announcer, error::ServiceError, receipts};
+
+/// Submissions that may wait or be on their way in this instance. When there is no room, callers are refused at once with
+/// [`ServiceError::Overloaded`]: waiting longer would help nobody.
+const QUEUE: usize = 16_384;
+/// How long a repeat waits for the answer that the first one is about to be given.
+const RECEIPT_PATIENCE: Duration = Duration::from_secs(2);
+const RECEIPT_POLL: Duration = Duration::from_millis(10);
+
+/// The answer to one submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The receipt, JSON.
+    pub body: String,
+    /// Whether it was given before, to the same idempotency key.
+    pub replayed: bool,
+}
+
+/// What the committer says to one submission.
+enum Reply {
+    Receipt(Answer),
+    Refused(Refusal),
+    /// Committed earlier under the same key, but its receipt is not stored yet.
+    Repeat { event_id: Uuid },
+    /// The transaction did not get through.
+    Failed(ServiceError),
+}
+
+/// Submissions of one request: committed in order, answered together.
+struct Job {
+    submissions: Vec<Submission>,
+    reply: oneshot::Sender<Vec<Reply>>,
+    /// Room in the queue, given back when the job is answered or dropped.
+    _room: OwnedSemaphorePermit,
+}
+
+/// See the module's documentation.
+pub struct Scores {
+    ledger: Ledger,
+    queue: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+}
+
+impl Scores {
+    /// The service, and the committer that has to run for it. The committer ends, after all that is waiting is committed, once the service is dropped.
+    pub fn new(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock) -> (Arc<Self>, impl Future<Output = ()> + Send) {
+        // As long as the room: a job holds at least one permit, so sending never finds the queue full.
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let committer = committer::run(ledger.clone(), announcer, clock, jobs);
+        (Arc::new(Self { ledger, queue, room: Arc::new(Semaphore::new(QUEUE)) }), committer)
+    }
+
+    /// Commits submissions in order, each on its own merits, and answers once they are durable. One result per submission.
+    pub async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
+        let count = submissions.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let room = Arc::clone(&self.room).try_acquire_many_owned(count as u32).map_err(|_| {
+            metrics::counter!("scoreboard_submissions_rejected_total", "reason" => "queue_full").increment(count as u64);
+            ServiceError::Overloaded
+        })?;
+        let keys: Vec<_> = submissions.iter().map(|submission| (submission.subject.clone(), submission.idempotency.clone())).collect();
+        let (reply, replies) = oneshot::channel();
+        let job = Job { submissions, reply, _room: room };
+        self.queue.try_send(job).map_err(|_| ServiceError::Overloaded)?;
+        let replies = replies.await.map_err(|_| ServiceError::LedgerAway("the server is shutting down".into()))?;
+
+        let mut answers = Vec::with_capacity(count);
+        for (reply, (subject, idempotency)) in replies.into_iter().zip(keys) {
+            answers.push(match reply {
+                Reply::Receipt(answer) => Ok(answer),
+                Reply::Refused(refusal) => Err(refused(refusal)),
+                Reply::Failed(error) => Err(error),
+                Reply::Repeat { event_id } => {
+                    let key = idempotency.map(|idempotency| idempotency.key).unwrap_or_default();
+                    self.answer_given_before(subject, key, event_id).await
+                }
+            });
+        }
+        Ok(answers)
+    }
+
+    /// A user's score events, newest first: up to `limit`, older than `before`.
+    pub async fn history(
+        &self,
+        user: &UserId,
+        leaderboard: Option<&LeaderboardId>,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<ScoreEvent>, ServiceError> {
+        Ok(self.ledger.history(user, leaderboard, before, limit).await?)
+    }
+
+    /// Waits for the receipt that the first submission with this key is about to store. Where it never comes (the instance that committed
+    /// it died before answering), a receipt without ranks is stored for good, so that all later repeats agree.
+    async fn answer_given_before(&self, subject: String, key: String, event_id: Uuid) -> Result<Answer, ServiceError> {
+        let deadline = tokio::time::Instant::now() + RECEIPT_PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            if let Some(body) = self.ledger.receipt(&subject, &key).await? {
+                return Ok(Answer { body, replayed: true });
+            }
+            tokio::time::sleep(RECEIPT_POLL).await;
+        }
+        let accepted = self.ledger.accepted(event_id).await?;
+        let accepted = accepted.ok_or_else(|| ServiceError::Conflict("this key's score was deleted with its leaderboard".into()))?;
+        let receipt = Receipt { subject, key, body: receipts::body(&accepted, &[]) };
+        let mut stored = self.ledger.store_receipts(std::slice::from_ref(&receipt)).await?;
+        Ok(Answer { body: stored.pop().unwrap_or(receipt.body), replayed: true })
+    }
+}
+
+/// The refusal in words of the service.
+fn refused(refusal: Refusal) -> ServiceError {
+    use crate::domain::action::ValueError;
+    match refusal {
+        Refusal::UnknownAction => ServiceError::invalid("actionId", "unknown", "there is no such action"),
+        Refusal::DisabledAction => ServiceError::invalid("actionId", "disabled", "this action is disabled"),
+        Refusal::NoLeaderboard => ServiceError::invalid("actionId", "no-leaderboard", "this action feeds no leaderboard that exists"),
+        Refusal::NotSelfService => {
+            ServiceError::Forbidden("this action is not open to self-service; scope scores:write is needed".into())
+        }
+        Refusal::Frozen(id) => ServiceError::Frozen(id),
+        Refusal::Value(ValueError::Required) => ServiceError::invalid("value", "required", "this action needs a value"),
+        Refusal::Value(ValueError::NotAllowed) => {
+            ServiceError::invalid("value", "not-allowed", "this action has fixed points and takes no value")
+        }
+        Refusal::Value(ValueError::OutOfRange { min, max }) => {
+            ServiceError::invalid("value", "range", format!("must be between {min} and {max}"))
+        }
+        Refusal::ScoreOutOfRange(id) => {
+            let message = format!("the score in leaderboard {id} would leave ±(2^53 − 1)");
+            ServiceError::invalid("value", "score-range", message)
+        }
+        Refusal::TooSoon { retry_after } => ServiceError::TooSoon {
+            retry_after,
+            detail: format!("this user may submit this action again in {retry_after} s"),
+        },
+        Refusal::KeyReused => {
+            ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body")
+        }
+    }
+}
+
+/// Parses nothing, decides nothing: the identity of a submission under its idempotency key.
+pub fn fingerprint(
+    action_id: &ActionId,
+    user_id: &UserId,
+    value: Option<i64>,
+    metadata: Option<&serde_json::Map<String, serde_json::Value>>,
+) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let said = serde_json::json!([action_id, user_id, value, metadata]);
+    Sha256::digest(said.to_string()).into()
+}

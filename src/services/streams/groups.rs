@@ -1,0 +1,222 @@
+//! Views that are states: `view=top` and `view=user`. Computed once per tick for everybody who watches the same thing.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    domain::{
+        entry::{Head, Neighbourhood, Window},
+        ids::{LeaderboardId, UserId},
+        leaderboard::Board,
+    },
+    repositories::{
+        feed::{FeedEvent, FeedEventKind},
+        standings::{Standings, StandingsError},
+    },
+    services::views::{self, PatchView, StandingView},
+};
+
+use super::{
+    frame::Frame,
+    topic::{State, Topic},
+};
+
+/// Events that a slow reader may be behind before it gets the whole state instead.
+const BACKLOG: usize = 16;
+/// Users asked for in one call to the ranking.
+const USERS_A_CALL: usize = 200;
+
+/// What a group shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Top { limit: usize },
+    User { user_id: UserId, around: u64 },
+}
+
+/// Everybody who watches the same subject at the same pace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct GroupKey {
+    pub subject: Subject,
+    pub hz: u8,
+}
+
+/// The topic of a group and what it showed last.
+pub(super) struct Group {
+    key: GroupKey,
+    pub topic: Arc<Topic>,
+    /// Connections; the group goes when it has had none for a while.
+    pub watchers: AtomicUsize,
+    shown: Mutex<Shown>,
+}
+
+struct Shown {
+    /// Something may have changed since the last tick.
+    dirty: bool,
+    /// No tick before this moment: what keeps the pace.
+    next_at: Instant,
+    window: Option<Arc<Window>>,
+    standing: Option<(Head, Neighbourhood)>,
+}
+
+/// The groups of one leaderboard.
+#[derive(Default)]
+pub(super) struct Groups {
+    by_key: Mutex<HashMap<GroupKey, Arc<Group>>>,
+}
+
+impl Groups {
+    /// The group of this key, with one watcher more.
+    pub(super) fn join(&self, key: GroupKey, hub: &Arc<Notify>) -> Arc<Group> {
+        let mut groups = self.by_key.lock();
+        let group = groups.entry(key.clone()).or_insert_with(|| {
+            let shown = Shown { dirty: true, next_at: Instant::now(), window: None, standing: None };
+            let topic = Topic::new(BACKLOG, Arc::clone(hub));
+            Arc::new(Group { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) })
+        });
+        group.watchers.fetch_add(1, Ordering::AcqRel);
+        hub.notify_one();
+        Arc::clone(group)
+    }
+
+    /// Every group's topic.
+    pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
+        self.by_key.lock().values().map(|group| Arc::clone(&group.topic)).collect()
+    }
+
+    /// Groups without a watcher are forgotten.
+    pub(super) fn sweep(&self) {
+        self.by_key.lock().retain(|_, group| group.watchers.load(Ordering::Acquire) > 0);
+    }
+
+    /// These events may have changed what some groups show.
+    pub(super) fn touch(&self, events: &[FeedEvent]) {
+        for group in self.by_key.lock().values() {
+            let touched = match group.key.subject {
+                Subject::Top { limit } => events.iter().any(|event| touches_top(event, limit as u64)),
+                Subject::User { .. } => events.iter().any(|event| event.kind == FeedEventKind::Score),
+            };
+            if touched {
+                group.shown.lock().dirty = true;
+            }
+        }
+    }
+
+    /// Anything may have changed what any group shows.
+    pub(super) fn touch_all(&self) {
+        self.by_key.lock().values().for_each(|group| group.shown.lock().dirty = true);
+    }
+
+    /// When the next tick is due; `None` while nothing has changed.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        let groups = self.by_key.lock();
+        groups.values().map(|group| group.shown.lock()).filter(|shown| shown.dirty).map(|shown| shown.next_at).min()
+    }
+
+    /// Computes the groups that are due and tells their watchers. One call to the ranking for all tops, one per 200 users and distance.
+    pub(super) async fn tick(
+        &self,
+        standings: &dyn Standings,
+        board: Board,
+        leaderboard_id: &LeaderboardId,
+    ) -> Result<(), StandingsError> {
+        let now = Instant::now();
+        let due: Vec<_> = self.by_key.lock().values().filter(|group| group.take_due(now)).cloned().collect();
+        let result = tick_groups(&due, standings, board, leaderboard_id).await;
+        if result.is_err() {
+            due.iter().for_each(|group| group.shown.lock().dirty = true);
+        }
+        result
+    }
+}
+
+fn touches_top(event: &FeedEvent, limit: u64) -> bool {
+    event.kind == FeedEventKind::Score && event.previous_rank.unwrap_or(u64::MAX).min(event.rank) <= limit
+}
+
+async fn tick_groups(
+    due: &[Arc<Group>],
+    standings: &dyn Standings,
+    board: Board,
+    leaderboard_id: &LeaderboardId,
+) -> Result<(), StandingsError> {
+    let widest = due.iter().filter_map(|group| if let Subject::Top { limit } = group.key.subject { Some(limit) } else { None }).max();
+    if let Some(widest) = widest {
+        let window = standings.window(board, 1, widest as u64).await?;
+        due.iter().for_each(|group| group.show_window(leaderboard_id, &window));
+    }
+    let mut by_distance: HashMap<u64, Vec<(&Arc<Group>, &UserId)>> = HashMap::new();
+    for group in due {
+        if let Subject::User { user_id, around } = &group.key.subject {
+            by_distance.entry(*around).or_default().push((group, user_id));
+        }
+    }
+    for (around, watched) in by_distance {
+        for some in watched.chunks(USERS_A_CALL) {
+            let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
+            let (head, found) = standings.neighbourhoods(board, &users, around).await?;
+            for ((group, _), neighbourhood) in some.iter().zip(found) {
+                group.show_standing(leaderboard_id, &head, neighbourhood);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Group {
+    fn take_due(&self, now: Instant) -> bool {
+        let mut shown = self.shown.lock();
+        let due = shown.dirty && shown.next_at <= now;
+        if due {
+            shown.dirty = false;
+            shown.next_at = now + Duration::from_secs(1) / u32::from(self.key.hz);
+        }
+        due
+    }
+
+    fn show_window(&self, leaderboard_id: &LeaderboardId, widest: &Window) {
+        let Subject::Top { limit } = self.key.subject else { return };
+        let entries = widest.entries.iter().take(limit).cloned().collect();
+        let new = Arc::new(Window { head: widest.head.clone(), entries });
+        let mut shown = self.shown.lock();
+        let state = State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&new) };
+        match &shown.window {
+            Some(old) if epoch(&old.head) == epoch(&new.head) => match PatchView::between(leaderboard_id, old, &new) {
+                Some(patch) => {
+                    let frame = Frame::event(new.head.version.as_ref(), "leaderboard-patch", &views::json(&patch));
+                    self.topic.advance(frame, state);
+                }
+                None => return,
+            },
+            _ => self.topic.begin(epoch(&new.head), 1, Some(state)),
+        }
+        shown.window = Some(new);
+    }
+
+    fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {
+        let mut shown = self.shown.lock();
+        let old = shown.standing.as_ref();
+        if old.is_some_and(|(old_head, old)| *old == new && epoch(old_head) == epoch(head)) {
+            return;
+        }
+        let data = views::json(&StandingView::new(leaderboard_id, head, &new));
+        let frame = Frame::event(head.version.as_ref(), "standing", &data);
+        match old {
+            Some(_) => self.topic.advance(frame.clone(), State::Encoded(frame)),
+            None => self.topic.begin(epoch(head), 1, Some(State::Encoded(frame))),
+        }
+        shown.standing = Some((head.clone(), new));
+    }
+}
+
+fn epoch(head: &Head) -> Arc<str> {
+    head.version.as_ref().map_or_else(|| "".into(), |version| Arc::clone(&version.epoch))
+}

@@ -1,0 +1,440 @@
+//! One watched leaderboard in this instance: follows the feed, keeps the shared logs, finds and fills holes.
+//!
+//! The hub is one task. Connections read the topics it writes and never call it; what they need (a fresh snapshot, older events) they note
+//! in their topic, and the hub brings it once for all of them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, MissedTickBehavior, interval, interval_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{leaderboard::Board, leaderboard::Leaderboard, position::Version, time::Clock},
+    repositories::{
+        feed::{Feed, FeedEvent, FeedEventKind, FeedMessage},
+        standings::{Standings, StandingsError},
+    },
+    services::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder},
+};
+
+use super::{
+    frame::Frame,
+    groups::Groups,
+    topic::{State, Topic},
+};
+
+/// Feed messages that wait for the hub. When full, further ones are dropped and the hub reads the history instead.
+pub(super) const MESSAGES: usize = 1024;
+/// Events kept in memory for connections; older ones are fetched from the feed's history.
+const RING: usize = 1024;
+/// Events fetched from the history in one call.
+const HISTORY_PAGE: usize = 500;
+/// The widest window a stream can show.
+pub(super) const WIDEST: u64 = 100;
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often the newest position is compared with the store's, in case a message was lost without a trace, and watchers are counted.
+const CHECK: Duration = Duration::from_secs(5);
+/// How often an unavailable ranking is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What hubs are made of.
+pub(super) struct Sources {
+    pub standings: Arc<dyn Standings>,
+    pub feed: Arc<dyn Feed>,
+    pub rankings: Arc<Rankings>,
+    pub rebuilder: Arc<Rebuilder>,
+    pub definitions: Arc<DefinitionCache>,
+    pub clock: Clock,
+}
+
+/// What connections and the registry see of a hub.
+pub(super) struct Hub {
+    pub leaderboard: Leaderboard,
+    pub events: Arc<Topic>,
+    pub groups: Groups,
+    /// Wakes the hub's task.
+    pub wake: Arc<Notify>,
+    pub messages: mpsc::Sender<FeedMessage>,
+    /// Messages may have been lost: the history has to be read.
+    pub lost: AtomicBool,
+    /// Connections of this instance.
+    pub watchers: AtomicU64,
+    pub closing: CancellationToken,
+}
+
+impl Hub {
+    pub(super) fn new(leaderboard: Leaderboard) -> (Arc<Self>, mpsc::Receiver<FeedMessage>) {
+        let (messages, receiver) = mpsc::channel(MESSAGES);
+        let wake = Arc::new(Notify::new());
+        let hub = Self {
+            leaderboard,
+            events: Topic::new(RING, Arc::clone(&wake)),
+            groups: Groups::default(),
+            wake,
+            messages,
+            lost: AtomicBool::new(false),
+            watchers: AtomicU64::new(0),
+            closing: CancellationToken::new(),
+        };
+        (Arc::new(hub), receiver)
+    }
+
+    /// Every topic of this leaderboard.
+    pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
+        let mut topics = self.groups.topics();
+        topics.push(Arc::clone(&self.events));
+        topics
+    }
+
+    /// Hands a message to the hub's task.
+    pub(super) fn deliver(&self, message: FeedMessage) {
+        if self.messages.try_send(message).is_err() {
+            self.note_loss();
+        }
+    }
+
+    /// Messages may be missing.
+    pub(super) fn note_loss(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+}
+
+/// The hub's task.
+pub(super) struct Follower {
+    hub: Arc<Hub>,
+    sources: Arc<Sources>,
+    board: Board,
+    messages: mpsc::Receiver<FeedMessage>,
+    /// The newest event in the log; `None` until the feed has been joined.
+    position: Option<Version>,
+    subscribed: bool,
+    /// The ranking answered last time.
+    live: bool,
+    ended: bool,
+    all_watchers: u64,
+}
+
+impl Follower {
+    pub(super) fn new(hub: Arc<Hub>, sources: Arc<Sources>, messages: mpsc::Receiver<FeedMessage>) -> Self {
+        let board = hub.leaderboard.board();
+        Self { hub, sources, board, messages, position: None, subscribed: false, live: false, ended: false, all_watchers: 0 }
+    }
+
+    /// Follows until the leaderboard is deleted or the hub is closed.
+    pub(super) async fn run(mut self) {
+        let closing = self.hub.closing.clone();
+        let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry_at = Instant::now();
+        while !self.ended {
+            let tick = if self.live { self.hub.groups.next_tick() } else { Some(retry_at) };
+            let wake = Arc::clone(&self.hub.wake);
+            tokio::select! {
+                () = closing.cancelled() => break,
+                Some(message) = self.messages.recv() => self.take(message).await,
+                () = wake.notified() => {}
+                _ = heartbeats.tick() => self.heartbeat(),
+                _ = checks.tick() => self.check().await,
+                () = sleep_until(tick) => {
+                    if self.live { self.tick().await } else { self.go_live().await; retry_at = Instant::now() + RETRY }
+                }
+            }
+            if self.live {
+                self.serve_wants().await;
+            }
+        }
+        if self.subscribed {
+            self.sources.feed.unsubscribe(self.board.pk).await;
+        }
+        self.sources.feed.report_watchers(self.board.pk, 0).await.ok();
+    }
+
+    /// Joins the feed, or comes back to it: continues where the log ends if the epoch is still the same.
+    async fn go_live(&mut self) {
+        if let Err(error) = self.try_go_live().await {
+            self.stumble(&error).await;
+        }
+    }
+
+    async fn try_go_live(&mut self) -> Result<(), StandingsError> {
+        if !self.subscribed {
+            self.sources.feed.subscribe(self.board.pk).await?;
+            self.subscribed = true;
+        }
+        let head = self.sources.standings.head(self.board).await?;
+        let Some(version) = head.version else { return Ok(()) };
+        self.live = true;
+        match &self.position {
+            Some(position) if position.epoch == version.epoch => self.fill().await?,
+            _ => self.begin(version),
+        }
+        self.hub.groups.touch_all();
+        Ok(())
+    }
+
+    /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing.
+    async fn stumble(&mut self, error: &StandingsError) {
+        self.live = false;
+        tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
+        if matches!(error, StandingsError::Unready(_)) {
+            let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
+            if !known() && self.sources.definitions.refresh().await.is_ok() && !known() {
+                let data = serde_json::json!({ "leaderboardId": self.hub.leaderboard.id, "deleted": true });
+                self.end(Frame::event(None, "leaderboard-changed", &data.to_string()));
+                return;
+            }
+            self.sources.rebuilder.kick(self.board);
+        }
+        if let Ok(served) = self.sources.rankings.window(self.board, 1, WIDEST, None).await {
+            let window = Arc::new(served.value);
+            if window.head.version.is_none() {
+                let leaderboard_id = self.hub.leaderboard.id.clone();
+                let state = State::Window { leaderboard_id, window };
+                self.hub.topics().iter().filter(|topic| !topic.has_generation()).for_each(|topic| topic.offer_provisional(state.clone()));
+            }
+        }
+    }
+
+    /// Whether the answer is there; where it is not, the hub goes back to waiting for the ranking.
+    async fn survive<T>(&mut self, result: Result<T, StandingsError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.stumble(&error).await;
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self, version: Version) {
+        self.hub.events.begin(Arc::clone(&version.epoch), version.seq + 1, None);
+        self.position = Some(version);
+        self.hub.groups.touch_all();
+    }
+
+    async fn take(&mut self, message: FeedMessage) {
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                FeedMessage::Events { epoch, events, .. } => self.take_events(epoch, events).await,
+                FeedMessage::Renamed { .. } => self.hub.groups.touch_all(),
+                FeedMessage::Reset { epoch, .. } => self.follow_epoch(epoch).await,
+                FeedMessage::Lost => self.hub.lost.store(true, Ordering::Release),
+            }
+            next = self.messages.try_recv().ok();
+        }
+        self.hub.events.wake_all();
+    }
+
+    async fn take_events(&mut self, epoch: Arc<str>, events: Vec<FeedEvent>) {
+        let Some(position) = self.position.clone() else { return };
+        if position.epoch != epoch {
+            return self.follow_epoch(epoch).await;
+        }
+        let Some(first) = events.first() else { return };
+        if first.seq > position.seq + 1 {
+            metrics::counter!("scoreboard_feed_holes_total").increment(1);
+            let filled = self.fill().await;
+            self.survive(filled).await;
+        }
+        self.append(events);
+    }
+
+    /// Another epoch than the log's is being told of: go over to it if it is the newer one.
+    async fn follow_epoch(&mut self, epoch: Arc<str>) {
+        if self.position.as_ref().is_some_and(|position| epoch > position.epoch) {
+            self.position = None;
+            self.go_live().await;
+        }
+    }
+
+    /// Appends the events that directly follow the log; those it has already are passed over.
+    fn append(&mut self, events: Vec<FeedEvent>) {
+        let Some(position) = self.position.as_mut() else { return };
+        let following: Vec<_> = events.into_iter().filter(|event| event.seq > position.seq).collect();
+        let Some(first) = following.first() else { return };
+        if first.seq != position.seq + 1 {
+            return;
+        }
+        self.hub.groups.touch(&following);
+        let mut frames = Vec::with_capacity(following.len());
+        let mut last = None;
+        for event in &following {
+            position.seq = event.seq;
+            let frame = encode(&position.epoch, event);
+            match event.kind {
+                FeedEventKind::Score => {}
+                FeedEventKind::Definition => self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone())),
+                FeedEventKind::Deleted => last = Some(frame.clone()),
+            }
+            if last.is_none() {
+                frames.push(frame);
+            }
+        }
+        metrics::counter!("scoreboard_stream_events_total").increment(frames.len() as u64);
+        self.hub.events.append(frames);
+        if let Some(frame) = last {
+            self.end(frame);
+        }
+    }
+
+    /// Brings the log up to the newest position from the history, or begins a new generation where the history no longer reaches.
+    async fn fill(&mut self) -> Result<(), StandingsError> {
+        while let Some(position) = self.position.clone() {
+            let history = self.sources.feed.history(self.board.pk, position.seq, HISTORY_PAGE).await?;
+            if history.epoch != position.epoch || history.head < position.seq {
+                self.begin(Version::new(history.epoch, history.head));
+                break;
+            }
+            if history.head == position.seq {
+                break;
+            }
+            if history.events.first().is_none_or(|event| event.seq != position.seq + 1) {
+                metrics::counter!("scoreboard_feed_gaps_total").increment(1);
+                self.begin(Version::new(history.epoch, history.head));
+                break;
+            }
+            self.append(history.events);
+        }
+        self.hub.events.wake_all();
+        Ok(())
+    }
+
+    async fn tick(&mut self) {
+        let hub = Arc::clone(&self.hub);
+        let result = hub.groups.tick(&*self.sources.standings, self.board, &hub.leaderboard.id).await;
+        self.survive(result).await;
+    }
+
+    /// Brings what connections noted that they need.
+    async fn serve_wants(&mut self) {
+        if self.hub.lost.swap(false, Ordering::AcqRel) {
+            let filled = self.fill().await;
+            if self.survive(filled).await.is_none() {
+                self.hub.lost.store(true, Ordering::Release);
+                return;
+            }
+            self.hub.groups.touch_all();
+        }
+        let wanted = self.hub.events.take_wanted();
+        if wanted.head {
+            let filled = self.fill().await;
+            if self.survive(filled).await.is_some() {
+                self.hub.events.head_checked();
+            }
+        }
+        if let Some(from) = wanted.from {
+            let extended = self.extend_back(from).await;
+            self.survive(extended).await;
+        }
+        if wanted.snapshot {
+            let window = self.sources.standings.window(self.board, 1, WIDEST).await;
+            if let Some(window) = self.survive(window).await {
+                self.offer_snapshot(window).await;
+            }
+        }
+    }
+
+    async fn offer_snapshot(&mut self, window: crate::domain::entry::Window) {
+        let Some(version) = window.head.version.clone() else { return };
+        if self.position.as_ref().is_some_and(|position| position.epoch != version.epoch) {
+            self.follow_epoch(Arc::clone(&version.epoch)).await;
+        }
+        let leaderboard_id = self.hub.leaderboard.id.clone();
+        if self.position.as_ref().is_some_and(|position| position.epoch == version.epoch) {
+            self.hub.events.offer_snapshot(version.seq + 1, State::Window { leaderboard_id, window: Arc::new(window) });
+        } else {
+            self.hub.wake.notify_one();
+        }
+    }
+
+    /// Fetches events from before the log for clients that resume there.
+    async fn extend_back(&mut self, from: u64) -> Result<(), StandingsError> {
+        let Some(position) = self.position.clone() else { return Ok(()) };
+        let until = self.hub.events.first();
+        let mut frames = Vec::new();
+        let mut next = from;
+        while next < until {
+            let history = self.sources.feed.history(self.board.pk, next - 1, HISTORY_PAGE).await?;
+            let contiguous = history.epoch == position.epoch && history.events.first().is_some_and(|event| event.seq == next);
+            if !contiguous {
+                self.hub.events.give_up_below(next.max(from) + 1);
+                return Ok(());
+            }
+            let older = history.events.iter().filter(|event| event.seq < until);
+            frames.extend(older.map(|event| encode(&position.epoch, event)));
+            next = history.events.last().map_or(next, |event| event.seq + 1);
+        }
+        self.hub.events.extend_back(from, frames);
+        Ok(())
+    }
+
+    fn heartbeat(&mut self) {
+        let data = serde_json::json!({
+            "leaderboardId": self.hub.leaderboard.id,
+            "version": self.position.as_ref().map(Version::to_string),
+            "at": self.sources.clock.now(),
+            "watchers": self.all_watchers.max(self.hub.watchers.load(Ordering::Relaxed)),
+        });
+        let frame = Frame::event(None, "heartbeat", &data.to_string());
+        self.hub.groups.sweep();
+        self.hub.topics().iter().for_each(|topic| topic.heartbeat(frame.clone()));
+        self.hub.events.shrink_to(RING);
+    }
+
+    async fn check(&mut self) {
+        let watchers = self.hub.watchers.load(Ordering::Relaxed);
+        if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, watchers).await {
+            self.all_watchers = all;
+        }
+        if self.live {
+            let head = self.sources.standings.head(self.board).await;
+            let Some(version) = self.survive(head).await.and_then(|head| head.version) else { return };
+            if self.position.as_ref() != Some(&version) {
+                let filled = self.fill().await;
+                self.survive(filled).await;
+            }
+        }
+    }
+
+    fn end(&mut self, frame: Frame) {
+        self.hub.topics().iter().for_each(|topic| topic.end(frame.clone()));
+        self.ended = true;
+    }
+}
+
+/// The event as it goes over the wire.
+fn encode(epoch: &Arc<str>, event: &FeedEvent) -> Frame {
+    let version = Version::new(Arc::clone(epoch), event.seq);
+    match event.kind {
+        FeedEventKind::Definition | FeedEventKind::Deleted => Frame::event(Some(&version), "leaderboard-changed", &event.body),
+        FeedEventKind::Score => {
+            let since = Version::new(Arc::clone(epoch), event.seq - 1);
+            let previous_rank = event.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
+            let data = format!(
+                "{{{},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{},\"previousRank\":{previous_rank},\"total\":{}}}",
+                event.body, event.rank, event.total
+            );
+            Frame::event(Some(&version), "score-updated", &data)
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

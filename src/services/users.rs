@@ -1,0 +1,37 @@
+//! Users: what is known about whoever owns scores.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{
+        ids::UserId,
+        time::Clock,
+        user::{Profile, User},
+    },
+    repositories::ledger::Ledger,
+};
+
+use super::{announcer::Announcer, error::ServiceError};
+
+/// See the module's documentation.
+pub struct Users {
+    pub ledger: Ledger,
+    pub announcer: Arc<Announcer>,
+    pub clock: Clock,
+}
+
+impl Users {
+    /// One user.
+    pub async fn get(&self, id: &UserId) -> Result<User, ServiceError> {
+        self.ledger.user(id).await?.ok_or(ServiceError::NotFound("user"))
+    }
+
+    /// Describes a user, made where unknown; a new display name shows in every ranking at once.
+    pub async fn put(&self, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
+        let updated = self.ledger.put_user(id, profile, self.clock.now()).await?;
+        if let Some((row, announcement)) = &updated.outbox {
+            self.announcer.tell_row(*row, announcement).await;
+        }
+        Ok(updated.value)
+    }
+}
