@@ -139,7 +139,8 @@ class Stream {
   }
 }
 
-/* Movement: run a change to the children of a container, then let each glide from where it was to where it is. */
+/* Movement: run a change to the children of a container, then let each glide from where it was to where it is.
+   What glides out of sight would cost as much as what is seen, so it jumps. */
 
 const gliding = new WeakMap();
 
@@ -150,15 +151,17 @@ function glide(container, alter) {
   const children = [...container.children];
   for (const child of children) gliding.get(child)?.cancel();
   const after = children.map((child) => child.getBoundingClientRect().top);
+  const visible = (top) => top > -100 && top < innerHeight;
   children.forEach((child, index) => {
     const from = before.get(child);
+    if (!visible(after[index]) && !visible(from ?? -Infinity)) return;
     if (from === undefined) {
       gliding.set(child, child.animate({ opacity: [0, 1] }, { duration: 320, easing: 'ease-out' }));
     } else if (Math.abs(from - after[index]) > 0.5) {
       const way = from - after[index];
-      const layer = way > 0 ? 2 : 1;
+      child.style.zIndex = way > 0 ? 2 : 1;
       gliding.set(child, child.animate(
-        [{ transform: `translateY(${way}px)`, zIndex: layer }, { transform: 'none', zIndex: layer }],
+        { transform: [`translateY(${way}px)`, 'none'] },
         { duration: 480, easing: 'cubic-bezier(0.2, 0, 0, 1)' },
       ));
     }
@@ -174,6 +177,9 @@ let lastNews = null;
 /* The table. */
 
 const rows = new Map();
+const inSight = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) target.toggleAttribute('data-seen', isIntersecting);
+});
 let drawing = 0;
 
 function draw() {
@@ -204,6 +210,7 @@ function arrangeRows() {
   const users = new Set(board.window.map((entry) => entry.userId));
   for (const [user, row] of rows) {
     if (users.has(user)) continue;
+    inSight.unobserve(row.line);
     row.line.remove();
     rows.delete(user);
   }
@@ -213,6 +220,7 @@ function arrangeRows() {
     if (!row) {
       row = makeRow(entry);
       rows.set(entry.userId, row);
+      inSight.observe(row.line);
       if (!first) showMove(row, Infinity, entry.rank);
     }
     fillRow(row, entry);
@@ -239,7 +247,7 @@ function makeRow(entry) {
   score.append(points);
   line.append(rank.parentNode, move, user, since.parentNode, score);
   line.dataset.user = entry.userId;
-  return { line, rank, move, name, since, value, delta, entry: null, from: null, arrow: 0 };
+  return { line, rank, move, name, since, value, delta, entry: null, from: null, arrow: 0, flashes: [] };
 }
 
 function fillRow(row, entry) {
@@ -249,8 +257,10 @@ function fillRow(row, entry) {
   row.line.dataset.score = entry.score;
   row.rank.textContent = entry.rank;
   row.name.textContent = entry.displayName || entry.userId;
-  row.since.textContent = moment(entry.at);
-  row.since.dateTime = entry.at;
+  if (past?.at !== entry.at) {
+    row.since.textContent = moment(entry.at);
+    row.since.dateTime = entry.at;
+  }
   row.value.textContent = number(entry.score);
   row.line.style.setProperty('--share', `${share(entry.score)}%`);
   if (!past) return;
@@ -290,11 +300,15 @@ function showDelta(row, delta) {
   const better = (board.definition?.order ?? 'desc') === 'desc' ? delta > 0 : delta < 0;
   row.delta.textContent = change(delta);
   row.delta.dataset.way = better ? 'up' : 'down';
-  row.delta.animate(
-    [{ opacity: 0 }, { opacity: 1, offset: 0.08 }, { opacity: 1, offset: 0.65 }, { opacity: 0 }],
-    { duration: 2600 },
-  );
-  row.value.animate([{ color: `var(--${better ? 'up' : 'down'})` }, {}], { duration: 2600, easing: 'ease-in' });
+  for (const flash of row.flashes) flash.cancel();
+  if (!row.line.hasAttribute('data-seen')) return;
+  row.flashes = [
+    row.delta.animate(
+      [{ opacity: 0 }, { opacity: 1, offset: 0.08 }, { opacity: 1, offset: 0.65 }, { opacity: 0 }],
+      { duration: 2600 },
+    ),
+    row.value.animate([{ color: `var(--${better ? 'up' : 'down'})` }, {}], { duration: 2600, easing: 'ease-in' }),
+  ];
 }
 
 /* The feed: the newest scores, a bounded number of them, however fast they come. */
@@ -411,7 +425,7 @@ const WORDS = {
 };
 
 function connection(state, notice = '') {
-  document.body.dataset.connection = state;
+  if (document.body.dataset.connection !== state) document.body.dataset.connection = state;
   const stale = lastNews && state !== 'live' ? `, as of ${clock.format(lastNews)}` : '';
   $('connection').textContent = WORDS[state] + stale;
   $('notice').textContent = notice;
