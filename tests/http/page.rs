@@ -1,0 +1,179 @@
+//! The live page as people meet it: a real browser in front of a real server.
+//!
+//! Needs `crate::app::TestApp` with an embedded server that has the public board `main`, summing
+//! the actions `goal` (10 points) and `point` (1 point), with no score yet; `restart` comes back on
+//! the same port with the same data.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::app::TestApp;
+use crate::browser::Browser;
+
+/// For what takes the page one message.
+const SOON: Duration = Duration::from_secs(10);
+/// For what takes the page a reconnect with its jittered pauses.
+const EVENTUALLY: Duration = Duration::from_secs(45);
+
+const LIVE: &str = "return document.body.dataset.connection === 'live'";
+
+async fn open_page(app: &TestApp) -> Browser {
+    let browser = Browser::open().await;
+    browser.goto(&app.url("/")).await;
+    browser.wait_until(LIVE, SOON).await;
+    browser
+}
+
+/// A condition: the table shows exactly these users with these scores, best first, and says so in
+/// each row's rank.
+fn table_is(rows: &[(&str, i64)]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .map(|(index, (user, score))| json!([user, (index + 1).to_string(), score.to_string()]))
+        .collect();
+    format!(
+        "const rows = [...document.querySelectorAll('tr[data-user]')].map((row) =>
+           [row.dataset.user, row.dataset.rank, row.querySelector('.points span:last-child').textContent]);
+         return JSON.stringify(rows) === JSON.stringify({});",
+        json!(rows)
+    )
+}
+
+#[tokio::test]
+async fn rows_appear_and_move_to_their_new_place_as_scores_are_posted() {
+    let app = TestApp::spawn_embedded().await;
+    let browser = open_page(&app).await;
+
+    app.post_score("ada", "goal").await;
+    app.post_score("grace", "point").await;
+    browser
+        .wait_until(&table_is(&[("ada", 10), ("grace", 1)]), SOON)
+        .await;
+
+    app.post_score("grace", "goal").await;
+    browser
+        .wait_until(&table_is(&[("grace", 11), ("ada", 10)]), SOON)
+        .await;
+    let arrow = "return document.querySelector('tr[data-user=grace] .move').textContent === 'up 1'";
+    browser.wait_until(arrow, SOON).await;
+}
+
+#[tokio::test]
+async fn the_latest_scores_are_told_newest_first() {
+    let app = TestApp::spawn_embedded().await;
+    let browser = open_page(&app).await;
+
+    app.post_score("ada", "goal").await;
+    app.post_score("grace", "point").await;
+    let told = "const told = [...document.querySelectorAll('#feed li')].map((line) =>
+          line.querySelector('.name').textContent + ' ' + line.querySelector('.gain').textContent);
+        return JSON.stringify(told) === JSON.stringify(['grace +1', 'ada +10']);";
+    browser.wait_until(told, SOON).await;
+}
+
+#[tokio::test]
+async fn an_empty_leaderboard_shows_how_to_post_the_first_score() {
+    let app = TestApp::spawn_embedded().await;
+    let browser = open_page(&app).await;
+
+    let command = "const empty = document.querySelector('#empty');
+        const command = document.querySelector('#command').textContent;
+        return !empty.hidden && command.includes(location.origin + '/api/scores')
+          && command.includes('\"actionId\"');";
+    browser.wait_until(command, SOON).await;
+
+    app.post_score("ada", "goal").await;
+    browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
+    browser
+        .wait_until("return document.querySelector('#empty').hidden", SOON)
+        .await;
+}
+
+#[tokio::test]
+async fn a_hostile_user_id_is_shown_as_text() {
+    let hostile = [
+        "<script>window.caught = true</script>",
+        "<img src=x onerror=\"window.caught = true\">",
+        "\u{202e}reversed",
+        "__proto__",
+    ];
+    let app = TestApp::spawn_embedded().await;
+    let browser = open_page(&app).await;
+
+    let mut expected = Vec::new();
+    for user in hostile {
+        app.post_score(user, "goal").await;
+        expected.push((user, 10));
+    }
+    browser.wait_until(&table_is(&expected), SOON).await;
+    let told = "return document.querySelectorAll('#feed li').length === arguments.length";
+    let told = told.replace("arguments.length", &hostile.len().to_string());
+    browser.wait_until(&told, SOON).await;
+
+    let found = browser
+        .execute(
+            "const names = [...document.querySelectorAll('#rows .name')];
+             return {
+               shown: names.map((name) => name.textContent),
+               isolated: names.every((name) => name.matches('bdi[dir=auto]')),
+               markup: document.querySelectorAll('main script, main img').length,
+               ran: 'caught' in window,
+             };",
+            json!([]),
+        )
+        .await;
+    let expected = json!({"shown": hostile, "isolated": true, "markup": 0, "ran": false});
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn the_page_reconnects_after_a_restart_and_shows_the_newest_state() {
+    let mut app = TestApp::spawn_embedded().await;
+    let browser = open_page(&app).await;
+    app.post_score("ada", "goal").await;
+    browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
+    let watch = "window.states = [];
+        new MutationObserver(() => states.push(document.body.dataset.connection))
+          .observe(document.body, { attributeFilter: ['data-connection'] });";
+    browser.execute(watch, json!([])).await;
+
+    app.restart().await;
+    app.post_score("grace", "goal").await;
+    app.post_score("grace", "point").await;
+
+    browser
+        .wait_until(&table_is(&[("grace", 11), ("ada", 10)]), EVENTUALLY)
+        .await;
+    browser.wait_until(LIVE, SOON).await;
+    let states = browser.execute("return window.states", json!([])).await;
+    assert_eq!(
+        states[0],
+        json!("reconnecting"),
+        "told at once, and nothing reloaded: {states}"
+    );
+}
+
+#[tokio::test]
+async fn the_page_keeps_its_own_security_policy_and_logs_no_error() {
+    let app = TestApp::spawn_embedded().await;
+    let browser = open_page(&app).await;
+    app.post_score("ada", "goal").await;
+    browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
+    browser
+        .wait_until("return document.querySelector('#feed li')", SOON)
+        .await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
+
+    let inline = "const script = document.createElement('script');
+        script.textContent = 'window.caught = true';
+        document.head.append(script);
+        return 'caught' in window;";
+    assert_eq!(browser.execute(inline, json!([])).await, json!(false));
+    let console = browser.console().await.join("\n");
+    assert!(
+        console.contains("Content Security Policy"),
+        "the policy is enforced: {console}"
+    );
+}
