@@ -47,7 +47,7 @@ servers_install() {
     echo "installing ${packages[*]}"
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null
+        apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${packages[@]}" </dev/null
 }
 
 servers_start() {
@@ -55,7 +55,8 @@ servers_start() {
     # PostgreSQL refuses to run as root.
     local user=() owner=
     if ((EUID == 0)); then
-        owner=$(getent passwd postgres nobody | head -n 1 | cut -d : -f 1)
+        owner=postgres
+        id "$owner" >/dev/null 2>&1 || owner=nobody
         user=(setpriv "--reuid=$owner" "--regid=$(id -g "$owner")" --clear-groups)
         chown "$owner" "$servers_dir"
     fi
