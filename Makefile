@@ -1,0 +1,16 @@
+.PHONY: test lint servers demo
+
+# Everything that has to pass. Installs what is missing, needs root or sudo for that.
+test:
+	@tests/run
+
+# The steps that need no servers.
+lint:
+	@tests/run format clippy doc
+
+# The tests' PostgreSQL and Redis in the foreground, for working with `cargo test`: paste the lines that it prints.
+servers:
+	@tests/servers
+
+demo:
+	cargo run --release -- demo
