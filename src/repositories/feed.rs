@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 
 use super::standings::StandingsError;
 
+mod memory;
+pub(super) mod outlet;
+
 /// What kind of change an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedEventKind {

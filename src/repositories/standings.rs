@@ -17,6 +17,8 @@ use crate::domain::{
     position::Version,
 };
 
+mod memory;
+
 /// Why the ranking gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StandingsError {
