@@ -4,4 +4,5 @@
 mod epoch;
 pub mod feed;
 pub mod memory; // the in-process ranking: standings and feed in one
+pub mod redis; // the shared ranking: standings and feed in one
 pub mod standings;

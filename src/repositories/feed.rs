@@ -14,6 +14,7 @@ use super::standings::StandingsError;
 
 mod memory;
 pub(super) mod outlet;
+mod redis;
 
 /// What kind of change an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

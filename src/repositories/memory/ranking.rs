@@ -19,7 +19,7 @@ use crate::{
     },
     repositories::{
         feed::{FeedEvent, FeedEventKind, History},
-        standings::Applied,
+        standings::{Applied, worth_keeping},
     },
 };
 
@@ -113,15 +113,14 @@ impl Ranking {
         event
     }
 
-    /// Takes a name that is newer than the one held; answers whether it was. That a user without a name has none is not worth a row,
-    /// except where it takes back a name that may still be on its way: revision 1 is the first there is.
+    /// Takes a name that is newer than the one held; answers whether it was.
     pub fn name(&mut self, user_id: &UserId, name: &DisplayName) -> bool {
         let newer = self.names.get(user_id).is_none_or(|held| name.revision > held.revision);
-        let worth_keeping = name.name.is_some() || name.revision > 1;
-        if newer && worth_keeping {
+        let taken = newer && worth_keeping(name);
+        if taken {
             self.names.insert(user_id.clone(), name.clone());
         }
-        newer && worth_keeping
+        taken
     }
 
     pub fn window(&self, board: Board, from_rank: u64, limit: u64) -> Window {

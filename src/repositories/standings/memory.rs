@@ -84,7 +84,7 @@ impl Standings for MemoryRanking {
             let ranking = Ranking::new(board.season, self.history_cap);
             slot.ready = None;
             slot.rebuild = Some(Building { token: token.clone(), expires: Instant::now() + LEASE, ranking });
-            Ok(Some(Rebuild { board, token }))
+            Ok(Some(Rebuild { board, token, previous_epoch: slot.last_epoch.clone() }))
         })
     }
 
@@ -105,7 +105,7 @@ impl Standings for MemoryRanking {
             }
             slot.building(&rebuild).ok_or(StandingsError::Overtaken(pk))?;
             let building = slot.rebuild.take().ok_or(StandingsError::Overtaken(pk))?;
-            let epoch = epoch_after(self.clock.now(), slot.last_epoch.as_deref());
+            let epoch = epoch_after(self.clock.now(), rebuild.previous_epoch.as_deref());
             slot.last_epoch = Some(epoch.clone());
             slot.built_by = Some(building.token);
             slot.ready = Some(building.ranking.begin(epoch.clone()));
