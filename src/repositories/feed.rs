@@ -12,6 +12,10 @@ use tokio::sync::mpsc;
 
 use super::standings::StandingsError;
 
+mod memory;
+pub(super) mod outlet;
+mod redis;
+
 /// What kind of change an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedEventKind {

@@ -7,6 +7,8 @@
 //! While it is not ready every call answers [`StandingsError::Unready`] and nothing is changed: no rank is ever cut out of a ranking
 //! that may be incomplete.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::domain::{
@@ -16,6 +18,9 @@ use crate::domain::{
     leaderboard::Board,
     position::Version,
 };
+
+mod memory;
+mod redis;
 
 /// Why the ranking gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -57,7 +62,8 @@ pub trait Standings: Send + Sync {
 
     /// Tells a change of the definition: allots a sequence number and appends a feed event of kind `Definition` (or `Deleted`), once per
     /// definition revision; a revision that is not newer changes nothing and answers the present version. A deletion removes the
-    /// whole ranking after telling it.
+    /// whole ranking after telling it; it is told even where the ranking is not ready, then under an epoch of its own, because nobody
+    /// rebuilds a leaderboard that is gone.
     async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError>;
 
     /// Renames a user in one board where the name's revision is newer than the one held. Allots no sequence number; tells
@@ -79,7 +85,8 @@ pub trait Standings: Send + Sync {
     ) -> Result<(Head, Vec<Neighbourhood>), StandingsError>;
 
     /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up. Answers `None` where another instance is
-    /// rebuilding it at this moment (its lease lasts 30 s after its last sign of life), unless `force` is set.
+    /// rebuilding it at this moment (its lease lasts 30 s after its last sign of life), unless `force` is set; and where the leaderboard was
+    /// deleted, whatever `force` says.
     async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError>;
 
     /// Adds entries to the ranking under construction and renews the lease. An entry's user id comes once per rebuild.
@@ -102,4 +109,12 @@ pub struct Rebuild {
     pub board: Board,
     /// Random; whoever holds another token than the store has been overtaken.
     pub token: String,
+    /// The epoch that was given up, where the store knew one: the next one has to be greater.
+    pub previous_epoch: Option<Arc<str>>,
+}
+
+/// Whether a ranking has to remember this name. That a user has none needs no row, unless it takes back a name that may still be on its
+/// way: a user's first revision has none before it.
+pub(super) fn worth_keeping(name: &DisplayName) -> bool {
+    name.name.is_some() || name.revision > 1
 }

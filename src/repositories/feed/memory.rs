@@ -1,0 +1,41 @@
+//! [`Feed`] in process: the ring of recent events lies beside the ranking, and messages go out under the board's lock. Called by the
+//! fan-out through `Arc<dyn Feed>`.
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{Feed, FeedMessage, History};
+use crate::repositories::{memory::MemoryRanking, standings::StandingsError};
+
+#[async_trait]
+impl Feed for MemoryRanking {
+    fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>> {
+        self.outlet.take()
+    }
+
+    async fn subscribe(&self, pk: i64) -> Result<(), StandingsError> {
+        self.with(pk, |slot| slot.subscribed = true);
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, pk: i64) {
+        self.with(pk, |slot| slot.subscribed = false);
+    }
+
+    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError> {
+        self.with(pk, |slot| {
+            let ranking = slot.ready.as_ref().ok_or(StandingsError::Unready(pk))?;
+            Ok(ranking.history(after, limit))
+        })
+    }
+
+    /// The note lives and dies with this process, so it needs no expiry.
+    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError> {
+        self.with(pk, |slot| slot.watchers = watchers);
+        Ok(watchers)
+    }
+
+    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError> {
+        Ok(pks.iter().map(|&pk| self.with(pk, |slot| slot.watchers)).collect())
+    }
+}

@@ -1,0 +1,82 @@
+//! The one bounded way from a feed to its receiver; both implementations of [`Feed`](super::Feed) deliver through it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::FeedMessage;
+
+/// Messages between the feed and its receiver. Each holds at most one batch of events, so this bounds the memory of a receiver that stands
+/// still to some tens of megabytes. When it is full, messages are dropped, and one `Lost` takes their place as soon as there is room.
+const CAPACITY: usize = 1024;
+
+/// Delivers without ever waiting, in the order of the calls.
+pub(in crate::repositories) struct Outlet {
+    sender: mpsc::Sender<FeedMessage>,
+    /// Until somebody takes it. Held only for the moment of the taking.
+    receiver: Mutex<Option<mpsc::Receiver<FeedMessage>>>,
+    /// A `Lost` waits for room. Until it has found some, everything else is dropped: the `Lost` speaks for it.
+    losing: Arc<AtomicBool>,
+}
+
+impl Outlet {
+    pub fn new() -> Self {
+        Self::with_capacity(CAPACITY)
+    }
+
+    fn with_capacity(capacity: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(capacity);
+        Self { sender, receiver: Mutex::new(Some(receiver)), losing: Arc::default() }
+    }
+
+    /// The receiver, once.
+    pub fn take(&self) -> Option<mpsc::Receiver<FeedMessage>> {
+        self.receiver.lock().take()
+    }
+
+    /// Hands a message on, or notes that it was lost. Has to be called from within a tokio runtime.
+    pub fn deliver(&self, message: FeedMessage) {
+        if self.losing.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(message)
+            && !self.losing.swap(true, Ordering::AcqRel)
+        {
+            tokio::spawn(announce_loss(self.sender.clone(), self.losing.clone()));
+        }
+    }
+}
+
+/// Waits for room and says that messages were lost. Ends as well when the receiver goes away.
+async fn announce_loss(sender: mpsc::Sender<FeedMessage>, losing: Arc<AtomicBool>) {
+    if let Ok(permit) = sender.reserve().await {
+        // In this order: a message that is dropped must be followed by a `Lost`, never preceded by the last one.
+        losing.store(false, Ordering::Release);
+        permit.send(FeedMessage::Lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_channel_drops_and_says_so_once_there_is_room() {
+        let outlet = Outlet::with_capacity(2);
+        let mut messages = outlet.take().expect("taken for the first time");
+        assert!(outlet.take().is_none());
+        for pk in 0..5 {
+            outlet.deliver(FeedMessage::Renamed { pk });
+        }
+        for expected in 0..2 {
+            assert!(matches!(messages.recv().await, Some(FeedMessage::Renamed { pk }) if pk == expected));
+        }
+        assert!(matches!(messages.recv().await, Some(FeedMessage::Lost)));
+        outlet.deliver(FeedMessage::Renamed { pk: 7 });
+        assert!(matches!(messages.recv().await, Some(FeedMessage::Renamed { pk: 7 })));
+    }
+}

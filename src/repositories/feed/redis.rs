@@ -1,0 +1,68 @@
+//! [`Feed`] on Redis: `PUBLISH` for speed, a capped stream beside it for gaps and resumption. Called by the fan-out through `Arc<dyn Feed>`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fred::types::Value;
+use futures_util::future::try_join_all;
+use tokio::sync::mpsc;
+
+use super::{Feed, FeedEvent, FeedMessage, History};
+use crate::repositories::{
+    redis::{
+        RedisStore,
+        keys::{ENTRIES, META, NAMES, PLACES, STREAM, WATCHERS},
+        record,
+        reply::{Reply, unreadable},
+        scripts,
+    },
+    standings::StandingsError,
+};
+
+/// For how long a note of watchers counts, in milliseconds.
+const NOTE_MS: i64 = 30_000;
+
+#[async_trait]
+impl Feed for RedisStore {
+    fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>> {
+        self.outlet.take()
+    }
+
+    async fn subscribe(&self, pk: i64) -> Result<(), StandingsError> {
+        self.subscription.add(pk).await.map_err(|error| StandingsError::Unreachable(error.to_string()))
+    }
+
+    async fn unsubscribe(&self, pk: i64) {
+        self.subscription.remove(pk).await;
+    }
+
+    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError> {
+        let until = after.saturating_add(limit as u64);
+        let args = [Value::from(after.to_string()), Value::from(until.to_string())];
+        let answer = self.call(&scripts::HISTORY, pk, &[META, PLACES, ENTRIES, NAMES, STREAM], args).await?;
+        let mut reply = Reply::ready(answer, pk)?;
+        let (epoch, head) = (Arc::from(&*reply.text()?), reply.number()?);
+        let mut payloads = reply.array()?;
+        let mut events: Vec<FeedEvent> = vec![];
+        while !payloads.is_empty() {
+            let (_, batch) = record::parse_events(&payloads.text()?).ok_or_else(unreadable)?;
+            events.extend(batch.into_iter().filter(|event| event.seq > after));
+        }
+        events.truncate(limit);
+        Ok(History { epoch, head, events })
+    }
+
+    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError> {
+        let note = [Value::from(self.instance.as_str()), watchers.to_string().into(), NOTE_MS.into()];
+        sum(self.call(&scripts::WATCHERS, pk, &[WATCHERS], note).await?)
+    }
+
+    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError> {
+        let asked = pks.iter().map(|&pk| async move { sum(self.call(&scripts::WATCHERS, pk, &[WATCHERS], []).await?) });
+        try_join_all(asked).await
+    }
+}
+
+fn sum(answer: Value) -> Result<u64, StandingsError> {
+    answer.as_u64().ok_or_else(unreadable)
+}

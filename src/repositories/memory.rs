@@ -1,0 +1,85 @@
+//! The in-process ranking: what `app` builds where no `REDIS_URL` is set, for one instance. It is both ports in one: `standings::memory`
+//! implements [`Standings`](super::standings::Standings) and `feed::memory` implements [`Feed`](super::feed::Feed) for the struct made here.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use self::ranking::Ranking;
+use super::{feed::outlet::Outlet, standings::StandingsError};
+use crate::domain::{leaderboard::Board, position::Version, time::Clock};
+
+pub(super) mod ranking;
+
+/// How long a rebuild stays its owner's after the last sign of life.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+
+/// All rankings of this process, lost when it ends: every board starts not ready.
+pub struct MemoryRanking {
+    /// One slot per board that was ever touched. The outer lock is held only to find or add a slot; a slot of a deleted board stays, empty,
+    /// so that a late repeat finds out about the deletion.
+    boards: RwLock<HashMap<i64, Arc<Mutex<Slot>>>>,
+    pub(super) outlet: Outlet,
+    pub(super) history_cap: usize,
+    pub(super) clock: Clock,
+}
+
+/// One board. Its mutex is held for a whole call, never across an await: that makes ranks, sequence numbers, history and the order of
+/// delivery one atomic step, and boards do not wait for each other.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// The ranking, where it is ready.
+    pub ready: Option<Ranking>,
+    /// The rebuild on its way.
+    pub rebuild: Option<Building>,
+    /// The token of the rebuild that made `ready`, so that a repeated finish is recognised.
+    pub built_by: Option<String>,
+    /// Where the deletion was told.
+    pub deleted: Option<Version>,
+    /// The newest epoch this board has had, and the newest definition revision that was told: both outlive a rebuild.
+    pub last_epoch: Option<Arc<str>>,
+    pub definition: i64,
+    pub subscribed: bool,
+    pub watchers: u64,
+}
+
+/// A ranking under construction.
+pub(super) struct Building {
+    pub token: String,
+    pub expires: Instant,
+    pub ranking: Ranking,
+}
+
+impl MemoryRanking {
+    /// Keeps the latest `stream_history` events of each board.
+    pub fn new(stream_history: u64) -> Arc<Self> {
+        Arc::new(Self {
+            boards: RwLock::default(),
+            outlet: Outlet::new(),
+            history_cap: usize::try_from(stream_history).unwrap_or(usize::MAX),
+            clock: Clock::system(),
+        })
+    }
+
+    /// Runs a step on a board's slot under its lock.
+    pub(super) fn with<T>(&self, pk: i64, step: impl FnOnce(&mut Slot) -> T) -> T {
+        let found = self.boards.read().get(&pk).cloned();
+        let slot = found.unwrap_or_else(|| self.boards.write().entry(pk).or_default().clone());
+        let mut slot = slot.lock();
+        step(&mut slot)
+    }
+
+    /// Runs a step on a board's ranking, where it is ready for this season.
+    pub(super) fn with_ready<T>(&self, board: Board, step: impl FnOnce(&mut Ranking) -> T) -> Result<T, StandingsError> {
+        self.with(board.pk, |slot| slot.ready_for(board).map(step))
+    }
+}
+
+impl Slot {
+    /// The ranking, where it is complete and of the season asked for.
+    pub fn ready_for(&mut self, board: Board) -> Result<&mut Ranking, StandingsError> {
+        let ready = self.ready.as_mut().filter(|ranking| ranking.season == board.season);
+        ready.ok_or(StandingsError::Unready(board.pk))
+    }
+}

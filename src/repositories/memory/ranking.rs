@@ -1,0 +1,197 @@
+//! One complete ranking in process: an order-statistic index beside the entries by user. Pure and synchronous; the slot that holds it
+//! ([`MemoryRanking`](super::MemoryRanking)) brings the lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use indexset::BTreeSet;
+
+use crate::{
+    domain::{
+        announcement::Change,
+        entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, Window},
+        ids::UserId,
+        leaderboard::Board,
+        position::Version,
+        time::Timestamp,
+    },
+    repositories::{
+        feed::{FeedEvent, FeedEventKind, History},
+        standings::{Applied, worth_keeping},
+    },
+};
+
+/// What is held of one entry beside its place in the index.
+struct Held {
+    sort_score: i64,
+    reached_at: Timestamp,
+    revision: i64,
+}
+
+/// One season of one board, with its position and its recent history.
+pub(in crate::repositories) struct Ranking {
+    pub season: i64,
+    pub epoch: Arc<str>,
+    pub seq: u64,
+    /// All entries in ranking order; rank of a key and key at a rank in O(log n).
+    places: BTreeSet<RankKey>,
+    entries: HashMap<UserId, Held>,
+    /// Names by user, also of users whose entry is still on its way, so that a change that was settled before the renaming does not bring
+    /// back the old name.
+    names: HashMap<UserId, DisplayName>,
+    /// The latest events, oldest first; at most `history_cap` of them, the oldest give way.
+    history: VecDeque<FeedEvent>,
+    history_cap: usize,
+}
+
+impl Ranking {
+    pub fn new(season: i64, history_cap: usize) -> Self {
+        Self {
+            season,
+            epoch: "".into(),
+            seq: 0,
+            places: BTreeSet::new(),
+            entries: HashMap::new(),
+            names: HashMap::new(),
+            history: VecDeque::new(),
+            history_cap,
+        }
+    }
+
+    /// This ranking under the name of its epoch.
+    pub fn begin(self, epoch: Arc<str>) -> Self {
+        Self { epoch, ..self }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.places.len() as u64
+    }
+
+    pub fn version(&self) -> Version {
+        Version::new(self.epoch.clone(), self.seq)
+    }
+
+    pub fn head(&self) -> Head {
+        Head { season: self.season, version: Some(self.version()), total: self.total() }
+    }
+
+    /// Puts an entry in its place without telling anybody.
+    pub fn load(&mut self, board: Board, entry: &StoredEntry) {
+        self.place(&entry.user_id, board.order.sort_score(entry.score), entry.reached_at, entry.revision);
+        self.name(&entry.user_id, &entry.name);
+    }
+
+    /// Applies one change; the event is there where it was taken.
+    pub fn apply(&mut self, board: Board, change: &Change) -> (Applied, Option<FeedEvent>) {
+        let held = self.entries.get(&change.user_id).map_or(0, |held| held.revision);
+        if change.revision > held + 1 {
+            return (Applied::Early, None);
+        }
+        let previous_rank = self.rank(&change.user_id);
+        if let Some(rank) = previous_rank
+            && change.revision <= held
+        {
+            return (Applied::Known { version: self.version(), rank, total: self.total() }, None);
+        }
+        let rank =
+            self.place(&change.user_id, board.order.sort_score(change.score), Timestamp(change.reached_at), change.revision);
+        self.name(&change.user_id, &change.name);
+        let event = self.tell(FeedEventKind::Score, rank, previous_rank, change.event.clone());
+        (Applied::Ranked { version: self.version(), rank, previous_rank, total: self.total() }, Some(event))
+    }
+
+    /// Allots the next sequence number and keeps the event.
+    pub fn tell(&mut self, kind: FeedEventKind, rank: u64, previous_rank: Option<u64>, body: String) -> FeedEvent {
+        self.seq += 1;
+        let event = FeedEvent { seq: self.seq, kind, rank, previous_rank, total: self.total(), body };
+        self.history.push_back(event.clone());
+        if self.history.len() > self.history_cap {
+            self.history.pop_front();
+        }
+        event
+    }
+
+    /// Takes a name that is newer than the one held; answers whether it was.
+    pub fn name(&mut self, user_id: &UserId, name: &DisplayName) -> bool {
+        let newer = self.names.get(user_id).is_none_or(|held| name.revision > held.revision);
+        let taken = newer && worth_keeping(name);
+        if taken {
+            self.names.insert(user_id.clone(), name.clone());
+        }
+        taken
+    }
+
+    pub fn window(&self, board: Board, from_rank: u64, limit: u64) -> Window {
+        Window { head: self.head(), entries: self.rows(board, from_rank.max(1), limit) }
+    }
+
+    pub fn neighbourhood(&self, board: Board, user_id: &UserId, around: u64) -> Neighbourhood {
+        let Some(rank) = self.rank(user_id) else {
+            return Neighbourhood { user_id: user_id.clone(), entry: None, around: vec![] };
+        };
+        let from_rank = rank.saturating_sub(around).max(1);
+        let around = self.rows(board, from_rank, rank + around - from_rank + 1);
+        let entry = around.get((rank - from_rank) as usize).cloned();
+        Neighbourhood { user_id: user_id.clone(), entry, around }
+    }
+
+    pub fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Vec<StoredEntry> {
+        self.keys(from_rank.max(1), limit)
+            .map(|(_, key)| StoredEntry {
+                user_id: key.user_id.clone(),
+                score: board.order.sort_score(key.sort_score),
+                reached_at: key.reached_at,
+                revision: self.entries.get(&key.user_id).map_or(0, |held| held.revision),
+                name: self.names.get(&key.user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 }),
+            })
+            .collect()
+    }
+
+    pub fn history(&self, after: u64, limit: usize) -> History {
+        let oldest = self.seq + 1 - self.history.len() as u64;
+        let skip = (after + 1).saturating_sub(oldest) as usize;
+        let events = self.history.iter().skip(skip).take(limit).cloned().collect();
+        History { epoch: self.epoch.clone(), head: self.seq, events }
+    }
+
+    fn rank(&self, user_id: &UserId) -> Option<u64> {
+        let held = self.entries.get(user_id)?;
+        let key = RankKey { sort_score: held.sort_score, reached_at: held.reached_at, user_id: user_id.clone() };
+        Some(self.places.rank(&key) as u64 + 1)
+    }
+
+    fn place(&mut self, user_id: &UserId, sort_score: i64, reached_at: Timestamp, revision: i64) -> u64 {
+        let key = RankKey { sort_score, reached_at, user_id: user_id.clone() };
+        if let Some(old) = self.entries.insert(user_id.clone(), Held { sort_score, reached_at, revision }) {
+            let old = RankKey { sort_score: old.sort_score, reached_at: old.reached_at, user_id: user_id.clone() };
+            self.places.remove(&old);
+        }
+        let rank = self.places.rank(&key) as u64 + 1;
+        self.places.insert(key);
+        rank
+    }
+
+    fn rows(&self, board: Board, from_rank: u64, limit: u64) -> Vec<RankedEntry> {
+        self.keys(from_rank, limit)
+            .map(|(rank, key)| RankedEntry {
+                rank,
+                user_id: key.user_id.clone(),
+                display_name: self.display_name(&key.user_id),
+                score: board.order.sort_score(key.sort_score),
+                at: key.reached_at,
+            })
+            .collect()
+    }
+
+    fn display_name(&self, user_id: &UserId) -> Arc<str> {
+        let name = self.names.get(user_id).and_then(|held| held.name.as_deref());
+        name.unwrap_or(user_id.as_str()).into()
+    }
+
+    fn keys(&self, from_rank: u64, limit: u64) -> impl Iterator<Item = (u64, &RankKey)> {
+        let end = self.total().min((from_rank - 1).saturating_add(limit));
+        (from_rank..=end).filter_map(|rank| Some((rank, self.places.get_index(rank as usize - 1)?)))
+    }
+}

@@ -1,0 +1,66 @@
+-- Applies changes of one board in order, as one step. Behind `ready` and `tell`.
+-- KEYS: meta, places, entries, names, stream.
+-- ARGV: season, channel, history; then for each change: user, revision, sort score, time reached (14 hex digits),
+--       name revision ('' where there is no name worth keeping), name record, event body.
+-- Returns false where the ranking is not ready, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
+-- total}, what became of it being 0 early, 1 known, 2 ranked.
+--
+-- Scores and times are texts from beginning to end: Lua's numbers would print them in 14 digits. Nothing is written before the first
+-- change that is taken, and a repeated call finds its changes known.
+local state = ready(ARGV[1])
+if not state then
+  return false
+end
+local places, entries, names = KEYS[2], KEYS[3], KEYS[4]
+local seq, n = state.seq, state.n
+local answer, lines = { state.epoch }, {}
+
+local function keep_name(user, revision, record)
+  local held = redis.call('HGET', names, user)
+  if not held or tonumber(string.match(held, '^%d+')) < tonumber(revision) then
+    redis.call('HSET', names, user, record)
+  end
+end
+
+local function answered(what, rank, previous)
+  local at = #answer
+  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4], answer[at + 5] = what, seq, rank, previous, n
+end
+
+for i = 4, #ARGV, 7 do
+  local user, revision, score, time = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local held = redis.call('HGET', entries, user)
+  local have = held and tonumber(string.match(held, '^%d+')) or 0
+  local old = held and string.sub(held, -14) .. user
+  local wanted = tonumber(revision)
+  if wanted > have + 1 then
+    answered(0, 0, 0)
+  elseif held and wanted <= have then
+    answered(1, redis.call('ZRANK', places, old) + 1, 0)
+  else
+    local new, previous = time .. user, 0
+    if held then
+      previous = redis.call('ZRANK', places, old) + 1
+      if old ~= new then
+        redis.call('ZREM', places, old)
+      end
+    else
+      n = n + 1
+    end
+    redis.call('ZADD', places, score, new)
+    redis.call('HSET', entries, user, revision .. ':' .. score .. ':' .. time)
+    if ARGV[i + 4] ~= '' then
+      keep_name(user, ARGV[i + 4], ARGV[i + 5])
+    end
+    local rank = redis.call('ZRANK', places, new) + 1
+    seq = seq + 1
+    lines[#lines + 1] = 'S ' .. seq .. ' ' .. rank .. ' ' .. previous .. ' ' .. n .. ' ' .. ARGV[i + 6]
+    answered(2, rank, previous)
+  end
+end
+
+if #lines > 0 then
+  redis.call('HSET', KEYS[1], 'seq', seq, 'n', n, 'names', redis.call('HLEN', names))
+  tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), lines)
+end
+return answer

@@ -1,0 +1,62 @@
+//! What the keys and channels of a board are called. All of a board's keys carry the hash tag `{pk}`, so that they lie in one slot of a
+//! cluster and one script may touch them all.
+
+/// Version, season, sizes and the server the ranking was built on.
+pub(in crate::repositories) const META: &str = "meta";
+/// Sorted set: sort score → time and user.
+pub(in crate::repositories) const PLACES: &str = "z";
+/// Hash: user → `revision:sort score:time`.
+pub(in crate::repositories) const ENTRIES: &str = "m";
+/// Hash: user → `revision:name`, or `revision` where the name was taken back.
+pub(in crate::repositories) const NAMES: &str = "n";
+/// Stream: the recent events, one entry for each batch.
+pub(in crate::repositories) const STREAM: &str = "s";
+/// Hash with a time-out: who is rebuilding, and how much has been loaded.
+pub(in crate::repositories) const LEASE: &str = "l";
+/// Hash: instance → `watchers:expiry`.
+pub(in crate::repositories) const WATCHERS: &str = "w";
+/// Hash with a time-out: where the deletion was told.
+pub(in crate::repositories) const TOMBSTONE: &str = "x";
+
+/// The keys that every check for readiness looks at, in the order in which the scripts expect them.
+pub(in crate::repositories) const BOARD: [&str; 4] = [META, PLACES, ENTRIES, NAMES];
+
+/// The names of one installation: several may share a Redis.
+#[derive(Debug, Clone)]
+pub(in crate::repositories) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// `sb:` and the first eight hexadecimal digits of the installation's id.
+    pub fn new(installation_id: &str) -> Self {
+        let id: String = installation_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+        Self { prefix: format!("sb:{}", id.to_ascii_lowercase()) }
+    }
+
+    pub fn key(&self, pk: i64, suffix: &str) -> String {
+        format!("{}:{{{pk}}}:{suffix}", self.prefix)
+    }
+
+    pub fn channel(&self, pk: i64) -> String {
+        self.key(pk, "f")
+    }
+
+    /// Which board a channel belongs to.
+    pub fn board_of(channel: &str) -> Option<i64> {
+        channel.split_once('{')?.1.split_once('}')?.0.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_keeps_its_keys_in_one_slot_and_is_found_by_its_channel() {
+        let keys = Keys::new("01932B5C-7d1c-4000-8000-000000000000");
+        assert_eq!(keys.key(17, PLACES), "sb:01932b5c:{17}:z");
+        assert_eq!(Keys::board_of(&keys.channel(-3)), Some(-3));
+        assert_eq!(Keys::board_of("elsewhere"), None);
+    }
+}

@@ -1,0 +1,22 @@
+-- Some users' entries with their neighbours. Behind `ready` and `rows`.
+-- KEYS: meta, places, entries, names.
+-- ARGV: season, how many neighbours on each side, users.
+-- Returns false where the ranking is not ready, else {epoch, seq, total, then for each user: {place, first place, rows}, or {} where the
+-- user has no entry}; places are zero-based, for rows see `rows`.
+local state = ready(ARGV[1])
+if not state then
+  return false
+end
+local around = tonumber(ARGV[2])
+local answer = { state.epoch, state.seq, state.n }
+for i = 3, #ARGV do
+  local held = redis.call('HGET', KEYS[3], ARGV[i])
+  if held then
+    local place = redis.call('ZRANK', KEYS[2], string.sub(held, -14) .. ARGV[i])
+    local first = math.max(place - around, 0)
+    answer[#answer + 1] = { place, first, rows(state, first, place + around, false) }
+  else
+    answer[#answer + 1] = {}
+  end
+end
+return answer

@@ -1,0 +1,23 @@
+-- The prelude of every script that needs a ready ranking: put in front of it, never run alone.
+-- KEYS[1] meta, KEYS[2] places (sorted set), KEYS[3] entries (hash), KEYS[4] names (hash).
+--
+-- A ranking is trusted only while nothing can have been lost since it was built, and that is checked in O(1):
+--   * meta is there, and of the season asked for ('' asks for any);
+--   * this server is a master with the replication id under which the ranking was built. The id changes with every start of the process
+--     and with every promotion of a replica, and both may lose writes that were answered;
+--   * places, entries and names have the sizes that the last write left, so that the eviction of one key is noticed.
+local function ready(season)
+  local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'season', 'n', 'names', 'server', 'definition')
+  if not (meta[3] and meta[6]) or (season ~= '' and season ~= meta[3]) then
+    return nil
+  end
+  local n, names = tonumber(meta[4]), tonumber(meta[5])
+  if redis.call('ZCARD', KEYS[2]) ~= n or redis.call('HLEN', KEYS[3]) ~= n or redis.call('HLEN', KEYS[4]) ~= names then
+    return nil
+  end
+  local info = redis.call('INFO', 'replication')
+  if not (string.find(info, 'role:master', 1, true) and string.find(info, meta[6], 1, true)) then
+    return nil
+  end
+  return { epoch = meta[1], seq = tonumber(meta[2]), n = n, names = names, definition = tonumber(meta[7]) }
+end

@@ -1,0 +1,126 @@
+//! How entries, names and events are written in Redis, and how they are read back. Texts are compact, because Redis holds them in memory
+//! once for each entry or event.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{entry::DisplayName, ids::UserId, time::Timestamp},
+    repositories::feed::{FeedEvent, FeedEventKind, FeedMessage},
+};
+
+/// Digits of a time in microseconds, in hex: constant width makes text order time order, and 56 bits last beyond the year 4000.
+const TIME_WIDTH: usize = 14;
+
+/// A time as members carry it.
+pub(in crate::repositories) fn hex_time(at: Timestamp) -> String {
+    format!("{:0TIME_WIDTH$x}", at.0.max(0))
+}
+
+/// A member of the sorted set: among equal scores it sorts by time, then by user id bytewise.
+pub(in crate::repositories) fn member(at: Timestamp, user_id: &UserId) -> String {
+    format!("{}{user_id}", hex_time(at))
+}
+
+/// The time and the user of a member.
+pub(in crate::repositories) fn parse_member(member: &str) -> Option<(Timestamp, UserId)> {
+    let (time, user) = member.split_at_checked(TIME_WIDTH)?;
+    Some((Timestamp(i64::from_str_radix(time, 16).ok()?), UserId::parse(user).ok()?))
+}
+
+/// A score as Redis prints a double: an integer of this size mostly comes without a fraction, but that is its choice.
+pub(in crate::repositories) fn parse_score(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|score| score as i64))
+}
+
+/// What is held of an entry beside its place.
+pub(in crate::repositories) fn entry(revision: i64, sort_score: i64, reached_at: Timestamp) -> String {
+    format!("{revision}:{sort_score}:{}", hex_time(reached_at))
+}
+
+/// The revision of an entry.
+pub(in crate::repositories) fn parse_revision(entry: &str) -> Option<i64> {
+    entry.split_once(':')?.0.parse().ok()
+}
+
+/// A name with its revision.
+pub(in crate::repositories) fn name(name: &DisplayName) -> String {
+    match &name.name {
+        Some(text) => format!("{}:{text}", name.revision),
+        None => name.revision.to_string(),
+    }
+}
+
+/// The reverse of [`name`].
+pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
+    let (revision, name) = record.split_once(':').map_or((record, None), |(revision, name)| (revision, Some(name)));
+    Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()? })
+}
+
+/// A body as it stands in a payload, where a line is an event. JSON has line breaks only between its tokens.
+pub(in crate::repositories) fn one_line(body: &str) -> String {
+    body.replace(['\n', '\r'], " ")
+}
+
+/// Events of one epoch, from a message or a stream entry.
+pub(in crate::repositories) fn parse_events(payload: &str) -> Option<(Arc<str>, Vec<FeedEvent>)> {
+    let (head, lines) = payload.split_once('\n')?;
+    let epoch = head.strip_prefix("events ")?;
+    let events = lines.split('\n').map(parse_event).collect::<Option<_>>()?;
+    Some((epoch.into(), events))
+}
+
+/// A message of a board's channel.
+pub(in crate::repositories) fn parse_message(pk: i64, payload: &str) -> Option<FeedMessage> {
+    if payload == "renamed" {
+        return Some(FeedMessage::Renamed { pk });
+    }
+    if let Some(epoch) = payload.strip_prefix("reset ") {
+        return Some(FeedMessage::Reset { pk, epoch: epoch.into() });
+    }
+    parse_events(payload).map(|(epoch, events)| FeedMessage::Events { pk, epoch, events })
+}
+
+/// `kind seq rank previous-rank total body`, the previous rank of a newcomer being 0.
+fn parse_event(line: &str) -> Option<FeedEvent> {
+    let mut fields = line.splitn(6, ' ');
+    let kind = match fields.next()? {
+        "S" => FeedEventKind::Score,
+        "D" => FeedEventKind::Definition,
+        "X" => FeedEventKind::Deleted,
+        _ => return None,
+    };
+    let mut number = || fields.next()?.parse::<u64>().ok();
+    let (seq, rank, previous, total) = (number()?, number()?, number()?, number()?);
+    let previous_rank = (previous > 0).then_some(previous);
+    Some(FeedEvent { seq, kind, rank, previous_rank, total, body: fields.next()?.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_sort_by_time_then_user() {
+        let user = |id| UserId::parse(id).expect("a user id");
+        assert!(member(Timestamp(9), &user("z")) < member(Timestamp(10), &user("a")));
+        assert!(member(Timestamp(10), &user("a")) < member(Timestamp(10), &user("é")));
+        assert_eq!(parse_member(&member(Timestamp(10), &user("宮本 茂"))), Some((Timestamp(10), user("宮本 茂"))));
+    }
+
+    #[test]
+    fn names_with_colons_and_names_taken_back_survive() {
+        for name_of in [Some("a:b"), Some(""), None] {
+            let held = DisplayName { name: name_of.map(str::to_owned), revision: 7 };
+            assert_eq!(parse_name(&name(&held)), Some(held));
+        }
+    }
+
+    #[test]
+    fn a_payload_reads_back_and_garbage_does_not() {
+        let (epoch, events) = parse_events("events e1\nS 4 1 0 9 \"a\":1, \"b\":2\nD 5 0 0 9 {}").expect("a payload");
+        assert_eq!((&*epoch, events.len(), events[0].body.as_str()), ("e1", 2, "\"a\":1, \"b\":2"));
+        assert_eq!((events[0].previous_rank, events[1].kind), (None, FeedEventKind::Definition));
+        assert!(parse_events("events e1\nS 4 1").is_none());
+        assert!(parse_message(1, "nonsense").is_none());
+    }
+}

@@ -1,0 +1,56 @@
+//! Reading the answers of the scripts, column by column. An answer of another shape than the script's is an error, never a guess.
+
+use fred::{bytes_utils::Str, types::Value};
+
+use crate::repositories::standings::StandingsError;
+
+/// An array that is being read.
+pub(in crate::repositories) struct Reply(std::vec::IntoIter<Value>);
+
+impl Reply {
+    /// The answer of a script, which says `false` where it has none to give.
+    pub fn open(answer: Value) -> Result<Option<Self>, StandingsError> {
+        match answer {
+            Value::Null | Value::Boolean(false) => Ok(None),
+            Value::Array(columns) => Ok(Some(Self(columns.into_iter()))),
+            _ => Err(unreadable()),
+        }
+    }
+
+    /// The answer of a script that says `false` where the ranking is not ready.
+    pub fn ready(answer: Value, pk: i64) -> Result<Self, StandingsError> {
+        Self::open(answer)?.ok_or(StandingsError::Unready(pk))
+    }
+
+    pub fn number(&mut self) -> Result<u64, StandingsError> {
+        self.0.next().and_then(|value| value.as_u64()).ok_or_else(unreadable)
+    }
+
+    pub fn text(&mut self) -> Result<Str, StandingsError> {
+        self.optional_text()?.ok_or_else(unreadable)
+    }
+
+    pub fn optional_text(&mut self) -> Result<Option<Str>, StandingsError> {
+        match self.0.next() {
+            Some(Value::Null | Value::Boolean(false)) => Ok(None),
+            Some(value) => value.into_bytes_str().map(Some).ok_or_else(unreadable),
+            None => Err(unreadable()),
+        }
+    }
+
+    pub fn array(&mut self) -> Result<Self, StandingsError> {
+        match self.0.next() {
+            Some(Value::Array(columns)) => Ok(Self(columns.into_iter())),
+            _ => Err(unreadable()),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.as_slice().is_empty()
+    }
+}
+
+/// The server gave an answer that no script of ours gives.
+pub(in crate::repositories) fn unreadable() -> StandingsError {
+    StandingsError::Unreachable("Redis gave an answer that cannot be read".to_owned())
+}

@@ -1,0 +1,131 @@
+//! The one subscription connection of this instance, and the tasks that drain and watch it. Made by `redis`, driven by `feed::redis`.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use fred::{
+    clients::SubscriberClient,
+    error::Error,
+    interfaces::{ClientLike, EventInterface, PubsubInterface},
+    types::{ClusterHash, CustomCommand, Message, Value, config::Options},
+    util::redis_keyslot,
+};
+use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{keys::Keys, record};
+use crate::repositories::feed::{FeedMessage, outlet::Outlet};
+
+/// How long the server may take to answer on this connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How soon a failed renewal of the subscriptions is tried again.
+const RENEW_AFTER: Duration = Duration::from_millis(200);
+
+/// Shared by the feed and the draining task.
+pub(in crate::repositories) struct Subscription {
+    pub client: SubscriberClient,
+    keys: Keys,
+    /// The boards that are subscribed, or are being. One entry for each board that somebody watches. Held for single look-ups only.
+    wanted: Mutex<BTreeSet<i64>>,
+    outlet: Arc<Outlet>,
+}
+
+impl Subscription {
+    pub fn new(client: SubscriberClient, keys: Keys, outlet: Arc<Outlet>) -> Arc<Self> {
+        Arc::new(Self { client, keys, wanted: Mutex::default(), outlet })
+    }
+
+    /// Subscribes a board. It is wanted before the server is asked, so that a reconnection in between renews it as well.
+    pub async fn add(&self, pk: i64) -> Result<(), Error> {
+        self.wanted.lock().insert(pk);
+        let subscribed = self.subscribe(vec![self.keys.channel(pk)]).await;
+        if subscribed.is_err() {
+            self.wanted.lock().remove(&pk);
+        }
+        subscribed
+    }
+
+    /// Ends the subscription of a board. Where the server cannot be told, its messages keep coming until the connection ends, and the
+    /// receiver ignores them.
+    pub async fn remove(&self, pk: i64) {
+        self.wanted.lock().remove(&pk);
+        let told: Result<(), _> = self.client.with_options(&options()).unsubscribe(self.keys.channel(pk)).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, pk, "a subscription could not be ended");
+        }
+    }
+
+    /// Answers once the server has taken the subscriptions. The client considers `SUBSCRIBE` done when it is written, and drops the
+    /// server's confirmation; commands of one connection are answered in order, so the answer to a `PING` behind it stands for that.
+    async fn subscribe(&self, channels: Vec<String>) -> Result<(), Error> {
+        self.client.with_options(&options()).subscribe(channels).await?;
+        self.ping().await
+    }
+
+    /// Asks for a sign of life on the connection that carries the subscriptions: in a cluster, that is the node which the client's
+    /// own name is hashed to.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let slot = redis_keyslot(self.client.id().as_bytes());
+        let ping = CustomCommand::new_static("PING", ClusterHash::Custom(slot), false);
+        let _: Value = self.client.with_options(&options()).custom(ping, Vec::<Value>::new()).await?;
+        Ok(())
+    }
+
+    /// Hands messages on for as long as the client lives; whatever arrives from the moment of this call on. A lag of the task, a message
+    /// that cannot be read and a reconnection all mean that something may be missing.
+    pub fn drain(self: Arc<Self>) -> impl Future<Output = ()> + Send {
+        let (mut messages, mut connections) = (self.client.message_rx(), self.client.reconnect_rx());
+        async move {
+            let mut renewal_due = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    connected = connections.recv() => match connected {
+                        Err(RecvError::Closed) => return,
+                        Ok(_) | Err(RecvError::Lagged(_)) => renewal_due = !self.renew().await,
+                    },
+                    () = tokio::time::sleep(RENEW_AFTER), if renewal_due => renewal_due = !self.renew().await,
+                    message = messages.recv() => match message {
+                        Err(RecvError::Closed) => return,
+                        Err(RecvError::Lagged(_)) => self.outlet.deliver(FeedMessage::Lost),
+                        Ok(message) => self.outlet.deliver(read(&message)),
+                    },
+                }
+            }
+        }
+    }
+
+    /// Subscribes everything anew on a new connection, then says that messages were lost: in this order, so that whoever fills the gap
+    /// has no other one behind it. Answers whether that is done.
+    async fn renew(&self) -> bool {
+        let channels: Vec<_> = self.wanted.lock().iter().map(|&pk| self.keys.channel(pk)).collect();
+        if channels.is_empty() {
+            return true;
+        }
+        match self.subscribe(channels).await {
+            Ok(()) => {
+                self.outlet.deliver(FeedMessage::Lost);
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the subscriptions could not be renewed yet");
+                false
+            }
+        }
+    }
+}
+
+fn read(message: &Message) -> FeedMessage {
+    let parsed = Keys::board_of(&message.channel)
+        .zip(message.value.as_str())
+        .and_then(|(pk, payload)| record::parse_message(pk, &payload));
+    parsed.unwrap_or_else(|| {
+        tracing::warn!(channel = %&*message.channel, "a message of the feed cannot be read");
+        FeedMessage::Lost
+    })
+}
+
+/// A command fails at once while there is no connection; there is nothing to queue for.
+fn options() -> Options {
+    Options { fail_fast: true, max_attempts: Some(1), timeout: Some(ANSWER_WITHIN), ..Options::default() }
+}

@@ -1,0 +1,170 @@
+//! [`Standings`] in process. Called by services through `Arc<dyn Standings>`; every call is one step under the board's lock.
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{Applied, Rebuild, Standings, StandingsError};
+use crate::{
+    domain::{
+        announcement::{Change, DefinitionChange},
+        entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
+        ids::UserId,
+        leaderboard::Board,
+        position::Version,
+    },
+    repositories::{
+        epoch::epoch_after,
+        feed::{FeedEventKind, FeedMessage},
+        memory::{Building, LEASE, MemoryRanking, Slot, ranking::Ranking},
+    },
+};
+
+#[async_trait]
+impl Standings for MemoryRanking {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
+        self.with(board.pk, |slot| {
+            let subscribed = slot.subscribed;
+            let ranking = slot.ready_for(board)?;
+            let (outcomes, events): (Vec<_>, Vec<_>) = changes.iter().map(|change| ranking.apply(board, change)).unzip();
+            let events: Vec<_> = events.into_iter().flatten().collect();
+            if subscribed && !events.is_empty() {
+                self.outlet.deliver(FeedMessage::Events { pk: board.pk, epoch: ranking.epoch.clone(), events });
+            }
+            Ok(outcomes)
+        })
+    }
+
+    async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError> {
+        self.with(change.board.pk, |slot| {
+            if change.deleted { Ok(self.tell_deletion(slot, change)) } else { self.tell_change(slot, change) }
+        })
+    }
+
+    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<(), StandingsError> {
+        self.with(board.pk, |slot| {
+            let renamed = slot.ready_for(board)?.name(user_id, name);
+            if renamed && slot.subscribed {
+                self.outlet.deliver(FeedMessage::Renamed { pk: board.pk });
+            }
+            Ok(())
+        })
+    }
+
+    async fn head(&self, board: Board) -> Result<Head, StandingsError> {
+        self.with_ready(board, |ranking| ranking.head())
+    }
+
+    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, StandingsError> {
+        self.with_ready(board, |ranking| ranking.window(board, from_rank, limit))
+    }
+
+    async fn neighbourhoods(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
+        self.with_ready(board, |ranking| {
+            let neighbourhoods = users.iter().map(|user| ranking.neighbourhood(board, user, around)).collect();
+            (ranking.head(), neighbourhoods)
+        })
+    }
+
+    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError> {
+        self.with(board.pk, |slot| {
+            let taken = slot.rebuild.as_ref().is_some_and(|building| building.expires > Instant::now());
+            if slot.deleted.is_some() || (taken && !force) {
+                return Ok(None);
+            }
+            let token = uuid::Uuid::new_v4().simple().to_string();
+            let ranking = Ranking::new(board.season, self.history_cap);
+            slot.ready = None;
+            slot.rebuild = Some(Building { token: token.clone(), expires: Instant::now() + LEASE, ranking });
+            Ok(Some(Rebuild { board, token, previous_epoch: slot.last_epoch.clone() }))
+        })
+    }
+
+    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+        self.with(rebuild.board.pk, |slot| {
+            let building = slot.building(rebuild).ok_or(StandingsError::Overtaken(rebuild.board.pk))?;
+            entries.iter().for_each(|entry| building.ranking.load(rebuild.board, entry));
+            building.expires = Instant::now() + LEASE;
+            Ok(())
+        })
+    }
+
+    async fn finish_rebuild(&self, rebuild: Rebuild) -> Result<Version, StandingsError> {
+        let pk = rebuild.board.pk;
+        self.with(pk, |slot| {
+            if let Some(ranking) = slot.ready.as_ref().filter(|_| slot.built_by.as_ref() == Some(&rebuild.token)) {
+                return Ok(Version::new(ranking.epoch.clone(), 0));
+            }
+            slot.building(&rebuild).ok_or(StandingsError::Overtaken(pk))?;
+            let building = slot.rebuild.take().ok_or(StandingsError::Overtaken(pk))?;
+            let epoch = epoch_after(self.clock.now(), rebuild.previous_epoch.as_deref());
+            slot.last_epoch = Some(epoch.clone());
+            slot.built_by = Some(building.token);
+            slot.ready = Some(building.ranking.begin(epoch.clone()));
+            if slot.subscribed {
+                self.outlet.deliver(FeedMessage::Reset { pk, epoch: epoch.clone() });
+            }
+            Ok(Version::new(epoch, 0))
+        })
+    }
+
+    async fn ping(&self) -> Result<(), StandingsError> {
+        Ok(())
+    }
+
+    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError> {
+        self.with_ready(board, |ranking| ranking.dump(board, from_rank, limit))
+    }
+}
+
+impl MemoryRanking {
+    fn tell_change(&self, slot: &mut Slot, change: &DefinitionChange) -> Result<Version, StandingsError> {
+        let (told, subscribed) = (slot.definition, slot.subscribed);
+        let ranking = slot.ready_for(change.board)?;
+        if change.revision <= told {
+            return Ok(ranking.version());
+        }
+        let event = ranking.tell(FeedEventKind::Definition, 0, None, change.event.clone());
+        if subscribed {
+            self.outlet.deliver(FeedMessage::Events { pk: change.board.pk, epoch: ranking.epoch.clone(), events: vec![event] });
+        }
+        let version = ranking.version();
+        slot.definition = change.revision;
+        Ok(version)
+    }
+
+    /// Told whatever the state of the ranking, because a leaderboard that is gone is not rebuilt for the sake of its last event; where no
+    /// ranking is ready, under an epoch of its own.
+    fn tell_deletion(&self, slot: &mut Slot, change: &DefinitionChange) -> Version {
+        if let Some(version) = &slot.deleted {
+            return version.clone();
+        }
+        let mut ranking = slot.ready.take().unwrap_or_else(|| {
+            let epoch = epoch_after(self.clock.now(), slot.last_epoch.as_deref());
+            Ranking::new(change.board.season, 0).begin(epoch)
+        });
+        let event = ranking.tell(FeedEventKind::Deleted, 0, None, change.event.clone());
+        let version = ranking.version();
+        slot.rebuild = None;
+        slot.deleted = Some(version.clone());
+        if slot.subscribed {
+            self.outlet.deliver(FeedMessage::Events { pk: change.board.pk, epoch: ranking.epoch, events: vec![event] });
+        }
+        version
+    }
+}
+
+impl Slot {
+    /// The construction that this rebuild owns, where nobody took it over.
+    fn building(&mut self, rebuild: &Rebuild) -> Option<&mut Building> {
+        self.rebuild.as_mut().filter(|building| building.token == rebuild.token)
+    }
+}

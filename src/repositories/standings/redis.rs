@@ -1,0 +1,276 @@
+//! [`Standings`] on Redis. Called by services through `Arc<dyn Standings>`; every call is one script, and so one step for everybody.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fred::types::Value;
+
+use super::{Applied, Rebuild, Standings, StandingsError, worth_keeping};
+use crate::{
+    domain::{
+        announcement::{Change, DefinitionChange},
+        entry::{DisplayName, Head, Neighbourhood, RankedEntry, StoredEntry, Window},
+        ids::UserId,
+        leaderboard::Board,
+        position::Version,
+        time::Timestamp,
+    },
+    repositories::{
+        epoch::epoch_after,
+        redis::{
+            RedisStore,
+            keys::{BOARD, ENTRIES, LEASE, META, NAMES, PLACES, STREAM, TOMBSTONE, WATCHERS},
+            record,
+            reply::{Reply, unreadable},
+            scripts,
+        },
+    },
+};
+
+/// Changes that one script call takes: some milliseconds of a server that does one thing at a time, and one message to every subscriber.
+const CHANGES_PER_CALL: usize = 250;
+
+/// Entries that one script call loads.
+const ENTRIES_PER_CALL: usize = 500;
+
+/// How long a rebuild stays its owner's after the last sign of life, in milliseconds.
+const LEASE_MS: i64 = 30_000;
+
+/// How long the deletion of a leaderboard is remembered, so that a late repetition or rebuild does not bring its keys back.
+const TOMBSTONE_SECONDS: i64 = 24 * 60 * 60;
+
+#[async_trait]
+impl Standings for RedisStore {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for batch in changes.chunks(CHANGES_PER_CALL) {
+            outcomes.extend(self.apply_batch(board, batch).await?);
+        }
+        Ok(outcomes)
+    }
+
+    async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError> {
+        let pk = change.board.pk;
+        let (channel, body) = (self.keys.channel(pk).into(), record::one_line(&change.event).into());
+        let answer = if change.deleted {
+            let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, WATCHERS, TOMBSTONE];
+            let epoch = text(epoch_after(self.clock.now(), None).as_ref());
+            self.call(&scripts::DELETE, pk, &keys, [channel, epoch, body, TOMBSTONE_SECONDS.into()]).await?
+        } else {
+            let args = [change.board.season.into(), channel, self.history_arg(), change.revision.into(), body];
+            self.call(&scripts::DEFINE, pk, &told_keys(), args).await?
+        };
+        let mut reply = Reply::ready(answer, pk)?;
+        Ok(Version::new(&*reply.text()?, reply.number()?))
+    }
+
+    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<(), StandingsError> {
+        let record = if worth_keeping(name) { record::name(name) } else { String::new() };
+        let args = [
+            board.season.into(),
+            self.keys.channel(board.pk).into(),
+            text(user_id.as_str()),
+            name.revision.into(),
+            record.into(),
+        ];
+        match self.call(&scripts::RENAME, board.pk, &BOARD, args).await? {
+            Value::Integer(_) => Ok(()),
+            _ => Err(StandingsError::Unready(board.pk)),
+        }
+    }
+
+    async fn head(&self, board: Board) -> Result<Head, StandingsError> {
+        Ok(self.window(board, 1, 0).await?.head)
+    }
+
+    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, StandingsError> {
+        let first = from_rank.max(1);
+        let mut reply = self.cut(board, first, limit, false).await?;
+        let head = head_of(board, &mut reply)?;
+        Ok(Window { head, entries: rows(board, reply.array()?, first)? })
+    }
+
+    async fn neighbourhoods(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
+        let asked = users.iter().map(|user| text(user.as_str()));
+        let args = [board.season.into(), number(around)].into_iter().chain(asked);
+        let answer = self.call(&scripts::NEIGHBOURHOODS, board.pk, &BOARD, args).await?;
+        let mut reply = Reply::ready(answer, board.pk)?;
+        let head = head_of(board, &mut reply)?;
+        let neighbourhoods = users.iter().map(|user| neighbourhood(board, user, reply.array()?)).collect::<Result<_, _>>()?;
+        Ok((head, neighbourhoods))
+    }
+
+    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError> {
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, TOMBSTONE];
+        let args = [text(&token), LEASE_MS.into(), i64::from(force).into()];
+        let answer = self.call(&scripts::BEGIN, board.pk, &keys, args).await?;
+        let Some(mut reply) = Reply::open(answer)? else { return Ok(None) };
+        let previous_epoch = Some(reply.text()?).filter(|epoch| !epoch.is_empty()).map(|epoch| Arc::from(&*epoch));
+        Ok(Some(Rebuild { board, token, previous_epoch }))
+    }
+
+    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+        let board = rebuild.board;
+        // An empty page renews the lease all the same.
+        let pages = entries.chunks(ENTRIES_PER_CALL).chain(entries.is_empty().then_some(entries));
+        for page in pages {
+            let columns = page.iter().flat_map(|entry| load_columns(board, entry));
+            let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
+            let answer = self.call(&scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await?;
+            if !matches!(answer, Value::Integer(_)) {
+                return Err(StandingsError::Overtaken(board.pk));
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish_rebuild(&self, rebuild: Rebuild) -> Result<Version, StandingsError> {
+        let pk = rebuild.board.pk;
+        let epoch = epoch_after(self.clock.now(), rebuild.previous_epoch.as_deref());
+        let args = [text(&rebuild.token), text(&epoch), rebuild.board.season.into(), self.keys.channel(pk).into()];
+        match self.call(&scripts::FINISH, pk, &[META, PLACES, ENTRIES, NAMES, LEASE], args).await? {
+            Value::Integer(_) => Err(StandingsError::Unready(pk)),
+            answer => {
+                let mut reply = Reply::open(answer)?.ok_or(StandingsError::Overtaken(pk))?;
+                Ok(Version::new(&*reply.text()?, 0))
+            }
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StandingsError> {
+        self.answer().await
+    }
+
+    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError> {
+        let mut reply = self.cut(board, from_rank.max(1), limit, true).await?;
+        head_of(board, &mut reply)?;
+        let mut rows = reply.array()?;
+        let mut entries = vec![];
+        while !rows.is_empty() {
+            let (user_id, reached_at, score) = place(board, &mut rows)?;
+            let name = rows.optional_text()?.and_then(|name| record::parse_name(&name));
+            let revision = record::parse_revision(&rows.text()?).ok_or_else(unreadable)?;
+            let name = name.unwrap_or(DisplayName { name: None, revision: 0 });
+            entries.push(StoredEntry { user_id, score, reached_at, revision, name });
+        }
+        Ok(entries)
+    }
+}
+
+impl RedisStore {
+    async fn apply_batch(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
+        let columns = changes.iter().flat_map(|change| change_columns(board, change));
+        let head = [board.season.into(), self.keys.channel(board.pk).into(), self.history_arg()];
+        let answer = self.call(&scripts::APPLY, board.pk, &told_keys(), head.into_iter().chain(columns)).await?;
+        let mut reply = Reply::ready(answer, board.pk)?;
+        let epoch: Arc<str> = Arc::from(&*reply.text()?);
+        changes.iter().map(|_| outcome(&epoch, &mut reply)).collect()
+    }
+
+    /// Rows from a rank on; see `window.lua` for the answer.
+    async fn cut(&self, board: Board, from_rank: u64, limit: u64, details: bool) -> Result<Reply, StandingsError> {
+        let first = i64::try_from(from_rank - 1).unwrap_or(i64::MAX);
+        let last = first.saturating_add_unsigned(limit) - 1;
+        let args = [board.season, first, last, i64::from(details)].map(Value::from);
+        Reply::ready(self.call(&scripts::WINDOW, board.pk, &BOARD, args).await?, board.pk)
+    }
+
+    fn history_arg(&self) -> Value {
+        number(self.stream_history)
+    }
+}
+
+/// The keys of the scripts that tell events.
+fn told_keys() -> [&'static str; 5] {
+    [META, PLACES, ENTRIES, NAMES, STREAM]
+}
+
+fn text(text: &str) -> Value {
+    Value::from(text)
+}
+
+fn number(number: u64) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+fn change_columns(board: Board, change: &Change) -> [Value; 7] {
+    let (name_revision, name) = if worth_keeping(&change.name) {
+        (change.name.revision.into(), record::name(&change.name).into())
+    } else {
+        (text(""), text(""))
+    };
+    [
+        text(change.user_id.as_str()),
+        change.revision.into(),
+        board.order.sort_score(change.score).into(),
+        record::hex_time(Timestamp(change.reached_at)).into(),
+        name_revision,
+        name,
+        record::one_line(&change.event).into(),
+    ]
+}
+
+fn load_columns(board: Board, entry: &StoredEntry) -> [Value; 5] {
+    let sort_score = board.order.sort_score(entry.score);
+    [
+        text(entry.user_id.as_str()),
+        record::entry(entry.revision, sort_score, entry.reached_at).into(),
+        sort_score.into(),
+        record::member(entry.reached_at, &entry.user_id).into(),
+        if worth_keeping(&entry.name) { record::name(&entry.name).into() } else { text("") },
+    ]
+}
+
+fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, StandingsError> {
+    let (what, seq, rank) = (reply.number()?, reply.number()?, reply.number()?);
+    let (previous, total) = (reply.number()?, reply.number()?);
+    let version = Version::new(epoch.clone(), seq);
+    match what {
+        0 => Ok(Applied::Early),
+        1 => Ok(Applied::Known { version, rank, total }),
+        2 => Ok(Applied::Ranked { version, rank, previous_rank: (previous > 0).then_some(previous), total }),
+        _ => Err(unreadable()),
+    }
+}
+
+fn head_of(board: Board, reply: &mut Reply) -> Result<Head, StandingsError> {
+    let version = Version::new(&*reply.text()?, reply.number()?);
+    Ok(Head { season: board.season, version: Some(version), total: reply.number()? })
+}
+
+fn neighbourhood(board: Board, user_id: &UserId, mut reply: Reply) -> Result<Neighbourhood, StandingsError> {
+    if reply.is_empty() {
+        return Ok(Neighbourhood { user_id: user_id.clone(), entry: None, around: vec![] });
+    }
+    let (place, first) = (reply.number()?, reply.number()?);
+    let around = rows(board, reply.array()?, first + 1)?;
+    let entry = around.get((place - first) as usize).cloned();
+    Ok(Neighbourhood { user_id: user_id.clone(), entry, around })
+}
+
+fn rows(board: Board, mut reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, StandingsError> {
+    let mut entries = vec![];
+    while !reply.is_empty() {
+        let (user_id, at, score) = place(board, &mut reply)?;
+        let name = reply.optional_text()?.and_then(|name| record::parse_name(&name)).and_then(|held| held.name);
+        let display_name = name.as_deref().unwrap_or(user_id.as_str()).into();
+        entries.push(RankedEntry { rank: from_rank + entries.len() as u64, user_id, display_name, score, at });
+    }
+    Ok(entries)
+}
+
+fn place(board: Board, reply: &mut Reply) -> Result<(UserId, Timestamp, i64), StandingsError> {
+    let (reached_at, user_id) = record::parse_member(&reply.text()?).ok_or_else(unreadable)?;
+    let sort_score = record::parse_score(&reply.text()?).ok_or_else(unreadable)?;
+    Ok((user_id, reached_at, board.order.sort_score(sort_score)))
+}
