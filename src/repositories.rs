@@ -2,4 +2,5 @@
 //! changed, in order). All SQL and all Redis live below this module.
 
 pub mod feed;
+pub mod ledger;
 pub mod standings;
