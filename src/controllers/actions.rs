@@ -22,24 +22,13 @@ use crate::{
 
 use super::{
     App, Caller,
-    body::{self, Json, broken, nullable, plain_text},
+    body::{self, Json, broken, nullable, plain_text, present},
     params::Segments,
     problem::Problem,
 };
 
 /// The longest cooldown or limit period: a year.
 const LONGEST: i64 = 31_536_000;
-
-/// What a new action is told.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CreateBody {
-    #[validate(custom(function = "body::slug"))]
-    id: String,
-    #[serde(flatten)]
-    #[validate(nested)]
-    settings: Settings,
-}
 
 /// The bounds of a value, both included.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, Validate)]
@@ -66,8 +55,14 @@ pub struct LimitBody {
 #[derive(Debug, Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
+    /// Of a new one; it never changes.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(custom(function = "body::slug"))]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
     name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(length(min = 1, max = 16), custom(function = "distinct_slugs"))]
     leaderboards: Option<Vec<String>>,
     #[serde(default, deserialize_with = "nullable")]
@@ -76,12 +71,15 @@ pub struct Settings {
     #[serde(default, deserialize_with = "nullable")]
     #[validate(nested)]
     value: Option<Option<ValueBody>>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(range(min = 0, max = "LONGEST"))]
     cooldown_seconds: Option<i64>,
     #[serde(default, deserialize_with = "nullable")]
     #[validate(nested)]
     limit: Option<Option<LimitBody>>,
+    #[serde(default, deserialize_with = "present")]
     self_service: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
     enabled: Option<bool>,
 }
 
@@ -96,6 +94,12 @@ fn distinct_slugs(ids: &[String]) -> Result<(), ValidationError> {
 }
 
 impl Settings {
+    /// Refuses a change that names an id.
+    fn without_id(&self) -> Result<(), ServiceError> {
+        let refused = || ServiceError::invalid("id", "unknown-field", "an id cannot be changed");
+        if self.id.is_some() { Err(refused()) } else { Ok(()) }
+    }
+
     /// The points that these settings ask for, over those there are; an error where both or neither would be given.
     fn points(&self, base: Option<Points>) -> Result<Points, ServiceError> {
         let (fixed, range) = match base {
@@ -190,11 +194,12 @@ pub async fn get(State(services): App, Segments(id): Segments<String>) -> Result
 }
 
 /// `POST /api/actions`
-pub async fn create(State(services): App, caller: Caller, Json(body): Json<CreateBody>) -> Result<Response, Problem> {
+pub async fn create(State(services): App, caller: Caller, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     caller.require_any(&[Scope::LeaderboardsAdmin])?;
-    let id = ActionId::parse(&body.id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
-    let points = body.settings.points(None)?;
-    let leaderboards = body.settings.leaderboards()?;
+    let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new action needs an id"))?;
+    let id = ActionId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
+    let points = settings.points(None)?;
+    let leaderboards = settings.leaderboards()?;
     if leaderboards.is_none() {
         return Err(ServiceError::invalid("leaderboards", "required", "an action feeds one leaderboard at least").into());
     }
@@ -207,7 +212,7 @@ pub async fn create(State(services): App, caller: Caller, Json(body): Json<Creat
         self_service: false,
         enabled: true,
     };
-    let settings = body.settings.over(base, points, leaderboards);
+    let settings = settings.over(base, points, leaderboards);
     let action = services.actions.create(&id, &settings).await?;
     let location = [(header::LOCATION, format!("/api/actions/{id}"))];
     Ok((StatusCode::CREATED, location, axum::Json(View::from(&action))).into_response())
@@ -222,6 +227,7 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     caller.require_any(&[Scope::LeaderboardsAdmin])?;
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
+    settings.without_id()?;
     let present = services.actions.get(id.as_str()).await?.settings.points;
     // Whether the outcome has exactly one kind of points depends on the change alone, unless both kinds are taken away.
     settings.points(Some(present))?;

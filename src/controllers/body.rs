@@ -160,6 +160,11 @@ pub fn json_size(object: &Map<String, Value>, limit: usize) -> Result<(), Valida
     if size > limit { Err(broken("size", format!("must take at most {limit} bytes as JSON"))) } else { Ok(()) }
 }
 
+/// Takes a field that may be left out, but may not be null; goes with `#[serde(default)]`.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Tells a field that is null (`Some(None)`) from one that is absent (`None`); goes with `#[serde(default)]`.
 pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

@@ -88,6 +88,17 @@ pub async fn entry(
     Ok(cacheable(&leaderboard, source, body, &headers))
 }
 
+/// `GET /api/leaderboards/{id}/entries/query`: a user may well be called `query`; only `POST` there is the friends query.
+pub async fn entry_named_query(
+    services: App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Problem> {
+    entry(services, caller, Segments((id, "query".to_owned())), headers, params).await
+}
+
 /// The body of a friends query.
 #[derive(Debug, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

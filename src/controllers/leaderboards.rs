@@ -18,40 +18,41 @@ use crate::{
 
 use super::{
     App, Caller,
-    body::{self, Json, broken, nullable, plain_text},
+    body::{self, Json, broken, nullable, plain_text, present},
     params::Segments,
     problem::Problem,
 };
-
-/// What a new leaderboard is told; what is left out takes its default.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CreateBody {
-    #[validate(custom(function = "body::slug"))]
-    id: String,
-    #[serde(flatten)]
-    #[validate(nested)]
-    settings: Settings,
-}
 
 /// Settings of a leaderboard as clients write them, each of them optional.
 #[derive(Debug, Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
+    /// Of a new one; it never changes.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(custom(function = "body::slug"))]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
     name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(length(max = 1024))]
     description: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     order: Option<Order>,
+    #[serde(default, deserialize_with = "present")]
     operator: Option<Operator>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(length(min = 1, max = 32), custom(function = "plain_text"))]
     unit: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     visibility: Option<Visibility>,
     #[serde(default, deserialize_with = "nullable")]
     #[validate(custom(function = "no_schedule"))]
     reset_schedule: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "timezone"))]
     timezone: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     frozen: Option<bool>,
 }
 
@@ -65,6 +66,12 @@ fn timezone(name: &str) -> Result<(), ValidationError> {
 }
 
 impl Settings {
+    /// Refuses a change that names an id.
+    fn without_id(&self) -> Result<(), ServiceError> {
+        let refused = || ServiceError::invalid("id", "unknown-field", "an id cannot be changed");
+        if self.id.is_some() { Err(refused()) } else { Ok(()) }
+    }
+
     /// These settings over others.
     fn over(self, base: LeaderboardSettings) -> LeaderboardSettings {
         LeaderboardSettings {
@@ -113,10 +120,11 @@ pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<St
 }
 
 /// `POST /api/leaderboards`
-pub async fn create(State(services): App, caller: Caller, Json(body): Json<CreateBody>) -> Result<Response, Problem> {
+pub async fn create(State(services): App, caller: Caller, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     caller.require_any(&[Scope::LeaderboardsAdmin])?;
-    let id = LeaderboardId::parse(&body.id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
-    let settings = body.settings.over(LeaderboardSettings::named(id.as_str()));
+    let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new leaderboard needs an id"))?;
+    let id = LeaderboardId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
+    let settings = settings.over(LeaderboardSettings::named(id.as_str()));
     let overview = services.leaderboards.create(&id, &settings).await?;
     let location = [(header::LOCATION, format!("/api/leaderboards/{id}"))];
     Ok((StatusCode::CREATED, location, axum::Json(View::from(&overview))).into_response())
@@ -131,6 +139,7 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     caller.require_any(&[Scope::LeaderboardsAdmin])?;
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
+    settings.without_id()?;
     let overview = services.leaderboards.update(&id, |current| settings.over(current.settings.clone())).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }

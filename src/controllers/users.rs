@@ -83,7 +83,8 @@ impl<'a> From<&'a User> for View<'a> {
 }
 
 /// `GET /api/users/{userId}`
-pub async fn get(State(services): App, Segments(id): Segments<String>) -> Result<Response, Problem> {
+pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
+    caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin])?;
     let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound("user"))?;
     let user = services.users.get(&id).await?;
     Ok(axum::Json(View::from(&user)).into_response())

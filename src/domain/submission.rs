@@ -90,6 +90,8 @@ pub enum Refusal {
     },
     /// The idempotency key was used with another body.
     KeyReused,
+    /// The database cannot hold what the submission says.
+    Unstorable,
 }
 
 /// A stored score event, as the history tells it.

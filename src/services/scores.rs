@@ -136,7 +136,7 @@ fn refused(refusal: Refusal) -> ServiceError {
     use crate::domain::action::ValueError;
     match refusal {
         Refusal::UnknownAction => ServiceError::invalid("actionId", "unknown", "there is no such action"),
-        Refusal::DisabledAction => ServiceError::invalid("actionId", "disabled", "this action is disabled"),
+        Refusal::DisabledAction => ServiceError::Conflict("this action is disabled".into()),
         Refusal::NoLeaderboard => ServiceError::invalid("actionId", "no-leaderboard", "this action feeds no leaderboard that exists"),
         Refusal::NotSelfService => {
             ServiceError::Forbidden("this action is not open to self-service; scope scores:write is needed".into())

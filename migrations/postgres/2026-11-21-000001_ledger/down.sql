@@ -1,0 +1,9 @@
+DROP TABLE outbox;
+DROP TABLE idempotency_keys;
+DROP TABLE score_events;
+DROP TABLE entries;
+DROP TABLE users;
+DROP TABLE action_leaderboards;
+DROP TABLE actions;
+DROP TABLE leaderboards;
+DROP TABLE installation;

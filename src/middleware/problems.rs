@@ -1,0 +1,41 @@
+//! Finishes problem documents: every refusal leaves as `application/problem+json` with the request's id, the framework's own included.
+
+use axum::{
+    Extension,
+    extract::Request,
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+
+use crate::controllers::problem::Problem;
+
+use super::request_id::RequestId;
+
+/// Headers of the original answer that its problem document keeps.
+const KEPT: [header::HeaderName; 3] = [header::ALLOW, header::RETRY_AFTER, header::CONNECTION];
+
+/// Turns responses that stand for an error into problem documents.
+pub async fn finish(Extension(id): Extension<RequestId>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        return keeping(response.headers(), problem.respond(id.as_str()));
+    }
+    let is_error = status.is_client_error() || status.is_server_error();
+    // `/readyz` says 503 with a body of its own.
+    if !is_error || response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+        return response;
+    }
+    let status = if status == StatusCode::REQUEST_TIMEOUT { StatusCode::SERVICE_UNAVAILABLE } else { status };
+    keeping(response.headers(), Problem::of_status(status).respond(id.as_str()))
+}
+
+fn keeping(from: &HeaderMap, mut response: Response) -> Response {
+    let vary = from.get_all(header::VARY).iter().map(|value| (header::VARY, value.clone()));
+    let kept = KEPT.into_iter().filter_map(|name| from.get(&name).map(|value| (name, value.clone())));
+    for (name, value) in kept.chain(vary) {
+        response.headers_mut().append(name, value);
+    }
+    response
+}

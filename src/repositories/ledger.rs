@@ -1,0 +1,191 @@
+//! The ledger: the truth about definitions, scores and their history, on PostgreSQL or in a SQLite file.
+//!
+//! Services hold one clonable [`Ledger`]. Each public method is one transaction with a time-out; the methods are told apart by noun, one
+//! file each. What both engines share is written once (`queries`), what speed or the engine demands is written per engine (`batch`,
+//! `locks`); docs/adr/0001 tells how and why.
+
+mod actions;
+mod entries;
+mod failure;
+mod history;
+mod leaderboards;
+mod maintenance;
+mod outbox;
+mod postgres;
+mod receipts;
+mod schema;
+mod scores;
+mod sqlite;
+mod statement;
+mod users;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
+use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite};
+pub use self::{receipts::Receipt, scores::Committed};
+use crate::domain::{announcement::Announcement, definition::Definitions};
+
+/// Why the ledger did not do what it was asked for. Knows no HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The id is in use.
+    #[error("the id is taken")]
+    Taken,
+    /// There is no such thing.
+    #[error("not found")]
+    NotFound,
+    /// The named field can no longer change.
+    #[error("{0} can no longer change, because there are scores")]
+    Conflict(&'static str),
+    /// The database is out of reach, overloaded or refuses; the same call may succeed later. A call that wrote may or may not have
+    /// been committed. For the log, never for a client.
+    #[error("the ledger is out of reach: {0}")]
+    Unavailable(String),
+    /// Something is stored that cannot have been stored by this program.
+    #[error("the ledger holds something that is not understood: {0}")]
+    Corrupt(String),
+}
+
+/// How to reach the ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerSettings {
+    /// `sqlite://path` or `postgres://…`.
+    pub url: String,
+    /// PostgreSQL only: how many connections this process may hold.
+    pub max_connections: usize,
+    /// SQLite only: keep every other server away from the file. Tools that only read beside a running server go without.
+    pub exclusive: bool,
+}
+
+impl LedgerSettings {
+    /// The usual settings for this URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), max_connections: 10, exclusive: true }
+    }
+}
+
+/// What a change made of something, and the outbox row that tells of it, where there is anything to tell.
+#[derive(Debug, Clone)]
+pub struct Updated<T> {
+    pub value: T,
+    pub outbox: Option<(i64, Announcement)>,
+}
+
+/// A handle on the ledger; clones share its connections.
+#[derive(Clone)]
+pub struct Ledger {
+    engine: Engine,
+    /// The definitions that the last commit was settled by. Every commit compares their revision with the stored one, so this only saves
+    /// reading them again.
+    known: Arc<ArcSwap<Definitions>>,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+/// How long one call may take, waiting for a connection included. A statement is cut off earlier, by the server.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// How long a call may take that reads a whole board: for tools, not for requests.
+const LENGTHY_LIMIT: Duration = Duration::from_secs(3600);
+
+/// How long a sign of life may take.
+const PING_LIMIT: Duration = Duration::from_secs(1);
+
+/// Runs a query of the shared directory in a transaction of its own, on whichever engine this ledger has. Arguments are expressions over
+/// owned variables: SQLite runs the whole transaction on another thread and takes them along.
+macro_rules! transact {
+    ($ledger:ident.$kind:ident($limit:expr), $noun:ident::$query:ident($($argument:expr),*)) => {
+        match &$ledger.engine {
+            $crate::repositories::ledger::Engine::Postgres(engine) => {
+                let work = async {
+                    let mut transaction = engine.$kind().await?;
+                    let conn = transaction.connection();
+                    let result = $crate::repositories::ledger::postgres::queries::$noun::$query(conn, $($argument),*).await;
+                    transaction.finish(result).await
+                };
+                $crate::repositories::ledger::within($limit, work).await
+            }
+            $crate::repositories::ledger::Engine::Sqlite(engine) => {
+                let work = engine.$kind(move |conn| {
+                    let query = $crate::repositories::ledger::sqlite::queries::$noun::$query(conn, $($argument),*);
+                    tokio::runtime::Handle::current().block_on(query)
+                });
+                $crate::repositories::ledger::within($limit, work).await
+            }
+        }
+    };
+}
+use transact;
+
+impl Ledger {
+    /// Connects, without migrating. Answers an error where nobody answers.
+    pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
+        let engine = match settings.url.split_once("://") {
+            Some(("sqlite", _)) => Engine::Sqlite(Sqlite::connect(settings).await?),
+            Some(("postgres" | "postgresql", _)) => Engine::Postgres(Postgres::connect(settings).await?),
+            _ => return Err(LedgerError::Unavailable("the database URL must begin with sqlite:// or postgres://".into())),
+        };
+        // Revision −1 is never stored: the first commit reads the definitions.
+        let none = Definitions { revision: -1, ..Definitions::default() };
+        Ok(Self { engine, known: Arc::new(ArcSwap::from_pointee(none)) })
+    }
+
+    /// Runs the migrations that are pending, one process at a time; answers the names of those that ran.
+    pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
+        match &self.engine {
+            Engine::Postgres(postgres) => postgres.migrate().await,
+            Engine::Sqlite(sqlite) => sqlite.migrate().await,
+        }
+    }
+
+    /// Takes every migration back, and with it everything that is stored.
+    pub async fn revert_migrations(&self) -> Result<Vec<String>, LedgerError> {
+        match &self.engine {
+            Engine::Postgres(postgres) => postgres.revert().await,
+            Engine::Sqlite(sqlite) => sqlite.revert().await,
+        }
+    }
+
+    /// `postgres` or `sqlite`.
+    pub fn engine(&self) -> &'static str {
+        match &self.engine {
+            Engine::Postgres(_) => "postgres",
+            Engine::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Whether the ledger answers at all, and is migrated.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        transact!(self.read(PING_LIMIT), definitions::revision())?;
+        Ok(())
+    }
+
+    /// An id made at the first migration, so that a ranking is never fed from two ledgers.
+    pub async fn installation_id(&self) -> Result<String, LedgerError> {
+        Ok(transact!(self.read(LIMIT), definitions::installation_id())?)
+    }
+
+    /// The revision of the definitions alone: cheap enough to ask often.
+    pub async fn definitions_revision(&self) -> Result<i64, LedgerError> {
+        Ok(transact!(self.read(LIMIT), definitions::revision())?)
+    }
+
+    /// All definitions, from one snapshot.
+    pub async fn definitions(&self) -> Result<Definitions, LedgerError> {
+        Ok(transact!(self.read(LIMIT), definitions::load())?)
+    }
+}
+
+/// Gives up waiting after a while. A transaction on its way may be committed all the same: who repeats a call uses an idempotency key.
+async fn within<R>(limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", limit.as_secs()))),
+    }
+}

@@ -1,0 +1,43 @@
+//! Reading entries from the ledger: slower than from a ranking, and right even when there is none.
+
+use super::{LIMIT, Ledger, LedgerError, transact};
+use crate::domain::{
+    entry::{Head, Neighbourhood, RankKey, StoredEntry, Window},
+    ids::UserId,
+    leaderboard::Board,
+};
+
+impl Ledger {
+    /// Up to `limit` entries from rank `from_rank` (1 is the best) downwards. Costs as much as the ranks that it passes, and counts the board.
+    pub async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, LedgerError> {
+        Ok(transact!(self.read(LIMIT), entries::window(board, from_rank, limit))?)
+    }
+
+    /// For each user: its entry, and up to `around` entries on each side of it. All from one state.
+    pub async fn neighbourhoods(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<(Head, Vec<Neighbourhood>), LedgerError> {
+        let users = users.to_vec();
+        Ok(transact!(self.read(LIMIT), entries::neighbourhoods(board, &users, around))?)
+    }
+
+    /// Up to `limit` entries after a user id, in the order of the user ids: what a rebuild of the ranking reads, page by page.
+    pub async fn entries_after(&self, board: Board, after: Option<&UserId>, limit: i64) -> Result<Vec<StoredEntry>, LedgerError> {
+        let after = after.cloned();
+        Ok(transact!(self.read(LIMIT), entries::after_user(board, after.as_ref(), limit))?)
+    }
+
+    /// Up to `limit` entries after a place in the ranking, best first: what `scoreboard verify` reads, page by page.
+    pub async fn entries_in_rank_order(
+        &self,
+        board: Board,
+        after: Option<&RankKey>,
+        limit: i64,
+    ) -> Result<Vec<StoredEntry>, LedgerError> {
+        let after = after.cloned();
+        Ok(transact!(self.read(LIMIT), entries::after_key(board, after.as_ref(), limit))?)
+    }
+}

@@ -1,0 +1,35 @@
+//! The history of scores in the ledger.
+
+use uuid::Uuid;
+
+use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, transact};
+use crate::domain::{
+    ids::{LeaderboardId, UserId},
+    leaderboard::Board,
+    submission::{Accepted, ScoreEvent},
+};
+
+impl Ledger {
+    /// A committed submission as it was answered. Leaderboards that were deleted since are left out; `None` where none is left.
+    pub async fn accepted(&self, event_id: Uuid) -> Result<Option<Accepted>, LedgerError> {
+        Ok(transact!(self.read(LIMIT), history::accepted(event_id))?)
+    }
+
+    /// A user's accepted submissions from before `before`, newest first: with all their standings, or with only the one in `leaderboard`.
+    pub async fn history(
+        &self,
+        user: &UserId,
+        leaderboard: Option<&LeaderboardId>,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<ScoreEvent>, LedgerError> {
+        let (user, leaderboard) = (user.clone(), leaderboard.cloned());
+        Ok(transact!(self.read(LIMIT), history::of_user(&user, leaderboard.as_ref(), before, limit))?)
+    }
+
+    /// Entries of a board that are not what their history adds up to, and histories without an entry: one sentence each, none where all
+    /// is well. Reads the whole board.
+    pub async fn history_mismatches(&self, board: Board, limit: i64) -> Result<Vec<String>, LedgerError> {
+        Ok(transact!(self.lengthy(LENGTHY_LIMIT), history::mismatches(board, limit))?)
+    }
+}

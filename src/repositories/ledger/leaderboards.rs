@@ -1,0 +1,50 @@
+//! Leaderboards in the ledger.
+
+use super::{LIMIT, Ledger, LedgerError, Updated, transact};
+use crate::domain::{
+    ids::LeaderboardId,
+    leaderboard::{Leaderboard, LeaderboardSettings},
+    time::Timestamp,
+};
+
+impl Ledger {
+    /// Makes a leaderboard: a new incarnation at season 1, without entries, even where the id was in use before. `Taken`.
+    pub async fn create_leaderboard(
+        &self,
+        id: &LeaderboardId,
+        settings: &LeaderboardSettings,
+        now: Timestamp,
+    ) -> Result<Leaderboard, LedgerError> {
+        let (id, settings) = (id.clone(), settings.clone());
+        Ok(transact!(self.write(LIMIT), leaderboards::create(&id, &settings, now))?)
+    }
+
+    /// Makes the leaderboard where there is none and none was ever made: whoever deletes the default leaderboard has it deleted for good.
+    pub async fn ensure_default_leaderboard(
+        &self,
+        id: &LeaderboardId,
+        settings: &LeaderboardSettings,
+        now: Timestamp,
+    ) -> Result<Option<Leaderboard>, LedgerError> {
+        let (id, settings) = (id.clone(), settings.clone());
+        Ok(transact!(self.write(LIMIT), leaderboards::ensure_default(&id, &settings, now))?)
+    }
+
+    /// Changes the settings to what `change` makes of the present ones. Every later commit obeys them. `NotFound`; `Conflict("order")` or
+    /// `Conflict("operator")` where one of those changes while there are entries. What changes nothing is not told.
+    pub async fn update_leaderboard(
+        &self,
+        id: &LeaderboardId,
+        now: Timestamp,
+        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send + 'static,
+    ) -> Result<Updated<Leaderboard>, LedgerError> {
+        let id = id.clone();
+        Ok(transact!(self.write(LIMIT), leaderboards::update(&id, now, change))?)
+    }
+
+    /// Deletes the leaderboard with its entries and its history. No later commit feeds it. `NotFound`.
+    pub async fn delete_leaderboard(&self, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, LedgerError> {
+        let id = id.clone();
+        Ok(transact!(self.write(LIMIT), leaderboards::delete(&id, now))?)
+    }
+}

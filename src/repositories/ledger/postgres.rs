@@ -1,0 +1,167 @@
+//! The ledger in PostgreSQL: a pool of connections, and transactions on them.
+
+mod batch;
+mod connection;
+mod locks;
+#[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
+#[path = "queries/shared.rs"]
+pub mod queries;
+
+use std::time::Duration;
+
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    async_connection_wrapper::AsyncConnectionWrapper,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool},
+    },
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{LedgerError, LedgerSettings, failure::Failure};
+
+/// What the shared queries are compiled for.
+pub type Conn = AsyncPgConnection;
+/// What the shared queries are compiled for.
+pub type Db = diesel::pg::Pg;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Two instances that start together migrate one after the other.
+const MIGRATIONS_LOCK: i64 = 0x5C0_7EB0_A7D1;
+
+/// How long a call waits for a free connection. All calls of an instance share the pool; longer than this and the database is the bottleneck.
+const WAIT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a new connection may take, the greeting included.
+const CREATE_LIMIT: Duration = Duration::from_secs(3);
+
+/// A clonable handle on one database.
+#[derive(Clone)]
+pub struct Postgres {
+    pool: Pool<Conn>,
+    server: connection::Server,
+}
+
+impl Postgres {
+    /// Prepares the pool and makes a first connection, so that a wrong address is noticed at the start.
+    pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
+        let server = connection::Server::parse(&settings.url)?;
+        let mut config = ManagerConfig::default();
+        // A closed socket is noticed without a query; a server that hangs is noticed by the time-outs.
+        config.recycling_method = RecyclingMethod::Fast;
+        let dialled = server.clone();
+        config.custom_setup = Box::new(move |_| {
+            let server = dialled.clone();
+            Box::pin(async move { server.dial().await })
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
+        let pool = Pool::builder(manager)
+            .max_size(settings.max_connections.max(1))
+            .wait_timeout(Some(WAIT_LIMIT))
+            .create_timeout(Some(CREATE_LIMIT))
+            .recycle_timeout(Some(WAIT_LIMIT))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+        let postgres = Self { pool, server };
+        drop(postgres.pooled().await?);
+        Ok(postgres)
+    }
+
+    /// Runs what is pending, one instance at a time; names what was run.
+    pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
+        self.with_migrations(|connection| {
+            Ok(connection.run_pending_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// Reverts everything: for the test that each migration can be taken back.
+    pub async fn revert(&self) -> Result<Vec<String>, LedgerError> {
+        self.with_migrations(|connection| {
+            Ok(connection.revert_all_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// On a connection of its own, because a migration may take longer than any statement is otherwise given; and on a blocking
+    /// thread, because diesel's migrations are blocking and so work in every kind of runtime.
+    async fn with_migrations<F>(&self, run: F) -> Result<Vec<String>, LedgerError>
+    where
+        F: FnOnce(&mut AsyncConnectionWrapper<Conn>) -> diesel::migration::Result<Vec<String>> + Send + 'static,
+    {
+        let unavailable = |error: &dyn std::fmt::Display| LedgerError::Unavailable(error.to_string());
+        let mut connection = self.server.dial().await.map_err(|error| unavailable(&error))?;
+        let prepare = format!("SET statement_timeout = 0; SELECT pg_advisory_lock({MIGRATIONS_LOCK})");
+        connection.batch_execute(&prepare).await.map_err(|error| unavailable(&error))?;
+        let ran = tokio::task::spawn_blocking(move || run(&mut AsyncConnectionWrapper::from(connection)));
+        ran.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
+    }
+
+    async fn pooled(&self) -> Result<Object<Conn>, Failure> {
+        self.pool.get().await.map_err(|error| Failure::Unreachable(error.to_string()))
+    }
+
+    /// Opens a durable transaction. `READ COMMITTED`: every statement sees what was committed before it, the locks do the rest.
+    pub async fn write(&self) -> Result<Transaction, Failure> {
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
+    }
+
+    /// Like [`Self::write`], for a batch of submissions: from its start no definition changes until its end. The lock travels with the
+    /// `BEGIN`, so it costs no round trip, and every statement after it sees the definitions that were committed before it.
+    pub async fn settle(&self) -> Result<Transaction, Failure> {
+        self.begin(&format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({})", locks::DEFINITIONS))
+            .await
+    }
+
+    /// Opens a transaction whose commit does not wait for the disk: a crash may lose it as a whole, but never a part of it or anything
+    /// else. For what can be made again.
+    pub async fn relaxed(&self) -> Result<Transaction, Failure> {
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off").await
+    }
+
+    /// Opens a transaction that reads from one snapshot.
+    pub async fn read(&self) -> Result<Transaction, Failure> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// Like [`Self::read`], for reads that take as long as they take.
+    pub async fn lengthy(&self) -> Result<Transaction, Failure> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0").await
+    }
+
+    async fn begin(&self, sql: &str) -> Result<Transaction, Failure> {
+        let mut connection = self.pooled().await?;
+        AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await?;
+        Ok(Transaction { connection })
+    }
+}
+
+/// An open transaction. Dropping it unfinished (the caller gave up) makes the pool discard the connection, which takes it back.
+pub struct Transaction {
+    connection: Object<Conn>,
+}
+
+impl Transaction {
+    /// The connection to run queries on.
+    pub fn connection(&mut self) -> &mut Conn {
+        &mut self.connection
+    }
+
+    /// Commits a success, takes back a failure, and hands the result on.
+    pub async fn finish<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
+        match result {
+            Ok(value) => {
+                AnsiTransactionManager::commit_transaction(&mut *self.connection).await?;
+                Ok(value)
+            }
+            Err(failure) => {
+                // What fails here is the connection, and the pool will notice; the first failure is the one to tell.
+                let _ = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await;
+                Err(failure)
+            }
+        }
+    }
+}

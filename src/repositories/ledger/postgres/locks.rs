@@ -1,0 +1,34 @@
+//! Locks on PostgreSQL.
+
+use diesel::{OptionalExtension, QueryDsl, SelectableHelper, sql_types::BigInt};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    super::{schema::users, statement::statement},
+    Conn, Db, Failure,
+    queries::users::UserRow,
+};
+use crate::domain::{ids::UserId, user::User};
+
+/// The advisory lock between definitions and commits. Commits hold it shared, in memory only: `FOR SHARE` on a row would make every
+/// commit write that one row. A change of definitions takes it exclusively, so it waits for the commits on their way and no commit ever
+/// settles by definitions that are not the committed ones.
+pub const DEFINITIONS: i64 = 0x5C0_7EB0_A7D0;
+
+statement!(
+    /// Keeps commits away until the end of the transaction.
+    Db, LockDefinitions { key: BigInt = i64 } -> BigInt,
+    "SELECT pg_advisory_xact_lock(?)"
+);
+
+/// Keeps commits away while definitions change.
+pub async fn definitions_exclusively(conn: &mut Conn) -> Result<(), Failure> {
+    LockDefinitions { key: &DEFINITIONS }.execute(conn).await?;
+    Ok(())
+}
+
+/// The user, locked until the end of the transaction. `NO KEY UPDATE` is what an `UPDATE` of the row would take.
+pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
+    let row = users::table.find(id.as_str()).select(UserRow::as_select()).for_no_key_update();
+    row.first(conn).await.optional()?.map(UserRow::into_user).transpose()
+}

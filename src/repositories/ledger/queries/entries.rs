@@ -1,0 +1,161 @@
+//! Reading entries: in ranking order while the ranking itself is out of reach, and by key for its rebuild.
+
+use std::sync::Arc;
+
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    super::super::schema::{entries, users},
+    Conn, Failure,
+};
+use crate::domain::{
+    entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, Window},
+    ids::UserId,
+    leaderboard::Board,
+    time::Timestamp,
+};
+
+/// What a read of an entry selects: user, score, sort score, time, revision, display name, revision of the name.
+type Row = (String, i64, i64, i64, i64, Option<String>, Option<i64>);
+
+/// Entries of one board joined with their users' names, ready for a filter and an order.
+macro_rules! rows_of {
+    ($board:expr) => {
+        entries::table
+            .left_join(users::table.on(users::id.eq(entries::user_id)))
+            .filter(entries::leaderboard_pk.eq($board.pk).and(entries::season.eq($board.season)))
+            .select((
+                entries::user_id,
+                entries::score,
+                entries::sort_score,
+                entries::reached_at,
+                entries::revision,
+                users::display_name.nullable(),
+                users::revision.nullable(),
+            ))
+    };
+}
+
+/// The entries on one side of a key. The bound on the score alone is what an index can use; the rest decides among equal scores.
+macro_rules! beyond {
+    ($key:expr, $bound:ident, $strictly:ident) => {
+        entries::sort_score.$bound($key.sort_score).and(
+            entries::sort_score.$strictly($key.sort_score).or(entries::reached_at
+                .$strictly($key.reached_at.0)
+                .or(entries::reached_at.eq($key.reached_at.0).and(entries::user_id.$strictly($key.user_id.as_str())))),
+        )
+    };
+}
+
+/// Up to `limit` entries from rank `from_rank` downwards.
+pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64) -> Result<Window, Failure> {
+    let head = head(conn, board).await?;
+    let from_rank = from_rank.max(1);
+    let rows: Vec<Row> = rows_of!(board)
+        .order((entries::sort_score, entries::reached_at, entries::user_id))
+        .offset(i64::try_from(from_rank - 1).unwrap_or(i64::MAX))
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .load(conn)
+        .await?;
+    let entries = (from_rank..).zip(rows).map(|(rank, row)| ranked(rank, row)).collect::<Result<_, _>>()?;
+    Ok(Window { head, entries })
+}
+
+/// Each user's entry, with up to `around` entries on each side.
+pub async fn neighbourhoods(
+    conn: &mut Conn,
+    board: Board,
+    users: &[UserId],
+    around: u64,
+) -> Result<(Head, Vec<Neighbourhood>), Failure> {
+    let head = head(conn, board).await?;
+    let around = i64::try_from(around).unwrap_or(i64::MAX);
+    let mut found = Vec::with_capacity(users.len());
+    for user in users {
+        found.push(neighbourhood(conn, board, user, around).await?);
+    }
+    Ok((head, found))
+}
+
+async fn neighbourhood(conn: &mut Conn, board: Board, user: &UserId, around: i64) -> Result<Neighbourhood, Failure> {
+    let row: Option<Row> = rows_of!(board).filter(entries::user_id.eq(user.as_str())).first(conn).await.optional()?;
+    let Some(row) = row else { return Ok(Neighbourhood { user_id: user.clone(), entry: None, around: Vec::new() }) };
+    let key = RankKey { sort_score: row.2, reached_at: Timestamp(row.3), user_id: user.clone() };
+    let ahead: i64 = entries::table
+        .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)))
+        .filter(beyond!(key, le, lt))
+        .count()
+        .get_result(conn)
+        .await?;
+    let rank = ahead.unsigned_abs() + 1;
+    let mut rows: Vec<Row> = Vec::new();
+    let mut below: Vec<Row> = Vec::new();
+    if around > 0 {
+        rows = rows_of!(board)
+            .filter(beyond!(key, le, lt))
+            .order((entries::sort_score.desc(), entries::reached_at.desc(), entries::user_id.desc()))
+            .limit(around)
+            .load(conn)
+            .await?;
+        below = rows_of!(board)
+            .filter(beyond!(key, ge, gt))
+            .order((entries::sort_score, entries::reached_at, entries::user_id))
+            .limit(around)
+            .load(conn)
+            .await?;
+    }
+    rows.reverse();
+    let first = rank - rows.len() as u64;
+    let entry = ranked(rank, row.clone())?;
+    rows.push(row);
+    rows.append(&mut below);
+    let around = (first..).zip(rows).map(|(rank, row)| ranked(rank, row)).collect::<Result<_, _>>()?;
+    Ok(Neighbourhood { user_id: user.clone(), entry: Some(entry), around })
+}
+
+/// Up to `limit` entries after a user id, in the order of the user ids.
+pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
+    // No user id is empty, so every one comes after "".
+    let after = after.map_or("", UserId::as_str);
+    let rows: Vec<Row> =
+        rows_of!(board).filter(entries::user_id.gt(after)).order(entries::user_id).limit(limit).load(conn).await?;
+    rows.into_iter().map(stored).collect()
+}
+
+/// Up to `limit` entries after a place in the ranking, best first.
+pub async fn after_key(conn: &mut Conn, board: Board, after: Option<&RankKey>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
+    let rows = rows_of!(board).order((entries::sort_score, entries::reached_at, entries::user_id)).limit(limit);
+    let rows: Vec<Row> = match after {
+        Some(key) => rows.filter(beyond!(key, ge, gt)).load(conn).await?,
+        None => rows.load(conn).await?,
+    };
+    rows.into_iter().map(stored).collect()
+}
+
+async fn head(conn: &mut Conn, board: Board) -> Result<Head, Failure> {
+    let total: i64 = entries::table
+        .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)))
+        .count()
+        .get_result(conn)
+        .await?;
+    Ok(Head { season: board.season, version: None, total: total.unsigned_abs() })
+}
+
+fn ranked(rank: u64, row: Row) -> Result<RankedEntry, Failure> {
+    let (user, score, _, reached_at, _, name, _) = row;
+    let user_id = UserId::parse(&user).map_err(Failure::corrupt)?;
+    let display_name: Arc<str> = name.map_or_else(|| user.as_str().into(), Into::into);
+    Ok(RankedEntry { rank, user_id, display_name, score, at: Timestamp(reached_at) })
+}
+
+fn stored(row: Row) -> Result<StoredEntry, Failure> {
+    let (user, score, _, reached_at, revision, name, name_revision) = row;
+    Ok(StoredEntry {
+        user_id: UserId::parse(&user).map_err(Failure::corrupt)?,
+        score,
+        reached_at: Timestamp(reached_at),
+        revision,
+        name: DisplayName { name, revision: name_revision.unwrap_or(0) },
+    })
+}

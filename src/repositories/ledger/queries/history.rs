@@ -1,0 +1,205 @@
+//! The history: what was accepted, for ever, and whether it adds up.
+
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, QueryableByName, sql_types};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{
+    super::super::schema::{leaderboards, score_events},
+    Conn, Failure,
+    leaderboards::order,
+};
+use crate::domain::{
+    ids::{ActionId, LeaderboardId, UserId},
+    leaderboard::Board,
+    submission::{Accepted, PastStanding, ScoreEvent, Standing},
+    time::Timestamp,
+};
+
+/// A row as the history shows it: event, leaderboard, season, applied, delta, previous score, new score.
+type PastRow = (Vec<u8>, String, i64, bool, i64, Option<i64>, i64);
+
+/// A row as a receipt shows it: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
+type StandingRow = (i64, i64, String, String, bool, Option<i64>, i64, i64, i64);
+
+/// A submission's leading row: event, action, value, metadata, time.
+type LeadingRow = (Vec<u8>, String, Option<i64>, Option<String>, i64);
+
+/// A committed submission, put together again from its rows. Leaderboards that were deleted since are left out.
+pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted>, Failure> {
+    let leading: Vec<(String, String, i64)> = score_events::table
+        .filter(score_events::event_id.eq(event_id.as_bytes().as_slice()))
+        .order(score_events::position)
+        .limit(1)
+        .select((score_events::action_id, score_events::user_id, score_events::at))
+        .load(conn)
+        .await?;
+    let Some((action, user, at)) = leading.into_iter().next() else { return Ok(None) };
+    let rows: Vec<StandingRow> = score_events::table
+        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
+        .filter(score_events::event_id.eq(event_id.as_bytes().as_slice()))
+        .order(score_events::position)
+        .select((
+            score_events::leaderboard_pk,
+            score_events::season,
+            leaderboards::sort_order,
+            score_events::leaderboard_id,
+            score_events::applied,
+            score_events::previous_score,
+            score_events::new_score,
+            score_events::delta,
+            score_events::revision,
+        ))
+        .load(conn)
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let standings = rows.into_iter().map(standing).collect::<Result<_, _>>()?;
+    let (action_id, user_id) =
+        (ActionId::parse(&action).map_err(Failure::corrupt)?, UserId::parse(&user).map_err(Failure::corrupt)?);
+    Ok(Some(Accepted { event_id, action_id, user_id, at: Timestamp(at), standings }))
+}
+
+/// A user's accepted submissions, newest first, from before `before`.
+pub async fn of_user(
+    conn: &mut Conn,
+    user: &UserId,
+    leaderboard: Option<&LeaderboardId>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<ScoreEvent>, Failure> {
+    // 16 bytes of 0xff come after every UUID v7; 17 come after all there are.
+    let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
+    let mut ids = score_events::table
+        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
+        .filter(score_events::user_id.eq(user.as_str()).and(score_events::event_id.lt(&before)))
+        .order(score_events::event_id.desc())
+        .limit(limit)
+        .select(score_events::event_id)
+        .distinct()
+        .into_boxed();
+    if let Some(id) = leaderboard {
+        ids = ids.filter(leaderboards::id.eq(id.as_str()));
+    }
+    let ids: Vec<Vec<u8>> = ids.load(conn).await?;
+
+    let mut rows = score_events::table
+        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
+        .filter(score_events::event_id.eq_any(&ids))
+        .order((score_events::event_id.desc(), score_events::position))
+        .select((
+            score_events::event_id,
+            score_events::leaderboard_id,
+            score_events::season,
+            score_events::applied,
+            score_events::delta,
+            score_events::previous_score,
+            score_events::new_score,
+        ))
+        .into_boxed();
+    if let Some(id) = leaderboard {
+        rows = rows.filter(leaderboards::id.eq(id.as_str()));
+    }
+    let standings: Vec<PastRow> = rows.load(conn).await?;
+    let leading: Vec<(LeadingRow, i64)> = score_events::table
+        .filter(score_events::event_id.eq_any(&ids))
+        .order((score_events::event_id.desc(), score_events::position))
+        .select((
+            (score_events::event_id, score_events::action_id, score_events::value, score_events::metadata, score_events::at),
+            score_events::position,
+        ))
+        .load(conn)
+        .await?;
+    assemble(user, leading, standings)
+}
+
+/// Joins leading rows and standings, both sorted by event (newest first) and position.
+fn assemble(user: &UserId, leading: Vec<(LeadingRow, i64)>, standings: Vec<PastRow>) -> Result<Vec<ScoreEvent>, Failure> {
+    let mut standings = standings.into_iter().peekable();
+    let mut events: Vec<ScoreEvent> = Vec::new();
+    for ((id, action, value, metadata, at), _) in leading {
+        let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
+        if events.last().is_some_and(|last| last.event_id == event_id) {
+            continue;
+        }
+        let mut fed = Vec::new();
+        while let Some((_, leaderboard, season, applied, delta, previous_score, new_score)) = standings.next_if(|row| row.0 == id)
+        {
+            let leaderboard_id = LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?;
+            fed.push(PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score });
+        }
+        events.push(ScoreEvent {
+            event_id,
+            action_id: ActionId::parse(&action).map_err(Failure::corrupt)?,
+            user_id: user.clone(),
+            value,
+            metadata: metadata.as_deref().map(serde_json::from_str).transpose().map_err(Failure::corrupt)?,
+            at: Timestamp(at),
+            standings: fed,
+        });
+    }
+    Ok(events)
+}
+
+fn standing(row: StandingRow) -> Result<Standing, Failure> {
+    let (pk, season, sort_order, leaderboard, applied, previous_score, new_score, delta, revision) = row;
+    Ok(Standing {
+        leaderboard_id: LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?,
+        board: Board { pk, season, order: order(&sort_order)? },
+        applied,
+        previous_score,
+        new_score,
+        delta,
+        revision,
+    })
+}
+
+#[derive(QueryableByName)]
+struct Mismatch {
+    #[diesel(sql_type = sql_types::Text)]
+    user_id: String,
+    #[diesel(sql_type = sql_types::Text)]
+    what: String,
+}
+
+/// Compares every entry of a board with its history. Whatever the operator, the deltas of a user's applied events add up to the
+/// score, their number is the revision, and the one with that revision holds the very score and time.
+///
+/// `$1` and `$2` mean the same to both engines, as long as each comes in its turn.
+const MISMATCHES: &str = "\
+WITH board AS (SELECT $1 AS pk, $2 AS season, $3 AS sign), \
+told AS ( \
+  SELECT h.user_id, count(*) AS changes, min(h.revision) AS first, max(h.revision) AS last, sum(h.delta) AS total \
+  FROM score_events h JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied GROUP BY h.user_id), \
+held AS (SELECT e.*, board.sign FROM entries e JOIN board ON e.leaderboard_pk = board.pk AND e.season = board.season), \
+final AS ( \
+  SELECT h.user_id, h.revision, h.new_score, h.at FROM score_events h \
+  JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied) \
+SELECT coalesce(held.user_id, told.user_id) AS user_id, \
+  CASE WHEN held.user_id IS NULL THEN 'has a history but no entry' \
+       WHEN told.user_id IS NULL THEN 'has an entry but no history' \
+       WHEN told.first <> 1 OR told.changes <> told.last THEN 'the history has a hole' \
+       WHEN told.last <> held.revision THEN 'the revision is not the number of changes' \
+       WHEN told.total <> held.score THEN 'the deltas do not add up to the score' \
+       WHEN held.sort_score <> held.sign * held.score THEN 'the entry is sorted by another score than its own' \
+       WHEN final.user_id IS NULL OR final.new_score <> held.score THEN 'the last change ended at another score' \
+       ELSE 'the last change has another time' END AS what \
+FROM held FULL JOIN told ON told.user_id = held.user_id \
+LEFT JOIN final ON final.user_id = held.user_id AND final.revision = held.revision \
+WHERE held.user_id IS NULL OR told.user_id IS NULL OR told.first <> 1 OR told.changes <> told.last OR told.last <> held.revision \
+  OR told.total <> held.score OR held.sort_score <> held.sign * held.score \
+  OR final.user_id IS NULL OR final.new_score <> held.score OR final.at <> held.reached_at \
+ORDER BY 1 LIMIT $4";
+
+/// Entries that are not what their history adds up to, one sentence each.
+pub async fn mismatches(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<String>, Failure> {
+    let rows: Vec<Mismatch> = diesel::sql_query(MISMATCHES)
+        .bind::<sql_types::BigInt, _>(board.pk)
+        .bind::<sql_types::BigInt, _>(board.season)
+        .bind::<sql_types::BigInt, _>(board.order.sort_score(1))
+        .bind::<sql_types::BigInt, _>(limit)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| format!("{:?}: {}", row.user_id, row.what)).collect())
+}

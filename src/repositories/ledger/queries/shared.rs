@@ -1,0 +1,17 @@
+//! The queries that both engines share. This directory is compiled twice, once inside each engine's module, which names the connection
+//! (`Conn`), the backend (`Db`) and the few functions that differ (`batch`, `locks`). docs/adr/0001 tells why.
+//!
+//! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
+
+pub mod actions;
+pub mod definitions;
+pub mod entries;
+pub mod history;
+pub mod leaderboards;
+pub mod maintenance;
+pub mod outbox;
+pub mod receipts;
+pub mod scores;
+pub mod users;
+
+use super::{super::failure::Failure, Conn, Db, batch, locks};

@@ -1,0 +1,120 @@
+//! Users and their profiles.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, OptionalExtension, QueryDsl, Queryable, Selectable,
+    SelectableHelper,
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    super::super::{
+        Updated,
+        schema::{entries, leaderboards, users},
+    },
+    Conn, Db, Failure,
+    leaderboards::order,
+    locks, outbox,
+};
+use crate::domain::{
+    announcement::Announcement,
+    entry::DisplayName,
+    ids::UserId,
+    leaderboard::Board,
+    time::Timestamp,
+    user::{Profile, User},
+};
+
+/// A row of `users`.
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = users, check_for_backend(Db))]
+pub struct UserRow {
+    id: String,
+    display_name: Option<String>,
+    avatar_url: Option<String>,
+    country: Option<String>,
+    metadata: Option<String>,
+    revision: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+/// The user, where there is one.
+pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
+    let row = users::table.find(id.as_str()).select(UserRow::as_select()).first(conn).await.optional()?;
+    row.map(UserRow::into_user).transpose()
+}
+
+/// Makes the user or replaces the profile. A new display name is announced to every ranking that shows it.
+pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, Failure> {
+    // Either this transaction makes the row, or it exists: a commit that is making it at this moment is waited for.
+    let fresh =
+        UserRow::of(&User { id: id.clone(), profile: Profile::default(), revision: 0, created_at: now, updated_at: now })?;
+    let made = diesel::insert_into(users::table).values(fresh).on_conflict_do_nothing().execute(conn).await?;
+    let before = locks::user(conn, id).await?.ok_or(Failure::Raced)?;
+    if made == 0 && before.profile == *profile {
+        return Ok(Updated { value: before, outbox: None });
+    }
+    let renamed = before.profile.display_name != profile.display_name;
+    let after = User { profile: profile.clone(), revision: before.revision + 1, updated_at: now, ..before };
+    let row = UserRow::of(&after)?;
+    diesel::update(users::table.find(id.as_str()))
+        .set((
+            users::display_name.eq(row.display_name),
+            users::avatar_url.eq(row.avatar_url),
+            users::country.eq(row.country),
+            users::metadata.eq(row.metadata),
+            users::revision.eq(row.revision),
+            users::updated_at.eq(row.updated_at),
+        ))
+        .execute(conn)
+        .await?;
+    let boards = if renamed { boards_of(conn, id).await? } else { Vec::new() };
+    if boards.is_empty() {
+        return Ok(Updated { value: after, outbox: None });
+    }
+    let name = DisplayName { name: profile.display_name.clone(), revision: after.revision };
+    let announcement = Announcement::Rename { boards, user_id: id.clone(), name };
+    let outbox = outbox::add(conn, now, &announcement).await?;
+    Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
+}
+
+/// The current rankings that the user stands in.
+async fn boards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<Board>, Failure> {
+    let rows: Vec<(i64, i64, String)> = leaderboards::table
+        .inner_join(entries::table.on(entries::leaderboard_pk.eq(leaderboards::pk).and(entries::season.eq(leaderboards::season))))
+        .filter(entries::user_id.eq(id.as_str()))
+        .order(leaderboards::pk)
+        .select((leaderboards::pk, leaderboards::season, leaderboards::sort_order))
+        .load(conn)
+        .await?;
+    rows.into_iter().map(|(pk, season, text)| Ok(Board { pk, season, order: order(&text)? })).collect()
+}
+
+impl UserRow {
+    fn of(user: &User) -> Result<Self, Failure> {
+        let profile = &user.profile;
+        let metadata = profile.metadata.as_ref().map(serde_json::to_string).transpose().map_err(Failure::corrupt)?;
+        Ok(Self {
+            id: user.id.to_string(),
+            display_name: profile.display_name.clone(),
+            avatar_url: profile.avatar_url.clone(),
+            country: profile.country.clone(),
+            metadata,
+            revision: user.revision,
+            created_at: user.created_at.0,
+            updated_at: user.updated_at.0,
+        })
+    }
+
+    /// The user that this row holds.
+    pub fn into_user(self) -> Result<User, Failure> {
+        let metadata = self.metadata.as_deref().map(serde_json::from_str).transpose().map_err(Failure::corrupt)?;
+        Ok(User {
+            id: UserId::parse(&self.id).map_err(Failure::corrupt)?,
+            profile: Profile { display_name: self.display_name, avatar_url: self.avatar_url, country: self.country, metadata },
+            revision: self.revision,
+            created_at: Timestamp(self.created_at),
+            updated_at: Timestamp(self.updated_at),
+        })
+    }
+}

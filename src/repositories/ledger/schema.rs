@@ -1,0 +1,124 @@
+//! The tables as diesel sees them: one schema for both engines, written by hand and kept to types that both map alike (times are
+//! microseconds in `BigInt`, ids `Text` or 16-byte `Binary`). What each column means is said in `migrations/postgres`.
+
+diesel::table! {
+    installation (singleton) {
+        singleton -> Bool,
+        id -> Text,
+        definitions_revision -> BigInt,
+        leaderboards_made -> BigInt,
+    }
+}
+
+diesel::table! {
+    leaderboards (pk) {
+        pk -> BigInt,
+        id -> Text,
+        name -> Text,
+        description -> Text,
+        sort_order -> Text,
+        operator -> Text,
+        unit -> Text,
+        visibility -> Text,
+        reset_schedule -> Nullable<Text>,
+        timezone -> Text,
+        frozen -> Bool,
+        season -> BigInt,
+        revision -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    actions (id) {
+        id -> Text,
+        name -> Text,
+        points -> Nullable<BigInt>,
+        value_min -> Nullable<BigInt>,
+        value_max -> Nullable<BigInt>,
+        cooldown_seconds -> BigInt,
+        limit_count -> Nullable<BigInt>,
+        limit_per_seconds -> Nullable<BigInt>,
+        self_service -> Bool,
+        enabled -> Bool,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    action_leaderboards (action_id, position) {
+        action_id -> Text,
+        position -> BigInt,
+        leaderboard_id -> Text,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Text,
+        display_name -> Nullable<Text>,
+        avatar_url -> Nullable<Text>,
+        country -> Nullable<Text>,
+        metadata -> Nullable<Text>,
+        revision -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    entries (leaderboard_pk, season, user_id) {
+        leaderboard_pk -> BigInt,
+        season -> BigInt,
+        score -> BigInt,
+        sort_score -> BigInt,
+        reached_at -> BigInt,
+        revision -> BigInt,
+        user_id -> Text,
+    }
+}
+
+diesel::table! {
+    score_events (event_id, position) {
+        event_id -> Binary,
+        position -> BigInt,
+        leaderboard_pk -> BigInt,
+        season -> BigInt,
+        value -> Nullable<BigInt>,
+        delta -> BigInt,
+        previous_score -> Nullable<BigInt>,
+        new_score -> BigInt,
+        revision -> BigInt,
+        at -> BigInt,
+        applied -> Bool,
+        user_id -> Text,
+        leaderboard_id -> Text,
+        action_id -> Text,
+        subject -> Text,
+        metadata -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (subject, key) {
+        event_id -> Binary,
+        created_at -> BigInt,
+        subject -> Text,
+        key -> Text,
+        fingerprint -> Binary,
+        receipt -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        created_at -> BigInt,
+        claimed_until -> BigInt,
+        payload -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events);

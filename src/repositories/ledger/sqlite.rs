@@ -1,0 +1,190 @@
+//! The ledger in one SQLite file: write-ahead log, full durability, one writer and a few readers.
+//!
+//! diesel's SQLite connection blocks, so each transaction makes *one* hop onto a blocking thread and runs there from `BEGIN` to `COMMIT`.
+//! Within it the shared async queries run on a wrapper whose "runtime" calls straight through: none of them ever waits, and once begun a
+//! transaction is not given up half-way, even when its caller is.
+
+mod batch;
+mod connection;
+mod locks;
+#[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
+#[path = "queries/shared.rs"]
+pub mod queries;
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use diesel::{SqliteConnection, connection::SimpleConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use parking_lot::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+
+pub use self::connection::Conn;
+use super::{LedgerError, LedgerSettings, failure::Failure};
+
+/// What the shared queries are compiled for.
+pub type Db = diesel::sqlite::Sqlite;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// How many reads go on at once. Readers never wait for the writer nor it for them; more than this many only compete for the processor.
+const READERS: usize = 4;
+
+/// A clonable handle on one file.
+#[derive(Clone)]
+pub struct Sqlite {
+    path: Arc<PathBuf>,
+    /// The one writer. Whoever waits here waits in line, which SQLite's own lock does not promise.
+    writer: Arc<AsyncMutex<Conn>>,
+    readers: Arc<Readers>,
+    /// Held as long as the handle: keeps a second server away from the file.
+    _lock: Option<Arc<File>>,
+}
+
+struct Readers {
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Conn>>,
+}
+
+impl Sqlite {
+    /// Opens the file, making it and its directory where they are missing.
+    pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
+        let path = file_of(&settings.url)?;
+        let exclusive = settings.exclusive;
+        let opened = tokio::task::spawn_blocking(move || {
+            let unavailable = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", path.display()));
+            if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+                std::fs::create_dir_all(directory).map_err(unavailable)?;
+            }
+            let lock = if exclusive { Some(Arc::new(lock(&path)?)) } else { None };
+            let writer = connection::open(&path)?;
+            let readers = (0..READERS).map(|_| connection::open(&path)).collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, LedgerError>(Self {
+                path: Arc::new(path),
+                writer: Arc::new(AsyncMutex::new(writer)),
+                readers: Arc::new(Readers { permits: Arc::new(Semaphore::new(READERS)), idle: Mutex::new(readers) }),
+                _lock: lock,
+            })
+        });
+        opened.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
+    }
+
+    /// Runs what is pending; names what was run.
+    pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
+        self.with_migrations(|connection| {
+            Ok(connection.run_pending_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// Reverts everything: for the test that each migration can be taken back.
+    pub async fn revert(&self) -> Result<Vec<String>, LedgerError> {
+        self.with_migrations(|connection| {
+            Ok(connection.revert_all_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    async fn with_migrations<F>(&self, run: F) -> Result<Vec<String>, LedgerError>
+    where
+        F: FnOnce(&mut SqliteConnection) -> diesel::migration::Result<Vec<String>> + Send + 'static,
+    {
+        let writer = self.writer.clone().lock_owned().await;
+        let path = self.path.clone();
+        let ran = tokio::task::spawn_blocking(move || {
+            let _writer = writer;
+            let mut connection = connection::open_plain(&path)?;
+            run(&mut connection).map_err(|error| LedgerError::Unavailable(error.to_string()))
+        });
+        ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
+    }
+
+    /// One durable transaction: the body runs between `BEGIN IMMEDIATE` and `COMMIT`, and an error takes all of it back.
+    pub async fn write<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let mut writer = self.writer.clone().lock_owned().await;
+        hop(move || connection::transaction(&mut writer, "BEGIN IMMEDIATE", body)).await
+    }
+
+    /// Like [`Self::write`]: whoever writes holds the whole file, definitions included.
+    pub async fn settle<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.write(body).await
+    }
+
+    /// Like [`Self::write`]: one file has one kind of durability, and one more commit in the log costs little beside the batch's own.
+    pub async fn relaxed<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.write(body).await
+    }
+
+    /// Reads from one snapshot.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let closed = |_| Failure::Unreachable("the ledger is closed".into());
+        let permit = self.readers.permits.clone().acquire_owned().await.map_err(closed)?;
+        let (readers, path) = (self.readers.clone(), self.path.clone());
+        hop(move || {
+            let idle = readers.idle.lock().pop();
+            let mut connection = idle.map_or_else(|| connection::open(&path), Ok)?;
+            let result = connection::transaction(&mut connection, "BEGIN DEFERRED", body);
+            readers.idle.lock().push(connection);
+            drop(permit);
+            result
+        })
+        .await
+    }
+
+    /// Like [`Self::read`]; a reader holds nobody up, however long it takes.
+    pub async fn lengthy<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.read(body).await
+    }
+}
+
+async fn hop<R: Send + 'static>(work: impl FnOnce() -> Result<R, Failure> + Send + 'static) -> Result<R, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::Unreachable(error.to_string()))?
+}
+
+/// `sqlite://data/scoreboard.db` is relative to the working directory, `sqlite:///srv/scoreboard.db` is absolute.
+fn file_of(url: &str) -> Result<PathBuf, LedgerError> {
+    let path = url.strip_prefix("sqlite://").unwrap_or_default();
+    if path.is_empty() || path.contains('?') {
+        return Err(LedgerError::Unavailable("the URL must look like sqlite://path/to/file.db, without parameters".into()));
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// Two servers on one file would each keep a ranking of their own and know nothing of the other's scores. The operating system
+/// gives the lock back when the process ends, however it ends.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let unavailable = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", Path::new(&name).display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(LedgerError::Unavailable(format!("another server already runs on {}", path.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
+/// A plain statement outside of the query builder.
+fn execute(connection: &mut SqliteConnection, sql: &str) -> Result<(), Failure> {
+    Ok(connection.batch_execute(sql)?)
+}

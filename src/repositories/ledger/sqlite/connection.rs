@@ -1,0 +1,76 @@
+//! SQLite connections: how they are opened, and a transaction on one of them.
+
+use std::{error::Error, path::Path};
+
+use diesel::{Connection, SqliteConnection};
+use diesel_async::{
+    SimpleAsyncConnection,
+    sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+
+use super::{super::LedgerError, Failure, execute};
+
+/// An async face for a blocking connection; see [`InPlace`].
+pub type Conn = SyncConnectionWrapper<SqliteConnection, InPlace>;
+
+/// Runs each call where it stands instead of on another thread: whoever uses such a connection is on a blocking thread already.
+pub struct InPlace;
+
+impl SpawnBlocking for InPlace {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn Error + Send + Sync + 'static>>>
+    where
+        R: Send + 'static,
+    {
+        let result = task();
+        async move { Ok(result) }.boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// Opens a connection for the shared queries.
+pub fn open(path: &Path) -> Result<Conn, LedgerError> {
+    open_plain(path).map(|connection| SyncConnectionWrapper::with_runtime(connection, InPlace))
+}
+
+/// Opens a connection with the settings that the ledger's promises rest on. `busy_timeout` comes first, because switching to the
+/// write-ahead log may itself find the file busy; `synchronous = FULL` is what makes an acknowledged score survive a power cut.
+pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
+    let unavailable = |why: String| LedgerError::Unavailable(format!("{}: {why}", path.display()));
+    let name = path.to_str().ok_or_else(|| unavailable("the path is not UTF-8".into()))?;
+    let mut connection = SqliteConnection::establish(name).map_err(|error| unavailable(error.to_string()))?;
+    let pragmas = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                   PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA journal_size_limit = 67108864;";
+    execute(&mut connection, pragmas).map_err(LedgerError::from)?;
+    Ok(connection)
+}
+
+/// Runs the body between `begin` and `COMMIT`, or takes it back.
+pub fn transaction<R>(
+    connection: &mut Conn,
+    begin: &str,
+    body: impl FnOnce(&mut Conn) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    if plain(connection, begin).is_err() {
+        // A body that panicked left its transaction open. Taking that back is all there is to repair.
+        let _ = plain(connection, "ROLLBACK");
+        plain(connection, begin)?;
+    }
+    let result = body(connection).and_then(|value| plain(connection, "COMMIT").map(|()| value));
+    if result.is_err() {
+        // Where the error ended the transaction by itself there is nothing left to take back, and SQLite says so.
+        let _ = plain(connection, "ROLLBACK");
+    }
+    result
+}
+
+fn plain(connection: &mut Conn, sql: &str) -> Result<(), Failure> {
+    let done = SimpleAsyncConnection::batch_execute(connection, sql).now_or_never();
+    done.unwrap_or(Ok(())).map_err(Failure::from)
+}

@@ -1,0 +1,14 @@
+//! Locks on SQLite: none are needed, because a write transaction holds the whole file from its first statement on.
+
+use super::{Conn, Failure, queries::users};
+use crate::domain::{ids::UserId, user::User};
+
+/// Keeps commits away while definitions change.
+pub async fn definitions_exclusively(_: &mut Conn) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// The user, locked until the end of the transaction.
+pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
+    users::user(conn, id).await
+}

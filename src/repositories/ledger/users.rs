@@ -1,0 +1,23 @@
+//! Users in the ledger.
+
+use super::{LIMIT, Ledger, LedgerError, Updated, transact};
+use crate::domain::{
+    ids::UserId,
+    time::Timestamp,
+    user::{Profile, User},
+};
+
+impl Ledger {
+    /// The user, where there is one.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>, LedgerError> {
+        let id = id.clone();
+        Ok(transact!(self.read(LIMIT), users::user(&id))?)
+    }
+
+    /// Makes the user or replaces the profile. A changed display name is announced to every current ranking the user stands in; the
+    /// user stays locked meanwhile, so a commit tells either the old name before or the new name after.
+    pub async fn put_user(&self, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, LedgerError> {
+        let (id, profile) = (id.clone(), profile.clone());
+        Ok(transact!(self.write(LIMIT), users::put(&id, &profile, now))?)
+    }
+}

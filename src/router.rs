@@ -1,0 +1,64 @@
+//! Every route, in one table.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{
+    controllers::{
+        Services, actions,
+        body::{BATCH_BODY_LIMIT, BODY_LIMIT},
+        entries, leaderboards, operations, page, scores, streams, users,
+    },
+    middleware::{
+        authentication::{Authentication, authenticate},
+        rate_limit::RateLimit,
+    },
+};
+
+/// All that clients can reach. `metrics` is left out where it has an address of its own.
+pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &RateLimit, metrics: Option<PrometheusHandle>) -> Router {
+    let api = Router::new()
+        .route("/api/scores", post(scores::submit))
+        .route("/api/scores/batch", post(scores::submit_batch).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
+        .route("/api/leaderboards", get(leaderboards::list).post(leaderboards::create))
+        .route("/api/leaderboards/{id}", get(leaderboards::get).patch(leaderboards::update).delete(leaderboards::delete))
+        .route("/api/leaderboards/{id}/entries", get(entries::window))
+        .route("/api/leaderboards/{id}/entries/query", post(entries::friends).get(entries::entry_named_query))
+        .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry))
+        .route("/api/leaderboards/{id}/stream", get(streams::leaderboard))
+        .route("/api/leaderboard", get(entries::default_window))
+        .route("/api/leaderboard/stream", get(streams::default_leaderboard))
+        .route("/api/stream", get(streams::several))
+        .route("/api/actions", get(actions::list).post(actions::create))
+        .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))
+        .route("/api/users/{user_id}", get(users::get).put(users::put))
+        .route("/api/users/{user_id}/scores", get(scores::history))
+        .layer(limit.layer())
+        .layer(from_fn_with_state(authentication, authenticate))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT));
+    let open = Router::new()
+        .route("/", get(page::index))
+        .route("/assets/app.js", get(page::script))
+        .route("/assets/app.css", get(page::style))
+        .route("/assets/favicon.svg", get(page::icon))
+        .route("/livez", get(operations::livez))
+        .route("/readyz", get(operations::readyz))
+        .route("/openapi.yaml", get(operations::openapi));
+    let router = api.merge(open).with_state(services);
+    match metrics {
+        Some(handle) => router.merge(metrics_route(handle)),
+        None => router,
+    }
+}
+
+/// `/metrics` alone, for an address that only the operators reach.
+pub fn metrics_route(handle: PrometheusHandle) -> Router {
+    Router::new().route("/metrics", get(operations::metrics)).with_state(handle)
+}
