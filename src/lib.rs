@@ -1,4 +1,13 @@
 //! Scoreboard: durable scores in, live leaderboards out. The map of the house; imports point down.
 
+pub mod app; // the composition root: the only place that names backends
+pub mod commands; // the command line: serve, demo, token, migrate, verify, rebuild, health
+pub mod config; // the settings, a struct per concern
+pub mod controllers; // HTTP: extract, one service call, respond
 pub mod domain; // nouns, ids, the scoring rule, ordering, positions: pure
+pub mod middleware; // the layers around every handler, in order
 pub mod repositories; // all SQL and all Redis: ledger, standings, feed
+pub mod router; // every route in one table
+pub mod server; // accept, serve, drain
+pub mod services; // decisions and the order of effects; streams: the fan-out
+pub mod workers; // long-lived tasks under one supervisor

@@ -1,8 +1,9 @@
 //! Everything that is kept outside the process's own logic: the ledger (the truth), the standings (the ranking cache) and the feed (what
 //! changed, in order). All SQL and all Redis live below this module.
 
+mod epoch;
 pub mod feed;
-pub mod ledger;
-pub mod memory;
-pub mod redis;
+pub mod ledger; // the truth, on PostgreSQL or SQLite
+pub mod memory; // the in-process ranking: standings and feed in one
+pub mod redis; // the shared ranking: standings and feed in one
 pub mod standings;

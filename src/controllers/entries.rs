@@ -32,7 +32,7 @@ use super::{
 };
 
 /// Users in one friends query at the most.
-const FRIENDS: usize = 500;
+const FRIENDS: u64 = 500;
 /// Ranks are exact integers in JavaScript, too.
 const LAST_RANK: u64 = (1 << 53) - 1;
 

@@ -50,18 +50,17 @@ pub struct Settings {
     #[validate(custom(function = "no_schedule"))]
     reset_schedule: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
-    #[validate(custom(function = "timezone"))]
+    #[validate(custom(function = "known_timezone"))]
     timezone: Option<String>,
     #[serde(default, deserialize_with = "present")]
     frozen: Option<bool>,
 }
 
-fn no_schedule(schedule: &Option<String>) -> Result<(), ValidationError> {
-    let refused = || broken("unsupported", "seasons cannot be scheduled yet: this has to be null");
-    if schedule.is_some() { Err(refused()) } else { Ok(()) }
+fn no_schedule(_: &str) -> Result<(), ValidationError> {
+    Err(broken("unsupported", "seasons cannot be scheduled yet: this has to be null"))
 }
 
-fn timezone(name: &str) -> Result<(), ValidationError> {
+fn known_timezone(name: &str) -> Result<(), ValidationError> {
     name.parse::<chrono_tz::Tz>().map(drop).map_err(|_| broken("format", "must be an IANA time zone such as Europe/London"))
 }
 
@@ -140,7 +139,7 @@ pub async fn update(
     caller.require_any(&[Scope::LeaderboardsAdmin])?;
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
     settings.without_id()?;
-    let overview = services.leaderboards.update(&id, |current| settings.over(current.settings.clone())).await?;
+    let overview = services.leaderboards.update(&id, move |current| settings.over(current.settings.clone())).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }
 

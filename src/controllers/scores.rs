@@ -32,7 +32,7 @@ use super::{
 };
 
 /// Submissions in one batch at the most.
-const BATCH: usize = 1000;
+const BATCH: u64 = 1000;
 /// Bytes of JSON that a score's metadata may take.
 const METADATA_LIMIT: usize = 2048;
 
@@ -46,10 +46,10 @@ pub struct SubmissionBody {
     user_id: String,
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
     value: Option<i64>,
-    #[validate(custom(function = "metadata"))]
+    #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
     /// Within a batch only; a single submission brings it as a header.
-    #[validate(custom(function = "idempotency_key"))]
+    #[validate(custom(function = "visible_ascii"))]
     idempotency_key: Option<String>,
 }
 
@@ -61,11 +61,11 @@ pub struct BatchBody {
     submissions: Vec<Box<RawValue>>,
 }
 
-fn metadata(metadata: &Map<String, Value>) -> Result<(), ValidationError> {
+fn small_metadata(metadata: &Map<String, Value>) -> Result<(), ValidationError> {
     json_size(metadata, METADATA_LIMIT)
 }
 
-fn idempotency_key(key: &str) -> Result<(), ValidationError> {
+fn visible_ascii(key: &str) -> Result<(), ValidationError> {
     if (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
@@ -136,7 +136,7 @@ fn item_of_problem(problem: &Problem, request_id: &str) -> String {
 
 fn header_key(headers: &HeaderMap) -> Result<Option<String>, ServiceError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| idempotency_key(key).is_ok());
+    let key = value.to_str().ok().filter(|key| visible_ascii(key).is_ok());
     let refused = || ServiceError::invalid("Idempotency-Key", "format", "must be 1 to 128 visible ASCII characters");
     key.map(|key| Some(key.to_owned())).ok_or_else(refused)
 }

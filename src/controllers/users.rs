@@ -35,9 +35,9 @@ pub struct ProfileBody {
     display_name: Option<String>,
     #[validate(length(max = 2048), custom(function = "web_address"))]
     avatar_url: Option<String>,
-    #[validate(custom(function = "country"))]
+    #[validate(custom(function = "country_code"))]
     country: Option<String>,
-    #[validate(custom(function = "metadata"))]
+    #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
 }
 
@@ -46,12 +46,12 @@ fn web_address(text: &str) -> Result<(), ValidationError> {
     if web { Ok(()) } else { Err(broken("url", "must be an http or https address")) }
 }
 
-fn country(code: &str) -> Result<(), ValidationError> {
+fn country_code(code: &str) -> Result<(), ValidationError> {
     let well_formed = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     if well_formed { Ok(()) } else { Err(broken("format", "must be an ISO 3166-1 alpha-2 code such as GB")) }
 }
 
-fn metadata(metadata: &Map<String, Value>) -> Result<(), ValidationError> {
+fn small_metadata(metadata: &Map<String, Value>) -> Result<(), ValidationError> {
     json_size(metadata, METADATA_LIMIT)
 }
 

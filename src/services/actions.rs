@@ -49,7 +49,7 @@ impl Actions {
         &self,
         id: &ActionId,
         leaderboards: Option<&[LeaderboardId]>,
-        change: impl FnOnce(&Action) -> ActionSettings + Send,
+        change: impl FnOnce(&Action) -> ActionSettings + Send + 'static,
     ) -> Result<Action, ServiceError> {
         self.check_leaderboards(leaderboards.unwrap_or_default()).await?;
         let action = self.ledger.update_action(id, self.clock.now(), change).await.map_err(no_action)?;

@@ -105,7 +105,7 @@ impl Leaderboards {
     pub async fn update(
         &self,
         id: &LeaderboardId,
-        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send,
+        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send + 'static,
     ) -> Result<Overview, ServiceError> {
         let updated = self.ledger.update_leaderboard(id, self.clock.now(), change).await.map_err(no_leaderboard)?;
         let leaderboard = self.tell(updated).await?;

@@ -157,6 +157,7 @@ fn refused(refusal: Refusal) -> ServiceError {
             retry_after,
             detail: format!("this user may submit this action again in {retry_after} s"),
         },
+        Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
         Refusal::KeyReused => {
             ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body")
         }

@@ -1,0 +1,46 @@
+//! `scoreboard rebuild`: rankings made anew from the ledger, while servers go on.
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::{
+    app::{Stores, init_logging},
+    config::LogFormat,
+    services::rebuild::Rebuilder,
+};
+
+use super::StoreArgs;
+
+/// Which rankings.
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    #[command(flatten)]
+    stores: StoreArgs,
+    /// This leaderboard alone; otherwise all.
+    #[arg(long)]
+    leaderboard: Option<String>,
+}
+
+/// Rebuilds and prints what was loaded.
+pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
+    init_logging(LogFormat::Pretty);
+    if args.stores.storage.redis_url().is_none() {
+        println!("Without REDIS_URL the ranking lives in the server and is rebuilt from the ledger at every start: nothing to do.");
+        return Ok(());
+    }
+    let stores = Stores::open(&args.stores.storage, args.stores.streams.stream_history, false).await?;
+    let definitions = stores.ledger.definitions().await?;
+    let wanted = |id: &str| args.leaderboard.as_deref().is_none_or(|wanted| wanted == id);
+    let mut leaderboards: Vec<_> = definitions.leaderboards.values().filter(|found| wanted(found.id.as_str())).collect();
+    if leaderboards.is_empty() {
+        bail!("there is no such leaderboard");
+    }
+    leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
+    let rebuilder = Rebuilder::new(stores.standings.clone(), stores.ledger.clone());
+    for leaderboard in leaderboards {
+        let (entries, version) = rebuilder.force(leaderboard.board()).await?;
+        println!("{}: {entries} entries, version {version}", leaderboard.id);
+    }
+    stores.close().await;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! `scoreboard serve`
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app,
+    config::{Settings, given},
+};
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(settings: &Settings) -> anyhow::Result<()> {
+    app::init_logging(settings.log.log_format);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let running = app::start(settings).await?;
+    if given(&settings.tokens.jwt_secret).is_none() && settings.tokens.jwt_public_key_file.is_none() {
+        tracing::info!("tokens: scoreboard token --sub me --scope \"scores:write leaderboards:admin\"");
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.stop().await;
+    Ok(())
+}
