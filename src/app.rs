@@ -98,8 +98,7 @@ impl Stores {
 /// Opens the ledger; waits for a Postgres that is still starting.
 async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Result<Ledger> {
     let url = settings.database_url();
-    let ledger_settings =
-        LedgerSettings { url: url.clone(), max_connections: settings.database_max_connections, exclusive };
+    let ledger_settings = LedgerSettings { url: url.clone(), max_connections: settings.database_max_connections, exclusive };
     let deadline = tokio::time::Instant::now() + LEDGER_PATIENCE;
     loop {
         match Ledger::connect(&ledger_settings).await {
@@ -286,6 +285,9 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// What the limit of open files leaves for clients.
 fn most_connections() -> usize {
     let files = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let limit = files.lines().find(|line| line.starts_with("Max open files")).and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+    let limit = files
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
     usize::try_from(limit.unwrap_or(1024_u64).saturating_sub(RESERVED_FILES).max(64)).unwrap_or(usize::MAX).min(1 << 20)
 }

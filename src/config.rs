@@ -6,7 +6,7 @@ pub mod storage;
 pub mod streams;
 pub mod tokens;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 /// Everything `scoreboard serve` can be told.
 #[derive(Debug, Clone, Args)]
@@ -21,6 +21,19 @@ pub struct Settings {
     pub streams: streams::StreamSettings,
     #[command(flatten)]
     pub log: LogSettings,
+}
+
+impl Settings {
+    /// The settings that these flags of `scoreboard serve` give, over the environment.
+    pub fn from_flags(flags: impl IntoIterator<Item = impl Into<String>>) -> anyhow::Result<Self> {
+        #[derive(Parser)]
+        struct Flags {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let words = std::iter::once("scoreboard".to_owned()).chain(flags.into_iter().map(Into::into));
+        Ok(Flags::try_parse_from(words)?.settings)
+    }
 }
 
 /// How the log is written. What is logged follows `RUST_LOG` (default `info`).

@@ -23,7 +23,12 @@ use crate::{
 };
 
 /// All that clients can reach. `metrics` is left out where it has an address of its own.
-pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &RateLimit, metrics: Option<PrometheusHandle>) -> Router {
+pub fn routes(
+    services: Arc<Services>,
+    authentication: Authentication,
+    limit: &RateLimit,
+    metrics: Option<PrometheusHandle>,
+) -> Router {
     let api = Router::new()
         .route("/api/scores", post(scores::submit))
         .route("/api/scores/batch", post(scores::submit_batch).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))

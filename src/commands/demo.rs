@@ -5,7 +5,7 @@ mod season;
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
-use clap::{Args, Parser};
+use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -29,13 +29,6 @@ pub struct DemoArgs {
     once: bool,
 }
 
-/// A parser for settings alone: the demo takes every default, whatever the environment says of stores.
-#[derive(Parser)]
-struct Defaults {
-    #[command(flatten)]
-    settings: Settings,
-}
-
 /// Plays the season back and then goes on serving until it is interrupted.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     ensure!(args.speed.is_finite() && args.speed > 0.0, "--speed takes a number greater than 0");
@@ -45,7 +38,8 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
         app::init_logging(crate::config::LogFormat::Pretty);
     }
     let directory = std::env::temp_dir().join(format!("scoreboard-demo-{}", uuid::Uuid::new_v4().simple()));
-    let mut settings = Defaults::try_parse_from(["scoreboard"])?.settings;
+    // Every default, whatever the environment says of stores and keys.
+    let mut settings = Settings::from_flags([] as [&str; 0])?;
     settings.storage.data_dir = directory.clone();
     (settings.storage.database_url, settings.storage.redis_url) = (None, None);
     (settings.tokens.jwt_secret, settings.tokens.jwt_public_key_file) = (None, None);

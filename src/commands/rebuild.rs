@@ -25,7 +25,9 @@ pub struct RebuildArgs {
 pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
     init_logging(LogFormat::Pretty);
     if args.stores.storage.redis_url().is_none() {
-        println!("Without REDIS_URL the ranking lives in the server and is rebuilt from the ledger at every start: nothing to do.");
+        println!(
+            "Without REDIS_URL the ranking lives in the server and is rebuilt from the ledger at every start: nothing to do."
+        );
         return Ok(());
     }
     let stores = Stores::open(&args.stores.storage, args.stores.streams.stream_history, false).await?;

@@ -36,7 +36,9 @@ pub struct HttpSettings {
 impl HttpSettings {
     /// The address for `/metrics` alone, where there is one.
     pub fn internal_addr(&self) -> anyhow::Result<Option<SocketAddr>> {
-        given(&self.internal_addr).map(|addr| addr.parse().map_err(|_| anyhow::anyhow!("INTERNAL_ADDR is no address: {addr}"))).transpose()
+        given(&self.internal_addr)
+            .map(|addr| addr.parse().map_err(|_| anyhow::anyhow!("INTERNAL_ADDR is no address: {addr}")))
+            .transpose()
     }
 
     /// The origins in `CORS_ALLOWED_ORIGINS`.

@@ -114,7 +114,9 @@ impl Settings {
             (Some(points), None) => Ok(Points::Fixed(points)),
             (None, Some(ValueBody { min, max })) => Ok(Points::Range { min, max }),
             (None, None) => Err(ServiceError::invalid("points", "required", "an action needs points, or a value range")),
-            (Some(_), Some(_)) => Err(ServiceError::invalid("points", "exclusive", "an action has points or a value range, not both")),
+            (Some(_), Some(_)) => {
+                Err(ServiceError::invalid("points", "exclusive", "an action has points or a value range, not both"))
+            }
         }
     }
 

@@ -32,7 +32,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromReq
             return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(LIMIT),
+            BytesRejection::FailedToBufferBody(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::too_large(LIMIT)
+            }
             _ => Problem::not_json("the body could not be read to its end"),
         })?;
         parse(&bytes).map(Self)

@@ -49,7 +49,12 @@ pub async fn window(
 }
 
 /// `GET /api/leaderboard`
-pub async fn default_window(State(services): App, caller: Caller, headers: HeaderMap, params: Params) -> Result<Response, Problem> {
+pub async fn default_window(
+    State(services): App,
+    caller: Caller,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_ref()).await?;
     answer_window(&services, leaderboard, &headers, params).await
 }

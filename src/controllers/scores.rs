@@ -143,7 +143,8 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, ServiceError> {
 
 /// The submission, where this token may make it.
 fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, ServiceError> {
-    let invalid = |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
+    let invalid =
+        |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
     let action_id = ActionId::parse(&item.action_id).map_err(invalid("actionId"))?;
     let user_id = UserId::parse(&item.user_id).map_err(invalid("userId"))?;
     let self_service_only = !principal.has(Scope::ScoresWrite);

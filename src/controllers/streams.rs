@@ -72,7 +72,11 @@ pub async fn default_leaderboard(
 pub async fn several(State(services): App, caller: Caller, mut params: Params) -> Result<Response, Problem> {
     let ids: Vec<String> = params.text("leaderboards").unwrap_or_default().split(',').map(str::trim).map(str::to_owned).collect();
     if ids.iter().any(String::is_empty) || ids.len() > LEADERBOARDS {
-        params.refuse("leaderboards", "length", format!("must name between 1 and {LEADERBOARDS} leaderboards, separated by commas"));
+        params.refuse(
+            "leaderboards",
+            "length",
+            format!("must name between 1 and {LEADERBOARDS} leaderboards, separated by commas"),
+        );
     }
     if ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id)) {
         params.refuse("leaderboards", "duplicate", "must name each leaderboard once");

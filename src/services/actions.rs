@@ -67,7 +67,11 @@ impl Actions {
         let mut errors = Vec::new();
         for (index, id) in ids.iter().enumerate() {
             if self.definitions.leaderboard(id.as_str()).await.is_err() {
-                errors.push(FieldError::new(format!("leaderboards[{index}]"), "unknown", format!("there is no leaderboard {id}")));
+                errors.push(FieldError::new(
+                    format!("leaderboards[{index}]"),
+                    "unknown",
+                    format!("there is no leaderboard {id}"),
+                ));
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(errors)) }

@@ -65,7 +65,8 @@ impl Leaderboards {
 
     /// Every leaderboard that this caller may read, by id.
     pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
-        let private_too = caller.is_some_and(|caller| caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin]).is_ok());
+        let private_too =
+            caller.is_some_and(|caller| caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin]).is_ok());
         let definitions = self.definitions.current();
         let mut leaderboards: Vec<_> = definitions
             .leaderboards
@@ -83,7 +84,9 @@ impl Leaderboards {
             return;
         }
         let definitions = self.definitions.current();
-        let public = |id: &LeaderboardId| definitions.leaderboards.get(id).is_some_and(|found| found.settings.visibility == Visibility::Public);
+        let public = |id: &LeaderboardId| {
+            definitions.leaderboards.get(id).is_some_and(|found| found.settings.visibility == Visibility::Public)
+        };
         events.iter_mut().for_each(|event| event.standings.retain(|standing| public(&standing.leaderboard_id)));
     }
 
@@ -139,9 +142,14 @@ impl Leaderboards {
     async fn overviews(&self, leaderboards: Vec<Leaderboard>) -> Result<Vec<Overview>, ServiceError> {
         let pks: Vec<_> = leaderboards.iter().map(|leaderboard| leaderboard.pk).collect();
         let watchers = self.feed.watchers(&pks).await.unwrap_or_else(|_| vec![0; pks.len()]);
-        let totals = futures_util::future::join_all(leaderboards.iter().map(|leaderboard| self.rankings.total(leaderboard.board()))).await;
+        let totals =
+            futures_util::future::join_all(leaderboards.iter().map(|leaderboard| self.rankings.total(leaderboard.board()))).await;
         let numbers = totals.into_iter().zip(watchers);
-        Ok(leaderboards.into_iter().zip(numbers).map(|(leaderboard, (total, watchers))| Overview { leaderboard, total, watchers }).collect())
+        Ok(leaderboards
+            .into_iter()
+            .zip(numbers)
+            .map(|(leaderboard, (total, watchers))| Overview { leaderboard, total, watchers })
+            .collect())
     }
 }
 

@@ -157,5 +157,7 @@ impl Rankings {
 
 /// Whether a state contains what was told at `min`. A state of another epoch does: epochs begin by loading all that is committed.
 fn reached(head: &Head, min: &Version) -> bool {
-    head.version.as_ref().is_some_and(|version| if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch })
+    head.version
+        .as_ref()
+        .is_some_and(|version| if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch })
 }

@@ -90,11 +90,7 @@ impl Rebuilder {
         }
     }
 
-    async fn load(
-        &self,
-        board: Board,
-        rebuild: crate::repositories::standings::Rebuild,
-    ) -> Result<(u64, Version), ServiceError> {
+    async fn load(&self, board: Board, rebuild: crate::repositories::standings::Rebuild) -> Result<(u64, Version), ServiceError> {
         let started = Instant::now();
         let mut loaded = 0;
         let mut after = None;

@@ -42,7 +42,9 @@ enum Reply {
     Receipt(Answer),
     Refused(Refusal),
     /// Committed earlier under the same key, but its receipt is not stored yet.
-    Repeat { event_id: Uuid },
+    Repeat {
+        event_id: Uuid,
+    },
     /// The transaction did not get through.
     Failed(ServiceError),
 }
@@ -81,7 +83,8 @@ impl Scores {
             metrics::counter!("scoreboard_submissions_rejected_total", "reason" => "queue_full").increment(count as u64);
             ServiceError::Overloaded
         })?;
-        let keys: Vec<_> = submissions.iter().map(|submission| (submission.subject.clone(), submission.idempotency.clone())).collect();
+        let keys: Vec<_> =
+            submissions.iter().map(|submission| (submission.subject.clone(), submission.idempotency.clone())).collect();
         let (reply, replies) = oneshot::channel();
         let job = Job { submissions, reply, _room: room };
         self.queue.try_send(job).map_err(|_| ServiceError::Overloaded)?;
@@ -124,7 +127,8 @@ impl Scores {
             tokio::time::sleep(RECEIPT_POLL).await;
         }
         let accepted = self.ledger.accepted(event_id).await?;
-        let accepted = accepted.ok_or_else(|| ServiceError::Conflict("this key's score was deleted with its leaderboard".into()))?;
+        let accepted =
+            accepted.ok_or_else(|| ServiceError::Conflict("this key's score was deleted with its leaderboard".into()))?;
         let receipt = Receipt { subject, key, body: receipts::body(&accepted, &[]) };
         let mut stored = self.ledger.store_receipts(std::slice::from_ref(&receipt)).await?;
         Ok(Answer { body: stored.pop().unwrap_or(receipt.body), replayed: true })
@@ -137,7 +141,9 @@ fn refused(refusal: Refusal) -> ServiceError {
     match refusal {
         Refusal::UnknownAction => ServiceError::invalid("actionId", "unknown", "there is no such action"),
         Refusal::DisabledAction => ServiceError::Conflict("this action is disabled".into()),
-        Refusal::NoLeaderboard => ServiceError::invalid("actionId", "no-leaderboard", "this action feeds no leaderboard that exists"),
+        Refusal::NoLeaderboard => {
+            ServiceError::invalid("actionId", "no-leaderboard", "this action feeds no leaderboard that exists")
+        }
         Refusal::NotSelfService => {
             ServiceError::Forbidden("this action is not open to self-service; scope scores:write is needed".into())
         }
@@ -153,14 +159,11 @@ fn refused(refusal: Refusal) -> ServiceError {
             let message = format!("the score in leaderboard {id} would leave ±(2^53 − 1)");
             ServiceError::invalid("value", "score-range", message)
         }
-        Refusal::TooSoon { retry_after } => ServiceError::TooSoon {
-            retry_after,
-            detail: format!("this user may submit this action again in {retry_after} s"),
-        },
-        Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
-        Refusal::KeyReused => {
-            ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body")
+        Refusal::TooSoon { retry_after } => {
+            ServiceError::TooSoon { retry_after, detail: format!("this user may submit this action again in {retry_after} s") }
         }
+        Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
+        Refusal::KeyReused => ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body"),
     }
 }
 

@@ -33,8 +33,8 @@ use crate::{
 
 use super::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder};
 use admission::Admission;
-pub use event_stream::{EventStream, busy_body};
 use event_stream::Part;
+pub use event_stream::{EventStream, busy_body};
 use groups::{GroupKey, Subject};
 use hub::{Follower, Hub, Sources};
 
@@ -178,6 +178,7 @@ impl Streams {
         });
         *idle_rounds = 0;
         hub.watchers.fetch_add(1, Ordering::AcqRel);
+        hub.wake.notify_one();
         Arc::clone(hub)
     }
 }

@@ -107,7 +107,8 @@ impl Tokens {
             (Some(_), Some(_)) => bail!("set JWT_SECRET or JWT_PUBLIC_KEY_FILE, not both"),
             (Some(path), None) => {
                 let pem = fs::read(path).with_context(|| format!("JWT_PUBLIC_KEY_FILE {} cannot be read", path.display()))?;
-                let (algorithm, key) = public_key_from(&pem).with_context(|| format!("JWT_PUBLIC_KEY_FILE {}", path.display()))?;
+                let (algorithm, key) =
+                    public_key_from(&pem).with_context(|| format!("JWT_PUBLIC_KEY_FILE {}", path.display()))?;
                 (algorithm, key, None)
             }
             (None, secret) => {

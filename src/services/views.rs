@@ -46,7 +46,8 @@ pub struct PatchView<'a> {
 impl<'a> PatchView<'a> {
     /// The difference between two windows that start at rank 1; `None` where there is none.
     pub fn between(leaderboard_id: &'a LeaderboardId, old: &'a Window, new: &'a Window) -> Option<Self> {
-        let rows: Vec<_> = new.entries.iter().enumerate().filter(|(index, entry)| old.entries.get(*index) != Some(entry)).collect();
+        let rows: Vec<_> =
+            new.entries.iter().enumerate().filter(|(index, entry)| old.entries.get(*index) != Some(entry)).collect();
         if rows.is_empty() && old.entries.len() == new.entries.len() {
             return None;
         }

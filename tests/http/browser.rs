@@ -47,41 +47,28 @@ pub struct Browser {
 
 impl Browser {
     pub async fn open() -> Browser {
-        let driver = tokio::task::spawn_blocking(Driver::start)
-            .await
-            .expect("start chromedriver");
-        let client = reqwest::Client::builder()
-            .timeout(COMMAND_TIMEOUT)
-            .build()
-            .expect("build the WebDriver client");
-        let mut browser = Browser {
-            driver,
-            client,
-            session: String::new(),
-        };
+        let driver = tokio::task::spawn_blocking(Driver::start).await.expect("start chromedriver");
+        let client = reqwest::Client::builder().timeout(COMMAND_TIMEOUT).build().expect("build the WebDriver client");
+        let mut browser = Browser { driver, client, session: String::new() };
         let binary = program("CHROMIUM", "/usr/bin/chromium");
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"binary": binary, "args": FLAGS},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
-        let started = browser
-            .command(Method::POST, "/session", Some(capabilities))
-            .await;
+        let started = browser.command(Method::POST, "/session", Some(capabilities)).await;
         let id = started["sessionId"].as_str().expect("a session id");
         browser.session = format!("/session/{id}");
         browser
     }
 
     pub async fn goto(&self, url: &str) {
-        self.in_session(Method::POST, "/url", Some(json!({"url": url})))
-            .await;
+        self.in_session(Method::POST, "/url", Some(json!({"url": url}))).await;
     }
 
     /// Runs the body of a function in the page; `args` is the array that it sees as `arguments`.
     pub async fn execute(&self, script: &str, args: Value) -> Value {
         let body = json!({"script": script, "args": args});
-        self.in_session(Method::POST, "/execute/sync", Some(body))
-            .await
+        self.in_session(Method::POST, "/execute/sync", Some(body)).await
     }
 
     /// Waits until the body of a function returns something true in the sense of JavaScript.
@@ -98,11 +85,7 @@ impl Browser {
             }
         };
         if tokio::time::timeout(deadline, met).await.is_err() {
-            let picture = format!(
-                "{}/page-{}.png",
-                env!("CARGO_TARGET_TMPDIR"),
-                self.driver.port
-            );
+            let picture = format!("{}/page-{}.png", env!("CARGO_TARGET_TMPDIR"), self.driver.port);
             std::fs::write(&picture, self.screenshot().await).expect("keep the screenshot");
             panic!("not within {deadline:?}: {script}\nSee {picture}");
         }
@@ -111,27 +94,19 @@ impl Browser {
     /// The window as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
         let image = self.in_session(Method::GET, "/screenshot", None).await;
-        STANDARD
-            .decode(image.as_str().expect("an image"))
-            .expect("base64")
+        STANDARD.decode(image.as_str().expect("an image")).expect("base64")
     }
 
     /// What the console has taken down since the last call: errors, failed requests, broken
     /// content security policy.
     pub async fn console(&self) -> Vec<String> {
-        let entries = self
-            .in_session(Method::POST, "/se/log", Some(json!({"type": "browser"})))
-            .await;
+        let entries = self.in_session(Method::POST, "/se/log", Some(json!({"type": "browser"}))).await;
         let entries = entries.as_array().expect("a list of log entries");
-        entries
-            .iter()
-            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
-            .collect()
+        entries.iter().map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     async fn in_session(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        self.command(method, &format!("{}{path}", self.session), body)
-            .await
+        self.command(method, &format!("{}{path}", self.session), body).await
     }
 
     async fn command(&self, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -181,32 +156,19 @@ impl Driver {
             .spawn()
             .unwrap_or_else(|error| panic!("the tests of the page need {path}: {error}"));
         let mut output = BufReader::new(process.stdout.take().expect("a piped output"));
-        let port = output
-            .by_ref()
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| announced_port(&line));
+        let port = output.by_ref().lines().map_while(Result::ok).find_map(|line| announced_port(&line));
         let Some(port) = port else {
             let _ = process.kill();
             let _ = process.wait();
             panic!("{path} ended without naming its port");
         };
-        Driver {
-            process,
-            port,
-            scratch,
-            _output: output,
-        }
+        Driver { process, port, scratch, _output: output }
     }
 
     fn end(&self, session: &str) -> std::io::Result<()> {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
         connection.set_read_timeout(Some(FAREWELL_TIMEOUT))?;
-        write!(
-            connection,
-            "DELETE {session} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
-            self.port
-        )?;
+        write!(connection, "DELETE {session} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", self.port)?;
         BufReader::new(connection).read_line(&mut String::new())?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::app::{Backend, TestApp};
 use crate::browser::Browser;
 
 /// For what takes the page one message.
@@ -28,11 +28,8 @@ async fn open_page(app: &TestApp) -> Browser {
 /// A condition: the table shows exactly these users with these scores, best first, and says so in
 /// each row's rank.
 fn table_is(rows: &[(&str, i64)]) -> String {
-    let rows: Vec<_> = rows
-        .iter()
-        .enumerate()
-        .map(|(index, (user, score))| json!([user, (index + 1).to_string(), score.to_string()]))
-        .collect();
+    let rows: Vec<_> =
+        rows.iter().enumerate().map(|(index, (user, score))| json!([user, (index + 1).to_string(), score.to_string()])).collect();
     format!(
         "const rows = [...document.querySelectorAll('tr[data-user]')].map((row) =>
            [row.dataset.user, row.dataset.rank, row.querySelector('.points span:last-child').textContent]);
@@ -41,28 +38,24 @@ fn table_is(rows: &[(&str, i64)]) -> String {
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_appear_and_move_to_their_new_place_as_scores_are_posted() {
-    let app = TestApp::spawn_embedded().await;
+    let app = TestApp::spawn(Backend::Embedded).await;
     let browser = open_page(&app).await;
 
     app.post_score("ada", "goal").await;
     app.post_score("grace", "point").await;
-    browser
-        .wait_until(&table_is(&[("ada", 10), ("grace", 1)]), SOON)
-        .await;
+    browser.wait_until(&table_is(&[("ada", 10), ("grace", 1)]), SOON).await;
 
     app.post_score("grace", "goal").await;
-    browser
-        .wait_until(&table_is(&[("grace", 11), ("ada", 10)]), SOON)
-        .await;
+    browser.wait_until(&table_is(&[("grace", 11), ("ada", 10)]), SOON).await;
     let arrow = "return document.querySelector('tr[data-user=grace] .move').textContent === 'up 1'";
     browser.wait_until(arrow, SOON).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_latest_scores_are_told_newest_first() {
-    let app = TestApp::spawn_embedded().await;
+    let app = TestApp::spawn(Backend::Embedded).await;
     let browser = open_page(&app).await;
 
     app.post_score("ada", "goal").await;
@@ -73,9 +66,9 @@ async fn the_latest_scores_are_told_newest_first() {
     browser.wait_until(told, SOON).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_leaderboard_shows_how_to_post_the_first_score() {
-    let app = TestApp::spawn_embedded().await;
+    let app = TestApp::spawn(Backend::Embedded).await;
     let browser = open_page(&app).await;
 
     let command = "const empty = document.querySelector('#empty');
@@ -86,12 +79,10 @@ async fn an_empty_leaderboard_shows_how_to_post_the_first_score() {
 
     app.post_score("ada", "goal").await;
     browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
-    browser
-        .wait_until("return document.querySelector('#empty').hidden", SOON)
-        .await;
+    browser.wait_until("return document.querySelector('#empty').hidden", SOON).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_user_id_is_shown_as_text() {
     let hostile = [
         "<script>window.caught = true</script>",
@@ -99,7 +90,7 @@ async fn a_hostile_user_id_is_shown_as_text() {
         "\u{202e}reversed",
         "__proto__",
     ];
-    let app = TestApp::spawn_embedded().await;
+    let app = TestApp::spawn(Backend::Embedded).await;
     let browser = open_page(&app).await;
 
     let mut expected = Vec::new();
@@ -128,9 +119,9 @@ async fn a_hostile_user_id_is_shown_as_text() {
     assert_eq!(found, expected);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_reconnects_after_a_restart_and_shows_the_newest_state() {
-    let mut app = TestApp::spawn_embedded().await;
+    let mut app = TestApp::spawn(Backend::Embedded).await;
     let browser = open_page(&app).await;
     app.post_score("ada", "goal").await;
     browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
@@ -143,27 +134,19 @@ async fn the_page_reconnects_after_a_restart_and_shows_the_newest_state() {
     app.post_score("grace", "goal").await;
     app.post_score("grace", "point").await;
 
-    browser
-        .wait_until(&table_is(&[("grace", 11), ("ada", 10)]), EVENTUALLY)
-        .await;
+    browser.wait_until(&table_is(&[("grace", 11), ("ada", 10)]), EVENTUALLY).await;
     browser.wait_until(LIVE, SOON).await;
     let states = browser.execute("return window.states", json!([])).await;
-    assert_eq!(
-        states[0],
-        json!("reconnecting"),
-        "told at once, and nothing reloaded: {states}"
-    );
+    assert_eq!(states[0], json!("reconnecting"), "told at once, and nothing reloaded: {states}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_keeps_its_own_security_policy_and_logs_no_error() {
-    let app = TestApp::spawn_embedded().await;
+    let app = TestApp::spawn(Backend::Embedded).await;
     let browser = open_page(&app).await;
     app.post_score("ada", "goal").await;
     browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
-    browser
-        .wait_until("return document.querySelector('#feed li')", SOON)
-        .await;
+    browser.wait_until("return document.querySelector('#feed li')", SOON).await;
     assert_eq!(browser.console().await, Vec::<String>::new());
 
     let inline = "const script = document.createElement('script');
@@ -172,8 +155,5 @@ async fn the_page_keeps_its_own_security_policy_and_logs_no_error() {
         return 'caught' in window;";
     assert_eq!(browser.execute(inline, json!([])).await, json!(false));
     let console = browser.console().await.join("\n");
-    assert!(
-        console.contains("Content Security Policy"),
-        "the policy is enforced: {console}"
-    );
+    assert!(console.contains("Content Security Policy"), "the policy is enforced: {console}");
 }

@@ -71,8 +71,7 @@ impl Match {
 
 /// All 380 matches in playing order: by date, the widest win of a day first.
 pub fn season() -> Vec<Match> {
-    let mut matches: Vec<Match> =
-        serde_json::from_str(RESULTS).expect("the results are part of the program");
+    let mut matches: Vec<Match> = serde_json::from_str(RESULTS).expect("the results are part of the program");
     matches.sort_by_key(|played| (played.date, Reverse(played.margin())));
     matches
 }
@@ -98,9 +97,7 @@ mod tests {
         }
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_by_key(|(_, standing)| Reverse(*standing));
-        rows.into_iter()
-            .map(|(team, (points, ..))| (team, points))
-            .collect()
+        rows.into_iter().map(|(team, (points, ..))| (team, points)).collect()
     }
 
     /// The table by a leaderboard's rule: points, then who reached them first. A result without points moves nobody,
@@ -115,18 +112,13 @@ mod tests {
         }
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_by_key(|(_, (points, reached))| (Reverse(*points), *reached));
-        rows.into_iter()
-            .map(|(team, (points, _))| (team, points))
-            .collect()
+        rows.into_iter().map(|(team, (points, _))| (team, points)).collect()
     }
 
     #[test]
     fn every_team_meets_every_other_twice() {
         let matches = season();
-        let pairings: BTreeSet<_> = matches
-            .iter()
-            .map(|played| (played.home, played.away))
-            .collect();
+        let pairings: BTreeSet<_> = matches.iter().map(|played| (played.home, played.away)).collect();
         assert_eq!(matches.len(), 380);
         assert_eq!(pairings.len(), 380);
         assert!(pairings.iter().all(|(home, away)| home != away));
@@ -147,14 +139,7 @@ mod tests {
     fn leicester_city_wins_the_season_with_81_points() {
         let table = leaderboard(&season());
         assert_eq!(table.len(), 20);
-        assert_eq!(
-            table[..3],
-            [
-                ("Leicester City", 81),
-                ("Arsenal", 71),
-                ("Tottenham Hotspur", 70)
-            ]
-        );
+        assert_eq!(table[..3], [("Leicester City", 81), ("Arsenal", 71), ("Tottenham Hotspur", 70)]);
         assert_eq!(table[19], ("Aston Villa", 17));
     }
 }

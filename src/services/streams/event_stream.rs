@@ -52,6 +52,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         self.topic.give_back(self.slot);
         self.hub.watchers.fetch_sub(1, Ordering::AcqRel);
+        self.hub.wake.notify_one();
         if let Some(group) = &self.group {
             group.watchers.fetch_sub(1, Ordering::AcqRel);
         }

@@ -148,7 +148,8 @@ async fn tick_groups(
     board: Board,
     leaderboard_id: &LeaderboardId,
 ) -> Result<(), StandingsError> {
-    let widest = due.iter().filter_map(|group| if let Subject::Top { limit } = group.key.subject { Some(limit) } else { None }).max();
+    let widest =
+        due.iter().filter_map(|group| if let Subject::Top { limit } = group.key.subject { Some(limit) } else { None }).max();
     if let Some(widest) = widest {
         let window = standings.window(board, 1, widest as u64).await?;
         due.iter().for_each(|group| group.show_window(leaderboard_id, &window));

@@ -43,6 +43,8 @@ pub(super) const WIDEST: u64 = 100;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the newest position is compared with the store's, in case a message was lost without a trace, and watchers are counted.
 const CHECK: Duration = Duration::from_secs(5);
+/// How soon after the last report a changed number of watchers is reported.
+const REPORT: Duration = Duration::from_millis(500);
 /// How often an unavailable ranking is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -122,12 +124,25 @@ pub(super) struct Follower {
     live: bool,
     ended: bool,
     all_watchers: u64,
+    /// The number of this instance's watchers that the feed was told last.
+    reported: u64,
 }
 
 impl Follower {
     pub(super) fn new(hub: Arc<Hub>, sources: Arc<Sources>, messages: mpsc::Receiver<FeedMessage>) -> Self {
         let board = hub.leaderboard.board();
-        Self { hub, sources, board, messages, position: None, subscribed: false, live: false, ended: false, all_watchers: 0 }
+        Self {
+            hub,
+            sources,
+            board,
+            messages,
+            position: None,
+            subscribed: false,
+            live: false,
+            ended: false,
+            all_watchers: 0,
+            reported: 0,
+        }
     }
 
     /// Follows until the leaderboard is deleted or the hub is closed.
@@ -137,9 +152,10 @@ impl Follower {
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checks = interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut retry_at = Instant::now();
+        let (mut retry_at, mut report_at) = (Instant::now(), Instant::now());
         while !self.ended {
             let tick = if self.live { self.hub.groups.next_tick() } else { Some(retry_at) };
+            let changed = (self.hub.watchers.load(Ordering::Relaxed) != self.reported).then_some(report_at);
             let wake = Arc::clone(&self.hub.wake);
             tokio::select! {
                 () = closing.cancelled() => break,
@@ -147,6 +163,10 @@ impl Follower {
                 () = wake.notified() => {}
                 _ = heartbeats.tick() => self.heartbeat(),
                 _ = checks.tick() => self.check().await,
+                () = sleep_until(changed) => {
+                    self.report_watchers().await;
+                    report_at = Instant::now() + REPORT;
+                }
                 () = sleep_until(tick) => {
                     if self.live { self.tick().await } else { self.go_live().await; retry_at = Instant::now() + RETRY }
                 }
@@ -202,7 +222,11 @@ impl Follower {
             if window.head.version.is_none() {
                 let leaderboard_id = self.hub.leaderboard.id.clone();
                 let state = State::Window { leaderboard_id, window };
-                self.hub.topics().iter().filter(|topic| !topic.has_generation()).for_each(|topic| topic.offer_provisional(state.clone()));
+                self.hub
+                    .topics()
+                    .iter()
+                    .filter(|topic| !topic.has_generation())
+                    .for_each(|topic| topic.offer_provisional(state.clone()));
             }
         }
     }
@@ -394,11 +418,15 @@ impl Follower {
         self.hub.events.shrink_to(RING);
     }
 
-    async fn check(&mut self) {
-        let watchers = self.hub.watchers.load(Ordering::Relaxed);
-        if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, watchers).await {
+    async fn report_watchers(&mut self) {
+        self.reported = self.hub.watchers.load(Ordering::Relaxed);
+        if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, self.reported).await {
             self.all_watchers = all;
         }
+    }
+
+    async fn check(&mut self) {
+        self.report_watchers().await;
         if self.live {
             let head = self.sources.standings.head(self.board).await;
             let Some(version) = self.survive(head).await.and_then(|head| head.version) else { return };
