@@ -1,0 +1,192 @@
+//! Definitions are what every commit obeys from the moment they change.
+
+use scoreboard::{
+    domain::{
+        action::{ActionSettings, Limit, Points},
+        announcement::Announcement,
+        leaderboard::{LeaderboardSettings, Operator, Order},
+        submission::{Refusal, Settled},
+        time::Clock,
+    },
+    repositories::ledger::LedgerError,
+};
+
+use super::*;
+
+on_both_engines![
+    a_definition_is_read_back_as_it_was_written,
+    a_taken_id_is_refused,
+    what_is_not_there_is_not_found,
+    every_change_grows_the_revision_and_no_change_does_not,
+    another_handle_obeys_a_freeze_at_once,
+    another_handle_obeys_a_changed_action_at_once,
+    a_leaderboard_made_anew_starts_from_nothing,
+    order_and_operator_stay_once_there_are_scores,
+    a_turned_order_and_a_first_score_never_slip_past_each_other,
+    the_default_leaderboard_is_made_once_and_not_again,
+];
+
+async fn a_definition_is_read_back_as_it_was_written(database: Database) {
+    let ledger = database.ledger().await;
+    let settings = LeaderboardSettings {
+        reset_schedule: Some("0 0 * * 1".into()),
+        timezone: "Europe/Prague".into(),
+        ..leaderboard_settings(Operator::Best, Order::Asc)
+    };
+    let made = ledger.create_leaderboard(&slug("laps"), &settings, NOW).await.unwrap();
+    let mut actions = vec![];
+    for (id, points, limit) in [
+        ("fixed", Points::Fixed(-3), None),
+        ("range", Points::Range { min: -5, max: 7 }, Some(Limit { count: 5, per_seconds: 60 })),
+    ] {
+        let settings = ActionSettings {
+            points,
+            limit,
+            cooldown_seconds: 9,
+            self_service: true,
+            enabled: false,
+            ..action_settings(&["z", "laps", "a"])
+        };
+        actions.push(ledger.create_action(&action_id(id), &settings, NOW).await.unwrap());
+    }
+    let definitions = ledger.definitions().await.unwrap();
+    assert_eq!(leaderboard(&definitions, "laps"), &made);
+    assert_eq!((made.settings, made.season, made.revision), (settings, 1, 1));
+    for action in actions {
+        assert_eq!(definitions.actions[&action.id], action);
+    }
+    assert_eq!(definitions.revision, ledger.definitions_revision().await.unwrap());
+}
+
+async fn a_taken_id_is_refused(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let again = ledger.create_leaderboard(&slug("main"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await;
+    assert_eq!(again.unwrap_err(), LedgerError::Taken);
+    let again = ledger.create_action(&action_id("goal"), &action_settings(&[]), NOW).await;
+    assert_eq!(again.unwrap_err(), LedgerError::Taken);
+}
+
+async fn what_is_not_there_is_not_found(database: Database) {
+    let ledger = database.ledger().await;
+    let (id, action) = (slug("none"), action_id("none"));
+    assert_eq!(ledger.update_leaderboard(&id, NOW, |now| now.settings.clone()).await.unwrap_err(), LedgerError::NotFound);
+    assert_eq!(ledger.delete_leaderboard(&id, NOW).await.unwrap_err(), LedgerError::NotFound);
+    assert_eq!(ledger.update_action(&action, NOW, |now| now.settings.clone()).await.unwrap_err(), LedgerError::NotFound);
+    assert_eq!(ledger.delete_action(&action).await.unwrap_err(), LedgerError::NotFound);
+    assert_eq!(ledger.definitions_revision().await.unwrap(), 0, "what fails changes nothing");
+}
+
+async fn every_change_grows_the_revision_and_no_change_does_not(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let before = ledger.definitions_revision().await.unwrap();
+    let same = ledger.update_leaderboard(&slug("main"), NOW, |now| now.settings.clone()).await.unwrap();
+    assert!(same.outbox.is_none());
+    ledger.update_action(&action_id("goal"), NOW, |now| now.settings.clone()).await.unwrap();
+    assert_eq!((ledger.definitions_revision().await.unwrap(), ledger.outbox_len().await.unwrap()), (before, 0));
+
+    let rename = |now: &Leaderboard| LeaderboardSettings { name: "Other".into(), ..now.settings.clone() };
+    let renamed = ledger.update_leaderboard(&slug("main"), NOW.plus_seconds(1), rename).await.unwrap();
+    assert_eq!((renamed.value.revision, renamed.value.updated_at), (2, NOW.plus_seconds(1)));
+    assert_eq!(ledger.definitions_revision().await.unwrap(), before + 1);
+    let (id, announcement) = renamed.outbox.unwrap();
+    let due = ledger.outbox_due(NOW.plus_seconds(9), 10).await.unwrap();
+    assert_eq!(due, [(id, announcement)], "what is announced is what the outbox holds");
+
+    let gone = ledger.delete_leaderboard(&slug("main"), NOW).await.unwrap();
+    let Some((_, Announcement::Definition(change))) = gone.outbox else { panic!("not announced") };
+    assert_eq!((change.deleted, change.revision), (true, 3));
+    ledger.delete_action(&action_id("goal")).await.unwrap();
+    assert_eq!(ledger.definitions_revision().await.unwrap(), before + 3);
+}
+
+async fn another_handle_obeys_a_freeze_at_once(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    accepted(commit_one(&other, goal("ann", 1)).await);
+    let frozen = |frozen| move |now: &Leaderboard| LeaderboardSettings { frozen, ..now.settings.clone() };
+    one.update_leaderboard(&slug("main"), NOW, frozen(true)).await.unwrap();
+    assert_eq!(refusal(commit_one(&other, goal("ann", 1)).await), Refusal::Frozen(slug("main")));
+    one.update_leaderboard(&slug("main"), NOW, frozen(false)).await.unwrap();
+    accepted(commit_one(&other, goal("ann", 1)).await);
+}
+
+async fn another_handle_obeys_a_changed_action_at_once(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    let committed = other.commit(&[goal("ann", 5)], &Clock::system()).await.unwrap();
+    assert_eq!(committed.definitions_revision, one.definitions_revision().await.unwrap());
+    let fixed = |now: &scoreboard::domain::action::Action| ActionSettings { points: Points::Fixed(7), ..now.settings.clone() };
+    one.update_action(&action_id("goal"), NOW, fixed).await.unwrap();
+    let without_value = Submission { value: None, ..goal("ann", 0) };
+    assert_eq!(accepted(commit_one(&other, without_value).await).standings[0].new_score, 12);
+    one.delete_action(&action_id("goal")).await.unwrap();
+    assert_eq!(refusal(commit_one(&other, goal("ann", 5)).await), Refusal::UnknownAction);
+}
+
+async fn a_leaderboard_made_anew_starts_from_nothing(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    let old = main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    let told = accepted(commit_one(&other, goal("ann", 5)).await);
+    one.delete_leaderboard(&slug("main"), NOW).await.unwrap();
+    assert_eq!(refusal(commit_one(&other, goal("ann", 5)).await), Refusal::NoLeaderboard);
+    assert_eq!(other.history(&user_id("ann"), None, None, 10).await.unwrap(), []);
+    assert_eq!(other.accepted(told.event_id).await.unwrap(), None);
+
+    let settings = leaderboard_settings(Operator::Sum, Order::Asc);
+    let new = one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap();
+    assert!(new.pk > old.pk, "an incarnation is never reused");
+    let standing = accepted(commit_one(&other, goal("ann", 7)).await).standings.remove(0);
+    assert_eq!((standing.previous_score, standing.new_score, standing.revision), (None, 7, 1));
+    assert_eq!(one.history(&user_id("ann"), Some(&slug("main")), None, 10).await.unwrap().len(), 1);
+    assert_eq!(one.window(new.board(), 1, 10).await.unwrap().head.total, 1);
+}
+
+async fn order_and_operator_stay_once_there_are_scores(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let order = |order| move |now: &Leaderboard| LeaderboardSettings { order, ..now.settings.clone() };
+    let operator = |now: &Leaderboard| LeaderboardSettings { operator: Operator::Last, ..now.settings.clone() };
+    ledger.update_leaderboard(&slug("main"), NOW, order(Order::Asc)).await.unwrap();
+    accepted(commit_one(&ledger, goal("ann", 0)).await);
+    let revision = ledger.definitions_revision().await.unwrap();
+    let refused = ledger.update_leaderboard(&slug("main"), NOW, order(Order::Desc)).await.unwrap_err();
+    assert_eq!(refused, LedgerError::Conflict("order"));
+    let refused = ledger.update_leaderboard(&slug("main"), NOW, operator).await.unwrap_err();
+    assert_eq!(refused, LedgerError::Conflict("operator"));
+    assert_eq!(ledger.definitions_revision().await.unwrap(), revision);
+}
+
+async fn a_turned_order_and_a_first_score_never_slip_past_each_other(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    for round in 0..25 {
+        let id = slug(&format!("board-{round}"));
+        let made = one.create_leaderboard(&id, &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
+        let action = action_id(&format!("act-{round}"));
+        one.create_action(&action, &action_settings(&[id.as_str()]), NOW).await.unwrap();
+        let turn = |now: &Leaderboard| LeaderboardSettings { order: Order::Asc, ..now.settings.clone() };
+        let first = Submission { action_id: action, ..goal("ann", 5) };
+        let (turned, outcome) = tokio::join!(one.update_leaderboard(&id, NOW, turn), commit_one(&other, first));
+        let settled_by = accepted(outcome).standings[0].board.order;
+        let order = if turned.is_ok() { Order::Asc } else { Order::Desc };
+        assert_eq!(settled_by, order, "round {round}: settled by an order that the leaderboard does not have");
+        let board = Board { order, ..made.board() };
+        assert_eq!(one.history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
+    }
+}
+
+async fn the_default_leaderboard_is_made_once_and_not_again(database: Database) {
+    let ledger = database.ledger().await;
+    let settings = leaderboard_settings(Operator::Sum, Order::Desc);
+    let other = database.connect().await;
+    let id = slug("main");
+    let (a, b) = tokio::join!(
+        ledger.ensure_default_leaderboard(&id, &settings, NOW),
+        other.ensure_default_leaderboard(&id, &settings, NOW)
+    );
+    assert_eq!(u8::from(a.unwrap().is_some()) + u8::from(b.unwrap().is_some()), 1);
+    ledger.delete_leaderboard(&id, NOW).await.unwrap();
+    assert_eq!(ledger.ensure_default_leaderboard(&id, &settings, NOW).await.unwrap(), None);
+    assert!(matches!(commit_one(&ledger, goal("ann", 1)).await, Settled::Refused(_)));
+}

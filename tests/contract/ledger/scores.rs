@@ -1,0 +1,247 @@
+//! A score counts exactly once, whoever submits it how often and to whichever instance.
+
+use std::time::Duration;
+
+use scoreboard::domain::{
+    action::{ActionSettings, Limit},
+    announcement::Announcement,
+    ids::MAX_SCORE,
+    leaderboard::{Operator, Order},
+};
+use tokio::task::JoinSet;
+
+use super::*;
+
+on_both_engines![
+    a_batch_is_settled_in_order_and_announced_as_one,
+    one_action_feeds_several_leaderboards,
+    what_changes_nothing_leaves_the_entry_and_is_not_announced,
+    a_score_never_leaves_the_exact_range,
+    a_refused_submission_makes_no_user,
+    a_key_counts_once,
+    a_key_counts_once_however_many_instances_race,
+    one_key_for_two_users_counts_for_one_of_them,
+    keys_belong_to_their_subject,
+    concurrent_commits_add_up,
+    a_cooldown_and_a_limit_hold_across_instances,
+    a_submission_that_the_database_refuses_spoils_nobody_else,
+    where_the_database_refuses_everything_nobody_is_blamed,
+];
+
+async fn a_batch_is_settled_in_order_and_announced_as_one(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let batch = [goal("ann", 5), goal("bob", 9), goal("ann", -7), goal("ann", MAX_SCORE), goal("zoë", 0)];
+    let committed = ledger.commit(&batch, &Clock::system()).await.unwrap();
+    let scores: Vec<_> =
+        committed.changes.iter().map(|change| (change.user_id.as_str(), change.score, change.revision)).collect();
+    assert_eq!(scores, [("ann", 5, 1), ("bob", 9, 1), ("ann", -2, 2), ("ann", MAX_SCORE - 2, 3), ("zoë", 0, 1)]);
+    let due = ledger.outbox_due(Timestamp(i64::MAX / 2), 10).await.unwrap();
+    assert_eq!(due, [(committed.outbox.unwrap(), Announcement::Scores { changes: committed.changes })]);
+    let window = ledger.window(board, 1, 10).await.unwrap();
+    let shown: Vec<_> = window.entries.iter().map(|entry| (entry.rank, entry.user_id.as_str(), entry.score)).collect();
+    assert_eq!(shown, [(1, "ann", MAX_SCORE - 2), (2, "bob", 9), (3, "zoë", 0)]);
+}
+
+async fn one_action_feeds_several_leaderboards(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let best = ledger.create_leaderboard(&slug("best"), &leaderboard_settings(Operator::Best, Order::Asc), NOW).await.unwrap();
+    let feed = |now: &scoreboard::domain::action::Action| ActionSettings {
+        leaderboards: vec![slug("best"), slug("gone"), slug("main")],
+        ..now.settings.clone()
+    };
+    ledger.update_action(&action_id("goal"), NOW, feed).await.unwrap();
+    commit_one(&ledger, goal("ann", 5)).await;
+    let standings = accepted(commit_one(&ledger, goal("ann", 6)).await).standings;
+    let told: Vec<_> = standings.iter().map(|s| (s.leaderboard_id.as_str(), s.applied, s.new_score, s.revision)).collect();
+    assert_eq!(told, [("best", false, 5, 1), ("main", true, 11, 2)]);
+    assert_eq!(standings[0].board, best.board());
+}
+
+async fn what_changes_nothing_leaves_the_entry_and_is_not_announced(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Best, Order::Desc).await;
+    let first = accepted(commit_one(&ledger, goal("ann", 5)).await);
+    let committed = ledger.commit(&[goal("ann", 5), goal("ann", 4)], &Clock::system()).await.unwrap();
+    assert_eq!((committed.changes.len(), committed.outbox), (0, None));
+    assert_eq!(ledger.window(board, 1, 1).await.unwrap().entries[0].at, first.at);
+    assert_eq!(ledger.history(&user_id("ann"), None, None, 10).await.unwrap().len(), 3, "it is in the history all the same");
+}
+
+async fn a_score_never_leaves_the_exact_range(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Asc).await;
+    accepted(commit_one(&ledger, goal("ann", -MAX_SCORE)).await);
+    assert_eq!(refusal(commit_one(&ledger, goal("ann", -1)).await), Refusal::ScoreOutOfRange(slug("main")));
+    assert_eq!(accepted(commit_one(&ledger, goal("ann", 0)).await).standings[0].new_score, -MAX_SCORE);
+}
+
+async fn a_refused_submission_makes_no_user(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    accepted(commit_one(&ledger, keyed_goal("bob", 1, "k")).await);
+    refusal(commit_one(&ledger, Submission { value: None, ..goal("ann", 1) }).await);
+    refusal(commit_one(&ledger, Submission { action_id: action_id("none"), ..goal("ann", 1) }).await);
+    assert_eq!(refusal(commit_one(&ledger, keyed_goal("ann", 2, "k")).await), Refusal::KeyReused);
+    assert_eq!(ledger.user(&user_id("ann")).await.unwrap(), None);
+    assert_eq!(ledger.user(&user_id("bob")).await.unwrap().unwrap().revision, 0);
+}
+
+async fn a_key_counts_once(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    let board = main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    let first = keyed_goal("ann", 5, "k");
+    let batch = [first.clone(), keyed_goal("ann", 5, "k"), keyed_goal("ann", 6, "k")];
+    let mut outcomes = one.commit(&batch, &Clock::system()).await.unwrap().outcomes;
+    outcomes.push(commit_one(&other, keyed_goal("ann", 5, "k")).await);
+    outcomes.push(commit_one(&other, keyed_goal("ann", 6, "k")).await);
+    for index in [1, 3] {
+        assert!(matches!(outcomes[index], Settled::Replayed { event_id, .. } if event_id == first.event_id), "{index}");
+    }
+    for index in [2, 4] {
+        assert!(matches!(outcomes[index], Settled::Refused(Refusal::KeyReused)), "{index}");
+    }
+    assert_eq!(one.window(board, 1, 1).await.unwrap().entries[0].score, 5);
+}
+
+async fn a_key_counts_once_however_many_instances_race(database: Database) {
+    let handles = [database.ledger().await, database.connect().await, database.connect().await];
+    let board = main_and_goal(&handles[0], Operator::Sum, Order::Desc).await;
+    for round in 0..8 {
+        let key = format!("k-{round}");
+        let mut racing = JoinSet::new();
+        for (turn, ledger) in (0..4).flat_map(|turn| handles.iter().map(move |ledger| (turn, ledger.clone()))) {
+            let submission = keyed_goal("ann", 1 + turn % 2, &key);
+            racing.spawn(async move { commit_one(&ledger, submission).await });
+        }
+        let outcomes = racing.join_all().await;
+        let accepted = outcomes.iter().filter(|outcome| matches!(outcome, Settled::Accepted(_))).count();
+        let replayed = outcomes.iter().filter(|outcome| matches!(outcome, Settled::Replayed { .. })).count();
+        let reused = outcomes.iter().filter(|outcome| matches!(outcome, Settled::Refused(Refusal::KeyReused))).count();
+        assert_eq!((accepted, replayed, reused), (1, 5, 6), "of two bodies one counts once");
+    }
+    assert_eq!(handles[0].history(&user_id("ann"), None, None, 100).await.unwrap().len(), 8);
+    assert_eq!(handles[0].history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
+}
+
+async fn one_key_for_two_users_counts_for_one_of_them(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    let board = main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    for round in 0..20 {
+        let key = format!("k-{round}");
+        // Neighbours in both batches: a race about one key must not lose them.
+        let clock = Clock::system();
+        let first = [goal("eve", 1), keyed_goal("ann", 1, &key)];
+        let second = [keyed_goal("bob", 2, &key), goal("joe", 1)];
+        let (a, b) = tokio::join!(one.commit(&first, &clock), other.commit(&second, &clock));
+        let (a, b) = (a.unwrap().outcomes, b.unwrap().outcomes);
+        let accepted = |outcome: &Settled| u8::from(matches!(outcome, Settled::Accepted(_)));
+        assert_eq!(accepted(&a[1]) + accepted(&b[0]), 1, "round {round}");
+        assert_eq!(accepted(&a[0]) + accepted(&b[1]), 2, "round {round}");
+    }
+    assert_eq!(one.history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
+}
+
+async fn keys_belong_to_their_subject(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    accepted(commit_one(&ledger, keyed_goal("ann", 1, "k")).await);
+    let same_key = Submission { subject: "game-2".into(), ..keyed_goal("ann", 2, "k") };
+    accepted(commit_one(&ledger, same_key).await);
+}
+
+async fn concurrent_commits_add_up(database: Database) {
+    let handles = [database.ledger().await, database.connect().await, database.connect().await];
+    let board = main_and_goal(&handles[0], Operator::Sum, Order::Desc).await;
+    let users = ["ann", "bob", "宮本", "Zed", "eve", "joe", "kim"];
+    let mut racing = JoinSet::new();
+    for (index, ledger) in handles.iter().cycle().take(12).cloned().enumerate() {
+        racing.spawn(async move {
+            let clock = Clock::system();
+            for round in 0..6 {
+                // Every batch names its users in another order: what sorts them is the ledger.
+                let batch: Vec<_> = (0..10).map(|n| goal(users[(n * (index + 1) + round) % users.len()], 1)).collect();
+                let committed = ledger.commit(&batch, &clock).await.unwrap();
+                assert!(committed.outcomes.iter().all(|outcome| matches!(outcome, Settled::Accepted(_))));
+            }
+        });
+    }
+    racing.join_all().await;
+    let window = handles[0].window(board, 1, 100).await.unwrap();
+    assert_eq!(window.entries.iter().map(|entry| entry.score).sum::<i64>(), 12 * 6 * 10);
+    assert_eq!(handles[0].history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
+    assert_eq!(handles[0].outbox_len().await.unwrap(), 12 * 6, "one row for each batch");
+}
+
+async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    let slow = ActionSettings { cooldown_seconds: 10, ..action_settings(&["main"]) };
+    one.create_action(&action_id("slow"), &slow, NOW).await.unwrap();
+    let few = ActionSettings { limit: Some(Limit { count: 2, per_seconds: 60 }), ..action_settings(&["main"]) };
+    one.create_action(&action_id("few"), &few, NOW).await.unwrap();
+
+    let at = |second: i64| Clock::from_fn(move || NOW.plus_seconds(second));
+    let submit = async |ledger: &Ledger, action: &str, user: &str, second: i64| {
+        let submission = Submission { action_id: action_id(action), ..goal(user, 1) };
+        ledger.commit(&[submission], &at(second)).await.unwrap().outcomes.remove(0)
+    };
+    accepted(submit(&one, "slow", "ann", 0).await);
+    assert_eq!(refusal(submit(&other, "slow", "ann", 9).await), Refusal::TooSoon { retry_after: 1 });
+    accepted(submit(&other, "slow", "bob", 9).await);
+    accepted(submit(&other, "slow", "ann", 10).await);
+
+    accepted(submit(&one, "few", "ann", 20).await);
+    accepted(submit(&other, "few", "ann", 30).await);
+    assert_eq!(refusal(submit(&one, "few", "ann", 31).await), Refusal::TooSoon { retry_after: 49 });
+    accepted(submit(&one, "few", "ann", 81).await);
+
+    let mut racing = JoinSet::new();
+    for ledger in [&one, &other, &one, &other, &one, &other] {
+        let (ledger, clock) = (ledger.clone(), at(100));
+        let submission = Submission { action_id: action_id("slow"), ..goal("eve", 1) };
+        racing.spawn(async move { ledger.commit(&[submission], &clock).await.unwrap().outcomes.remove(0) });
+    }
+    let taken = racing.join_all().await.into_iter().filter(|outcome| matches!(outcome, Settled::Accepted(_))).count();
+    assert_eq!(taken, 1, "a newcomer's cooldown holds as well");
+}
+
+/// Makes the database refuse some rows of the history, as a constraint that nobody thought of would.
+async fn poison(database: &Database, ledger: &Ledger, condition: &str) {
+    let sql = if ledger.engine() == "postgres" {
+        format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poisoned'; END $$; \
+             CREATE TRIGGER poison BEFORE INSERT ON score_events FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
+        )
+    } else {
+        format!("CREATE TRIGGER poison BEFORE INSERT ON score_events WHEN {condition} BEGIN SELECT RAISE(ABORT, 'poisoned'); END")
+    };
+    database.execute(&sql).await;
+}
+
+async fn a_submission_that_the_database_refuses_spoils_nobody_else(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    poison(&database, &ledger, "NEW.user_id = 'mal'").await;
+    let batch = [goal("ann", 1), goal("mal", 2), goal("bob", 3), goal("ann", 4), goal("mal", 5), goal("eve", 6), goal("joe", 7)];
+    let committed = ledger.commit(&batch, &Clock::system()).await.unwrap();
+    let kinds: Vec<_> = committed.outcomes.iter().map(|outcome| matches!(outcome, Settled::Accepted(_))).collect();
+    assert_eq!(kinds, [true, false, true, true, false, true, true]);
+    assert!(matches!(committed.outcomes[1], Settled::Refused(Refusal::Unstorable)));
+    assert_eq!(committed.changes.len(), 5);
+    assert_eq!(ledger.outbox_len().await.unwrap(), 1, "still one transaction");
+    assert_eq!(ledger.window(board, 1, 10).await.unwrap().head.total, 4);
+    assert_eq!(ledger.history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
+}
+
+async fn where_the_database_refuses_everything_nobody_is_blamed(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    poison(&database, &ledger, "NEW.delta > 0").await;
+    let batch = [goal("ann", 1), goal("bob", 3), goal("eve", 4)];
+    let clock = Clock::system();
+    let commit = tokio::time::timeout(Duration::from_secs(20), ledger.commit(&batch, &clock));
+    assert!(commit.await.unwrap().is_err());
+    assert_eq!(ledger.window(board, 1, 10).await.unwrap().head.total, 0);
+}
