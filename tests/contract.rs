@@ -1,0 +1,10 @@
+//! The contract of every port, one suite run over each of its backends.
+
+mod contract {
+    mod backends;
+    mod feed;
+    mod outage;
+    mod ranking;
+    mod redis_server;
+    mod standings;
+}
