@@ -90,7 +90,9 @@ mod tests {
 
     fn address(peer: &str, forwarded: &[&str], trusted: &str) -> String {
         let mut headers = HeaderMap::new();
-        forwarded.iter().for_each(|value| drop(headers.append("x-forwarded-for", value.parse().unwrap())));
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
         client_address(peer.parse().unwrap(), &headers, &[trusted.parse().unwrap()]).to_string()
     }
 

@@ -4,7 +4,8 @@
 -- A ranking is trusted only while nothing can have been lost since it was built, and that is checked in O(1):
 --   * meta is there, and of the season asked for ('' asks for any);
 --   * this server is a master with the replication id under which the ranking was built. The id changes with every start of the process
---     and with every promotion of a replica, and both may lose writes that were answered;
+--     and with every promotion of a replica, and both may lose writes that were answered. (It also changes when a server gets its first
+--     replica and an hour after it lost its last one: then a rebuild is due for nothing, which is rare and harmless);
 --   * places, entries and names have the sizes that the last write left, so that the eviction of one key is noticed.
 local function ready(season)
   local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'season', 'n', 'names', 'server', 'definition')

@@ -1,0 +1,135 @@
+//! The words the suites of the ranking and the feed are written in: boards, changes, and waiting.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use scoreboard::{
+    domain::{
+        announcement::{Change, DefinitionChange},
+        entry::{DisplayName, StoredEntry},
+        ids::{LeaderboardId, UserId},
+        leaderboard::{Board, Order},
+        position::Version,
+        time::Timestamp,
+    },
+    repositories::{
+        feed::{FeedEvent, FeedMessage},
+        standings::{Applied, Standings, StandingsError},
+    },
+};
+use tokio::sync::mpsc::Receiver;
+
+use super::backends::fresh_pk;
+
+/// Nobody has this name, and nobody ever did.
+pub const NAMELESS: DisplayName = DisplayName { name: None, revision: 0 };
+
+/// A board of its own, best score highest.
+pub fn fresh_board() -> Board {
+    Board { pk: fresh_pk(), season: 1, order: Order::Desc }
+}
+
+pub fn user(id: &str) -> UserId {
+    UserId::parse(id).expect("a user id")
+}
+
+pub fn name(name: &str, revision: i64) -> DisplayName {
+    DisplayName { name: Some(name.to_owned()), revision }
+}
+
+/// The `revision`th change of a user's entry.
+pub fn change(board: Board, id: &str, revision: i64, score: i64, reached_at: i64) -> Change {
+    let event_id = uuid::Uuid::now_v7();
+    Change {
+        board,
+        event_id,
+        user_id: user(id),
+        score,
+        reached_at,
+        revision,
+        name: NAMELESS,
+        event: format!("\"eventId\":\"{event_id}\",\"score\":{score}"),
+    }
+}
+
+pub fn stored(change: &Change) -> StoredEntry {
+    StoredEntry {
+        user_id: change.user_id.clone(),
+        score: change.score,
+        reached_at: Timestamp(change.reached_at),
+        revision: change.revision,
+        name: change.name.clone(),
+    }
+}
+
+pub fn definition(board: Board, revision: i64, deleted: bool) -> DefinitionChange {
+    let leaderboard_id = LeaderboardId::parse("main").expect("a leaderboard id");
+    DefinitionChange { board, leaderboard_id, revision, deleted, event: format!("{{\"revision\":{revision}}}") }
+}
+
+/// Builds a ranking of these entries.
+pub async fn build(standings: &dyn Standings, board: Board, entries: &[StoredEntry]) -> Version {
+    let rebuild = standings.begin_rebuild(board, false).await.expect("an answer").expect("nobody else rebuilds it");
+    standings.load(&rebuild, entries).await.expect("loaded");
+    standings.finish_rebuild(rebuild).await.expect("finished")
+}
+
+/// Applies one change that takes its place, and answers its version, rank and previous rank.
+pub async fn ranked(standings: &dyn Standings, change: &Change) -> (Version, u64, Option<u64>) {
+    let outcomes = standings.apply(change.board, std::slice::from_ref(change)).await.expect("applied");
+    match &outcomes[..] {
+        [Applied::Ranked { version, rank, previous_rank, .. }] => (version.clone(), *rank, *previous_rank),
+        other => panic!("the change took no place: {other:?}"),
+    }
+}
+
+/// The users of a board, best first.
+pub async fn order_of(standings: &dyn Standings, board: Board) -> Vec<String> {
+    let window = standings.window(board, 1, 1000).await.expect("a window");
+    window.entries.into_iter().map(|entry| entry.user_id.to_string()).collect()
+}
+
+/// The next message, which has to come soon.
+pub async fn next(messages: &mut Receiver<FeedMessage>) -> FeedMessage {
+    let message = tokio::time::timeout(Duration::from_secs(10), messages.recv()).await;
+    message.expect("a message in time").expect("an open channel")
+}
+
+/// The next message's events, in the epoch they have to be of.
+pub async fn next_events(messages: &mut Receiver<FeedMessage>, board: Board, version: &Version) -> Vec<FeedEvent> {
+    match next(messages).await {
+        FeedMessage::Events { pk, epoch, events } if pk == board.pk && epoch == version.epoch => events,
+        other => panic!("events of board {} were expected: {other:?}", board.pk),
+    }
+}
+
+/// Asks again and again until the answer is the one that was waited for.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "it never came about: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Every call that needs a ready ranking says that this one is not.
+pub async fn assert_unready(standings: &dyn Standings, board: Board) {
+    let changes = [change(board, "u", 1, 1, 1)];
+    let answers = [
+        ("apply", standings.apply(board, &changes).await.err()),
+        ("tell_definition", standings.tell_definition(&definition(board, 1_000, false)).await.err()),
+        ("rename", standings.rename(board, &user("u"), &name("U", 1_000)).await.err()),
+        ("head", standings.head(board).await.err()),
+        ("window", standings.window(board, 1, 10).await.err()),
+        ("neighbourhoods", standings.neighbourhoods(board, &[user("u")], 1).await.err()),
+        ("dump", standings.dump(board, 1, 10).await.err()),
+    ];
+    for (call, error) in answers {
+        assert!(matches!(error, Some(StandingsError::Unready(pk)) if pk == board.pk), "{call} answered {error:?}");
+    }
+}
