@@ -156,6 +156,12 @@ pub fn plain_text(text: &str) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// The text has no control characters but tabs and line breaks.
+pub fn paragraphs(text: &str) -> Result<(), ValidationError> {
+    let refused = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    if text.chars().any(refused) { Err(broken("format", "must not contain control characters")) } else { Ok(()) }
+}
+
 /// The object takes so many bytes at the most when written as JSON.
 pub fn json_size(object: &Map<String, Value>, limit: usize) -> Result<(), ValidationError> {
     let size = serde_json::to_string(object).map_or(usize::MAX, |text| text.len());
