@@ -9,4 +9,5 @@ mod contract {
     mod ranking;
     mod redis_server;
     mod standings;
+    mod topology;
 }
