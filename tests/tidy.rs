@@ -50,11 +50,13 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn imports_point_down() {
     for (layer, below) in LAYERS {
-        let files = rust_files("src").into_iter().filter(|(path, _)| {
-            path.starts_with(format!("src/{layer}")) || path == Path::new(&format!("src/{layer}.rs"))
-        });
+        let files = rust_files("src")
+            .into_iter()
+            .filter(|(path, _)| path.starts_with(format!("src/{layer}")) || path == Path::new(&format!("src/{layer}.rs")));
         for (path, text) in files {
-            for other in ["domain", "repositories", "services", "controllers", "middleware", "workers", "config", "app", "commands"] {
+            for other in
+                ["domain", "repositories", "services", "controllers", "middleware", "workers", "config", "app", "commands"]
+            {
                 if other == layer {
                     continue;
                 }
@@ -72,7 +74,9 @@ fn libraries_stay_in_their_layer() {
     for (library, places) in CONFINED {
         for (path, text) in rust_files("src") {
             let used = code(&text).any(|line| {
-                line.contains(&format!("{library}::")) && !line.contains(&format!("_{library}::")) && !line.contains(&format!("crate::{library}"))
+                line.contains(&format!("{library}::"))
+                    && !line.contains(&format!("_{library}::"))
+                    && !line.contains(&format!("crate::{library}"))
             });
             let allowed = places.iter().any(|place| path.starts_with(place) || path == Path::new(&format!("{place}.rs")));
             // The composition root hands the router to the server.
@@ -91,7 +95,16 @@ fn every_file_says_what_it_holds() {
 #[test]
 fn nothing_is_left_for_later() {
     // Built from parts, so that this file does not find itself.
-    let marks = ["TO", "FIX", "XX"].map(|half| half.to_owned() + if half == "TO" { "DO" } else if half == "FIX" { "ME" } else { "X" });
+    let marks = ["TO", "FIX", "XX"].map(|half| {
+        half.to_owned()
+            + if half == "TO" {
+                "DO"
+            } else if half == "FIX" {
+                "ME"
+            } else {
+                "X"
+            }
+    });
     let macros = [("to", "do!("), ("unimpl", "emented!("), ("#[ig", "nore"), ("db", "g!(")].map(|(a, b)| format!("{a}{b}"));
     for (path, text) in ["src", "tests", "load"].into_iter().flat_map(rust_files) {
         for mark in marks.iter().chain(&macros) {
@@ -112,6 +125,10 @@ fn files_hold_one_idea() {
 fn no_module_is_called_by_what_it_is_not() {
     for (path, _) in rust_files("src") {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(!["mod", "utils", "helpers", "common", "manager", "core", "inner"].contains(&name.as_str()), "{}", path.display());
+        assert!(
+            !["mod", "utils", "helpers", "common", "manager", "core", "inner"].contains(&name.as_str()),
+            "{}",
+            path.display()
+        );
     }
 }
