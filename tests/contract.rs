@@ -2,9 +2,12 @@
 
 mod contract {
     mod backends;
+    mod definitions;
     mod feed;
+    mod order;
     mod outage;
     mod ranking;
+    mod rebuild;
     mod redis_server;
     mod standings;
     mod topology;
