@@ -132,19 +132,10 @@ pub async fn load(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> 
     let find_keys = FindKeys { subjects: &subjects, keys: &keys };
     let find_entries = FindEntries { boards: &boards, seasons: &seasons, users: &users };
     let find_recent = FindRecent { users: &recent_users, actions: &recent_actions, since: &since, counts: &counts };
-<<<<<<< HEAD
-    type EntryRow = (i64, i64, String, i64, i64, i64);
-    type Loaded = (Vec<KeyRow>, Vec<EntryRow>, Vec<(String, String, i64)>);
-    let (keys, entries, recent): Loaded = try_join3(
-        async { if subjects.is_empty() { Ok(Vec::new()) } else { find_keys.load(&mut &*conn).await } },
-        async { if boards.is_empty() { Ok(Vec::new()) } else { find_entries.load(&mut &*conn).await } },
-        async { if since.is_empty() { Ok(Vec::new()) } else { find_recent.load(&mut &*conn).await } },
-=======
     let (keys, entries, recent) = try_join3(
         async { if subjects.is_empty() { Ok(Vec::new()) } else { find_keys.load::<KeyRow>(&mut &*conn).await } },
         async { if boards.is_empty() { Ok(Vec::new()) } else { find_entries.load::<EntryRow>(&mut &*conn).await } },
         async { if since.is_empty() { Ok(Vec::new()) } else { find_recent.load::<RecentRow>(&mut &*conn).await } },
->>>>>>> ledger
     )
     .await?;
 
