@@ -1,5 +1,6 @@
 //! What users see, over a real server on a port of its own: a module per feature, each test on the embedded stores and on Postgres with Redis.
 
+mod answers;
 mod app;
 mod browser;
 mod page;
