@@ -2,7 +2,9 @@
 
 mod answers;
 mod app;
+mod batch;
 mod browser;
+mod idempotency;
 mod page;
 mod scores;
 mod sse;
