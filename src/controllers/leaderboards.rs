@@ -35,7 +35,7 @@ pub struct Settings {
     #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    #[validate(length(max = 1024))]
+    #[validate(length(max = 1024), custom(function = "body::lines_of_text"))]
     description: Option<String>,
     #[serde(default, deserialize_with = "present")]
     order: Option<Order>,
