@@ -113,7 +113,7 @@ pub async fn list(State(services): App, caller: Caller) -> Result<Response, Prob
 
 /// `GET /api/leaderboards/{id}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.definition(&id, caller.principal.as_ref()).await?;
     let overview = services.leaderboards.overview(leaderboard).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }
