@@ -54,16 +54,17 @@ async fn one_bad_item_does_not_spoil_the_others(backend: Backend) {
         json!({"actionId": "goal", "userId": "ann", "extra": 1}),
         json!(17),
         json!(null),
+        json!(["goal", "ann", null, null, null]),
         json!({"actionId": "value", "userId": "ann", "value": 1.5}),
         value("ann", 2),
     ];
     let response = batch(&app, &submissions).responds(200).await;
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     let answer: Value = response.json().await.unwrap();
-    assert_eq!(told(&answer, "/status"), [200, 422, 422, 422, 422, 422, 422, 422, 200]);
-    let fields: Vec<_> = answer["results"].as_array().unwrap()[1..8].iter().map(|result| broken(&result["body"])[0]).collect();
-    assert_eq!(fields, ["value", "actionId", "userId", "extra", "body", "body", "value"]);
-    for problem in &told(&answer, "/body")[1..8] {
+    assert_eq!(told(&answer, "/status"), [200, 422, 422, 422, 422, 422, 422, 422, 422, 200]);
+    let fields: Vec<_> = answer["results"].as_array().unwrap()[1..9].iter().map(|result| broken(&result["body"])[0]).collect();
+    assert_eq!(fields, ["value", "actionId", "userId", "extra", "body", "body", "body", "value"]);
+    for problem in &told(&answer, "/body")[1..9] {
         assert_eq!((&problem["status"], &problem["requestId"]), (&json!(422), &json!(id)), "{problem}");
     }
     assert_eq!(app.get("/api/leaderboard").await["entries"][0]["score"], 3);
@@ -93,9 +94,7 @@ async fn a_thousand_submissions_of_one_user_all_count(backend: Backend) {
 
 async fn a_body_that_is_too_large_is_refused_whole(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    let raw = |path: &str, body: String| {
-        app.game(Method::POST, path).header("content-type", "application/json").body(body)
-    };
+    let raw = |path: &str, body: String| app.game(Method::POST, path).header("content-type", "application/json").body(body);
     let padded = |body: &str, size: usize| format!("{body}{}", " ".repeat(size - body.len()));
     let single = r#"{"actionId":"goal","userId":"ann"}"#;
     raw("/api/scores", padded(single, 65_536)).answers(200).await;
@@ -114,6 +113,7 @@ async fn a_batch_that_is_no_batch_is_refused_whole(backend: Backend) {
         (json!({"submissions": {"actionId": "goal", "userId": "ann"}}), "submissions"),
         (json!({"submissions": [{"actionId": "goal", "userId": "ann"}], "atomic": true}), "atomic"),
         (json!([{"actionId": "goal", "userId": "ann"}]), "body"),
+        (json!([[{"actionId": "goal", "userId": "ann"}]]), "body"),
     ] {
         let problem = app.game(Method::POST, "/api/scores/batch").json(&body).refused(422).await;
         assert_eq!(broken(&problem), [field], "{body}");

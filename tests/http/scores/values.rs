@@ -97,6 +97,7 @@ async fn every_broken_field_is_named(backend: Backend) {
         (json!({"actionId": "goal", "userId": "ann", "idempotencyKey": "k"}), "idempotencyKey"),
         (json!({"actionId": "goal", "userId": "ann", "metadata": []}), "metadata"),
         (json!(["goal", "ann"]), "body"),
+        (json!(["goal", "ann", null, null, null]), "body"),
         (json!("goal"), "body"),
     ] {
         assert_eq!(broken(&refuse(&app, body.clone()).await), [field], "{body}");
