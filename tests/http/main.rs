@@ -1,7 +1,13 @@
 //! What users see, over a real server on a port of its own: a module per feature, each test on the embedded stores and on Postgres with Redis.
 
+mod access;
+mod answers;
 mod app;
+mod batch;
 mod browser;
+mod definitions;
+mod idempotency;
 mod page;
+mod reads;
 mod scores;
 mod sse;

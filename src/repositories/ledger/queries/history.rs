@@ -84,7 +84,7 @@ pub async fn of_user(
     }
     let ids: Vec<Vec<u8>> = ids.load(conn).await?;
 
-    let mut rows = score_events::table
+    let standings: Vec<PastRow> = score_events::table
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
         .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id.desc(), score_events::position))
@@ -97,11 +97,8 @@ pub async fn of_user(
             score_events::previous_score,
             score_events::new_score,
         ))
-        .into_boxed();
-    if let Some(id) = leaderboard {
-        rows = rows.filter(leaderboards::id.eq(id.as_str()));
-    }
-    let standings: Vec<PastRow> = rows.load(conn).await?;
+        .load(conn)
+        .await?;
     let leading: Vec<(LeadingRow, i64)> = score_events::table
         .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id.desc(), score_events::position))
@@ -111,7 +108,10 @@ pub async fn of_user(
         ))
         .load(conn)
         .await?;
-    assemble(user, leading, standings)
+    let mut events = assemble(user, leading, standings)?;
+    // The one asked for leads; the others stay in the action's order.
+    events.iter_mut().for_each(|event| event.standings.sort_by_key(|standing| leaderboard != Some(&standing.leaderboard_id)));
+    Ok(events)
 }
 
 /// Joins leading rows and standings, both sorted by event (newest first) and position.
