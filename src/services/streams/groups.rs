@@ -70,16 +70,25 @@ struct Shown {
 /// The groups of one leaderboard.
 #[derive(Default)]
 pub(super) struct Groups {
-    by_key: Mutex<HashMap<GroupKey, Arc<Group>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    by_key: HashMap<GroupKey, Arc<Group>>,
+    /// The leaderboard is gone: whoever joins from now on is told at once.
+    last: Option<Frame>,
 }
 
 impl Groups {
     /// The group of this key, with one watcher more.
     pub(super) fn join(&self, key: GroupKey, hub: &Arc<Notify>) -> Arc<Group> {
-        let mut groups = self.by_key.lock();
-        let group = groups.entry(key.clone()).or_insert_with(|| {
+        let mut open = self.open.lock();
+        let Open { by_key, last } = &mut *open;
+        let group = by_key.entry(key.clone()).or_insert_with(|| {
             let shown = Shown { dirty: true, next_at: Instant::now(), window: None, standing: None };
             let topic = Topic::new(BACKLOG, Arc::clone(hub));
+            last.iter().for_each(|frame| topic.end(frame.clone()));
             Arc::new(Group { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) })
         });
         group.watchers.fetch_add(1, Ordering::AcqRel);
@@ -89,17 +98,24 @@ impl Groups {
 
     /// Every group's topic.
     pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
-        self.by_key.lock().values().map(|group| Arc::clone(&group.topic)).collect()
+        self.open.lock().by_key.values().map(|group| Arc::clone(&group.topic)).collect()
+    }
+
+    /// The last event, for all groups there are and will be.
+    pub(super) fn end(&self, frame: &Frame) {
+        let mut open = self.open.lock();
+        open.last = Some(frame.clone());
+        open.by_key.values().for_each(|group| group.topic.end(frame.clone()));
     }
 
     /// Groups without a watcher are forgotten.
     pub(super) fn sweep(&self) {
-        self.by_key.lock().retain(|_, group| group.watchers.load(Ordering::Acquire) > 0);
+        self.open.lock().by_key.retain(|_, group| group.watchers.load(Ordering::Acquire) > 0);
     }
 
     /// These events may have changed what some groups show.
     pub(super) fn touch(&self, events: &[FeedEvent]) {
-        for group in self.by_key.lock().values() {
+        for group in self.open.lock().by_key.values() {
             let touched = match group.key.subject {
                 Subject::Top { limit } => events.iter().any(|event| touches_top(event, limit as u64)),
                 Subject::User { .. } => events.iter().any(|event| event.kind == FeedEventKind::Score),
@@ -112,13 +128,13 @@ impl Groups {
 
     /// Anything may have changed what any group shows.
     pub(super) fn touch_all(&self) {
-        self.by_key.lock().values().for_each(|group| group.shown.lock().dirty = true);
+        self.open.lock().by_key.values().for_each(|group| group.shown.lock().dirty = true);
     }
 
     /// When the next tick is due; `None` while nothing has changed.
     pub(super) fn next_tick(&self) -> Option<Instant> {
-        let groups = self.by_key.lock();
-        groups.values().map(|group| group.shown.lock()).filter(|shown| shown.dirty).map(|shown| shown.next_at).min()
+        let open = self.open.lock();
+        open.by_key.values().map(|group| group.shown.lock()).filter(|shown| shown.dirty).map(|shown| shown.next_at).min()
     }
 
     /// Computes the groups that are due and tells their watchers. One call to the ranking for all tops, one per 200 users and distance.
@@ -129,7 +145,7 @@ impl Groups {
         leaderboard_id: &LeaderboardId,
     ) -> Result<(), StandingsError> {
         let now = Instant::now();
-        let due: Vec<_> = self.by_key.lock().values().filter(|group| group.take_due(now)).cloned().collect();
+        let due: Vec<_> = self.open.lock().by_key.values().filter(|group| group.take_due(now)).cloned().collect();
         let result = tick_groups(&due, standings, board, leaderboard_id).await;
         if result.is_err() {
             due.iter().for_each(|group| group.shown.lock().dirty = true);

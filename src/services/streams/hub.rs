@@ -97,6 +97,11 @@ impl Hub {
         topics
     }
 
+    /// Whether the hub's task has ended or is about to.
+    pub(super) fn is_ending(&self) -> bool {
+        self.closing.is_cancelled() || self.messages.is_closed()
+    }
+
     /// Hands a message to the hub's task.
     pub(super) fn deliver(&self, message: FeedMessage) {
         if self.messages.try_send(message).is_err() {
@@ -438,8 +443,10 @@ impl Follower {
     }
 
     fn end(&mut self, frame: Frame) {
-        self.hub.topics().iter().for_each(|topic| topic.end(frame.clone()));
         self.ended = true;
+        self.hub.closing.cancel();
+        self.hub.groups.end(&frame);
+        self.hub.events.end(frame);
     }
 }
 
