@@ -22,7 +22,11 @@ use crate::{
         feed::{FeedEvent, FeedEventKind},
         standings::{Standings, StandingsError},
     },
-    services::views::{self, PatchView, StandingView},
+    services::{
+        error::ServiceError,
+        rankings::Rankings,
+        views::{self, PatchView, StandingView},
+    },
 };
 
 use super::{
@@ -101,6 +105,34 @@ impl Groups {
         self.open.lock().by_key.values().map(|group| Arc::clone(&group.topic)).collect()
     }
 
+    /// The topics of windows that have shown nothing yet.
+    pub(super) fn blank_tops(&self) -> Vec<Arc<Topic>> {
+        let open = self.open.lock();
+        let tops = open.by_key.values().filter(|group| matches!(group.key.subject, Subject::Top { .. }));
+        tops.filter(|group| group.topic.is_blank()).map(|group| Arc::clone(&group.topic)).collect()
+    }
+
+    /// Shows what the ledger knows to those who watch a user and have seen nothing yet.
+    pub(super) async fn show_ledger_to_users(
+        &self,
+        rankings: &Rankings,
+        board: Board,
+        leaderboard_id: &LeaderboardId,
+    ) -> Result<(), ServiceError> {
+        let blank: Vec<_> = self.open.lock().by_key.values().filter(|group| group.topic.is_blank()).cloned().collect();
+        for (around, watched) in users_by_distance(&blank) {
+            for some in watched.chunks(USERS_A_CALL) {
+                let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
+                let (head, found) = rankings.neighbourhoods(board, &users, around).await?.value;
+                for ((group, _), neighbourhood) in some.iter().zip(found).filter(|_| head.version.is_none()) {
+                    let data = views::json(&StandingView::new(leaderboard_id, &head, &neighbourhood));
+                    group.topic.offer_provisional(State::Encoded(Frame::event(None, "standing", &data)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The last event, for all groups there are and will be.
     pub(super) fn end(&self, frame: &Frame) {
         let mut open = self.open.lock();
@@ -170,13 +202,7 @@ async fn tick_groups(
         let window = standings.window(board, 1, widest as u64).await?;
         due.iter().for_each(|group| group.show_window(leaderboard_id, &window));
     }
-    let mut by_distance: HashMap<u64, Vec<(&Arc<Group>, &UserId)>> = HashMap::new();
-    for group in due {
-        if let Subject::User { user_id, around } = &group.key.subject {
-            by_distance.entry(*around).or_default().push((group, user_id));
-        }
-    }
-    for (around, watched) in by_distance {
+    for (around, watched) in users_by_distance(due) {
         for some in watched.chunks(USERS_A_CALL) {
             let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
             let (head, found) = standings.neighbourhoods(board, &users, around).await?;
@@ -186,6 +212,17 @@ async fn tick_groups(
         }
     }
     Ok(())
+}
+
+/// The groups that watch a user, by how many neighbours they show.
+fn users_by_distance(groups: &[Arc<Group>]) -> HashMap<u64, Vec<(&Arc<Group>, &UserId)>> {
+    let mut by_distance: HashMap<u64, Vec<(&Arc<Group>, &UserId)>> = HashMap::new();
+    for group in groups {
+        if let Subject::User { user_id, around } = &group.key.subject {
+            by_distance.entry(*around).or_default().push((group, user_id));
+        }
+    }
+    by_distance
 }
 
 impl Group {
