@@ -2,6 +2,8 @@
 
 mod app;
 mod browser;
+mod instances;
 mod page;
 mod scores;
 mod sse;
+mod streams;
