@@ -146,7 +146,8 @@ impl Client {
         let window = self.call(reqwest::Method::GET, "/api/leaderboard?limit=20", Value::Null).await?;
         println!();
         for entry in window["entries"].as_array().context("a window has entries")? {
-            println!("  {:>2}  {:<24} {:>3}", entry["rank"], entry["displayName"].as_str().unwrap_or_default(), entry["score"]);
+            let (rank, score) = (entry["rank"].to_string(), entry["score"].to_string());
+            println!("  {rank:>2}  {:<24} {score:>3}", entry["displayName"].as_str().unwrap_or_default());
         }
         println!();
         Ok(())

@@ -29,15 +29,14 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// A parameter's text; `None` where it is absent or empty. Of several, the first.
+    /// A parameter's text; `None` where it is absent. Of several, the first. An empty one is there, and rarely right.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A whole number within a range, or the default.
     pub fn number<N: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, range: RangeInclusive<N>, default: N) -> N {
-        // An empty value was given all the same, and is no number.
-        let Some((_, text)) = self.pairs.iter().find(|(key, _)| key == name) else { return default };
+        let Some(text) = self.text(name) else { return default };
         match text.parse::<N>() {
             Ok(number) if range.contains(&number) => number,
             _ => {

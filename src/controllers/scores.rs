@@ -242,10 +242,10 @@ pub async fn history(
     let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("user"))?;
     let limit = params.number("limit", 1..=100, 20);
     let before = params.parsed("cursor", cursor_from);
-    let leaderboard = params.text("leaderboardId").map(str::to_owned);
+    let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
     params.finish()?;
     let leaderboard = match leaderboard {
-        Some(id) => Some(services.leaderboards.readable(&id, caller.principal.as_ref()).await?.id),
+        Some(id) => Some(services.leaderboards.readable(id.as_str(), caller.principal.as_ref()).await?.id),
         None => None,
     };
     let mut events = services.scores.history(&user_id, leaderboard.as_ref(), before, limit + 1).await?;

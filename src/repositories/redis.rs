@@ -101,11 +101,8 @@ impl RedisStore {
 
     /// Waits until both connections stand, and answers whether they do. Nobody has to: it spares the first calls after a start a refusal.
     pub async fn connected_within(&self, patience: Duration) -> bool {
-        let both = async {
-            let calls = self.client.wait_for_connect().await;
-            calls.and(self.subscription.client.wait_for_connect().await)
-        };
-        matches!(timeout(patience, both).await, Ok(Ok(())))
+        let both = async { tokio::join!(self.client.wait_for_connect(), self.subscription.connected()) };
+        matches!(timeout(patience, both).await, Ok((Ok(()), ())))
     }
 
     /// Closes both connections in an orderly way; dropping the store closes them too.

@@ -3,9 +3,16 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+/// A port that is free at this moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
 
 /// Killed when it goes out of scope.
 pub struct RedisServer {
@@ -21,27 +28,60 @@ impl RedisServer {
         server
     }
 
-    /// Keeps a port free for a server that does not run yet.
+    /// A sentinel that watches a primary under the name `board` and decides alone.
+    pub fn sentinel(primary: &Self) -> Self {
+        let mut server = Self::prepare(&["--sentinel"]);
+        let settings = format!("port {}\nsentinel monitor board 127.0.0.1 {} 1\n", server.port, primary.port);
+        std::fs::create_dir_all(server.directory()).expect("a directory for the sentinel");
+        std::fs::write(server.directory().join("sentinel.conf"), settings).expect("the sentinel's settings");
+        server.options.insert(0, "sentinel.conf".to_owned());
+        server.run();
+        server
+    }
+
+    /// Three nodes that share the slots.
+    pub fn cluster() -> Vec<Self> {
+        let nodes: Vec<_> = (0..3)
+            .map(|_| {
+                let bus = free_port().to_string();
+                (Self::start(&["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"]), bus)
+            })
+            .collect();
+        for ((node, _), slots) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+            assert_eq!(node.command(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "+OK");
+            for (other, bus) in &nodes {
+                assert_eq!(node.command(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port)), "+OK");
+            }
+        }
+        nodes.into_iter().map(|(node, _)| node).collect()
+    }
+
+    /// A server that does not run yet.
     pub fn prepare(options: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        Self { port, options: options.iter().map(|&option| option.to_owned()).collect(), child: None }
+        Self { port: free_port(), options: options.iter().map(|&option| option.to_owned()).collect(), child: None }
     }
 
     /// Starts the server and waits until it answers.
     pub fn run(&mut self) {
         let program = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-        let directory = std::env::temp_dir().join(format!("scoreboard-redis-{}", self.port));
-        std::fs::create_dir_all(&directory).expect("a directory for the server");
+        std::fs::create_dir_all(self.directory()).expect("a directory for the server");
         let mut command = Command::new(&program);
-        command.args(["--port", &self.port.to_string(), "--save", "", "--appendonly", "no"]).args(&self.options);
-        command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
+        if self.options.iter().any(|option| option == "--sentinel") {
+            command.args(&self.options);
+        } else {
+            command.args(["--port", &self.port.to_string(), "--save", "", "--appendonly", "no"]).args(&self.options);
+        }
+        command.current_dir(self.directory()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}")));
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.try_command("PING").as_deref() != Some("+PONG") {
             assert!(Instant::now() < deadline, "the Redis on port {} does not answer", self.port);
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn directory(&self) -> PathBuf {
+        std::env::temp_dir().join(format!("scoreboard-redis-{}", self.port))
     }
 
     pub fn url(&self) -> String {
@@ -53,7 +93,8 @@ impl RedisServer {
         self.try_command(command).unwrap_or_else(|| panic!("the Redis on port {} did not answer {command}", self.port))
     }
 
-    fn try_command(&self, command: &str) -> Option<String> {
+    /// The same, where it may be that nobody answers.
+    pub fn try_command(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
@@ -93,6 +134,6 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
-        let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("scoreboard-redis-{}", self.port)));
+        let _ = std::fs::remove_dir_all(self.directory());
     }
 }

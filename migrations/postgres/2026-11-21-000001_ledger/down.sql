@@ -1,4 +1,5 @@
 DROP TABLE outbox;
+DROP TABLE deleted_leaderboards;
 DROP TABLE idempotency_keys;
 DROP TABLE score_events;
 DROP TABLE entries;

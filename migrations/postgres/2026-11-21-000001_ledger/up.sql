@@ -119,6 +119,13 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
+-- Deleted leaderboards whose rows are still to be swept, entries first, then the history from `swept_to` on in the order of its key: a walk
+-- through it once in a while costs less than one more index on every row of it.
+CREATE TABLE deleted_leaderboards (
+    pk       bigint PRIMARY KEY,
+    swept_to bytea NOT NULL
+);
+
 -- What was committed and not yet told. A few rows at a time, each gone within seconds: vacuumed by count, and its payload is not
 -- worth compressing.
 CREATE TABLE outbox (

@@ -11,6 +11,8 @@ pub enum Failure {
     Refused(LedgerError),
     /// Another transaction was faster; the same transaction succeeds when it is repeated.
     Raced,
+    /// The connection was lost before the commit was asked for: nothing was committed, and another connection may do.
+    Lost,
     /// The database refused a statement.
     Database(Error),
     /// It was only a trial, and all went well: taken back.
@@ -40,7 +42,7 @@ impl Failure {
     /// a server may give in another language. An unknown error is therefore suspected of the data, and whoever acts on the suspicion proves it.
     pub fn remedy(&self) -> Remedy {
         let Self::Database(error) = self else {
-            return if matches!(self, Self::Raced) { Remedy::Repeat } else { Remedy::Report };
+            return if matches!(self, Self::Raced | Self::Lost) { Remedy::Repeat } else { Remedy::Report };
         };
         match error {
             Error::DatabaseError(DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::SerializationFailure, _) => {
@@ -85,6 +87,7 @@ impl From<Failure> for LedgerError {
             Failure::Refused(error) => error,
             Failure::Raced => Self::Unavailable("too many transactions touched the same rows".into()),
             Failure::Database(Error::DeserializationError(error)) => Self::Corrupt(error.to_string()),
+            Failure::Lost => Self::Unavailable("the connection was lost".into()),
             Failure::Trial => Self::Unavailable("a trial was taken for the real thing".into()),
             Failure::Database(error) => Self::Unavailable(error.to_string()),
             Failure::Unreachable(why) => Self::Unavailable(why),

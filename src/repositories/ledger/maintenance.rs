@@ -8,4 +8,10 @@ impl Ledger {
     pub async fn prune_idempotency_keys(&self, older_than: Timestamp, limit: i64) -> Result<usize, LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_keys(older_than, limit))?)
     }
+
+    /// Takes one bite (about `limit` rows) out of what deleted leaderboards left behind, which nobody can see any more; answers whether
+    /// there is more to do.
+    pub async fn sweep_deleted(&self, limit: i64) -> Result<bool, LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), maintenance::sweep(limit))?)
+    }
 }

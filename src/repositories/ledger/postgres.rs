@@ -134,7 +134,13 @@ impl Postgres {
 
     async fn begin(&self, sql: &str) -> Result<Transaction, Failure> {
         let mut connection = self.pooled().await?;
-        AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await?;
+        if AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await.is_err() {
+            // The pool gave out a connection that was being closed at that moment. It is not to be given out again; and as nothing has
+            // been asked of it yet, another one will do.
+            drop(Object::take(connection));
+            connection = self.pooled().await?;
+            AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await?;
+        }
         Ok(Transaction { connection })
     }
 }
@@ -158,8 +164,11 @@ impl Transaction {
                 Ok(value)
             }
             Err(failure) => {
-                // What fails here is the connection, and the pool will notice; the first failure is the one to tell.
-                let _ = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await;
+                let taken_back = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await;
+                // Where not even that is possible, the connection is gone, and the transaction with it.
+                if taken_back.is_err() && matches!(failure, Failure::Database(_)) {
+                    return Err(Failure::Lost);
+                }
                 Err(failure)
             }
         }

@@ -113,6 +113,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    deleted_leaderboards (pk) {
+        pk -> BigInt,
+        swept_to -> Binary,
+    }
+}
+
+diesel::table! {
     outbox (id) {
         id -> BigInt,
         created_at -> BigInt,

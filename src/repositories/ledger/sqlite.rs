@@ -97,7 +97,9 @@ impl Sqlite {
         let ran = tokio::task::spawn_blocking(move || {
             let _writer = writer;
             let mut connection = connection::open_plain(&path)?;
-            run(&mut connection).map_err(|error| LedgerError::Unavailable(error.to_string()))
+            // All or nothing, and one process at a time, however long the other one takes.
+            execute(&mut connection, "PRAGMA busy_timeout = 60000")?;
+            connection.immediate_transaction(run).map_err(|error| LedgerError::Unavailable(error.to_string()))
         });
         ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
     }

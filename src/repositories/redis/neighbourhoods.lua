@@ -14,7 +14,15 @@ for i = 3, #ARGV do
   if held then
     local place = redis.call('ZRANK', KEYS[2], string.sub(held, -14) .. ARGV[i])
     local first = math.max(place - around, 0)
-    answer[#answer + 1] = { place, first, rows(state, first, place + around, false) }
+    local found
+    if around > 0 then
+      found = rows(state, first, place + around, false)
+    else
+      -- The entry record tells the score, which spares a friends' list a walk through the sorted set for each friend.
+      local name = state.names > 0 and redis.call('HGET', KEYS[4], ARGV[i])
+      found = { string.sub(held, -14) .. ARGV[i], string.match(held, ':(-?%d+):'), name or false }
+    end
+    answer[#answer + 1] = { place, first, found }
   else
     answer[#answer + 1] = {}
   end

@@ -10,7 +10,7 @@ use fred::{
     util::redis_keyslot,
 };
 use parking_lot::Mutex;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast::error::RecvError, watch};
 
 use super::{keys::Keys, record};
 use crate::repositories::feed::{FeedMessage, outlet::Outlet};
@@ -27,19 +27,26 @@ pub(in crate::repositories) struct Subscription {
     keys: Keys,
     /// The boards that are subscribed, or are being. One entry for each board that somebody watches. Held for single look-ups only.
     wanted: Mutex<BTreeSet<i64>>,
+    /// How many times the subscriptions have been renewed, which they also are on the first connection.
+    renewals: watch::Sender<u64>,
     outlet: Arc<Outlet>,
 }
 
 impl Subscription {
     pub fn new(client: SubscriberClient, keys: Keys, outlet: Arc<Outlet>) -> Arc<Self> {
-        Arc::new(Self { client, keys, wanted: Mutex::default(), outlet })
+        Arc::new(Self { client, keys, wanted: Mutex::default(), renewals: watch::Sender::default(), outlet })
+    }
+
+    /// Waits for the first connection.
+    pub async fn connected(&self) {
+        let _ = self.renewals.subscribe().wait_for(|&renewals| renewals > 0).await;
     }
 
     /// Subscribes a board. It is wanted before the server is asked, so that a reconnection in between renews it as well.
     pub async fn add(&self, pk: i64) -> Result<(), Error> {
-        self.wanted.lock().insert(pk);
+        let newly_wanted = self.wanted.lock().insert(pk);
         let subscribed = self.subscribe(vec![self.keys.channel(pk)]).await;
-        if subscribed.is_err() {
+        if subscribed.is_err() && newly_wanted {
             self.wanted.lock().remove(&pk);
         }
         subscribed
@@ -99,12 +106,13 @@ impl Subscription {
     /// has no other one behind it. Answers whether that is done.
     async fn renew(&self) -> bool {
         let channels: Vec<_> = self.wanted.lock().iter().map(|&pk| self.keys.channel(pk)).collect();
-        if channels.is_empty() {
-            return true;
-        }
-        match self.subscribe(channels).await {
+        let renewed = if channels.is_empty() { Ok(()) } else { self.subscribe(channels.clone()).await };
+        match renewed {
             Ok(()) => {
-                self.outlet.deliver(FeedMessage::Lost);
+                if !channels.is_empty() {
+                    self.outlet.deliver(FeedMessage::Lost);
+                }
+                self.renewals.send_modify(|renewals| *renewals += 1);
                 true
             }
             Err(error) => {

@@ -21,6 +21,7 @@ on_both_engines![
     another_handle_obeys_a_freeze_at_once,
     another_handle_obeys_a_changed_action_at_once,
     a_leaderboard_made_anew_starts_from_nothing,
+    what_a_deletion_leaves_is_swept_bite_by_bite,
     order_and_operator_stay_once_there_are_scores,
     a_turned_order_and_a_first_score_never_slip_past_each_other,
     the_default_leaderboard_is_made_once_and_not_again,
@@ -141,6 +142,34 @@ async fn a_leaderboard_made_anew_starts_from_nothing(database: Database) {
     assert_eq!((standing.previous_score, standing.new_score, standing.revision), (None, 7, 1));
     assert_eq!(one.history(&user_id("ann"), Some(&slug("main")), None, 10).await.unwrap().len(), 1);
     assert_eq!(one.window(new.board(), 1, 10).await.unwrap().head.total, 1);
+}
+
+async fn what_a_deletion_leaves_is_swept_bite_by_bite(database: Database) {
+    let ledger = database.ledger().await;
+    let made = Clock::system().now();
+    for id in ["kept", "gone"] {
+        ledger.create_leaderboard(&slug(id), &leaderboard_settings(Operator::Sum, Order::Desc), made).await.unwrap();
+    }
+    ledger.create_action(&action_id("goal"), &action_settings(&["gone", "kept"]), made).await.unwrap();
+    let boards: Vec<_> = ledger.definitions().await.unwrap().leaderboards.values().map(Leaderboard::board).collect();
+    let batch: Vec<_> = (0..30).map(|n| goal(&format!("u-{}", n % 11), 1)).collect();
+    ledger.commit(&batch, &Clock::system()).await.unwrap();
+    assert!(!ledger.sweep_deleted(4).await.unwrap());
+    ledger.delete_leaderboard(&slug("gone"), made).await.unwrap();
+    let mut bites = 0;
+    while ledger.sweep_deleted(4).await.unwrap() {
+        bites += 1;
+    }
+    assert!(bites > 10, "{bites}");
+    let mut left = vec![];
+    for board in boards {
+        left.push(ledger.window(board, 1, 1).await.unwrap().head.total);
+        assert_eq!(ledger.history_mismatches(board, 1).await.unwrap(), Vec::<String>::new());
+    }
+    left.sort();
+    assert_eq!(left, [0, 11]);
+    let history = ledger.history(&user_id("u-0"), None, None, 100).await.unwrap();
+    assert_eq!(history.iter().map(|event| event.standings.len()).collect::<Vec<_>>(), [1, 1, 1]);
 }
 
 async fn order_and_operator_stay_once_there_are_scores(database: Database) {

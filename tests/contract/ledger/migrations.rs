@@ -97,3 +97,15 @@ async fn a_lock_that_somebody_holds_does_not_hold_us_for_ever() {
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(accepted(commit_one(&ledger, goal("ann", 1)).await).standings[0].new_score, 2);
 }
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_again_at_once() {
+    let database = Database::postgres().await;
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    for score in 1..=5 {
+        let told = accepted(commit_one(&ledger, goal("ann", 1)).await);
+        assert_eq!(told.standings[0].new_score, score);
+        database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scoreboard' AND datname = current_database()").await;
+    }
+}

@@ -1,8 +1,8 @@
 //! Reading entries: in ranking order while the ranking itself is out of reach, and by key for its rebuild.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -58,7 +58,7 @@ pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64) -
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .load(conn)
         .await?;
-    let entries = (from_rank..).zip(rows).map(|(rank, row)| ranked(rank, row)).collect::<Result<_, _>>()?;
+    let entries = rows.into_iter().zip(from_rank..).map(|(row, rank)| ranked(rank, row)).collect::<Result<_, _>>()?;
     Ok(Window { head, entries })
 }
 
@@ -71,47 +71,68 @@ pub async fn neighbourhoods(
 ) -> Result<(Head, Vec<Neighbourhood>), Failure> {
     let head = head(conn, board).await?;
     let around = i64::try_from(around).unwrap_or(i64::MAX);
-    let mut found = Vec::with_capacity(users.len());
-    for user in users {
-        found.push(neighbourhood(conn, board, user, around).await?);
+    let mut found = HashMap::with_capacity(users.len());
+    for (rank, row) in places(conn, board, users).await? {
+        let user_id = UserId::parse(&row.0).map_err(Failure::corrupt)?;
+        let neighbours =
+            if around > 0 { neighbours(conn, board, rank, &row, around).await? } else { vec![ranked(rank, row.clone())?] };
+        found.insert(user_id, (ranked(rank, row)?, neighbours));
     }
-    Ok((head, found))
+    let neighbourhoods = users.iter().map(|user| match found.get(user) {
+        Some((entry, around)) => Neighbourhood { user_id: user.clone(), entry: Some(entry.clone()), around: around.clone() },
+        None => Neighbourhood { user_id: user.clone(), entry: None, around: Vec::new() },
+    });
+    Ok((head, neighbourhoods.collect()))
 }
 
-async fn neighbourhood(conn: &mut Conn, board: Board, user: &UserId, around: i64) -> Result<Neighbourhood, Failure> {
-    let row: Option<Row> = rows_of!(board).filter(entries::user_id.eq(user.as_str())).first(conn).await.optional()?;
-    let Some(row) = row else { return Ok(Neighbourhood { user_id: user.clone(), entry: None, around: Vec::new() }) };
-    let key = RankKey { sort_score: row.2, reached_at: Timestamp(row.3), user_id: user.clone() };
-    let ahead: i64 = entries::table
-        .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)))
-        .filter(beyond!(key, le, lt))
-        .count()
-        .get_result(conn)
+/// The entries of these users with their ranks, best first. Each rank is counted onwards from the one before, so the board is
+/// passed at most once, however many users there are.
+async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(u64, Row)>, Failure> {
+    let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    let rows: Vec<Row> = rows_of!(board)
+        .filter(entries::user_id.eq_any(&ids))
+        .order((entries::sort_score, entries::reached_at, entries::user_id))
+        .load(conn)
         .await?;
-    let rank = ahead.unsigned_abs() + 1;
-    let mut rows: Vec<Row> = Vec::new();
-    let mut below: Vec<Row> = Vec::new();
-    if around > 0 {
-        rows = rows_of!(board)
+    let mut places: Vec<(u64, Row)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = key_of(&row)?;
+        let ahead = entries::table
+            .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)))
             .filter(beyond!(key, le, lt))
-            .order((entries::sort_score.desc(), entries::reached_at.desc(), entries::user_id.desc()))
-            .limit(around)
-            .load(conn)
-            .await?;
-        below = rows_of!(board)
-            .filter(beyond!(key, ge, gt))
-            .order((entries::sort_score, entries::reached_at, entries::user_id))
-            .limit(around)
-            .load(conn)
-            .await?;
+            .count();
+        let rank = match places.last() {
+            None => ahead.get_result::<i64>(conn).await?.unsigned_abs() + 1,
+            Some((rank, before)) => {
+                let before = key_of(before)?;
+                rank + 1 + ahead.filter(beyond!(before, ge, gt)).get_result::<i64>(conn).await?.unsigned_abs()
+            }
+        };
+        places.push((rank, row));
     }
+    Ok(places)
+}
+
+/// The entry itself with up to `around` entries on each side, best first.
+async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around: i64) -> Result<Vec<RankedEntry>, Failure> {
+    let key = key_of(row)?;
+    let mut rows: Vec<Row> = rows_of!(board)
+        .filter(beyond!(key, le, lt))
+        .order((entries::sort_score.desc(), entries::reached_at.desc(), entries::user_id.desc()))
+        .limit(around)
+        .load(conn)
+        .await?;
+    let below: Vec<Row> = rows_of!(board)
+        .filter(beyond!(key, ge, gt))
+        .order((entries::sort_score, entries::reached_at, entries::user_id))
+        .limit(around)
+        .load(conn)
+        .await?;
     rows.reverse();
     let first = rank - rows.len() as u64;
-    let entry = ranked(rank, row.clone())?;
-    rows.push(row);
-    rows.append(&mut below);
-    let around = (first..).zip(rows).map(|(rank, row)| ranked(rank, row)).collect::<Result<_, _>>()?;
-    Ok(Neighbourhood { user_id: user.clone(), entry: Some(entry), around })
+    rows.push(row.clone());
+    rows.extend(below);
+    rows.into_iter().zip(first..).map(|(row, rank)| ranked(rank, row)).collect()
 }
 
 /// Up to `limit` entries after a user id, in the order of the user ids.
@@ -140,6 +161,11 @@ async fn head(conn: &mut Conn, board: Board) -> Result<Head, Failure> {
         .get_result(conn)
         .await?;
     Ok(Head { season: board.season, version: None, total: total.unsigned_abs() })
+}
+
+fn key_of(row: &Row) -> Result<RankKey, Failure> {
+    let user_id = UserId::parse(&row.0).map_err(Failure::corrupt)?;
+    Ok(RankKey { sort_score: row.2, reached_at: Timestamp(row.3), user_id })
 }
 
 fn ranked(rank: u64, row: Row) -> Result<RankedEntry, Failure> {
