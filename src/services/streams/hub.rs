@@ -18,7 +18,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{leaderboard::Board, leaderboard::Leaderboard, position::Version, time::Clock},
+    domain::{
+        leaderboard::{Board, Leaderboard, Visibility},
+        position::Version,
+        time::Clock,
+    },
     repositories::{
         feed::{Feed, FeedEvent, FeedEventKind, FeedMessage},
         standings::{Standings, StandingsError},
@@ -122,6 +126,8 @@ pub(super) struct Follower {
     subscribed: bool,
     /// The ranking answered last time.
     live: bool,
+    /// Whoever came was let in without being asked.
+    public: bool,
     ended: bool,
     all_watchers: u64,
     /// The number of this instance's watchers that the feed was told last.
@@ -131,6 +137,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(hub: Arc<Hub>, sources: Arc<Sources>, messages: mpsc::Receiver<FeedMessage>) -> Self {
         let board = hub.leaderboard.board();
+        let public = hub.leaderboard.settings.visibility == Visibility::Public;
         Self {
             hub,
             sources,
@@ -139,13 +146,14 @@ impl Follower {
             position: None,
             subscribed: false,
             live: false,
+            public,
             ended: false,
             all_watchers: 0,
             reported: 0,
         }
     }
 
-    /// Follows until the leaderboard is deleted or the hub is closed.
+    /// Follows until the leaderboard is deleted or made private, or the hub is closed.
     pub(super) async fn run(mut self) {
         let closing = self.hub.closing.clone();
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
@@ -300,7 +308,15 @@ impl Follower {
             let frame = encode(&position.epoch, event);
             match event.kind {
                 FeedEventKind::Score => {}
-                FeedEventKind::Definition => self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone())),
+                FeedEventKind::Definition => {
+                    let was_public = std::mem::replace(&mut self.public, is_public(&event.body));
+                    if was_public && !self.public {
+                        // Everybody has to come back and be asked.
+                        last = Some(frame.clone());
+                    } else {
+                        self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
+                    }
+                }
                 FeedEventKind::Deleted => last = Some(frame.clone()),
             }
             if last.is_none() {
@@ -441,6 +457,15 @@ impl Follower {
         self.hub.topics().iter().for_each(|topic| topic.end(frame.clone()));
         self.ended = true;
     }
+}
+
+/// Whether everybody may read the leaderboard that this definition describes.
+fn is_public(definition: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Described {
+        visibility: Visibility,
+    }
+    serde_json::from_str(definition).is_ok_and(|described: Described| described.visibility == Visibility::Public)
 }
 
 /// The event as it goes over the wire.
