@@ -25,6 +25,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const BUFFER: usize = 16 * 1024;
 /// Streams within one HTTP/2 connection.
 const H2_STREAMS: u32 = 256;
+/// What the kernel holds back for a client that does not read. Left to itself it grows to megabytes, and a slow stream shows the past.
+const SEND_BUFFER: usize = 64 * 1024;
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const H2_PING: Duration = Duration::from_secs(20);
 /// How long open requests may go on after the server was told to stop.
@@ -86,6 +88,7 @@ async fn serve_connection(
 ) {
     // Events are small and have to leave at once.
     stream.set_nodelay(true).ok();
+    socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER).ok();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));

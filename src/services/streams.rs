@@ -21,7 +21,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     domain::{ids::UserId, leaderboard::Leaderboard, position::Version, time::Clock},
@@ -43,6 +43,8 @@ const LINGER: Duration = Duration::from_secs(15);
 /// Streams end spread over this many steps when the server shuts down, so that clients do not all come back in the same moment.
 const DRAIN_STEPS: u8 = 20;
 const DRAIN_STEP: Duration = Duration::from_millis(150);
+/// How long the hubs may take to sign off at the feed when the server shuts down.
+const SIGN_OFF: Duration = Duration::from_secs(1);
 
 /// What a stream shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,11 +67,19 @@ impl Drain {
     }
 }
 
+/// A leaderboard that is followed, or whose hub is about to end.
+struct Followed {
+    hub: Arc<Hub>,
+    /// Rounds of the sweep in which it had no watcher.
+    idle_rounds: u8,
+    task: JoinHandle<()>,
+}
+
 /// See the module's documentation.
 pub struct Streams {
     sources: Arc<Sources>,
-    /// Followed leaderboards by incarnation, with the number of rounds they have had no watcher.
-    hubs: Mutex<HashMap<i64, (Arc<Hub>, u8)>>,
+    /// Followed leaderboards by incarnation.
+    hubs: Mutex<HashMap<i64, Followed>>,
     drain: Arc<Drain>,
     /// Who may open a stream.
     pub admission: Arc<Admission>,
@@ -100,14 +110,15 @@ impl Streams {
     pub async fn drain(&self) {
         for step in 1..=DRAIN_STEPS + 2 {
             self.drain.0.store(step, Ordering::Release);
-            let hubs: Vec<_> = self.hubs.lock().values().map(|(hub, _)| Arc::clone(hub)).collect();
+            let hubs: Vec<_> = self.hubs.lock().values().map(|followed| Arc::clone(&followed.hub)).collect();
             hubs.iter().flat_map(|hub| hub.topics()).for_each(|topic| topic.wake_all());
             if self.admission.open() == 0 {
                 break;
             }
             tokio::time::sleep(DRAIN_STEP).await;
         }
-        self.hubs.lock().drain().for_each(|(_, (hub, _))| hub.closing.cancel());
+        let tasks: Vec<_> = self.hubs.lock().drain().map(|(_, followed)| followed.close()).collect();
+        tokio::time::timeout(SIGN_OFF, futures_util::future::join_all(tasks)).await.ok();
     }
 
     /// Hands the feed's messages to the hubs for as long as the feed lives.
@@ -117,11 +128,11 @@ impl Streams {
             match &message {
                 FeedMessage::Lost => {
                     metrics::counter!("scoreboard_feed_losses_total").increment(1);
-                    hubs.values().for_each(|(hub, _)| hub.note_loss());
+                    hubs.values().for_each(|followed| followed.hub.note_loss());
                 }
                 FeedMessage::Events { pk, .. } | FeedMessage::Renamed { pk } | FeedMessage::Reset { pk, .. } => {
-                    if let Some((hub, _)) = hubs.get(pk) {
-                        hub.deliver(message);
+                    if let Some(followed) = hubs.get(pk) {
+                        followed.hub.deliver(message);
                     }
                 }
             }
@@ -134,13 +145,14 @@ impl Streams {
         loop {
             rounds.tick().await;
             let mut hubs = self.hubs.lock();
-            hubs.retain(|_, (hub, idle_rounds)| {
-                *idle_rounds = if hub.watchers.load(Ordering::Acquire) == 0 { *idle_rounds + 1 } else { 0 };
-                let keep = *idle_rounds < 2;
-                if !keep {
-                    hub.closing.cancel();
+            hubs.retain(|_, followed| {
+                let idle = followed.hub.watchers.load(Ordering::Acquire) == 0;
+                followed.idle_rounds = if idle { followed.idle_rounds.saturating_add(1) } else { 0 };
+                if followed.idle_rounds >= 2 {
+                    followed.hub.closing.cancel();
                 }
-                keep
+                // Until it has signed off: a successor has to wait for that.
+                !followed.task.is_finished()
             });
             metrics::gauge!("scoreboard_streams_open").set(self.admission.open() as f64);
             metrics::gauge!("scoreboard_leaderboards_followed").set(hubs.len() as f64);
@@ -167,18 +179,31 @@ impl Streams {
     fn join(&self, leaderboard: Leaderboard) -> Arc<Hub> {
         let mut hubs = self.hubs.lock();
         let pk = leaderboard.pk;
-        // A hub that has ended (its leaderboard was deleted) is of no use to anybody new.
-        if hubs.get(&pk).is_some_and(|(hub, _)| hub.messages.is_closed()) {
-            hubs.remove(&pk);
-        }
-        let (hub, idle_rounds) = hubs.entry(pk).or_insert_with(|| {
+        // A hub that ends is of no use to anybody new. Its successor waits until it has signed off at the feed, which would otherwise
+        // end the successor's subscription.
+        let ending = hubs.get(&pk).is_some_and(|followed| followed.hub.is_ending());
+        let predecessor = if ending { hubs.remove(&pk).map(|followed| followed.task) } else { None };
+        let followed = hubs.entry(pk).or_insert_with(|| {
             let (hub, messages) = Hub::new(leaderboard);
-            tokio::spawn(Follower::new(Arc::clone(&hub), Arc::clone(&self.sources), messages).run());
-            (hub, 0)
+            let follower = Follower::new(Arc::clone(&hub), Arc::clone(&self.sources), messages);
+            let task = tokio::spawn(async move {
+                if let Some(predecessor) = predecessor {
+                    predecessor.await.ok();
+                }
+                follower.run().await;
+            });
+            Followed { hub, idle_rounds: 0, task }
         });
-        *idle_rounds = 0;
-        hub.watchers.fetch_add(1, Ordering::AcqRel);
-        hub.wake.notify_one();
-        Arc::clone(hub)
+        followed.idle_rounds = 0;
+        followed.hub.watchers.fetch_add(1, Ordering::AcqRel);
+        followed.hub.wake.notify_one();
+        Arc::clone(&followed.hub)
+    }
+}
+
+impl Followed {
+    fn close(self) -> JoinHandle<()> {
+        self.hub.closing.cancel();
+        self.task
     }
 }

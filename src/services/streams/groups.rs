@@ -22,7 +22,11 @@ use crate::{
         feed::{FeedEvent, FeedEventKind},
         standings::{Standings, StandingsError},
     },
-    services::views::{self, PatchView, StandingView},
+    services::{
+        error::ServiceError,
+        rankings::Rankings,
+        views::{self, PatchView, StandingView},
+    },
 };
 
 use super::{
@@ -70,16 +74,25 @@ struct Shown {
 /// The groups of one leaderboard.
 #[derive(Default)]
 pub(super) struct Groups {
-    by_key: Mutex<HashMap<GroupKey, Arc<Group>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    by_key: HashMap<GroupKey, Arc<Group>>,
+    /// The leaderboard is gone: whoever joins from now on is told at once.
+    last: Option<Frame>,
 }
 
 impl Groups {
     /// The group of this key, with one watcher more.
     pub(super) fn join(&self, key: GroupKey, hub: &Arc<Notify>) -> Arc<Group> {
-        let mut groups = self.by_key.lock();
-        let group = groups.entry(key.clone()).or_insert_with(|| {
+        let mut open = self.open.lock();
+        let Open { by_key, last } = &mut *open;
+        let group = by_key.entry(key.clone()).or_insert_with(|| {
             let shown = Shown { dirty: true, next_at: Instant::now(), window: None, standing: None };
             let topic = Topic::new(BACKLOG, Arc::clone(hub));
+            last.iter().for_each(|frame| topic.end(frame.clone()));
             Arc::new(Group { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) })
         });
         group.watchers.fetch_add(1, Ordering::AcqRel);
@@ -89,17 +102,52 @@ impl Groups {
 
     /// Every group's topic.
     pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
-        self.by_key.lock().values().map(|group| Arc::clone(&group.topic)).collect()
+        self.open.lock().by_key.values().map(|group| Arc::clone(&group.topic)).collect()
+    }
+
+    /// The topics of windows that have shown nothing yet.
+    pub(super) fn blank_tops(&self) -> Vec<Arc<Topic>> {
+        let open = self.open.lock();
+        let tops = open.by_key.values().filter(|group| matches!(group.key.subject, Subject::Top { .. }));
+        tops.filter(|group| group.topic.is_blank()).map(|group| Arc::clone(&group.topic)).collect()
+    }
+
+    /// Shows what the ledger knows to those who watch a user and have seen nothing yet.
+    pub(super) async fn show_ledger_to_users(
+        &self,
+        rankings: &Rankings,
+        board: Board,
+        leaderboard_id: &LeaderboardId,
+    ) -> Result<(), ServiceError> {
+        let blank: Vec<_> = self.open.lock().by_key.values().filter(|group| group.topic.is_blank()).cloned().collect();
+        for (around, watched) in users_by_distance(&blank) {
+            for some in watched.chunks(USERS_A_CALL) {
+                let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
+                let (head, found) = rankings.neighbourhoods(board, &users, around).await?.value;
+                for ((group, _), neighbourhood) in some.iter().zip(found).filter(|_| head.version.is_none()) {
+                    let data = views::json(&StandingView::new(leaderboard_id, &head, &neighbourhood));
+                    group.topic.offer_provisional(State::Encoded(Frame::event(None, "standing", &data)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last event, for all groups there are and will be.
+    pub(super) fn end(&self, frame: &Frame) {
+        let mut open = self.open.lock();
+        open.last = Some(frame.clone());
+        open.by_key.values().for_each(|group| group.topic.end(frame.clone()));
     }
 
     /// Groups without a watcher are forgotten.
     pub(super) fn sweep(&self) {
-        self.by_key.lock().retain(|_, group| group.watchers.load(Ordering::Acquire) > 0);
+        self.open.lock().by_key.retain(|_, group| group.watchers.load(Ordering::Acquire) > 0);
     }
 
     /// These events may have changed what some groups show.
     pub(super) fn touch(&self, events: &[FeedEvent]) {
-        for group in self.by_key.lock().values() {
+        for group in self.open.lock().by_key.values() {
             let touched = match group.key.subject {
                 Subject::Top { limit } => events.iter().any(|event| touches_top(event, limit as u64)),
                 Subject::User { .. } => events.iter().any(|event| event.kind == FeedEventKind::Score),
@@ -112,13 +160,13 @@ impl Groups {
 
     /// Anything may have changed what any group shows.
     pub(super) fn touch_all(&self) {
-        self.by_key.lock().values().for_each(|group| group.shown.lock().dirty = true);
+        self.open.lock().by_key.values().for_each(|group| group.shown.lock().dirty = true);
     }
 
     /// When the next tick is due; `None` while nothing has changed.
     pub(super) fn next_tick(&self) -> Option<Instant> {
-        let groups = self.by_key.lock();
-        groups.values().map(|group| group.shown.lock()).filter(|shown| shown.dirty).map(|shown| shown.next_at).min()
+        let open = self.open.lock();
+        open.by_key.values().map(|group| group.shown.lock()).filter(|shown| shown.dirty).map(|shown| shown.next_at).min()
     }
 
     /// Computes the groups that are due and tells their watchers. One call to the ranking for all tops, one per 200 users and distance.
@@ -129,7 +177,7 @@ impl Groups {
         leaderboard_id: &LeaderboardId,
     ) -> Result<(), StandingsError> {
         let now = Instant::now();
-        let due: Vec<_> = self.by_key.lock().values().filter(|group| group.take_due(now)).cloned().collect();
+        let due: Vec<_> = self.open.lock().by_key.values().filter(|group| group.take_due(now)).cloned().collect();
         let result = tick_groups(&due, standings, board, leaderboard_id).await;
         if result.is_err() {
             due.iter().for_each(|group| group.shown.lock().dirty = true);
@@ -154,13 +202,7 @@ async fn tick_groups(
         let window = standings.window(board, 1, widest as u64).await?;
         due.iter().for_each(|group| group.show_window(leaderboard_id, &window));
     }
-    let mut by_distance: HashMap<u64, Vec<(&Arc<Group>, &UserId)>> = HashMap::new();
-    for group in due {
-        if let Subject::User { user_id, around } = &group.key.subject {
-            by_distance.entry(*around).or_default().push((group, user_id));
-        }
-    }
-    for (around, watched) in by_distance {
+    for (around, watched) in users_by_distance(due) {
         for some in watched.chunks(USERS_A_CALL) {
             let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
             let (head, found) = standings.neighbourhoods(board, &users, around).await?;
@@ -170,6 +212,17 @@ async fn tick_groups(
         }
     }
     Ok(())
+}
+
+/// The groups that watch a user, by how many neighbours they show.
+fn users_by_distance(groups: &[Arc<Group>]) -> HashMap<u64, Vec<(&Arc<Group>, &UserId)>> {
+    let mut by_distance: HashMap<u64, Vec<(&Arc<Group>, &UserId)>> = HashMap::new();
+    for group in groups {
+        if let Subject::User { user_id, around } = &group.key.subject {
+            by_distance.entry(*around).or_default().push((group, user_id));
+        }
+    }
+    by_distance
 }
 
 impl Group {

@@ -27,7 +27,7 @@ use crate::{
         feed::{Feed, FeedEvent, FeedEventKind, FeedMessage},
         standings::{Standings, StandingsError},
     },
-    services::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder},
+    services::{definitions::DefinitionCache, error::ServiceError, rankings::Rankings, rebuild::Rebuilder},
 };
 
 use super::{
@@ -38,8 +38,11 @@ use super::{
 
 /// Feed messages that wait for the hub. When full, further ones are dropped and the hub reads the history instead.
 pub(super) const MESSAGES: usize = 1024;
-/// Events kept in memory for connections; older ones are fetched from the feed's history.
-const RING: usize = 1024;
+/// Events kept in memory for connections; older ones are fetched from the feed's history for those who resume. Holds the two largest
+/// commits, so that nobody who reads falls out of it because of one burst.
+const RING: usize = 4096;
+/// Events after which the connections get a turn before further ones are taken.
+const TURN: usize = 1024;
 /// Events fetched from the history in one call.
 const HISTORY_PAGE: usize = 500;
 /// The widest window a stream can show.
@@ -101,6 +104,11 @@ impl Hub {
         topics
     }
 
+    /// Whether the hub's task has ended or is about to.
+    pub(super) fn is_ending(&self) -> bool {
+        self.closing.is_cancelled() || self.messages.is_closed()
+    }
+
     /// Hands a message to the hub's task.
     pub(super) fn deliver(&self, message: FeedMessage) {
         if self.messages.try_send(message).is_err() {
@@ -128,6 +136,8 @@ pub(super) struct Follower {
     live: bool,
     /// Whoever came was let in without being asked.
     public: bool,
+    /// The definition changed since the board was taken from it.
+    redefined: bool,
     ended: bool,
     all_watchers: u64,
     /// The number of this instance's watchers that the feed was told last.
@@ -147,6 +157,7 @@ impl Follower {
             subscribed: false,
             live: false,
             public,
+            redefined: false,
             ended: false,
             all_watchers: 0,
             reported: 0,
@@ -178,6 +189,10 @@ impl Follower {
                 () = sleep_until(tick) => {
                     if self.live { self.tick().await } else { self.go_live().await; retry_at = Instant::now() + RETRY }
                 }
+            }
+            if std::mem::take(&mut self.redefined) {
+                self.sources.definitions.refresh().await.ok();
+                self.adopt_definition();
             }
             if self.live {
                 self.serve_wants().await;
@@ -225,18 +240,22 @@ impl Follower {
             }
             self.sources.rebuilder.kick(self.board);
         }
-        if let Ok(served) = self.sources.rankings.window(self.board, 1, WIDEST, None).await {
-            let window = Arc::new(served.value);
+        self.show_ledger().await.ok();
+    }
+
+    /// Shows what the ledger knows to those who have seen nothing, without a position.
+    async fn show_ledger(&self) -> Result<(), ServiceError> {
+        let (hub, rankings) = (&self.hub, &self.sources.rankings);
+        let mut tops = hub.groups.blank_tops();
+        tops.extend(Some(&hub.events).filter(|topic| topic.is_blank()).cloned());
+        if !tops.is_empty() {
+            let window = Arc::new(rankings.window(self.board, 1, WIDEST, None).await?.value);
             if window.head.version.is_none() {
-                let leaderboard_id = self.hub.leaderboard.id.clone();
-                let state = State::Window { leaderboard_id, window };
-                self.hub
-                    .topics()
-                    .iter()
-                    .filter(|topic| !topic.has_generation())
-                    .for_each(|topic| topic.offer_provisional(state.clone()));
+                let state = State::Window { leaderboard_id: hub.leaderboard.id.clone(), window };
+                tops.iter().for_each(|topic| topic.offer_provisional(state.clone()));
             }
         }
+        hub.groups.show_ledger_to_users(rankings, self.board, &hub.leaderboard.id).await
     }
 
     /// Whether the answer is there; where it is not, the hub goes back to waiting for the ranking.
@@ -253,21 +272,31 @@ impl Follower {
     fn begin(&mut self, version: Version) {
         self.hub.events.begin(Arc::clone(&version.epoch), version.seq + 1, None);
         self.position = Some(version);
+        self.adopt_definition();
         self.hub.groups.touch_all();
     }
 
     async fn take(&mut self, message: FeedMessage) {
-        let mut next = Some(message);
+        let (mut next, mut taken) = (Some(message), 0);
         while let Some(message) = next {
             match message {
-                FeedMessage::Events { epoch, events, .. } => self.take_events(epoch, events).await,
-                FeedMessage::Renamed { .. } => self.hub.groups.touch_all(),
+                FeedMessage::Events { epoch, events, .. } => {
+                    taken += events.len();
+                    self.take_events(epoch, events).await;
+                }
+                FeedMessage::Renamed { .. } => self.renamed(),
                 FeedMessage::Reset { epoch, .. } => self.follow_epoch(epoch).await,
                 FeedMessage::Lost => self.hub.lost.store(true, Ordering::Release),
             }
-            next = self.messages.try_recv().ok();
+            next = if taken < TURN { self.messages.try_recv().ok() } else { None };
         }
         self.hub.events.wake_all();
+    }
+
+    /// Somebody's name may be another one, which has no position of its own.
+    fn renamed(&self) {
+        self.hub.events.forget_snapshot();
+        self.hub.groups.touch_all();
     }
 
     async fn take_events(&mut self, epoch: Arc<str>, events: Vec<FeedEvent>) {
@@ -309,6 +338,7 @@ impl Follower {
             match event.kind {
                 FeedEventKind::Score => {}
                 FeedEventKind::Definition => {
+                    self.redefined = true;
                     let was_public = std::mem::replace(&mut self.public, is_public(&event.body));
                     if was_public && !self.public {
                         // Everybody has to come back and be asked.
@@ -327,6 +357,13 @@ impl Follower {
         self.hub.events.append(frames);
         if let Some(frame) = last {
             self.end(frame);
+        }
+    }
+
+    /// The order of a leaderboard without scores can change, and with it what every score looks like.
+    fn adopt_definition(&mut self) {
+        if let Some(leaderboard) = self.sources.definitions.current().leaderboard_by_pk(self.board.pk) {
+            self.board = leaderboard.board();
         }
     }
 
@@ -366,7 +403,7 @@ impl Follower {
                 self.hub.lost.store(true, Ordering::Release);
                 return;
             }
-            self.hub.groups.touch_all();
+            self.renamed();
         }
         let wanted = self.hub.events.take_wanted();
         if wanted.head {
@@ -454,8 +491,10 @@ impl Follower {
     }
 
     fn end(&mut self, frame: Frame) {
-        self.hub.topics().iter().for_each(|topic| topic.end(frame.clone()));
         self.ended = true;
+        self.hub.closing.cancel();
+        self.hub.groups.end(&frame);
+        self.hub.events.end(frame);
     }
 }
 

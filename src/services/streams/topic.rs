@@ -85,8 +85,8 @@ pub(super) struct Log {
     wanted: Wanted,
     /// Positions below this one are gone for good.
     lost_below: u64,
-    /// How often the newest position was checked against the store.
-    head_checks: u64,
+    /// How many comparisons of the newest position with the store's have begun, and the number of the last one that was brought to its end.
+    head_checks: (u64, u64),
     heartbeat: (u64, Option<Frame>),
     /// The last event, after which every connection ends.
     end: Option<Frame>,
@@ -104,7 +104,8 @@ pub(super) struct Cursor {
     /// Whether the next snapshot has to say that continuity broke.
     reset: bool,
     provisional_shown: bool,
-    head_checks: Option<u64>,
+    /// The comparison that decides about the position to resume after: one that began after this connection did.
+    head_check: Option<u64>,
     heartbeat: u64,
     limit: usize,
 }
@@ -119,7 +120,7 @@ impl Cursor {
             resume: resume.and_then(Result::ok),
             catching_up: false,
             provisional_shown: false,
-            head_checks: None,
+            head_check: None,
             heartbeat: 0,
             limit,
         }
@@ -156,7 +157,7 @@ impl Topic {
             provisional: None,
             wanted: Wanted::default(),
             lost_below: 0,
-            head_checks: 0,
+            head_checks: (0, 0),
             heartbeat: (0, None),
             end: None,
         };
@@ -192,7 +193,10 @@ impl Topic {
 
     /// What connections wait for, taken over by the hub.
     pub(super) fn take_wanted(&self) -> Wanted {
-        std::mem::take(&mut self.log.lock().wanted)
+        let mut log = self.log.lock();
+        let wanted = std::mem::take(&mut log.wanted);
+        log.head_checks.0 += u64::from(wanted.head);
+        wanted
     }
 
     /// A new generation: positions count on from `next`, in this epoch, and every cursor starts from a snapshot.
@@ -246,14 +250,20 @@ impl Topic {
         });
     }
 
+    /// The snapshot no longer shows what a new one would, although no event followed it: the next connection gets a new one.
+    pub(super) fn forget_snapshot(&self) {
+        self.log.lock().snapshot = None;
+    }
+
     /// Offers what the ledger says, to those who have seen nothing while there is no position to stand on.
     pub(super) fn offer_provisional(&self, state: State) {
         self.change(|log| log.provisional = Some(Snapshot::new(0, state)));
     }
 
-    /// Whether somebody waits for [`Topic::offer_provisional`].
-    pub(super) fn has_generation(&self) -> bool {
-        self.log.lock().generation > 0
+    /// Whether there is neither a state nor a provisional one.
+    pub(super) fn is_blank(&self) -> bool {
+        let log = self.log.lock();
+        log.generation == 0 && log.provisional.is_none()
     }
 
     /// Older frames, up to the oldest one held; room is made for them.
@@ -272,9 +282,9 @@ impl Topic {
         self.change(|log| log.lost_below = log.lost_below.max(position));
     }
 
-    /// The newest position was compared with the store's.
+    /// The newest position was compared with the store's, as was wanted.
     pub(super) fn head_checked(&self) {
-        self.change(|log| log.head_checks += 1);
+        self.change(|log| log.head_checks.1 = log.head_checks.0);
     }
 
     /// Gives room back that [`Topic::extend_back`] took.
@@ -330,10 +340,12 @@ impl Log {
     fn resolve(&mut self, cursor: &mut Cursor) {
         let Some(version) = cursor.resume.as_ref().filter(|_| self.generation > 0) else { return };
         let known = version.epoch == self.epoch && version.seq <= self.head();
-        if version.epoch == self.epoch && !known && cursor.head_checks.is_none_or(|checks| checks == self.head_checks) {
-            cursor.head_checks = Some(self.head_checks);
-            self.wanted.head = true;
-            return;
+        if version.epoch == self.epoch && !known {
+            let (begun, ended) = self.head_checks;
+            if ended < *cursor.head_check.get_or_insert(begun + 1) {
+                self.wanted.head = true;
+                return;
+            }
         }
         if known {
             cursor.generation = self.generation;
