@@ -145,6 +145,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
     let internal_addr = settings.http.internal_addr()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
+    // Bound first, so that a taken port is told before anything is opened; accepted from when all is ready.
     let listener = bind(settings.http.listen_addr).await?;
     let address = listener.local_addr()?;
     let internal = match internal_addr {
@@ -218,7 +219,7 @@ async fn build(
     let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone());
     let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder));
     let (announcer, delete_told) =
-        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder));
+        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder), clock.clone());
     let leaderboards = Leaderboards {
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
@@ -232,7 +233,9 @@ async fn build(
     prepare_rankings(&definitions, &rebuilder).await;
 
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
-    let admission = Admission::new(settings.streams.streams_per_ip, most_connections());
+    // Requests and health checks keep a share of the connections, however many watch.
+    let connections = settings.http.max_connections.unwrap_or_else(most_connections);
+    let admission = Admission::new(settings.streams.streams_per_ip, (connections * 9 / 10).max(1));
     let streams = Streams::new(
         Arc::clone(standings),
         Arc::clone(feed),

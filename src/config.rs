@@ -1,5 +1,5 @@
 //! The settings of a server, one struct per concern. Each is read from the environment, or from the flag of the same name on
-//! `scoreboard serve` (`DATABASE_URL` is `--database-url`). An empty value counts as not set.
+//! `scoreboard serve` (`DATABASE_URL` is `--database-url`). An empty text counts as not set.
 
 pub mod http;
 pub mod storage;

@@ -3,7 +3,14 @@
 //! An accept loop of our own on hyper-util: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on buffers, and waits for
 //! open streams for ever when it is told to stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper_util::{
@@ -19,8 +26,10 @@ use tower::ServiceExt;
 
 use crate::middleware::authentication::Peer;
 
-/// How long a client may take to send its request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a new connection may take until its first request is complete to the end of its head.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+/// How long a connection may idle between requests, the next one's head included. Longer than clients' pools keep theirs.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// Read and write buffer of an HTTP/1 connection, and so the longest head of a request.
 const BUFFER: usize = 16 * 1024;
 /// Streams within one HTTP/2 connection.
@@ -30,7 +39,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const H2_PING: Duration = Duration::from_secs(20);
 /// How long open requests may go on after the server was told to stop.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_secs(3);
 /// How long to wait when the process has run out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,15 +49,16 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, st
     let permits = Arc::new(Semaphore::new(connections));
     let builder = Arc::new(connection_builder());
     let open = TaskTracker::new();
+    let cut_off = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &permits) => accepted,
         };
         let (stream, peer, permit) = accepted;
-        let (builder, router, stop) = (Arc::clone(&builder), router.clone(), stop.clone());
+        let (builder, router, stop, cut_off) = (Arc::clone(&builder), router.clone(), stop.clone(), cut_off.clone());
         open.spawn(async move {
-            serve_connection(&builder, stream, peer, router, stop).await;
+            cut_off.run_until_cancelled_owned(serve_connection(&builder, stream, peer, router, stop)).await;
             drop(permit);
         });
     }
@@ -56,6 +66,8 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, st
     open.close();
     if tokio::time::timeout(GRACE, open.wait()).await.is_err() {
         tracing::warn!(connections = open.len(), "connections are cut off");
+        cut_off.cancel();
+        open.wait().await;
     }
 }
 
@@ -89,15 +101,26 @@ async fn serve_connection(
     // Events are small and have to leave at once.
     stream.set_nodelay(true).ok();
     socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER).ok();
+    let asked = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        first.store(true, Ordering::Relaxed);
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         router.clone().oneshot(request)
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
+    // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its permit for ever.
+    let silent = async {
+        tokio::time::sleep(FIRST_REQUEST).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    };
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        () = silent => return,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

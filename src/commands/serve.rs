@@ -11,7 +11,11 @@ use crate::{
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     app::init_logging(settings.log.log_format);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let running = app::start(settings).await?;
+    let running = tokio::select! {
+        started = app::start(settings) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     if given(&settings.tokens.jwt_secret).is_none() && settings.tokens.jwt_public_key_file.is_none() {
         tracing::info!("tokens: scoreboard token --sub me --scope \"scores:write leaderboards:admin\"");
     }

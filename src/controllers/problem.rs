@@ -64,6 +64,11 @@ impl Problem {
         Self::new(status, kind, title, title)
     }
 
+    /// The request took longer than the server gives it.
+    pub fn timed_out() -> Self {
+        Self::of_status(StatusCode::SERVICE_UNAVAILABLE).retry_after(1)
+    }
+
     /// The body is not JSON.
     pub fn not_json(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "not-json", "The body is not JSON", detail)

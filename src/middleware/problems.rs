@@ -27,8 +27,8 @@ pub async fn finish(Extension(id): Extension<RequestId>, request: Request, next:
     if !is_error || response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
         return response;
     }
-    let status = if status == StatusCode::REQUEST_TIMEOUT { StatusCode::SERVICE_UNAVAILABLE } else { status };
-    keeping(response.headers(), Problem::of_status(status).respond(id.as_str()))
+    let problem = if status == StatusCode::REQUEST_TIMEOUT { Problem::timed_out() } else { Problem::of_status(status) };
+    keeping(response.headers(), problem.respond(id.as_str()))
 }
 
 fn keeping(from: &HeaderMap, mut response: Response) -> Response {

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         announcement::{Announcement, Change},
         leaderboard::Board,
+        time::Clock,
     },
     repositories::{
         ledger::Ledger,
@@ -23,6 +24,10 @@ use super::{definitions::DefinitionCache, rebuild::Rebuilder};
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// How long to wait for another instance to tell an earlier revision of the same entry; past that the outbox sweeper tells both.
 const EARLY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the other instance is left to tell it by itself; past that its outbox row is told for it.
+const EARLY_COURTESY: Duration = Duration::from_millis(100);
+/// Outbox rows told in one such rescue.
+const RESCUED: i64 = 256;
 /// Outbox rows that wait for their deletion. When full, a row stays and the sweeper tells it again, which changes nothing.
 const DONE_QUEUE: usize = 16_384;
 /// How often told outbox rows are deleted, in bulk.
@@ -49,6 +54,10 @@ pub struct Announcer {
     standings: Arc<dyn Standings>,
     definitions: Arc<DefinitionCache>,
     rebuilder: Arc<Rebuilder>,
+    ledger: Ledger,
+    clock: Clock,
+    /// One rescue at a time; whoever comes meanwhile profits from it.
+    rescuing: tokio::sync::Mutex<()>,
     done: mpsc::Sender<i64>,
 }
 
@@ -59,9 +68,12 @@ impl Announcer {
         ledger: Ledger,
         definitions: Arc<DefinitionCache>,
         rebuilder: Arc<Rebuilder>,
+        clock: Clock,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
         let (done, told) = mpsc::channel(DONE_QUEUE);
-        (Arc::new(Self { standings, definitions, rebuilder, done }), delete_told(ledger, told))
+        let rescuing = tokio::sync::Mutex::new(());
+        let deletion = delete_told(ledger.clone(), told);
+        (Arc::new(Self { standings, definitions, rebuilder, ledger, clock, rescuing, done }), deletion)
     }
 
     /// The ranking that is told.
@@ -69,14 +81,10 @@ impl Announcer {
         &*self.standings
     }
 
-    /// Tells one announcement whole. True once nothing of it is left to tell.
+    /// Tells one announcement whole. True once nothing of it is left to tell. Waits for nobody: what comes too early is tried again later.
     pub async fn tell(&self, announcement: &Announcement) -> bool {
         match announcement {
-            Announcement::Scores { changes } => {
-                let mut told = self.apply(changes).await;
-                self.wait_for_earlier(changes, &mut told).await;
-                all_settled(&told)
-            }
+            Announcement::Scores { changes } => all_settled(&self.apply(changes).await),
             Announcement::Definition(change) => {
                 let result = self.standings.tell_definition(change).await;
                 match result {
@@ -133,9 +141,11 @@ impl Announcer {
         told
     }
 
-    /// Tries changes that came too early again until whoever holds the earlier revision has told it.
+    /// Tries changes that came too early again until the earlier revision has been told: by whoever committed it, or, if that takes long
+    /// (its process died, or the ranking was away when it tried), from its outbox row by us.
     pub async fn wait_for_earlier(&self, changes: &[Change], told: &mut [Told]) {
-        let deadline = tokio::time::Instant::now() + EARLY_PATIENCE;
+        let started = tokio::time::Instant::now();
+        let deadline = started + EARLY_PATIENCE;
         let mut pause = Duration::from_millis(1);
         loop {
             let early: Vec<usize> = (0..told.len()).filter(|&index| told[index] == Told::Applied(Applied::Early)).collect();
@@ -144,10 +154,22 @@ impl Announcer {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));
+            if started.elapsed() > EARLY_COURTESY {
+                self.rescue().await;
+            }
             let again: Vec<Change> = early.iter().map(|&index| changes[index].clone()).collect();
             for (index, result) in early.into_iter().zip(self.apply(&again).await) {
                 told[index] = result;
             }
+        }
+    }
+
+    /// Tells what waits in the outbox now, oldest first, however young it is.
+    async fn rescue(&self) {
+        let Ok(_one_at_a_time) = self.rescuing.try_lock() else { return };
+        let rows = self.ledger.outbox_due(self.clock.now(), RESCUED).await.unwrap_or_default();
+        for (id, announcement) in &rows {
+            self.tell_row(*id, announcement).await;
         }
     }
 

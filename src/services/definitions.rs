@@ -4,10 +4,13 @@
 //! after every change made here, every half second where other instances may change definitions, and at once when an id is
 //! not found.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 
 use crate::{
     domain::{definition::Definitions, ids::LeaderboardId, leaderboard::Leaderboard},
@@ -24,20 +27,14 @@ pub struct DefinitionCache {
     ledger: Ledger,
     current: ArcSwap<Definitions>,
     /// One refresh at a time; the others wait for it and then see its result.
-    refreshing: Mutex<()>,
-    changed: Notify,
+    refreshing: Mutex<Option<Instant>>,
 }
 
 impl DefinitionCache {
     /// Reads the definitions for the first time.
     pub async fn load(ledger: Ledger) -> Result<Arc<Self>, ServiceError> {
         let definitions = ledger.definitions().await?;
-        Ok(Arc::new(Self {
-            ledger,
-            current: ArcSwap::from_pointee(definitions),
-            refreshing: Mutex::new(()),
-            changed: Notify::new(),
-        }))
+        Ok(Arc::new(Self { ledger, current: ArcSwap::from_pointee(definitions), refreshing: Mutex::new(None) }))
     }
 
     /// The newest snapshot that this instance has.
@@ -47,11 +44,17 @@ impl DefinitionCache {
 
     /// Brings the snapshot up to the ledger's revision.
     pub async fn refresh(&self) -> Result<(), ServiceError> {
-        let _one_at_a_time = self.refreshing.lock().await;
+        let asked = Instant::now();
+        let mut last = self.refreshing.lock().await;
+        // Somebody else's question that began after ours was asked has our answer too.
+        if last.is_some_and(|begun| begun > asked) {
+            return Ok(());
+        }
+        let begun = Instant::now();
         if self.ledger.definitions_revision().await? != self.current.load().revision {
             self.current.store(Arc::new(self.ledger.definitions().await?));
-            self.changed.notify_waiters();
         }
+        *last = Some(begun);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     domain::{
@@ -25,7 +26,11 @@ use super::{error::ServiceError, rebuild::Rebuilder};
 
 /// How long a read waits for a version that this instance's ranking has not reached.
 const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
-const MIN_VERSION_POLL: Duration = Duration::from_millis(10);
+const MIN_VERSION_POLL: Duration = Duration::from_millis(5);
+const MIN_VERSION_PAUSE: Duration = Duration::from_millis(100);
+/// Reads of the ledger at once, so that readers of a lost ranking leave connections to the writers; further ones are refused after a while.
+const LEDGER_READS: usize = 3;
+const LEDGER_READ_WAIT: Duration = Duration::from_secs(2);
 /// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
 const COPY_AGE: Duration = Duration::from_millis(250);
 /// Copies kept at the most; past that all are dropped.
@@ -59,11 +64,12 @@ pub struct Rankings {
     rebuilder: Arc<Rebuilder>,
     /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
+    ledger_reads: Semaphore,
 }
 
 impl Rankings {
     pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>) -> Arc<Self> {
-        Arc::new(Self { standings, ledger, rebuilder, copies: Mutex::default() })
+        Arc::new(Self { standings, ledger, rebuilder, copies: Mutex::default(), ledger_reads: Semaphore::new(LEDGER_READS) })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -75,18 +81,26 @@ impl Rankings {
         min_version: Option<&Version>,
     ) -> Result<Served<Window>, ServiceError> {
         let deadline = Instant::now() + MIN_VERSION_WAIT;
+        let mut pause = MIN_VERSION_POLL;
         loop {
             match self.standings.window(board, from_rank, limit).await {
                 Ok(window) if min_version.is_none_or(|min| reached(&window.head, min)) => {
                     return Ok(Served { value: window, source: Source::Standings(self.standings.name()) });
                 }
-                Ok(_) if Instant::now() >= deadline => return Err(ServiceError::NotYet),
-                Ok(_) => tokio::time::sleep(MIN_VERSION_POLL).await,
+                Ok(_) => {}
                 // What carries a version is committed: the ledger itself has it, a copy of it perhaps not yet.
                 Err(error) => {
                     self.note(board, &error);
                     return self.window_from_ledger(board, from_rank, limit, min_version.is_none()).await;
                 }
+            }
+            // The window is read again only when it is worth it: waiting must stay cheaper than reading.
+            while self.standings.head(board).await.is_ok_and(|head| min_version.is_some_and(|min| !reached(&head, min))) {
+                if Instant::now() >= deadline {
+                    return Err(ServiceError::NotYet);
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MIN_VERSION_PAUSE);
             }
         }
     }
@@ -102,6 +116,7 @@ impl Rankings {
             Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
             Err(error) => {
                 self.note(board, &error);
+                let _turn = self.turn_at_ledger().await?;
                 let value = self.ledger.neighbourhoods(board, users, around).await?;
                 Ok(Served { value, source: Source::Ledger })
             }
@@ -127,6 +142,11 @@ impl Rankings {
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");
     }
 
+    async fn turn_at_ledger(&self) -> Result<SemaphorePermit<'_>, ServiceError> {
+        let turn = tokio::time::timeout(LEDGER_READ_WAIT, self.ledger_reads.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or(ServiceError::Overloaded)
+    }
+
     async fn window_from_ledger(
         &self,
         board: Board,
@@ -135,6 +155,7 @@ impl Rankings {
         copy_will_do: bool,
     ) -> Result<Served<Window>, ServiceError> {
         if !copy_will_do {
+            let _turn = self.turn_at_ledger().await?;
             return Ok(Served { value: self.ledger.window(board, from_rank, limit).await?, source: Source::Ledger });
         }
         let slot = {
@@ -148,6 +169,7 @@ impl Rankings {
         match &*copy {
             Some((at, window)) if at.elapsed() < COPY_AGE => Ok(Served { value: window.clone(), source: Source::Copy }),
             _ => {
+                let _turn = self.turn_at_ledger().await?;
                 let window = self.ledger.window(board, from_rank, limit).await?;
                 *copy = Some((Instant::now(), window.clone()));
                 Ok(Served { value: window, source: Source::Ledger })

@@ -77,14 +77,22 @@ impl Rebuilder {
     }
 
     async fn until_ready(&self, board: Board) -> Result<(), ServiceError> {
+        let mut mine = false;
         loop {
             match self.standings.head(board).await {
                 Err(StandingsError::Unready(_)) => {}
                 other => return Ok(other.map(drop)?),
             }
-            if let Some(rebuild) = self.standings.begin_rebuild(board, false).await? {
-                self.load(board, rebuild).await?;
-                return Ok(());
+            if let Some(rebuild) = self.standings.begin_rebuild(board, mine).await? {
+                match self.load(board, rebuild).await {
+                    Ok(_) => return Ok(()),
+                    // The lease is still ours: without taking it over from ourselves the next try would have to wait for its end.
+                    Err(error) if mine => return Err(error),
+                    Err(error) => {
+                        tracing::debug!(leaderboard = board.pk, %error, "a rebuild is begun again");
+                        mine = true;
+                    }
+                }
             }
             tokio::time::sleep(OTHER_INSTANCE).await;
         }

@@ -90,6 +90,11 @@ impl Scores {
         self.queue.try_send(job).map_err(|_| ServiceError::Overloaded)?;
         let replies = replies.await.map_err(|_| ServiceError::LedgerAway("the server is shutting down".into()))?;
 
+        // Where the transaction as a whole did not get through, so does the request.
+        if let Some(error) = failed_as_one(&replies) {
+            return Err(error);
+        }
+        let deadline = tokio::time::Instant::now() + RECEIPT_PATIENCE;
         let mut answers = Vec::with_capacity(count);
         for (reply, (subject, idempotency)) in replies.into_iter().zip(keys) {
             answers.push(match reply {
@@ -98,7 +103,7 @@ impl Scores {
                 Reply::Failed(error) => Err(error),
                 Reply::Repeat { event_id } => {
                     let key = idempotency.map(|idempotency| idempotency.key).unwrap_or_default();
-                    self.answer_given_before(subject, key, event_id).await
+                    self.answer_given_before(subject, key, event_id, deadline).await
                 }
             });
         }
@@ -118,11 +123,19 @@ impl Scores {
 
     /// Waits for the receipt that the first submission with this key is about to store. Where it never comes (the instance that committed
     /// it died before answering), a receipt without ranks is stored for good, so that all later repeats agree.
-    async fn answer_given_before(&self, subject: String, key: String, event_id: Uuid) -> Result<Answer, ServiceError> {
-        let deadline = tokio::time::Instant::now() + RECEIPT_PATIENCE;
-        while tokio::time::Instant::now() < deadline {
+    async fn answer_given_before(
+        &self,
+        subject: String,
+        key: String,
+        event_id: Uuid,
+        deadline: tokio::time::Instant,
+    ) -> Result<Answer, ServiceError> {
+        loop {
             if let Some(body) = self.ledger.receipt(&subject, &key).await? {
                 return Ok(Answer { body, replayed: true });
+            }
+            if tokio::time::Instant::now() >= deadline {
+                break;
             }
             tokio::time::sleep(RECEIPT_POLL).await;
         }
@@ -133,6 +146,11 @@ impl Scores {
         let mut stored = self.ledger.store_receipts(std::slice::from_ref(&receipt)).await?;
         Ok(Answer { body: stored.pop().unwrap_or(receipt.body), replayed: true })
     }
+}
+
+fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {
+    let failed = replies.iter().map(|reply| if let Reply::Failed(error) = reply { Some(error) } else { None });
+    failed.collect::<Option<Vec<_>>>()?.first().map(|&error| error.clone())
 }
 
 /// The refusal in words of the service.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{domain::time::Clock, repositories::ledger::Ledger, services::announcer::Announcer};
 
 /// Younger rows are still being told by whoever committed them.
-const AGE_SECONDS: i64 = 3;
+const AGE_SECONDS: i64 = 4;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Rows taken at once: few enough to be told before other instances may take them over.
 const ROWS: i64 = 32;

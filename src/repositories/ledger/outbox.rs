@@ -3,8 +3,9 @@
 use super::{LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{announcement::Announcement, time::Timestamp};
 
-/// How long a claimed row is left to whoever claimed it. Longer than telling it takes; telling it twice does no harm.
-pub const CLAIM_SECONDS: i64 = 10;
+/// How long a claimed row is left to whoever claimed it. Longer than telling it takes; telling it twice does no harm, and a row that could
+/// not be told should not wait long for the next try.
+pub const CLAIM_SECONDS: i64 = 5;
 
 impl Ledger {
     /// Claims up to `limit` rows made before `older_than`, oldest first, for some seconds: no other instance is given the same rows

@@ -132,10 +132,12 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         for leaderboard in fed {
             needs.entries.insert((leaderboard.pk, leaderboard.season, submission.user_id.clone()));
         }
-        let action = &definitions.actions[&submission.action_id].settings;
+        let Some(found) = definitions.actions.get(&submission.action_id) else { continue };
+        let action = &found.settings;
         if action.lookback() > 0 {
             let longest = action.cooldown_seconds.max(action.limit.map_or(0, |limit| limit.per_seconds));
-            let since = now.plus_seconds(longest.saturating_neg());
+            // What an earlier action of the same id allowed or forbade is no business of this one.
+            let since = now.plus_seconds(longest.saturating_neg()).max(found.created_at);
             needs.recent.insert((&submission.user_id, &submission.action_id), (since, action.lookback()));
         }
     }
