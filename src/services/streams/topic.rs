@@ -4,11 +4,16 @@
 //! snapshot and goes on from there. A new *generation* begins where continuity breaks (a new epoch, a hole that cannot be filled): then every
 //! cursor starts from a snapshot that says `reset`.
 
-use std::{collections::HashMap, collections::VecDeque, sync::Arc, task::Waker};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    task::Waker,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::domain::{entry::Window, ids::LeaderboardId, position::Version};
 
@@ -20,6 +25,8 @@ use crate::services::views::{self, WindowView};
 
 /// A snapshot is handed out while at most this many frames follow it; a staler one is renewed first.
 const FRESH: u64 = 64;
+/// How old what the ledger says may be when it is shown.
+const YOUNG: Duration = Duration::from_secs(1);
 /// What one read hands to the connection at the most, so that a laggard's catch-up does not become one huge buffer.
 const CHUNK: usize = 32 * 1024;
 
@@ -68,6 +75,8 @@ pub(super) struct Wanted {
     pub from: Option<u64>,
     /// Certainty about the newest position: somebody claims to have seen a later one.
     pub head: bool,
+    /// Anything to show to somebody who has seen nothing.
+    pub provisional: bool,
 }
 
 /// The shared log. Bounded by `capacity` frames: when full, the oldest frame goes, and who has not read it is moved to a snapshot.
@@ -80,8 +89,8 @@ pub(super) struct Log {
     frames: VecDeque<Frame>,
     capacity: usize,
     snapshot: Option<Snapshot>,
-    /// Shown to those who have seen nothing yet while there is no generation: the ledger's view, without a position.
-    provisional: Option<Snapshot>,
+    /// Shown while it is young to those who have seen nothing and cannot have a snapshot: the ledger's view, without a position.
+    provisional: Option<(Instant, Snapshot)>,
     wanted: Wanted,
     /// Positions below this one are gone for good.
     lost_below: u64,
@@ -247,6 +256,7 @@ impl Topic {
             if next >= log.first && log.snapshot.as_ref().is_none_or(|held| held.next < next) {
                 log.snapshot = Some(Snapshot::new(next, state));
             }
+            log.provisional = None;
         });
     }
 
@@ -257,13 +267,15 @@ impl Topic {
 
     /// Offers what the ledger says, to those who have seen nothing while there is no position to stand on.
     pub(super) fn offer_provisional(&self, state: State) {
-        self.change(|log| log.provisional = Some(Snapshot::new(0, state)));
+        self.change(|log| {
+            log.provisional = Some((Instant::now(), Snapshot::new(0, state)));
+            log.wanted.provisional = false;
+        });
     }
 
-    /// Whether there is neither a state nor a provisional one.
-    pub(super) fn is_blank(&self) -> bool {
-        let log = self.log.lock();
-        log.generation == 0 && log.provisional.is_none()
+    /// Whether somebody waits for [`Topic::offer_provisional`].
+    pub(super) fn wants_provisional(&self) -> bool {
+        self.log.lock().wanted.provisional
     }
 
     /// Older frames, up to the oldest one held; room is made for them.
@@ -387,12 +399,15 @@ impl Log {
                 (cursor.catching_up, cursor.reset) = (false, false);
                 Some(encode(snapshot.frame(cursor.limit, reset)))
             }
-            _ if self.generation > 0 => {
-                self.wanted.snapshot = true;
-                None
-            }
             _ => {
-                let provisional = self.provisional.as_mut().filter(|_| !cursor.provisional_shown)?;
+                self.wanted.snapshot |= self.generation > 0;
+                if cursor.provisional_shown || cursor.generation > 0 {
+                    return None;
+                }
+                let Some((_, provisional)) = self.provisional.as_mut().filter(|(at, _)| at.elapsed() < YOUNG) else {
+                    self.wanted.provisional = true;
+                    return None;
+                };
                 cursor.provisional_shown = true;
                 Some(encode(provisional.frame(cursor.limit, false)))
             }
