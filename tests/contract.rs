@@ -3,10 +3,13 @@
 mod contract {
     mod backends;
     mod databases;
+    mod definitions;
     mod feed;
     mod ledger;
+    mod order;
     mod outage;
     mod ranking;
+    mod rebuild;
     mod redis_server;
     mod standings;
     mod topology;

@@ -36,6 +36,7 @@ servers_install() {
     servers_program chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
     servers_program chromedriver >/dev/null || packages+=(chromium-driver)
     servers_program curl >/dev/null || packages+=(curl)
+    servers_program openssl >/dev/null || packages+=(openssl)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ((${#packages[@]})) || return 0
 

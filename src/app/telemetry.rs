@@ -1,8 +1,9 @@
 //! The log and the metrics of the process.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -26,18 +27,16 @@ pub fn init_logging(format: LogFormat) {
 
 /// The metrics of this process, installed at the first call.
 pub(super) fn metrics() -> anyhow::Result<PrometheusHandle> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    // Held while installing: the recorder is there before its handle is kept, and a second server of this process may start just then.
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut kept = HANDLE.lock();
+    if let Some(handle) = &*kept {
         return Ok(handle.clone());
     }
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES)?;
-    match builder.install_recorder() {
-        Ok(handle) => Ok(HANDLE.get_or_init(|| handle).clone()),
-        // Another server of this process installed it in this very moment.
-        Err(error) => HANDLE.get().cloned().ok_or_else(|| error.into()),
-    }
+    Ok(kept.insert(builder.install_recorder()?).clone())
 }
 
 /// Folds samples for as long as it is polled.

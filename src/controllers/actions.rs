@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     App, Caller,
-    body::{self, Json, broken, nullable, plain_text, present},
+    body::{self, Json, broken, nullable, nullable_object, plain_text, present},
     params::Segments,
     problem::Problem,
 };
@@ -68,13 +68,13 @@ pub struct Settings {
     #[serde(default, deserialize_with = "nullable")]
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
     points: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable_object")]
     #[validate(nested)]
     value: Option<Option<ValueBody>>,
     #[serde(default, deserialize_with = "present")]
     #[validate(range(min = 0, max = "LONGEST"))]
     cooldown_seconds: Option<i64>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable_object")]
     #[validate(nested)]
     limit: Option<Option<LimitBody>>,
     #[serde(default, deserialize_with = "present")]

@@ -1,11 +1,16 @@
 //! JSON request bodies: parsed and checked, or refused with every broken field named.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
     http::{StatusCode, header},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Map, Value};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
@@ -44,7 +49,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromReq
 /// JSON text as a checked value.
 pub fn parse<T: DeserializeOwned + Validate>(text: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error))?;
+    let Object(value): Object<T> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error))?;
     deserializer.end().map_err(|error| Problem::not_json(error.to_string()))?;
     value.validate().map_err(|errors| {
         let mut fields = Vec::new();
@@ -52,6 +57,28 @@ pub fn parse<T: DeserializeOwned + Validate>(text: &[u8]) -> Result<T, Problem> 
         Problem::from(ServiceError::Invalid(fields))
     })?;
     Ok(value)
+}
+
+/// A structure written as a JSON object: by itself serde takes an array of its fields as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfMap<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OfMap<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(OfMap(PhantomData)).map(Self)
+    }
 }
 
 fn is_json(request: &Request) -> bool {
@@ -83,8 +110,13 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
 /// validator's errors carry the refused values and Rust's field names; clients get neither.
 fn flatten(prefix: &str, errors: &ValidationErrors, fields: &mut Vec<FieldError>) {
     for (name, kind) in errors.errors() {
-        let name = camel_case(name);
-        let field = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        let field = match (prefix, name.as_ref()) {
+            // A rule about the object as a whole.
+            ("", "__all__") => "body".to_owned(),
+            (prefix, "__all__") => prefix.to_owned(),
+            ("", name) => camel_case(name),
+            (prefix, name) => format!("{prefix}.{}", camel_case(name)),
+        };
         match kind {
             ValidationErrorsKind::Field(errors) => fields.extend(errors.iter().map(|error| field_error(&field, error))),
             ValidationErrorsKind::Struct(errors) => flatten(&field, errors, fields),
@@ -117,7 +149,7 @@ fn field_error(field: &str, error: &ValidationError) -> FieldError {
         (None, Some(min), None) => format!("must be at least {min}"),
         (None, None, None) => "is not valid".to_owned(),
     };
-    FieldError::new(field.trim_start_matches("__all__."), code, message)
+    FieldError::new(field, code, message)
 }
 
 fn camel_case(name: &str) -> String {
@@ -145,21 +177,23 @@ pub fn user_id(text: &str) -> Result<(), ValidationError> {
     UserId::parse(text).map(drop).map_err(|InvalidId(message)| broken("format", message))
 }
 
-/// The text has no control characters and is not blank.
+/// The text has no control characters and is not blank; whether it may be empty is a rule of its length.
 pub fn plain_text(text: &str) -> Result<(), ValidationError> {
     if text.chars().any(char::is_control) {
         return Err(broken("format", "must not contain control characters"));
     }
-    if text.trim().is_empty() {
+    if !text.is_empty() && text.trim().is_empty() {
         return Err(broken("format", "must not be blank"));
     }
     Ok(())
 }
 
 /// The text has no control characters but tabs and line breaks.
-pub fn paragraphs(text: &str) -> Result<(), ValidationError> {
-    let refused = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
-    if text.chars().any(refused) { Err(broken("format", "must not contain control characters")) } else { Ok(()) }
+pub fn lines_of_text(text: &str) -> Result<(), ValidationError> {
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+        return Err(broken("format", "must not contain control characters other than tabs and line breaks"));
+    }
+    Ok(())
 }
 
 /// The object takes so many bytes at the most when written as JSON.
@@ -176,4 +210,9 @@ pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) 
 /// Tells a field that is null (`Some(None)`) from one that is absent (`None`); goes with `#[serde(default)]`.
 pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// As [`nullable`], for a field that holds an object.
+pub fn nullable_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<Object<T>>::deserialize(deserializer).map(|object| Some(object.map(|Object(value)| value)))
 }

@@ -35,7 +35,7 @@ pub struct Settings {
     #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    #[validate(length(max = 1024), custom(function = "body::paragraphs"))]
+    #[validate(length(max = 1024), custom(function = "body::lines_of_text"))]
     description: Option<String>,
     #[serde(default, deserialize_with = "present")]
     order: Option<Order>,
@@ -113,7 +113,7 @@ pub async fn list(State(services): App, caller: Caller) -> Result<Response, Prob
 
 /// `GET /api/leaderboards/{id}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.definition(&id, caller.principal.as_ref()).await?;
     let overview = services.leaderboards.overview(leaderboard).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }

@@ -100,9 +100,15 @@ pub async fn submit_batch(
     State(services): App,
     caller: Caller,
     request_id: axum::Extension<crate::middleware::request_id::RequestId>,
+    headers: HeaderMap,
     Json(batch): Json<BatchBody, BATCH_BODY_LIMIT>,
 ) -> Result<Response, Problem> {
     let principal = caller.require_any(&[Scope::ScoresWrite, Scope::ScoresSelf])?;
+    // Whoever sends it counts on a repeat being harmless; passing over it in silence would count that repeat twice.
+    if headers.contains_key("idempotency-key") {
+        let message = "a batch brings a key with each submission, as idempotencyKey";
+        return Err(ServiceError::invalid("Idempotency-Key", "not-allowed", message).into());
+    }
     let mut results: Vec<Option<Problem>> = Vec::with_capacity(batch.submissions.len());
     let mut submissions = Vec::with_capacity(batch.submissions.len());
     for item in &batch.submissions {

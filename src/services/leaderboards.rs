@@ -26,6 +26,8 @@ use super::{
 
 /// How long making a leaderboard waits for its (empty) ranking, so that the first score finds it ready.
 const PREPARATION: Duration = Duration::from_secs(1);
+/// What shows the definitions of private leaderboards; their entries take [`Scope::LeaderboardsRead`].
+const SEES_DEFINITIONS: [Scope; 2] = [Scope::LeaderboardsRead, Scope::LeaderboardsAdmin];
 
 /// A leaderboard with what is counted about it.
 #[derive(Debug, Clone)]
@@ -49,24 +51,28 @@ pub struct Leaderboards {
 }
 
 impl Leaderboards {
-    /// The leaderboard, where this caller may read it. A private one is told apart from one that does not exist only by its status,
-    /// so ids are no place for secrets.
+    /// The leaderboard, where this caller may read its entries. A private one is told apart from one that does not exist only by its
+    /// status, so ids are no place for secrets.
     pub async fn readable(&self, id: &str, caller: Option<&Principal>) -> Result<Leaderboard, ServiceError> {
-        let leaderboard = self.definitions.leaderboard(id).await?;
-        match leaderboard.settings.visibility {
-            Visibility::Public => Ok(leaderboard),
-            Visibility::Private => {
-                let caller = caller.ok_or(ServiceError::Unauthenticated)?;
-                caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin])?;
-                Ok(leaderboard)
-            }
-        }
+        self.open_to(id, caller, &[Scope::LeaderboardsRead]).await
     }
 
-    /// Every leaderboard that this caller may read, by id.
+    /// The leaderboard, where this caller may see its definition: whoever manages leaderboards may, too.
+    pub async fn definition(&self, id: &str, caller: Option<&Principal>) -> Result<Leaderboard, ServiceError> {
+        self.open_to(id, caller, &SEES_DEFINITIONS).await
+    }
+
+    async fn open_to(&self, id: &str, caller: Option<&Principal>, scopes: &[Scope]) -> Result<Leaderboard, ServiceError> {
+        let leaderboard = self.definitions.leaderboard(id).await?;
+        if leaderboard.settings.visibility == Visibility::Private {
+            caller.ok_or(ServiceError::Unauthenticated)?.require_any(scopes)?;
+        }
+        Ok(leaderboard)
+    }
+
+    /// Every leaderboard whose definition this caller may see, by id.
     pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
-        let private_too =
-            caller.is_some_and(|caller| caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin]).is_ok());
+        let private_too = caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok());
         let definitions = self.definitions.current();
         let mut leaderboards: Vec<_> = definitions
             .leaderboards
@@ -80,7 +86,7 @@ impl Leaderboards {
 
     /// Takes out of score events what happened in leaderboards that this caller may not read; those that no longer exist count as private.
     pub fn hide_private(&self, events: &mut [ScoreEvent], caller: Option<&Principal>) {
-        if caller.is_some_and(|caller| caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin]).is_ok()) {
+        if caller.is_some_and(|caller| caller.has(Scope::LeaderboardsRead)) {
             return;
         }
         let definitions = self.definitions.current();

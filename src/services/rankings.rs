@@ -49,15 +49,16 @@ pub struct Served<T> {
 }
 
 type CopyKey = (i64, i64, u64, u64);
+/// The ledger's answer and when it was given. The lock lets one of many readers ask while the others wait for its answer.
+type Copy = Arc<tokio::sync::Mutex<Option<(Instant, Window)>>>;
 
 /// See the module's documentation.
 pub struct Rankings {
     standings: Arc<dyn Standings>,
     ledger: Ledger,
     rebuilder: Arc<Rebuilder>,
-    /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`]. Each has a lock of its own, so
-    /// that of many readers of the same window one asks the ledger and the others take its answer.
-    copies: Mutex<HashMap<CopyKey, Arc<tokio::sync::Mutex<Option<(Instant, Window)>>>>>,
+    /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`].
+    copies: Mutex<HashMap<CopyKey, Copy>>,
 }
 
 impl Rankings {

@@ -16,6 +16,8 @@ use super::error::ServiceError;
 
 /// Bytes an HS256 secret has at least: fewer than the hash has can be guessed.
 const MIN_SECRET: usize = 32;
+/// Bytes of a subject at the most: it is stored with every score.
+const MAX_SUBJECT: usize = 512;
 /// Seconds that two machines' clocks may differ.
 const LEEWAY: u64 = 5;
 /// The name of the generated secret in `DATA_DIR`.
@@ -140,8 +142,8 @@ impl Tokens {
             })
         })?;
         let Carried { sub, scope } = claims.claims;
-        if sub.is_empty() {
-            return Err(ServiceError::InvalidToken("the token's sub is empty"));
+        if sub.is_empty() || sub.len() > MAX_SUBJECT || sub.chars().any(char::is_control) {
+            return Err(ServiceError::InvalidToken("the token's sub is empty, too long, or holds control characters"));
         }
         let scopes = scope.split_ascii_whitespace();
         let scopes = scopes.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).collect();

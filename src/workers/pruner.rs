@@ -1,4 +1,4 @@
-//! Forgets idempotency keys after their time, in small bites.
+//! Forgets idempotency keys after their time, and what deleted leaderboards left, in small bites.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub async fn run(ledger: Ledger, clock: Clock) {
     loop {
         let until = clock.now().plus_seconds(-KEPT_SECONDS);
         while ledger.prune_idempotency_keys(until, BITE).await.is_ok_and(|pruned| pruned as i64 == BITE) {
+            tokio::time::sleep(PAUSE).await;
+        }
+        while ledger.sweep_deleted(BITE).await.unwrap_or(false) {
             tokio::time::sleep(PAUSE).await;
         }
         tokio::time::sleep(INTERVAL).await;

@@ -93,7 +93,8 @@ impl RedisServer {
         self.try_command(command).unwrap_or_else(|| panic!("the Redis on port {} did not answer {command}", self.port))
     }
 
-    fn try_command(&self, command: &str) -> Option<String> {
+    /// The same, where it may be that nobody answers.
+    pub fn try_command(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;

@@ -64,12 +64,23 @@ impl TestApp {
 
     /// The same with more flags of `scoreboard serve`.
     pub async fn spawn_with(backend: Backend, flags: &[&str]) -> Self {
+        let secret = format!("--jwt-secret={SECRET}");
+        let app = Self::spawn_bare(backend, &[&[&*secret], flags].concat()).await;
+        for action in [json!({"points": 10, "id": "goal"}), json!({"points": 1, "id": "point"}), value_action("value", "main")] {
+            let mut action = action;
+            action["leaderboards"] = json!(["main"]);
+            app.admin(Method::POST, "/api/actions").json(&action).send().await.unwrap().error_for_status().unwrap();
+        }
+        app
+    }
+
+    /// A server on fresh stores without actions, whose tokens are checked as the flags say.
+    pub async fn spawn_bare(backend: Backend, flags: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-test-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
         let mut all = vec![
             "--listen-addr=127.0.0.1:0".to_owned(),
             format!("--data-dir={}", directory.display()),
-            format!("--jwt-secret={SECRET}"),
             "--database-max-connections=4".to_owned(),
         ];
         if backend == Backend::Shared {
@@ -78,13 +89,7 @@ impl TestApp {
         }
         all.extend(flags.iter().map(|&flag| flag.to_owned()));
         let settings = Settings::from_flags(all).unwrap();
-        let app = Self::start(settings, Directory(directory)).await;
-        for action in [json!({"points": 10, "id": "goal"}), json!({"points": 1, "id": "point"}), value_action("value", "main")] {
-            let mut action = action;
-            action["leaderboards"] = json!(["main"]);
-            app.admin(Method::POST, "/api/actions").json(&action).send().await.unwrap().error_for_status().unwrap();
-        }
-        app
+        Self::start(settings, Directory(directory)).await
     }
 
     async fn start(mut settings: Settings, directory: Directory) -> Self {

@@ -1,9 +1,15 @@
 //! What users see, over a real server on a port of its own: a module per feature, each test on the embedded stores and on Postgres with Redis.
 
+mod access;
+mod answers;
 mod app;
+mod batch;
 mod browser;
+mod definitions;
+mod idempotency;
 mod instances;
 mod page;
+mod reads;
 mod scores;
 mod sse;
 mod streams;

@@ -10,8 +10,11 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::FeedMessage;
 
-/// Messages between the feed and its receiver. Each holds at most one batch of events, so this bounds the memory of a receiver that stands
-/// still to some tens of megabytes. When it is full, messages are dropped, and one `Lost` takes their place as soon as there is room.
+/// The most events one message holds.
+pub(in crate::repositories) const EVENTS_PER_MESSAGE: usize = 128;
+
+/// Messages between the feed and its receiver. With [`EVENTS_PER_MESSAGE`] this bounds the memory of a receiver that stands still to some
+/// tens of megabytes. When it is full, messages are dropped, and one `Lost` takes their place as soon as there is room.
 const CAPACITY: usize = 1024;
 
 /// Delivers without ever waiting, in the order of the calls.

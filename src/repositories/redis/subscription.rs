@@ -44,9 +44,9 @@ impl Subscription {
 
     /// Subscribes a board. It is wanted before the server is asked, so that a reconnection in between renews it as well.
     pub async fn add(&self, pk: i64) -> Result<(), Error> {
-        self.wanted.lock().insert(pk);
+        let newly_wanted = self.wanted.lock().insert(pk);
         let subscribed = self.subscribe(vec![self.keys.channel(pk)]).await;
-        if subscribed.is_err() {
+        if subscribed.is_err() && newly_wanted {
             self.wanted.lock().remove(&pk);
         }
         subscribed

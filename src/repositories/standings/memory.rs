@@ -14,7 +14,7 @@ use crate::{
     },
     repositories::{
         epoch::epoch_after,
-        feed::{FeedEventKind, FeedMessage},
+        feed::{FeedEventKind, FeedMessage, outlet::EVENTS_PER_MESSAGE},
         memory::{Building, LEASE, MemoryRanking, Slot, ranking::Ranking},
     },
 };
@@ -31,8 +31,9 @@ impl Standings for MemoryRanking {
             let ranking = slot.ready_for(board)?;
             let (outcomes, events): (Vec<_>, Vec<_>) = changes.iter().map(|change| ranking.apply(board, change)).unzip();
             let events: Vec<_> = events.into_iter().flatten().collect();
-            if subscribed && !events.is_empty() {
-                self.outlet.deliver(FeedMessage::Events { pk: board.pk, epoch: ranking.epoch.clone(), events });
+            for events in events.chunks(EVENTS_PER_MESSAGE).filter(|_| subscribed) {
+                let (epoch, events) = (ranking.epoch.clone(), events.to_vec());
+                self.outlet.deliver(FeedMessage::Events { pk: board.pk, epoch, events });
             }
             Ok(outcomes)
         })

@@ -17,6 +17,7 @@ use crate::{
     },
     repositories::{
         epoch::epoch_after,
+        feed::outlet::EVENTS_PER_MESSAGE,
         redis::{
             RedisStore,
             keys::{BOARD, ENTRIES, LEASE, META, NAMES, PLACES, STREAM, TOMBSTONE, WATCHERS},
@@ -27,9 +28,9 @@ use crate::{
     },
 };
 
-/// Changes that one script call takes, at 25 to 30 µs each in a ranking of 200,000: some milliseconds of a server that does one thing at a
-/// time, and one message to every subscriber.
-const CHANGES_PER_CALL: usize = 128;
+/// Changes that one script call takes, and one message tells. At 25 to 30 µs each in a ranking of 200,000 that is some milliseconds of a
+/// server that does one thing at a time.
+const CHANGES_PER_CALL: usize = EVENTS_PER_MESSAGE;
 
 /// Entries that one script call loads.
 const ENTRIES_PER_CALL: usize = 500;

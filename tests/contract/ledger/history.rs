@@ -65,7 +65,7 @@ async fn pages_follow_each_other_without_gap_or_repeat(database: Database) {
 async fn a_history_that_does_not_add_up_is_found(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Last, Order::Asc).await;
-    for user in ["a", "b", "c", "d", "e", "f", "g", "whole"] {
+    for user in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "whole"] {
         ledger.commit(&[goal(user, 5), goal(user, 5), goal(user, 3), goal(user, 9)], &Clock::system()).await.unwrap();
     }
     assert_eq!(ledger.history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
@@ -76,15 +76,19 @@ async fn a_history_that_does_not_add_up_is_found(database: Database) {
     database.execute("DELETE FROM score_events WHERE user_id = 'e' AND revision = 2").await;
     database.execute("UPDATE entries SET sort_score = -9 WHERE user_id = 'f'").await;
     database.execute("UPDATE entries SET reached_at = reached_at + 1 WHERE user_id = 'g'").await;
+    database.execute("UPDATE score_events SET delta = delta + 1 WHERE user_id = 'h' AND revision = 2").await;
+    database.execute("UPDATE score_events SET new_score = 4, delta = delta + 1 WHERE user_id = 'i' AND revision = 2").await;
     let found = ledger.history_mismatches(board, 10).await.unwrap();
     let expected = [
-        "\"a\": the deltas do not add up to the score",
+        "\"a\": the history ends at another score",
         "\"b\": the revision is not the number of changes",
         "\"c\": has a history but no entry",
         "\"d\": has an entry but no history",
         "\"e\": the history has a hole",
         "\"f\": the entry is sorted by another score than its own",
-        "\"g\": the last change has another time",
+        "\"g\": the history ends at another time",
+        "\"h\": the history does not add up",
+        "\"i\": the history does not add up",
     ];
     assert_eq!(found, expected);
     assert_eq!(ledger.history_mismatches(board, 2).await.unwrap().len(), 2);

@@ -33,6 +33,8 @@ use crate::domain::{
 pub const SKIP_CLAIMED: &str = "FOR UPDATE SKIP LOCKED";
 
 type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<String>);
+type EntryRow = (i64, i64, String, i64, i64, i64);
+type RecentRow = (String, String, i64);
 
 statement!(
     Db, FindKeys { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str] }
@@ -130,11 +132,10 @@ pub async fn load(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> 
     let find_keys = FindKeys { subjects: &subjects, keys: &keys };
     let find_entries = FindEntries { boards: &boards, seasons: &seasons, users: &users };
     let find_recent = FindRecent { users: &recent_users, actions: &recent_actions, since: &since, counts: &counts };
-    type EntryRow = (i64, i64, String, i64, i64, i64);
-    let (keys, entries, recent): (Vec<KeyRow>, Vec<EntryRow>, Vec<(String, String, i64)>) = try_join3(
-        async { if subjects.is_empty() { Ok(Vec::new()) } else { find_keys.load(&mut &*conn).await } },
-        async { if boards.is_empty() { Ok(Vec::new()) } else { find_entries.load(&mut &*conn).await } },
-        async { if since.is_empty() { Ok(Vec::new()) } else { find_recent.load(&mut &*conn).await } },
+    let (keys, entries, recent) = try_join3(
+        async { if subjects.is_empty() { Ok(Vec::new()) } else { find_keys.load::<KeyRow>(&mut &*conn).await } },
+        async { if boards.is_empty() { Ok(Vec::new()) } else { find_entries.load::<EntryRow>(&mut &*conn).await } },
+        async { if since.is_empty() { Ok(Vec::new()) } else { find_recent.load::<RecentRow>(&mut &*conn).await } },
     )
     .await?;
 
@@ -228,7 +229,7 @@ async fn write_events(conn: &Conn, writes: &Writes<'_>) -> Result<(), Failure> {
 }
 
 async fn write_keys(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> {
-    let rows: Vec<_> = writes.keys().collect();
+    let rows = writes.keys();
     if rows.is_empty() {
         return Ok(true);
     }

@@ -84,7 +84,7 @@ pub async fn of_user(
     }
     let ids: Vec<Vec<u8>> = ids.load(conn).await?;
 
-    let mut rows = score_events::table
+    let standings: Vec<PastRow> = score_events::table
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
         .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id.desc(), score_events::position))
@@ -97,11 +97,8 @@ pub async fn of_user(
             score_events::previous_score,
             score_events::new_score,
         ))
-        .into_boxed();
-    if let Some(id) = leaderboard {
-        rows = rows.filter(leaderboards::id.eq(id.as_str()));
-    }
-    let standings: Vec<PastRow> = rows.load(conn).await?;
+        .load(conn)
+        .await?;
     let leading: Vec<(LeadingRow, i64)> = score_events::table
         .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id.desc(), score_events::position))
@@ -111,7 +108,10 @@ pub async fn of_user(
         ))
         .load(conn)
         .await?;
-    assemble(user, leading, standings)
+    let mut events = assemble(user, leading, standings)?;
+    // The one asked for leads; the others stay in the action's order.
+    events.iter_mut().for_each(|event| event.standings.sort_by_key(|standing| leaderboard != Some(&standing.leaderboard_id)));
+    Ok(events)
 }
 
 /// Joins leading rows and standings, both sorted by event (newest first) and position.
@@ -163,34 +163,36 @@ struct Mismatch {
     what: String,
 }
 
-/// Compares every entry of a board with its history. Whatever the operator, the deltas of a user's applied events add up to the
-/// score, their number is the revision, and the one with that revision holds the very score and time.
+/// Compares every entry of a board with its history. Whatever the operator, a user's applied events form a chain: each begins at
+/// the score where the one before it ended, their number is the entry's revision, and the last one holds the entry's score and time.
 ///
 /// `$1` and `$2` mean the same to both engines, as long as each comes in its turn.
 const MISMATCHES: &str = "\
 WITH board AS (SELECT $1 AS pk, $2 AS season, $3 AS sign), \
+chain AS ( \
+  SELECT h.user_id, h.revision, h.delta, h.previous_score, h.new_score, h.at, \
+    lag(h.new_score) OVER turn AS before, lead(h.revision) OVER turn AS next \
+  FROM score_events h JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied \
+  WINDOW turn AS (PARTITION BY h.user_id ORDER BY h.revision)), \
 told AS ( \
-  SELECT h.user_id, count(*) AS changes, min(h.revision) AS first, max(h.revision) AS last, sum(h.delta) AS total \
-  FROM score_events h JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied GROUP BY h.user_id), \
+  SELECT user_id, count(*) AS changes, min(revision) AS first, max(revision) AS last, \
+    max(CASE WHEN next IS NULL THEN new_score END) AS score, max(CASE WHEN next IS NULL THEN at END) AS at, \
+    sum(CASE WHEN previous_score IS DISTINCT FROM before OR new_score - coalesce(previous_score, 0) <> delta THEN 1 ELSE 0 END) AS breaks \
+  FROM chain GROUP BY user_id), \
 held AS (SELECT e.*, board.sign FROM entries e JOIN board ON e.leaderboard_pk = board.pk AND e.season = board.season), \
-final AS ( \
-  SELECT h.user_id, h.revision, h.new_score, h.at FROM score_events h \
-  JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied) \
-SELECT coalesce(held.user_id, told.user_id) AS user_id, \
-  CASE WHEN held.user_id IS NULL THEN 'has a history but no entry' \
-       WHEN told.user_id IS NULL THEN 'has an entry but no history' \
-       WHEN told.first <> 1 OR told.changes <> told.last THEN 'the history has a hole' \
-       WHEN told.last <> held.revision THEN 'the revision is not the number of changes' \
-       WHEN told.total <> held.score THEN 'the deltas do not add up to the score' \
-       WHEN held.sort_score <> held.sign * held.score THEN 'the entry is sorted by another score than its own' \
-       WHEN final.user_id IS NULL OR final.new_score <> held.score THEN 'the last change ended at another score' \
-       ELSE 'the last change has another time' END AS what \
-FROM held FULL JOIN told ON told.user_id = held.user_id \
-LEFT JOIN final ON final.user_id = held.user_id AND final.revision = held.revision \
-WHERE held.user_id IS NULL OR told.user_id IS NULL OR told.first <> 1 OR told.changes <> told.last OR told.last <> held.revision \
-  OR told.total <> held.score OR held.sort_score <> held.sign * held.score \
-  OR final.user_id IS NULL OR final.new_score <> held.score OR final.at <> held.reached_at \
-ORDER BY 1 LIMIT $4";
+checked AS ( \
+  SELECT held.user_id, \
+    CASE WHEN told.user_id IS NULL THEN 'has an entry but no history' \
+         WHEN told.first <> 1 OR told.changes <> told.last THEN 'the history has a hole' \
+         WHEN told.last <> held.revision THEN 'the revision is not the number of changes' \
+         WHEN told.breaks <> 0 THEN 'the history does not add up' \
+         WHEN told.score <> held.score THEN 'the history ends at another score' \
+         WHEN told.at <> held.reached_at THEN 'the history ends at another time' \
+         WHEN held.sort_score <> held.sign * held.score THEN 'the entry is sorted by another score than its own' END AS what \
+  FROM held LEFT JOIN told ON told.user_id = held.user_id \
+  UNION ALL \
+  SELECT told.user_id, 'has a history but no entry' FROM told LEFT JOIN held ON held.user_id = told.user_id WHERE held.user_id IS NULL) \
+SELECT user_id, what FROM checked WHERE what IS NOT NULL ORDER BY 1 LIMIT $4";
 
 /// Entries that are not what their history adds up to, one sentence each.
 pub async fn mismatches(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<String>, Failure> {

@@ -66,11 +66,14 @@ impl<'a> Writes<'a> {
         })
     }
 
-    /// The idempotency keys that were used, each with its submission.
-    pub fn keys(&self) -> impl Iterator<Item = (&'a Submission, &'a Idempotency)> {
-        let (batch, settlement) = (self.batch, self.settlement);
-        let submissions = settlement.accepted.iter().map(move |(index, _)| &batch[*index]);
-        submissions.filter_map(|submission| submission.idempotency.as_ref().map(|idempotency| (submission, idempotency)))
+    /// The idempotency keys that were used, each with its submission; sorted, so that two instances never wait for each other's.
+    pub fn keys(&self) -> Vec<(&'a Submission, &'a Idempotency)> {
+        let batch = self.batch;
+        let submissions = self.settlement.accepted.iter().map(|(index, _)| &batch[*index]);
+        let keyed = submissions.filter_map(|submission| Some((submission, submission.idempotency.as_ref()?)));
+        let mut keys: Vec<_> = keyed.collect();
+        keys.sort_by_key(|(submission, idempotency)| (&submission.subject, &idempotency.key));
+        keys
     }
 }
 

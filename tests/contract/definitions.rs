@@ -1,0 +1,95 @@
+//! What a ranking is told beside scores: names, definitions, deletions.
+
+use scoreboard::{
+    domain::{
+        announcement::Change,
+        entry::{DisplayName, StoredEntry},
+        leaderboard::Board,
+    },
+    repositories::standings::{Standings, StandingsError},
+};
+
+use super::{
+    backends::{Backend, on_each_backend},
+    ranking::{assert_unready, build, change, definition, fresh_board, name, ranked, stored, user},
+};
+
+const HISTORY: u64 = 100;
+
+on_each_backend! {
+    the_newest_name_stays_whatever_the_order_of_arrival
+    a_name_that_was_taken_back_stays_away
+    a_definition_is_told_once_also_across_a_rebuild
+    a_deletion_removes_everything_and_is_told_once
+    a_deletion_of_a_ranking_that_is_not_ready_is_told_all_the_same
+}
+
+async fn shown(standings: &dyn Standings, board: Board) -> String {
+    standings.window(board, 1, 1).await.expect("a window").entries[0].display_name.to_string()
+}
+
+async fn the_newest_name_stays_whatever_the_order_of_arrival(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    build(standings, board, &[]).await;
+    standings.rename(board, &user("a"), &name("Second: é", 2)).await.expect("renamed before the first entry");
+    ranked(standings, &Change { name: name("First", 1), ..change(board, "a", 1, 1, 1) }).await;
+    assert_eq!(shown(standings, board).await, "Second: é");
+    standings.rename(board, &user("a"), &name("First", 1)).await.expect("ignored");
+    assert_eq!(shown(standings, board).await, "Second: é");
+    ranked(standings, &Change { name: name("Third", 3), ..change(board, "a", 2, 2, 2) }).await;
+    let (_, found) = standings.neighbourhoods(board, &[user("a")], 0).await.expect("an entry");
+    assert_eq!(found[0].entry.as_ref().map(|entry| &*entry.display_name), Some("Third"));
+    build(standings, board, &[StoredEntry { name: name("Third", 3), ..stored(&change(board, "a", 2, 2, 2)) }]).await;
+    standings.rename(board, &user("a"), &name("Second: é", 2)).await.expect("ignored");
+    assert_eq!(shown(standings, board).await, "Third");
+    assert_eq!(standings.head(board).await.expect("a head").version.expect("a version").seq, 0);
+}
+
+async fn a_name_that_was_taken_back_stays_away(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    build(standings, board, &[]).await;
+    ranked(standings, &Change { name: name("A", 1), ..change(board, "a", 1, 1, 1) }).await;
+    standings.rename(board, &user("a"), &DisplayName { name: None, revision: 2 }).await.expect("renamed");
+    assert_eq!(shown(standings, board).await, "a");
+    standings.rename(board, &user("a"), &name("A", 1)).await.expect("ignored");
+    assert_eq!(shown(standings, board).await, "a");
+    let held = standings.dump(board, 1, 1).await.expect("a dump");
+    assert_eq!(held[0].name, DisplayName { name: None, revision: 2 });
+}
+
+async fn a_definition_is_told_once_also_across_a_rebuild(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    let begun = build(standings, board, &[]).await;
+    let told = standings.tell_definition(&definition(board, 7, false)).await.expect("told");
+    assert_eq!((told.epoch.clone(), told.seq), (begun.epoch, 1));
+    for revision in [7, 6] {
+        assert_eq!(standings.tell_definition(&definition(board, revision, false)).await.expect("known"), told);
+    }
+    let rebuilt = build(standings, board, &[]).await;
+    assert_eq!(standings.tell_definition(&definition(board, 7, false)).await.expect("known"), rebuilt);
+    assert_eq!(standings.tell_definition(&definition(board, 8, false)).await.expect("told").seq, 1);
+}
+
+async fn a_deletion_removes_everything_and_is_told_once(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    build(standings, board, &[]).await;
+    ranked(standings, &change(board, "a", 1, 1, 1)).await;
+    let told = standings.tell_definition(&definition(board, 2, true)).await.expect("told");
+    assert_eq!(told.seq, 2);
+    assert_eq!(standings.tell_definition(&definition(board, 2, true)).await.expect("known"), told);
+    assert_unready(standings, board).await;
+    assert!(standings.begin_rebuild(board, true).await.expect("an answer").is_none(), "nobody rebuilds what is gone");
+}
+
+async fn a_deletion_of_a_ranking_that_is_not_ready_is_told_all_the_same(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    let rebuild = standings.begin_rebuild(board, false).await.expect("an answer").expect("nobody else");
+    let told = standings.tell_definition(&definition(board, 2, true)).await.expect("told");
+    assert_eq!(told.seq, 1);
+    assert!(matches!(standings.finish_rebuild(rebuild).await, Err(StandingsError::Overtaken(_))));
+}

@@ -1,0 +1,7 @@
+//! Who may do what.
+
+mod keys;
+mod operations;
+mod rate_limit;
+mod tokens;
+mod visibility;

@@ -1,0 +1,133 @@
+//! The keys that tokens are checked with.
+
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use scoreboard::{app::start, config::Settings};
+use serde_json::json;
+
+use crate::{
+    answers::Expect,
+    app::{Backend, TestApp},
+};
+
+crate::both_backends!(a_public_key_fixes_its_algorithm, a_secret_is_made_and_kept_where_none_is_given);
+
+/// A fresh pair of keys as PEM files in a directory of its own, made by the program `openssl`.
+struct KeyPair {
+    directory: PathBuf,
+    private: Vec<u8>,
+    public: Vec<u8>,
+}
+
+impl KeyPair {
+    fn make(genpkey: &[&str]) -> Self {
+        let directory = std::env::temp_dir().join(format!("scoreboard-keys-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let openssl = |arguments: &[&str]| {
+            let output = Command::new("openssl").args(arguments).current_dir(&directory).output();
+            let output = output.expect("the program openssl is needed to make keys");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        openssl(&[&["genpkey", "-out", "private.pem"], genpkey].concat());
+        openssl(&["pkey", "-in", "private.pem", "-pubout", "-out", "public.pem"]);
+        let read = |name: &str| std::fs::read(directory.join(name)).unwrap();
+        Self { private: read("private.pem"), public: read("public.pem"), directory }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+impl Drop for KeyPair {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+type FromPem = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
+
+const KINDS: [(Algorithm, &[&str], FromPem); 3] = [
+    (Algorithm::RS256, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], EncodingKey::from_rsa_pem),
+    (Algorithm::ES256, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], EncodingKey::from_ec_pem),
+    (Algorithm::EdDSA, &["-algorithm", "ed25519"], EncodingKey::from_ed_pem),
+];
+
+fn token(algorithm: Algorithm, key: &EncodingKey) -> String {
+    let exp = chrono::Utc::now().timestamp() + 3600;
+    let claims = json!({"sub": "admin", "scope": "leaderboards:admin", "exp": exp});
+    jsonwebtoken::encode(&Header::new(algorithm), &claims, key).unwrap()
+}
+
+async fn status(app: &TestApp, token: &str) -> u16 {
+    let request = app.anonymous(Method::PATCH, "/api/leaderboards/main").bearer_auth(token).json(&json!({}));
+    request.send().await.unwrap().status().as_u16()
+}
+
+async fn a_public_key_fixes_its_algorithm(backend: Backend) {
+    for (algorithm, genpkey, from_pem) in KINDS {
+        let (pair, stranger) = (KeyPair::make(genpkey), KeyPair::make(genpkey));
+        let flag = format!("--jwt-public-key-file={}", pair.path("public.pem"));
+        let app = TestApp::spawn_bare(backend, &[&flag]).await;
+        assert_eq!(status(&app, &token(algorithm, &from_pem(&pair.private).unwrap())).await, 200, "{algorithm:?}");
+        assert_eq!(status(&app, &token(algorithm, &from_pem(&stranger.private).unwrap())).await, 401, "{algorithm:?}");
+        // The public key is no secret: a token "signed" with it as an HMAC secret must be worth nothing.
+        for secret in [&pair.public[..], pair.public.trim_ascii_end()] {
+            let forged = token(Algorithm::HS256, &EncodingKey::from_secret(secret));
+            assert_eq!(status(&app, &forged).await, 401, "{algorithm:?} as a secret");
+        }
+        if algorithm == Algorithm::RS256 {
+            let other = token(Algorithm::RS512, &from_pem(&pair.private).unwrap());
+            assert_eq!(status(&app, &other).await, 401, "the key's owner does not choose the algorithm either");
+        }
+    }
+}
+
+async fn a_secret_is_made_and_kept_where_none_is_given(backend: Backend) {
+    let mut app = TestApp::spawn_bare(backend, &["--jwt-secret="]).await;
+    let path = app.settings.storage.data_dir.join("jwt-secret");
+    let (secret, mode) = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().permissions().mode());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(secret.len() >= 32, "{}", secret.len());
+    let token = app.token("admin", "leaderboards:admin");
+    assert_eq!(status(&app, &token).await, 200);
+    app.restart().await;
+    assert_eq!(std::fs::read(&path).unwrap(), secret);
+    assert_eq!(status(&app, &token).await, 200, "tokens outlive a restart");
+
+    let other = TestApp::spawn_bare(Backend::Embedded, &[]).await;
+    assert_eq!(status(&other, &token).await, 401, "each installation has a secret of its own");
+    other.anonymous(Method::GET, "/api/leaderboard").answers(200).await;
+}
+
+/// Why a server with these flags does not start.
+async fn refusal(flags: &[&str]) -> String {
+    let directory = std::env::temp_dir().join(format!("scoreboard-refused-{}", uuid::Uuid::new_v4().simple()));
+    let mut all = vec![format!("--data-dir={}", directory.display()), "--listen-addr=127.0.0.1:0".to_owned()];
+    all.extend(flags.iter().map(|&flag| flag.to_owned()));
+    let settings = Settings::from_flags(all).unwrap();
+    let error = start(&settings).await.map(|_| ()).expect_err("the server must not start");
+    assert!(!directory.exists(), "nothing was made");
+    format!("{error:#}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_refuses_to_start_with_a_weak_or_wrong_key() {
+    let short = refusal(&[&format!("--jwt-secret={}", "x".repeat(31))]).await;
+    assert!(short.contains("JWT_SECRET") && short.contains("32") && !short.contains("xxx"), "{short}");
+
+    let pair = KeyPair::make(KINDS[2].1);
+    let private = refusal(&[&format!("--jwt-public-key-file={}", pair.path("private.pem"))]).await;
+    assert!(private.contains("private key"), "{private}");
+    let missing = refusal(&[&format!("--jwt-public-key-file={}", pair.path("no-such.pem"))]).await;
+    assert!(missing.contains("JWT_PUBLIC_KEY_FILE"), "{missing}");
+    std::fs::write(pair.directory.join("noise.pem"), "not a key").unwrap();
+    let noise = refusal(&[&format!("--jwt-public-key-file={}", pair.path("noise.pem"))]).await;
+    assert!(noise.contains("JWT_PUBLIC_KEY_FILE"), "{noise}");
+
+    let secret = format!("--jwt-secret={}", "x".repeat(32));
+    let both = refusal(&[&secret, &format!("--jwt-public-key-file={}", pair.path("public.pem"))]).await;
+    assert!(both.contains("not both"), "{both}");
+}

@@ -1,0 +1,172 @@
+//! Every operation of the contract, who may call it, and what everybody else is told.
+
+use std::collections::BTreeMap;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::{
+    answers::problem,
+    app::{Backend, TestApp},
+};
+
+use Access::{Anybody, Needs, PrivateNeeds};
+
+const SCOPES: [&str; 4] = ["scores:write", "scores:self", "leaderboards:read", "leaderboards:admin"];
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    Anybody,
+    /// Anybody where the leaderboard is public, else tokens with one of these scopes; the request asks for a private one.
+    PrivateNeeds(&'static [&'static str]),
+    /// Tokens with one of these scopes.
+    Needs(&'static [&'static str]),
+}
+
+struct Case {
+    operation: &'static str,
+    access: Access,
+    path: &'static str,
+    body: Option<Value>,
+}
+
+fn case(operation: &'static str, access: Access, path: &'static str) -> Case {
+    Case { operation, access, path, body: None }
+}
+
+fn with_body(operation: &'static str, access: Access, path: &'static str, body: Value) -> Case {
+    Case { operation, access, path, body: Some(body) }
+}
+
+/// The table. The default leaderboard, `main`, and the leaderboard `secret` are private. Bodies and ids are such that whoever is let in
+/// changes nothing: what is being asked is only who that is.
+fn cases() -> Vec<Case> {
+    const ADMIN: Access = Needs(&["leaderboards:admin"]);
+    const WRITE: Access = Needs(&["scores:write", "scores:self"]);
+    const READ: Access = PrivateNeeds(&["leaderboards:read"]);
+    const SEE: Access = PrivateNeeds(&["leaderboards:read", "leaderboards:admin"]);
+    const ENTRIES: &str = "/api/leaderboards/secret/entries";
+    let nothing = || json!({"nothing": true});
+    vec![
+        with_body("submitScore", WRITE, "/api/scores", json!({"actionId": "nothing", "userId": "ann"})),
+        with_body("submitScores", WRITE, "/api/scores/batch", json!({"submissions": []})),
+        // Lists leave out what is private instead of refusing; `visibility.rs` sees to it.
+        case("listLeaderboards", Anybody, "/api/leaderboards"),
+        with_body("createLeaderboard", ADMIN, "/api/leaderboards", nothing()),
+        case("getLeaderboard", SEE, "/api/leaderboards/secret"),
+        with_body("updateLeaderboard", ADMIN, "/api/leaderboards/secret", nothing()),
+        case("deleteLeaderboard", ADMIN, "/api/leaderboards/nothing"),
+        case("listEntries", READ, ENTRIES),
+        case("getEntry", READ, "/api/leaderboards/secret/entries/ann"),
+        with_body("queryEntries", READ, "/api/leaderboards/secret/entries/query", json!({"userIds": ["ann"]})),
+        case("streamLeaderboard", READ, "/api/leaderboards/secret/stream"),
+        case("listDefaultEntries", READ, "/api/leaderboard"),
+        case("streamDefaultLeaderboard", READ, "/api/leaderboard/stream"),
+        case("streamLeaderboards", READ, "/api/stream?leaderboards=secret"),
+        case("listActions", Anybody, "/api/actions"),
+        with_body("createAction", ADMIN, "/api/actions", nothing()),
+        case("getAction", Anybody, "/api/actions/goal"),
+        with_body("updateAction", ADMIN, "/api/actions/goal", nothing()),
+        case("deleteAction", ADMIN, "/api/actions/nothing"),
+        case("getUser", Needs(&["leaderboards:read", "leaderboards:admin"]), "/api/users/ann"),
+        with_body("replaceUser", ADMIN, "/api/users/ann", nothing()),
+        case("listUserScores", READ, "/api/users/ann/scores?leaderboardId=secret"),
+        case("live", Anybody, "/livez"),
+        case("ready", Anybody, "/readyz"),
+        case("metrics", Anybody, "/metrics"),
+        case("openapi", Anybody, "/openapi.yaml"),
+        case("page", Anybody, "/"),
+    ]
+}
+
+crate::both_backends!(every_operation_lets_in_whom_it_should_and_nobody_else);
+
+async fn every_operation_lets_in_whom_it_should_and_nobody_else(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    app.submit(json!({"actionId": "secret", "userId": "ann", "value": 5})).await;
+    let private = app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"visibility": "private"}));
+    private.send().await.unwrap().error_for_status().unwrap();
+
+    let operations = operations();
+    for case in cases() {
+        let (method, _) = &operations[case.operation];
+        let ask = |scope: Option<&str>| {
+            let request = app.anonymous(method.clone(), case.path);
+            let request = case.body.iter().fold(request, RequestBuilder::json);
+            // Whoever may only submit their own scores is `ann` here.
+            scope.iter().fold(request, |request, scope| request.bearer_auth(app.token("ann", scope)))
+        };
+        let allowed = match case.access {
+            Anybody => &SCOPES[..],
+            PrivateNeeds(scopes) | Needs(scopes) => scopes,
+        };
+        let anonymous = ask(None).send().await.unwrap();
+        match case.access {
+            Anybody => assert_eq!(anonymous.status(), 200, "{} without a token", case.operation),
+            _ => {
+                assert_eq!(anonymous.status(), 401, "{} without a token", case.operation);
+                assert!(anonymous.headers().contains_key("www-authenticate"), "{}", case.operation);
+                problem(anonymous).await;
+            }
+        }
+        for scope in SCOPES {
+            let answer = ask(Some(scope)).send().await.unwrap();
+            let let_in = answer.status() != 401 && answer.status() != 403;
+            assert_eq!(let_in, allowed.contains(&scope), "{} with {scope}: {}", case.operation, answer.status());
+            if !let_in {
+                assert_eq!(answer.status(), 403, "{} with {scope}", case.operation);
+                problem(answer).await;
+            }
+        }
+    }
+}
+
+#[test]
+fn every_operation_of_the_contract_has_its_access_case_and_says_the_same() {
+    let operations = operations();
+    let cases = cases();
+    let mut named: Vec<_> = cases.iter().map(|case| case.operation).collect();
+    named.sort_unstable();
+    assert_eq!(named, operations.keys().map(String::as_str).collect::<Vec<_>>(), "a case for each operation, once");
+    for case in &cases {
+        let said = &operations[case.operation].1;
+        let open = said.is_empty() || said.contains(&Vec::new());
+        let mut scopes: Vec<_> = said.iter().flatten().map(String::as_str).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let expected = match case.access {
+            // Private leaderboards stand in a list for those with the scope; actions ask for none.
+            Anybody => {
+                assert!(open, "{}", case.operation);
+                continue;
+            }
+            PrivateNeeds(scopes) => (true, scopes),
+            Needs(scopes) => (false, scopes),
+        };
+        let mut needed = expected.1.to_vec();
+        needed.sort_unstable();
+        assert_eq!((open, scopes), (expected.0, needed), "{}", case.operation);
+    }
+}
+
+/// Each operation of `openapi.yaml` with its method and the scopes of each alternative of its `security`.
+fn operations() -> BTreeMap<String, (Method, Vec<Vec<String>>)> {
+    let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(include_str!("../../../openapi.yaml")).unwrap();
+    let document: Value = serde_json::to_value(document).unwrap();
+    let mut operations = BTreeMap::new();
+    for item in document["paths"].as_object().unwrap().values() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
+            let id = operation["operationId"].as_str().expect("every operation has an id").to_owned();
+            let security = operation["security"].as_array().unwrap_or_else(|| panic!("{id} says nothing of security"));
+            let alternatives = security.iter().map(|alternative| {
+                let schemes = alternative.as_object().unwrap().values();
+                schemes.flat_map(|scopes| scopes.as_array().unwrap()).map(|scope| scope.as_str().unwrap().to_owned()).collect()
+            });
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            assert!(operations.insert(id.clone(), (method, alternatives.collect())).is_none(), "{id} is named twice");
+        }
+    }
+    operations
+}

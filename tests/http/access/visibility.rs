@@ -1,0 +1,106 @@
+//! Private leaderboards.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::{
+    answers::Expect,
+    app::{Backend, TestApp},
+    sse::Sse,
+};
+
+crate::both_backends!(
+    a_private_leaderboard_is_read_with_the_scope_alone,
+    lists_and_histories_leave_private_leaderboards_out,
+    a_leaderboard_changes_its_visibility,
+);
+
+async fn spawn(backend: Backend) -> TestApp {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    app.submit(json!({"actionId": "secret", "userId": "ann", "value": 5})).await;
+    app
+}
+
+fn with_token(request: RequestBuilder, token: Option<&str>) -> RequestBuilder {
+    match token {
+        Some(token) => request.bearer_auth(token),
+        None => request,
+    }
+}
+
+/// Every way of reading the entries of the leaderboard `secret`.
+fn reads(app: &TestApp, token: Option<&str>) -> Vec<RequestBuilder> {
+    let get = |path: &str| app.anonymous(Method::GET, path);
+    let requests = [
+        get("/api/leaderboards/secret/entries"),
+        get("/api/leaderboards/secret/entries/ann"),
+        get("/api/leaderboards/secret/stream"),
+        get("/api/leaderboards/secret/stream?view=top"),
+        get("/api/leaderboards/secret/stream?view=user&userId=ann"),
+        get("/api/stream?leaderboards=main,secret"),
+        get("/api/users/ann/scores?leaderboardId=secret"),
+        app.anonymous(Method::POST, "/api/leaderboards/secret/entries/query").json(&json!({"userIds": ["ann"]})),
+    ];
+    requests.into_iter().map(|request| with_token(request, token)).collect()
+}
+
+async fn a_private_leaderboard_is_read_with_the_scope_alone(backend: Backend) {
+    let app = spawn(backend).await;
+    let reader = app.token("reader", "leaderboards:read");
+    let stranger = app.token("stranger", "scores:write scores:self leaderboards:admin");
+    for (token, expected) in [(None, 401), (Some(&*stranger), 403), (Some(&*reader), 200)] {
+        for request in reads(&app, token) {
+            let path = request.try_clone().unwrap().build().unwrap().url().to_string();
+            assert_eq!(request.send().await.unwrap().status(), expected, "{path} {token:?}");
+        }
+    }
+    for (scope, expected) in [("scores:write", 403), ("leaderboards:read", 200), ("leaderboards:admin", 200)] {
+        app.with("anybody", scope, Method::GET, "/api/leaderboards/secret").responds(expected).await;
+    }
+    app.anonymous(Method::GET, "/api/leaderboards/secret").refused(401).await;
+}
+
+async fn lists_and_histories_leave_private_leaderboards_out(backend: Backend) {
+    let app = spawn(backend).await;
+    let both = json!({"id": "both", "leaderboards": ["secret", "main"], "points": 1});
+    app.admin(Method::POST, "/api/actions").json(&both).answers(201).await;
+    app.post_score("ann", "both").await;
+    let listed = |answer: Value| -> Vec<Value> {
+        answer["leaderboards"].as_array().unwrap().iter().map(|leaderboard| leaderboard["id"].clone()).collect()
+    };
+    assert_eq!(listed(app.get("/api/leaderboards").await), ["main"]);
+    for (scope, expected) in
+        [("scores:write", &["main"][..]), ("leaderboards:read", &["main", "secret"]), ("leaderboards:admin", &["main", "secret"])]
+    {
+        assert_eq!(listed(app.with("x", scope, Method::GET, "/api/leaderboards").answers(200).await), expected, "{scope}");
+    }
+
+    let told = |answer: Value| -> Vec<Vec<Value>> {
+        let standings = |event: &Value| {
+            assert_eq!(event["leaderboardId"], event["standings"][0]["leaderboardId"]);
+            event["standings"].as_array().unwrap().iter().map(|standing| standing["leaderboardId"].clone()).collect()
+        };
+        answer["scores"].as_array().unwrap().iter().map(standings).collect()
+    };
+    assert_eq!(told(app.get("/api/users/ann/scores").await), [["main"]]);
+    let stranger = app.with("x", "scores:write leaderboards:admin", Method::GET, "/api/users/ann/scores");
+    assert_eq!(told(stranger.answers(200).await), [["main"]]);
+    let reader = app.with("x", "leaderboards:read", Method::GET, "/api/users/ann/scores");
+    assert_eq!(told(reader.answers(200).await), [vec!["secret", "main"], vec!["secret"]]);
+}
+
+async fn a_leaderboard_changes_its_visibility(backend: Backend) {
+    let app = spawn(backend).await;
+    let set = |visibility: &str| {
+        app.admin(Method::PATCH, "/api/leaderboards/secret").json(&json!({ "visibility": visibility })).answers(200)
+    };
+    set("public").await;
+    let mut stream = Sse::open(&app, "/api/leaderboards/secret/stream").await;
+    stream.expect("leaderboard").await;
+    assert_eq!(app.get("/api/leaderboards/secret/entries").await["total"], 1);
+    set("private").await;
+    for request in reads(&app, None) {
+        request.refused(401).await;
+    }
+}

@@ -1,0 +1,4 @@
+//! Managing leaderboards and actions.
+
+mod actions;
+mod leaderboards;
