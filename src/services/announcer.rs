@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     domain::{
@@ -23,6 +23,8 @@ use super::{definitions::DefinitionCache, rebuild::Rebuilder};
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// How long to wait for another instance to tell an earlier revision of the same entry; past that the outbox sweeper tells both.
 const EARLY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long an earlier revision may be on its way before it counts as left untold, and the sweeper is sent for it.
+const OVERDUE: Duration = Duration::from_millis(100);
 /// Outbox rows that wait for their deletion. When full, a row stays and the sweeper tells it again, which changes nothing.
 const DONE_QUEUE: usize = 16_384;
 /// How often told outbox rows are deleted, in bulk.
@@ -50,6 +52,8 @@ pub struct Announcer {
     definitions: Arc<DefinitionCache>,
     rebuilder: Arc<Rebuilder>,
     done: mpsc::Sender<i64>,
+    /// Wakes the outbox sweeper: something was left untold, and what was committed since has to wait for it.
+    overdue: Notify,
 }
 
 impl Announcer {
@@ -61,7 +65,8 @@ impl Announcer {
         rebuilder: Arc<Rebuilder>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
         let (done, told) = mpsc::channel(DONE_QUEUE);
-        (Arc::new(Self { standings, definitions, rebuilder, done }), delete_told(ledger, told))
+        let announcer = Self { standings, definitions, rebuilder, done, overdue: Notify::new() };
+        (Arc::new(announcer), delete_told(ledger, told))
     }
 
     /// The ranking that is told.
@@ -133,14 +138,25 @@ impl Announcer {
         told
     }
 
-    /// Tries changes that came too early again until whoever holds the earlier revision has told it.
+    /// Waits until something is found to be overdue.
+    pub async fn overdue(&self) {
+        self.overdue.notified().await;
+    }
+
+    /// Tries changes that came too early again until whoever holds the earlier revision has told it. Where that takes long, whoever it
+    /// was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay behind for ever.
     pub async fn wait_for_earlier(&self, changes: &[Change], told: &mut [Told]) {
-        let deadline = tokio::time::Instant::now() + EARLY_PATIENCE;
+        let begun = tokio::time::Instant::now();
+        let (deadline, mut called) = (begun + EARLY_PATIENCE, false);
         let mut pause = Duration::from_millis(1);
         loop {
             let early: Vec<usize> = (0..told.len()).filter(|&index| told[index] == Told::Applied(Applied::Early)).collect();
             if early.is_empty() || tokio::time::Instant::now() >= deadline {
                 return;
+            }
+            if !called && begun.elapsed() >= OVERDUE {
+                called = true;
+                self.overdue.notify_one();
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));
