@@ -64,3 +64,30 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         caller.ok_or_else(|| ServiceError::Internal("a route below /api lacks the authentication layer".into()).into())
     }
 }
+
+/// Whoever manages leaderboards, actions and users. Named before a handler's body, it keeps strangers from having theirs read.
+#[derive(Debug, Clone, Copy)]
+pub struct Admin;
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.require_any(&[Scope::LeaderboardsAdmin])?;
+        Ok(Self)
+    }
+}
+
+/// Whoever submits scores, anybody's or their own. Named before a handler's body, as [`Admin`] is.
+#[derive(Debug, Clone)]
+pub struct Submitter(pub Principal);
+
+impl<S: Sync> FromRequestParts<S> for Submitter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        Ok(Self(caller.require_any(&[Scope::ScoresWrite, Scope::ScoresSelf])?.clone()))
+    }
+}

@@ -26,8 +26,9 @@ use crate::{controllers::problem::Problem, services::error::ServiceError};
 /// How long an ordinary request may take. Streams begin within it and then last.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wraps the whole router, outermost layer first: request id, log and metrics, security headers, problem documents, CORS, panics,
-/// time-out, compression (which leaves event streams alone).
+/// Wraps the whole router, outermost layer first: request id, log and metrics, security headers, CORS (outside of the problem
+/// documents, so that pages of other origins can read those as well), problem documents, panics, time-out, compression (which
+/// leaves event streams alone).
 pub fn wrap(router: Router, cors_origins: &[String]) -> Router {
     let stack = ServiceBuilder::new()
         .layer(axum::middleware::from_fn(request_id::identify))
@@ -36,8 +37,8 @@ pub fn wrap(router: Router, cors_origins: &[String]) -> Router {
         .layer(constant("referrer-policy", "no-referrer"))
         .layer(constant("x-frame-options", "DENY"))
         .layer(constant("cross-origin-opener-policy", "same-origin"))
-        .layer(axum::middleware::from_fn(problems::finish))
         .option_layer(cors(cors_origins))
+        .layer(axum::middleware::from_fn(problems::finish))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a handler panicked");
             axum::response::IntoResponse::into_response(Problem::from(ServiceError::Internal("panic".into())))

@@ -14,14 +14,11 @@ use crate::{
         ids::{ActionId, LeaderboardId, MAX_SCORE},
         time::Timestamp,
     },
-    services::{
-        error::{FieldError, ServiceError},
-        tokens::Scope,
-    },
+    services::error::{FieldError, ServiceError},
 };
 
 use super::{
-    App, Caller,
+    Admin, App,
     body::{self, Json, broken, nullable, nullable_object, plain_text, present},
     params::Segments,
     problem::Problem,
@@ -196,8 +193,7 @@ pub async fn get(State(services): App, Segments(id): Segments<String>) -> Result
 }
 
 /// `POST /api/actions`
-pub async fn create(State(services): App, caller: Caller, Json(settings): Json<Settings>) -> Result<Response, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+pub async fn create(State(services): App, _: Admin, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new action needs an id"))?;
     let id = ActionId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
     let points = settings.points(None)?;
@@ -223,11 +219,10 @@ pub async fn create(State(services): App, caller: Caller, Json(settings): Json<S
 /// `PATCH /api/actions/{id}`
 pub async fn update(
     State(services): App,
-    caller: Caller,
+    _: Admin,
     Segments(id): Segments<String>,
     Json(settings): Json<Settings>,
 ) -> Result<Response, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
     settings.without_id()?;
     let present = services.actions.get(id.as_str()).await?.settings.points;
@@ -244,8 +239,7 @@ pub async fn update(
 }
 
 /// `DELETE /api/actions/{id}`
-pub async fn delete(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+pub async fn delete(State(services): App, _: Admin, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
     services.actions.delete(&id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Map, Value};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
@@ -49,7 +49,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromReq
 /// JSON text as a checked value.
 pub fn parse<T: DeserializeOwned + Validate>(text: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let Object(value): Object<T> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error))?;
+    let Object(value): Object<T> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error, text))?;
     deserializer.end().map_err(|error| Problem::not_json(error.to_string()))?;
     value.validate().map_err(|errors| {
         let mut fields = Vec::new();
@@ -87,9 +87,15 @@ fn is_json(request: &Request) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, text: &[u8]) -> Problem {
     if !error.inner().is_data() {
         return Problem::not_json(error.inner().to_string());
+    }
+    // A broken rule may stand in front of what is no JSON.
+    let all = std::str::from_utf8(text).map_err(|error| error.to_string());
+    let all = all.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string()));
+    if let Err(reason) = all {
+        return Problem::not_json(reason);
     }
     // serde_json appends " at line 1 column 9", which says nothing beside the field's name.
     let text = error.inner().to_string();

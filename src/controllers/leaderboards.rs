@@ -13,11 +13,11 @@ use crate::{
         ids::LeaderboardId,
         leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     },
-    services::{error::ServiceError, leaderboards::Overview, tokens::Scope},
+    services::{error::ServiceError, leaderboards::Overview},
 };
 
 use super::{
-    App, Caller,
+    Admin, App, Caller,
     body::{self, Json, broken, nullable, plain_text, present},
     params::Segments,
     problem::Problem,
@@ -119,8 +119,7 @@ pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<St
 }
 
 /// `POST /api/leaderboards`
-pub async fn create(State(services): App, caller: Caller, Json(settings): Json<Settings>) -> Result<Response, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+pub async fn create(State(services): App, _: Admin, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new leaderboard needs an id"))?;
     let id = LeaderboardId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
     let settings = settings.over(LeaderboardSettings::named(id.as_str()));
@@ -132,11 +131,10 @@ pub async fn create(State(services): App, caller: Caller, Json(settings): Json<S
 /// `PATCH /api/leaderboards/{id}`
 pub async fn update(
     State(services): App,
-    caller: Caller,
+    _: Admin,
     Segments(id): Segments<String>,
     Json(settings): Json<Settings>,
 ) -> Result<Response, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
     settings.without_id()?;
     let overview = services.leaderboards.update(&id, move |current| settings.over(current.settings.clone())).await?;
@@ -144,8 +142,7 @@ pub async fn update(
 }
 
 /// `DELETE /api/leaderboards/{id}`
-pub async fn delete(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
+pub async fn delete(State(services): App, _: Admin, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
     services.leaderboards.delete(&id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    App, Caller,
+    App, Caller, Submitter,
     body::{self, BATCH_BODY_LIMIT, Json, json_size},
     params::{Params, Segments},
     problem::Problem,
@@ -75,17 +75,16 @@ fn visible_ascii(key: &str) -> Result<(), ValidationError> {
 /// `POST /api/scores`
 pub async fn submit(
     State(services): App,
-    caller: Caller,
+    Submitter(principal): Submitter,
     headers: HeaderMap,
     Json(mut body): Json<SubmissionBody>,
 ) -> Result<Response, Problem> {
-    let principal = caller.require_any(&[Scope::ScoresWrite, Scope::ScoresSelf])?;
     if body.idempotency_key.is_some() {
         let message = "a single submission brings its key in the header Idempotency-Key";
         return Err(ServiceError::invalid("idempotencyKey", "unknown-field", message).into());
     }
     body.idempotency_key = header_key(&headers)?;
-    let submission = authorise(principal, body)?;
+    let submission = authorise(&principal, body)?;
     let answer = services.scores.submit(vec![submission]).await?.pop();
     let Answer { body, replayed } = answer.unwrap_or_else(|| Err(ServiceError::Internal("no answer".into())))?;
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
@@ -98,12 +97,11 @@ pub async fn submit(
 /// `POST /api/scores/batch`
 pub async fn submit_batch(
     State(services): App,
-    caller: Caller,
+    Submitter(principal): Submitter,
     request_id: axum::Extension<crate::middleware::request_id::RequestId>,
     headers: HeaderMap,
     Json(batch): Json<BatchBody, BATCH_BODY_LIMIT>,
 ) -> Result<Response, Problem> {
-    let principal = caller.require_any(&[Scope::ScoresWrite, Scope::ScoresSelf])?;
     // Whoever sends it counts on a repeat being harmless; passing over it in silence would count that repeat twice.
     if headers.contains_key("idempotency-key") {
         let message = "a batch brings a key with each submission, as idempotencyKey";
@@ -113,7 +111,7 @@ pub async fn submit_batch(
     let mut submissions = Vec::with_capacity(batch.submissions.len());
     for item in &batch.submissions {
         let parsed = body::parse::<SubmissionBody>(item.get().as_bytes());
-        match parsed.and_then(|item| authorise(principal, item).map_err(Problem::from)) {
+        match parsed.and_then(|item| authorise(&principal, item).map_err(Problem::from)) {
             Ok(submission) => {
                 submissions.push(submission);
                 results.push(None);

@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    App, Caller,
+    Admin, App, Caller,
     body::{Json, broken, json_size, plain_text},
     params::Segments,
     problem::Problem,
@@ -93,11 +93,10 @@ pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<St
 /// `PUT /api/users/{userId}`
 pub async fn put(
     State(services): App,
-    caller: Caller,
+    _: Admin,
     Segments(id): Segments<String>,
     Json(body): Json<ProfileBody>,
 ) -> Result<Response, Problem> {
-    caller.require_any(&[Scope::LeaderboardsAdmin])?;
     let id = UserId::parse(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
     let ProfileBody { display_name, avatar_url, country, metadata } = body;
     let user = services.users.put(&id, &Profile { display_name, avatar_url, country, metadata }).await?;

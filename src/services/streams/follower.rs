@@ -1,4 +1,8 @@
-//! The task behind a hub: follows the feed, finds and fills holes, ticks the views, brings what connections noted that they need.
+//! The task behind a hub: follows the feed, finds and fills holes, ticks the views. `liveness.rs` tells whether
+//! the ranking answers and what to do while it does not, `wants.rs` brings what connections noted that they need.
+
+mod liveness;
+mod wants;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -11,18 +15,19 @@ use tokio::{
 };
 
 use crate::{
-    domain::{entry::Window, leaderboard::Board, position::Version},
+    domain::{
+        leaderboard::{Board, Visibility},
+        position::Version,
+    },
     repositories::{
         feed::{FeedEvent, FeedEventKind, FeedMessage},
         standings::StandingsError,
     },
-    services::error::ServiceError,
 };
 
 use super::{
     frame::Frame,
     hub::{Hub, RING, Sources},
-    log::State,
 };
 
 /// Events after which the connections get a turn before further ones are taken.
@@ -50,6 +55,8 @@ pub(super) struct Follower {
     subscribed: bool,
     /// The ranking answered last time.
     live: bool,
+    /// Whoever came was let in without being asked.
+    public: bool,
     /// The definition changed since the board was taken from it.
     redefined: bool,
     ended: bool,
@@ -61,6 +68,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(hub: Arc<Hub>, sources: Arc<Sources>, messages: mpsc::Receiver<FeedMessage>) -> Self {
         let board = hub.leaderboard.board();
+        let public = hub.leaderboard.settings.visibility == Visibility::Public;
         Self {
             hub,
             sources,
@@ -69,6 +77,7 @@ impl Follower {
             position: None,
             subscribed: false,
             live: false,
+            public,
             redefined: false,
             ended: false,
             all_watchers: 0,
@@ -76,7 +85,7 @@ impl Follower {
         }
     }
 
-    /// Follows until the leaderboard is deleted or the hub is closed.
+    /// Follows until the leaderboard is deleted or made private, or the hub is closed.
     pub(super) async fn run(mut self) {
         let closing = self.hub.closing.clone();
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
@@ -114,71 +123,6 @@ impl Follower {
             self.sources.feed.unsubscribe(self.board.pk).await;
         }
         self.sources.feed.report_watchers(self.board.pk, 0).await.ok();
-    }
-
-    /// Joins the feed, or comes back to it: continues where the log ends if the epoch is still the same.
-    async fn go_live(&mut self) {
-        if let Err(error) = self.try_go_live().await {
-            self.stumble(&error).await;
-        }
-    }
-
-    async fn try_go_live(&mut self) -> Result<(), StandingsError> {
-        if !self.subscribed {
-            self.sources.feed.subscribe(self.board.pk).await?;
-            self.subscribed = true;
-        }
-        let head = self.sources.standings.head(self.board).await?;
-        let Some(version) = head.version else { return Ok(()) };
-        self.live = true;
-        match &self.position {
-            Some(position) if position.epoch == version.epoch => self.fill().await?,
-            _ => self.begin(version),
-        }
-        self.hub.groups.touch_all();
-        Ok(())
-    }
-
-    /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing.
-    async fn stumble(&mut self, error: &StandingsError) {
-        self.live = false;
-        tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
-        if matches!(error, StandingsError::Unready(_)) {
-            let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
-            if !known() && self.sources.definitions.refresh().await.is_ok() && !known() {
-                let data = serde_json::json!({ "leaderboardId": self.hub.leaderboard.id, "deleted": true });
-                self.end(Frame::event(None, "leaderboard-changed", &data.to_string()));
-                return;
-            }
-            self.sources.rebuilder.kick(self.board);
-        }
-        self.show_ledger().await.ok();
-    }
-
-    /// Shows what the ledger knows to those who have seen nothing, without a position.
-    async fn show_ledger(&self) -> Result<(), ServiceError> {
-        let (hub, rankings) = (&self.hub, &self.sources.rankings);
-        let mut tops = hub.groups.waiting_tops();
-        tops.extend(Some(&hub.events).filter(|topic| topic.wants_provisional()).cloned());
-        if !tops.is_empty() {
-            let window = Arc::new(rankings.window(self.board, 1, WIDEST, None).await?.value);
-            if window.head.version.is_none() {
-                let state = State::Window { leaderboard_id: hub.leaderboard.id.clone(), window };
-                tops.iter().for_each(|topic| topic.offer_provisional(state.clone()));
-            }
-        }
-        hub.groups.show_ledger_to_users(rankings, self.board, &hub.leaderboard.id).await
-    }
-
-    /// Whether the answer is there; where it is not, the hub goes back to waiting for the ranking.
-    async fn survive<T>(&mut self, result: Result<T, StandingsError>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.stumble(&error).await;
-                None
-            }
-        }
     }
 
     fn begin(&mut self, version: Version) {
@@ -222,7 +166,10 @@ impl Follower {
             let filled = self.fill().await;
             self.survive(filled).await;
         }
-        self.append(events);
+        // The log may have gone over to another epoch meanwhile, whose numbers mean other events.
+        if self.position.as_ref().is_some_and(|position| position.epoch == epoch) {
+            self.append(events);
+        }
     }
 
     /// Another epoch than the log's is being told of: go over to it if it is the newer one.
@@ -251,7 +198,13 @@ impl Follower {
                 FeedEventKind::Score => {}
                 FeedEventKind::Definition => {
                     self.redefined = true;
-                    self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
+                    let was_public = std::mem::replace(&mut self.public, is_public(&event.body));
+                    if was_public && !self.public {
+                        // Everybody has to come back and be asked.
+                        last = Some(frame.clone());
+                    } else {
+                        self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
+                    }
                 }
                 FeedEventKind::Deleted => last = Some(frame.clone()),
             }
@@ -301,69 +254,6 @@ impl Follower {
         self.survive(result).await;
     }
 
-    /// Brings what connections noted that they need.
-    async fn serve_wants(&mut self) {
-        if self.hub.lost.swap(false, Ordering::AcqRel) {
-            let filled = self.fill().await;
-            if self.survive(filled).await.is_none() {
-                self.hub.lost.store(true, Ordering::Release);
-                return;
-            }
-            self.renamed();
-        }
-        let wanted = self.hub.events.take_wanted();
-        if wanted.head {
-            let filled = self.fill().await;
-            if self.survive(filled).await.is_some() {
-                self.hub.events.head_checked();
-            }
-        }
-        if let Some(from) = wanted.from {
-            let extended = self.extend_back(from).await;
-            self.survive(extended).await;
-        }
-        if wanted.snapshot {
-            let window = self.sources.standings.window(self.board, 1, WIDEST).await;
-            if let Some(window) = self.survive(window).await {
-                self.offer_snapshot(window).await;
-            }
-        }
-    }
-
-    async fn offer_snapshot(&mut self, window: Window) {
-        let Some(version) = window.head.version.clone() else { return };
-        if self.position.as_ref().is_some_and(|position| position.epoch != version.epoch) {
-            self.follow_epoch(Arc::clone(&version.epoch)).await;
-        }
-        let leaderboard_id = self.hub.leaderboard.id.clone();
-        if self.position.as_ref().is_some_and(|position| position.epoch == version.epoch) {
-            self.hub.events.offer_snapshot(version.seq + 1, State::Window { leaderboard_id, window: Arc::new(window) });
-        } else {
-            self.hub.wake.notify_one();
-        }
-    }
-
-    /// Fetches events from before the log for clients that resume there.
-    async fn extend_back(&mut self, from: u64) -> Result<(), StandingsError> {
-        let Some(position) = self.position.clone() else { return Ok(()) };
-        let until = self.hub.events.first();
-        let mut frames = Vec::new();
-        let mut next = from;
-        while next < until {
-            let history = self.sources.feed.history(self.board.pk, next - 1, HISTORY_PAGE).await?;
-            let contiguous = history.epoch == position.epoch && history.events.first().is_some_and(|event| event.seq == next);
-            if !contiguous {
-                self.hub.events.give_up_below(next.max(from) + 1);
-                return Ok(());
-            }
-            let older = history.events.iter().filter(|event| event.seq < until);
-            frames.extend(older.map(|event| Frame::of(&position.epoch, event)));
-            next = history.events.last().map_or(next, |event| event.seq + 1);
-        }
-        self.hub.events.extend_back(from, frames);
-        Ok(())
-    }
-
     fn heartbeat(&mut self) {
         let data = serde_json::json!({
             "leaderboardId": self.hub.leaderboard.id,
@@ -402,6 +292,15 @@ impl Follower {
         self.hub.groups.end(&frame);
         self.hub.events.end(frame);
     }
+}
+
+/// Whether everybody may read the leaderboard that this definition describes.
+fn is_public(definition: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Described {
+        visibility: Visibility,
+    }
+    serde_json::from_str(definition).is_ok_and(|described: Described| described.visibility == Visibility::Public)
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -123,6 +123,15 @@ impl Topic {
         self.log.lock().snapshot = None;
     }
 
+    /// Puts the state that the frames lead to back where it was forgotten.
+    pub(super) fn restore_snapshot(&self, state: State) {
+        self.change(|log| {
+            if log.snapshot.is_none() {
+                log.snapshot = Some(Snapshot::new(log.head() + 1, state));
+            }
+        });
+    }
+
     /// Offers what the ledger says, to those who have seen nothing while there is no position to stand on.
     pub(super) fn offer_provisional(&self, state: State) {
         self.change(|log| {

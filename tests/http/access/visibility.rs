@@ -96,11 +96,33 @@ async fn a_leaderboard_changes_its_visibility(backend: Backend) {
         app.admin(Method::PATCH, "/api/leaderboards/secret").json(&json!({ "visibility": visibility })).answers(200)
     };
     set("public").await;
-    let mut stream = Sse::open(&app, "/api/leaderboards/secret/stream").await;
-    stream.expect("leaderboard").await;
+    let paths =
+        ["stream", "stream?view=top", "stream?view=user&userId=ann"].map(|view| format!("/api/leaderboards/secret/{view}"));
+    let mut streams = Vec::new();
+    for path in &paths {
+        let mut stream = Sse::open(&app, path).await;
+        stream.next().await.expect("the state of things");
+        streams.push(stream);
+    }
     assert_eq!(app.get("/api/leaderboards/secret/entries").await["total"], 1);
+
     set("private").await;
     for request in reads(&app, None) {
         request.refused(401).await;
     }
+    app.submit(json!({"actionId": "secret", "userId": "bob", "value": 7})).await;
+    for mut stream in streams {
+        let last = stream.expect("leaderboard-changed").await;
+        assert_eq!(last.data["visibility"], "private");
+        assert!(stream.next().await.is_none(), "whoever came without a token sees no more");
+    }
+    // Those who may read it come back and stay.
+    let reader = app.token("reader", "leaderboards:read");
+    let mut stream = Sse::open(&app, &format!("{}?access_token={reader}", paths[0])).await;
+    assert_eq!(stream.expect("leaderboard").await.data["total"], 2);
+    let renamed = app.admin(Method::PATCH, "/api/leaderboards/secret").json(&json!({"name": "Still private"}));
+    renamed.answers(200).await;
+    stream.expect("leaderboard-changed").await;
+    let receipt = app.submit(json!({"actionId": "secret", "userId": "cy", "value": 9})).await;
+    assert_eq!(stream.expect("score-updated").await.data["eventId"], receipt["eventId"]);
 }

@@ -1,0 +1,198 @@
+//! Refusals, whoever they come from, and the headers that every answer has.
+
+mod cors;
+mod headers;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    answers::{Expect, broken, problem},
+    app::{Backend, TestApp},
+};
+
+crate::both_backends!(
+    an_unknown_path_is_a_problem,
+    a_method_that_is_not_offered_is_told_which_are,
+    a_body_that_is_not_json_is_a_problem,
+    a_body_that_is_not_declared_as_json_is_a_problem,
+    a_body_that_is_too_large_is_a_problem,
+    a_path_that_cannot_be_decoded_names_nothing,
+    a_request_keeps_its_id,
+    a_problem_names_every_broken_field_and_reveals_nothing,
+    head_is_get_without_a_body,
+    a_head_that_is_too_long_is_refused_and_hurts_nobody,
+);
+
+async fn an_unknown_path_is_a_problem(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let paths = [
+        "/nothing",
+        "/api",
+        "/api/",
+        "/api/score",
+        "/api/scores/",
+        "/api//leaderboards",
+        "/API/leaderboards",
+        "/assets/../secret",
+    ];
+    for path in paths {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            app.anonymous(method, path).refused(404).await;
+        }
+    }
+}
+
+async fn a_method_that_is_not_offered_is_told_which_are(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for (method, path, expected) in [
+        (Method::GET, "/api/scores", "POST"),
+        (Method::DELETE, "/api/scores/batch", "POST"),
+        (Method::PUT, "/api/leaderboards", "GET,HEAD,POST"),
+        (Method::POST, "/api/leaderboards/main", "GET,HEAD,PATCH,DELETE"),
+        (Method::POST, "/api/leaderboard", "GET,HEAD"),
+        (Method::PATCH, "/api/users/ann", "GET,HEAD,PUT"),
+        (Method::POST, "/", "GET,HEAD"),
+        (Method::OPTIONS, "/livez", "GET,HEAD"),
+        (Method::from_bytes(b"PURGE").unwrap(), "/metrics", "GET,HEAD"),
+    ] {
+        let response = app.anonymous(method.clone(), path).responds(405).await;
+        assert_eq!(response.headers()["allow"], expected, "{method} {path}");
+        problem(response).await;
+    }
+}
+
+fn raw(app: &TestApp, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    app.game(Method::POST, path).header("content-type", "application/json").body(body)
+}
+
+async fn a_body_that_is_not_json_is_a_problem(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let deep = "[".repeat(60_000);
+    let bodies: [&[u8]; 9] = [
+        b"",
+        b" ",
+        b"{",
+        b"actionId=goal&userId=ann",
+        b"{\"actionId\":\"goal\",}",
+        b"{'actionId':'goal'}",
+        b"{\"actionId\":\"goal\",\"userId\":\"ann\"} trailing",
+        b"{\"actionId\":\"goal\",\"userId\":\"\xff\xfe\"}",
+        deep.as_bytes(),
+    ];
+    for body in bodies {
+        for path in ["/api/scores", "/api/scores/batch"] {
+            raw(&app, path, body.to_vec()).refused(400).await;
+        }
+    }
+    let nested = format!(r#"{{"actionId":"goal","userId":"ann","metadata":{{"deep":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
+    raw(&app, "/api/scores", nested).refused(400).await;
+    app.post_score("ann", "goal").await;
+}
+
+async fn a_body_that_is_not_declared_as_json_is_a_problem(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let body = r#"{"actionId":"goal","userId":"ann"}"#;
+    app.game(Method::POST, "/api/scores").body(body).refused(415).await;
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", ""] {
+        app.game(Method::POST, "/api/scores").header("content-type", kind).body(body).refused(415).await;
+    }
+    for kind in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
+        app.game(Method::POST, "/api/scores").header("content-type", kind).body(body).answers(200).await;
+    }
+}
+
+async fn a_body_that_is_too_large_is_a_problem(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    raw(&app, "/api/scores", vec![b' '; 65_537]).refused(413).await;
+    let friends = app.anonymous(Method::POST, "/api/leaderboards/main/entries/query").header("content-type", "application/json");
+    friends.body(vec![b' '; 65_537]).refused(413).await;
+    // Without a length in front, what comes is counted.
+    let chunks = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
+    raw(&app, "/api/scores", reqwest::Body::wrap_stream(chunks)).refused(413).await;
+}
+
+async fn a_path_that_cannot_be_decoded_names_nothing(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for path in
+        ["/api/leaderboards/%FF", "/api/leaderboards/main/entries/%C3%28", "/api/users/%ED%A0%80/scores", "/api/actions/%80"]
+    {
+        app.anonymous(Method::GET, path).refused(404).await;
+    }
+    for path in ["/api/leaderboards/%", "/api/leaderboards/%zz", "/api/leaderboards/%E2%82/entries", "/%00"] {
+        app.anonymous(Method::GET, path).refused(404).await;
+    }
+    app.anonymous(Method::GET, "/api/leaderboard?limit=%FF").refused(422).await;
+}
+
+async fn a_request_keeps_its_id(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for (path, status) in [("/api/leaderboard", 200), ("/api/leaderboards/nothing", 404), ("/nothing", 404), ("/livez", 200)] {
+        let given = app.anonymous(Method::GET, path).header("X-Request-Id", "trace_1.a-B").responds(status).await;
+        assert_eq!(given.headers()["x-request-id"], "trace_1.a-B", "{path}");
+        let made = app.anonymous(Method::GET, path).responds(status).await;
+        assert!(!made.headers()["x-request-id"].is_empty(), "{path}");
+    }
+    for strange in ["", "two words", "<script>", "{\"a\":1}", &"x".repeat(65)] {
+        let response = app.anonymous(Method::GET, "/nothing").header("X-Request-Id", strange).responds(404).await;
+        assert_ne!(response.headers()["x-request-id"], strange, "what would spoil a log is replaced");
+        problem(response).await;
+    }
+}
+
+async fn a_problem_names_every_broken_field_and_reveals_nothing(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let body = json!({"actionId": "'; DROP TABLE users; --", "userId": "\u{0}", "value": 1_i64 << 60});
+    let problem = app.game(Method::POST, "/api/scores").json(&body).refused(422).await;
+    assert_eq!(broken(&problem), ["actionId", "userId", "value"]);
+    for error in problem["errors"].as_array().unwrap() {
+        assert!(error["code"].as_str().is_some_and(|code| !code.is_empty()), "{error}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
+        assert_eq!(error.as_object().unwrap().len(), 3, "{error}");
+    }
+    let text = problem.to_string();
+    for secret in ["DROP TABLE", "src/", "panicked", "SELECT", "serde", "postgres", "sqlite"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+}
+
+async fn head_is_get_without_a_body(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for (path, status) in
+        [("/api/leaderboard", 200), ("/livez", 200), ("/", 200), ("/api/leaderboards/nothing", 404), ("/api/scores", 405)]
+    {
+        let response = app.anonymous(Method::HEAD, path).responds(status).await;
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        assert_eq!(kind.starts_with("application/problem+json"), status >= 400, "{path}: {kind}");
+        assert!(response.headers().contains_key("x-request-id"), "{path}");
+        assert_eq!(response.text().await.unwrap(), "", "{path}");
+    }
+    let stream = app.anonymous(Method::HEAD, "/api/leaderboard/stream").responds(200).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+}
+
+async fn a_head_that_is_too_long_is_refused_and_hurts_nobody(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    // By hand: a client that reads while it writes would see the answer, one that does not might see a reset.
+    for head in [
+        format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "a".repeat(70_000)),
+        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000)),
+        format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Many: a\r\n".repeat(1_000)),
+        "not HTTP at all\r\n\r\n".to_owned(),
+    ] {
+        let stream = TcpStream::connect(app.address).await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        let mut answer = Vec::new();
+        let writing = async { writer.write_all(head.as_bytes()).await.ok() };
+        let reading = async { tokio::time::timeout(std::time::Duration::from_secs(10), reader.read_to_end(&mut answer)).await };
+        let (_, read) = tokio::join!(writing, reading);
+        assert!(read.is_ok(), "the connection is closed: {}", &head[..40]);
+        let status = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+        assert!(status.is_empty() || status.starts_with("HTTP/1.1 4"), "{status}");
+    }
+    app.get("/livez").await;
+}
