@@ -219,7 +219,7 @@ async fn build(
     let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone());
     let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder));
     let (announcer, delete_told) =
-        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder), clock.clone());
+        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder));
     let leaderboards = Leaderboards {
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),

@@ -4,13 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     domain::{
         announcement::{Announcement, Change},
         leaderboard::Board,
-        time::Clock,
     },
     repositories::{
         ledger::Ledger,
@@ -24,10 +23,8 @@ use super::{definitions::DefinitionCache, rebuild::Rebuilder};
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// How long to wait for another instance to tell an earlier revision of the same entry; past that the outbox sweeper tells both.
 const EARLY_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the other instance is left to tell it by itself; past that its outbox row is told for it.
-const EARLY_COURTESY: Duration = Duration::from_millis(100);
-/// Outbox rows told in one such rescue.
-const RESCUED: i64 = 256;
+/// How long an earlier revision may be on its way before it counts as left untold, and the sweeper is sent for it.
+const OVERDUE: Duration = Duration::from_millis(100);
 /// Outbox rows that wait for their deletion. When full, a row stays and the sweeper tells it again, which changes nothing.
 const DONE_QUEUE: usize = 16_384;
 /// How often told outbox rows are deleted, in bulk.
@@ -54,11 +51,9 @@ pub struct Announcer {
     standings: Arc<dyn Standings>,
     definitions: Arc<DefinitionCache>,
     rebuilder: Arc<Rebuilder>,
-    ledger: Ledger,
-    clock: Clock,
-    /// One rescue at a time; whoever comes meanwhile profits from it.
-    rescuing: tokio::sync::Mutex<()>,
     done: mpsc::Sender<i64>,
+    /// Wakes the outbox sweeper: something was left untold, and what was committed since has to wait for it.
+    overdue: Notify,
 }
 
 impl Announcer {
@@ -68,12 +63,10 @@ impl Announcer {
         ledger: Ledger,
         definitions: Arc<DefinitionCache>,
         rebuilder: Arc<Rebuilder>,
-        clock: Clock,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
         let (done, told) = mpsc::channel(DONE_QUEUE);
-        let rescuing = tokio::sync::Mutex::new(());
-        let deletion = delete_told(ledger.clone(), told);
-        (Arc::new(Self { standings, definitions, rebuilder, ledger, clock, rescuing, done }), deletion)
+        let announcer = Self { standings, definitions, rebuilder, done, overdue: Notify::new() };
+        (Arc::new(announcer), delete_told(ledger, told))
     }
 
     /// The ranking that is told.
@@ -141,35 +134,32 @@ impl Announcer {
         told
     }
 
-    /// Tries changes that came too early again until the earlier revision has been told: by whoever committed it, or, if that takes long
-    /// (its process died, or the ranking was away when it tried), from its outbox row by us.
+    /// Waits until something is found to be overdue.
+    pub async fn overdue(&self) {
+        self.overdue.notified().await;
+    }
+
+    /// Tries changes that came too early again until whoever holds the earlier revision has told it. Where that takes long, whoever it
+    /// was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay behind for ever.
     pub async fn wait_for_earlier(&self, changes: &[Change], told: &mut [Told]) {
-        let started = tokio::time::Instant::now();
-        let deadline = started + EARLY_PATIENCE;
+        let begun = tokio::time::Instant::now();
+        let (deadline, mut called) = (begun + EARLY_PATIENCE, false);
         let mut pause = Duration::from_millis(1);
         loop {
             let early: Vec<usize> = (0..told.len()).filter(|&index| told[index] == Told::Applied(Applied::Early)).collect();
             if early.is_empty() || tokio::time::Instant::now() >= deadline {
                 return;
             }
+            if !called && begun.elapsed() >= OVERDUE {
+                called = true;
+                self.overdue.notify_one();
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));
-            if started.elapsed() > EARLY_COURTESY {
-                self.rescue().await;
-            }
             let again: Vec<Change> = early.iter().map(|&index| changes[index].clone()).collect();
             for (index, result) in early.into_iter().zip(self.apply(&again).await) {
                 told[index] = result;
             }
-        }
-    }
-
-    /// Tells what waits in the outbox now, oldest first, however young it is.
-    async fn rescue(&self) {
-        let Ok(_one_at_a_time) = self.rescuing.try_lock() else { return };
-        let rows = self.ledger.outbox_due(self.clock.now(), RESCUED).await.unwrap_or_default();
-        for (id, announcement) in &rows {
-            self.tell_row(*id, announcement).await;
         }
     }
 

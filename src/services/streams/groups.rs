@@ -116,22 +116,22 @@ impl Groups {
         self.open.lock().by_key.values().map(|group| Arc::clone(&group.topic)).collect()
     }
 
-    /// The topics of windows that have shown nothing yet.
-    pub(super) fn blank_tops(&self) -> Vec<Arc<Topic>> {
+    /// The topics of windows that somebody waits for who has seen nothing.
+    pub(super) fn waiting_tops(&self) -> Vec<Arc<Topic>> {
         let open = self.open.lock();
         let tops = open.by_key.values().filter(|group| matches!(group.key.subject, Subject::Top { .. }));
-        tops.filter(|group| group.topic.is_blank()).map(|group| Arc::clone(&group.topic)).collect()
+        tops.filter(|group| group.topic.wants_provisional()).map(|group| Arc::clone(&group.topic)).collect()
     }
 
-    /// Shows what the ledger knows to those who watch a user and have seen nothing yet.
+    /// Shows what the ledger knows to those who watch a user and have seen nothing.
     pub(super) async fn show_ledger_to_users(
         &self,
         rankings: &Rankings,
         board: Board,
         leaderboard_id: &LeaderboardId,
     ) -> Result<(), ServiceError> {
-        let blank: Vec<_> = self.open.lock().by_key.values().filter(|group| group.topic.is_blank()).cloned().collect();
-        for (around, watched) in users_by_distance(&blank) {
+        let groups: Vec<_> = self.open.lock().by_key.values().filter(|group| group.topic.wants_provisional()).cloned().collect();
+        for (around, watched) in users_by_distance(&groups) {
             for some in watched.chunks(USERS_A_CALL) {
                 let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
                 let (head, found) = rankings.neighbourhoods(board, &users, around).await?.value;

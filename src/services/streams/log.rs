@@ -3,9 +3,11 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
 use crate::{
     domain::{entry::Window, ids::LeaderboardId, position::Version},
@@ -16,6 +18,8 @@ use super::frame::Frame;
 
 /// A snapshot is handed out while at most this many frames follow it; a staler one is renewed first.
 const FRESH: u64 = 64;
+/// How old what the ledger says may be when it is shown.
+const YOUNG: Duration = Duration::from_secs(1);
 /// What one read hands to the connection at the most, so that a laggard's catch-up does not become one huge buffer.
 const CHUNK: usize = 32 * 1024;
 
@@ -64,6 +68,8 @@ pub(super) struct Wanted {
     pub from: Option<u64>,
     /// Certainty about the newest position: somebody claims to have seen a later one.
     pub head: bool,
+    /// Anything to show to somebody who has seen nothing.
+    pub provisional: bool,
 }
 
 /// The shared log. Bounded by `capacity` frames: when full, the oldest frame goes, and who has not read it is moved to a snapshot.
@@ -76,8 +82,8 @@ pub(super) struct Log {
     pub(super) frames: VecDeque<Frame>,
     pub(super) capacity: usize,
     pub(super) snapshot: Option<Snapshot>,
-    /// Shown to those who have seen nothing yet while there is no generation: the ledger's view, without a position.
-    pub(super) provisional: Option<Snapshot>,
+    /// Shown while it is young to those who have seen nothing and cannot have a snapshot: the ledger's view, without a position.
+    pub(super) provisional: Option<(Instant, Snapshot)>,
     pub(super) wanted: Wanted,
     /// Positions below this one are gone for good.
     pub(super) lost_below: u64,
@@ -224,12 +230,15 @@ impl Log {
                 (cursor.catching_up, cursor.reset) = (false, false);
                 Some(encode(snapshot.frame(cursor.limit, reset)))
             }
-            _ if self.generation > 0 => {
-                self.wanted.snapshot = true;
-                None
-            }
             _ => {
-                let provisional = self.provisional.as_mut().filter(|_| !cursor.provisional_shown)?;
+                self.wanted.snapshot |= self.generation > 0;
+                if cursor.provisional_shown || cursor.generation > 0 {
+                    return None;
+                }
+                let Some((_, provisional)) = self.provisional.as_mut().filter(|(at, _)| at.elapsed() < YOUNG) else {
+                    self.wanted.provisional = true;
+                    return None;
+                };
                 cursor.provisional_shown = true;
                 Some(encode(provisional.frame(cursor.limit, false)))
             }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, task::Waker};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     frame::Frame,
@@ -50,9 +50,10 @@ impl Topic {
         let read = log.read(cursor, with_ids);
         if matches!(read, Read::Nothing) {
             self.wakers.wait(slot, waker);
-            if log.wanted != before {
-                self.hub.notify_one();
-            }
+        }
+        // Also where a heartbeat goes out first: the next read finds nothing new to want.
+        if log.wanted != before {
+            self.hub.notify_one();
         }
         read
     }
@@ -113,6 +114,7 @@ impl Topic {
             if next >= log.first && log.snapshot.as_ref().is_none_or(|held| held.next < next) {
                 log.snapshot = Some(Snapshot::new(next, state));
             }
+            log.provisional = None;
         });
     }
 
@@ -132,13 +134,15 @@ impl Topic {
 
     /// Offers what the ledger says, to those who have seen nothing while there is no position to stand on.
     pub(super) fn offer_provisional(&self, state: State) {
-        self.change(|log| log.provisional = Some(Snapshot::new(0, state)));
+        self.change(|log| {
+            log.provisional = Some((Instant::now(), Snapshot::new(0, state)));
+            log.wanted.provisional = false;
+        });
     }
 
-    /// Whether there is neither a state nor a provisional one.
-    pub(super) fn is_blank(&self) -> bool {
-        let log = self.log.lock();
-        log.generation == 0 && log.provisional.is_none()
+    /// Whether somebody waits for [`Topic::offer_provisional`].
+    pub(super) fn wants_provisional(&self) -> bool {
+        self.log.lock().wanted.provisional
     }
 
     /// Older frames, up to the oldest one held; room is made for them.

@@ -53,8 +53,8 @@ impl Follower {
     /// Shows what the ledger knows to those who have seen nothing, without a position.
     async fn show_ledger(&self) -> Result<(), ServiceError> {
         let (hub, rankings) = (&self.hub, &self.sources.rankings);
-        let mut tops = hub.groups.blank_tops();
-        tops.extend(Some(&hub.events).filter(|topic| topic.is_blank()).cloned());
+        let mut tops = hub.groups.waiting_tops();
+        tops.extend(Some(&hub.events).filter(|topic| topic.wants_provisional()).cloned());
         if !tops.is_empty() {
             let window = Arc::new(rankings.window(self.board, 1, WIDEST, None).await?.value);
             if window.head.version.is_none() {

@@ -1,0 +1,51 @@
+//! Postgres is away: writes are refused for a while, reads and streams go on, and nothing acknowledged is lost.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    clients::Clients,
+    events::Watcher,
+    postgres::PostgresServer,
+    redis_server::RedisServer,
+    server::{Server, Stores, within},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_is_away_writes_are_refused_and_reads_and_streams_go_on() {
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start(&[]));
+    let server = Server::on(Stores { database_url: Some(postgres.url()), redis_url: Some(redis.url()) }).await;
+    let mut watcher = Watcher::open(&server, "/api/leaderboard/stream").await;
+    let clients = Clients::start(&server, 4);
+    clients.acknowledge(50).await;
+
+    postgres.crash();
+    clients.fail().await;
+    let post = server.request(Method::POST, "/api/scores").json(&json!({ "actionId": "point", "userId": "ann" }));
+    let refused = post.send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds));
+    assert_eq!(refused.json::<Value>().await.unwrap()["type"], "urn:scoreboard:problem:ledger-away");
+    assert_eq!(server.served_from().await, "redis; hit");
+    assert_eq!(server.get("/api/leaderboards/main/entries/user-0").await["entry"]["userId"], "user-0");
+    let mut late = Watcher::open(&server, "/api/leaderboard/stream?view=top").await;
+    assert_eq!(late.next().await.0, "leaderboard");
+    let ready = server.anonymous(Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.anonymous(Method::GET, "/livez").send().await.unwrap().status(), StatusCode::OK);
+
+    postgres.run();
+    clients.acknowledge(50).await;
+    within(Duration::from_secs(10), "the server is ready again", || async {
+        server.anonymous(Method::GET, "/readyz").send().await.unwrap().status() == StatusCode::OK
+    })
+    .await;
+    clients.finish(&server).await;
+    server.assert_verified().await;
+    watcher.reach(&server.get("/api/leaderboard").await["version"]).await;
+    assert_eq!(watcher.resets, 0, "the streams were not even interrupted");
+}

@@ -1,0 +1,17 @@
+//! Crashes, outages and the command line: the real program as child processes, on stores of each test's own that can be killed.
+//!
+//! Needs what `make test` exports: `TEST_DATABASE_URL`, `TEST_REDIS_SERVER` and `TEST_POSTGRES_BIN`.
+
+mod clients;
+mod commands;
+mod crashes;
+mod demo;
+mod events;
+mod ledger_outages;
+mod postgres;
+mod ranking_outages;
+#[path = "../contract/redis_server.rs"]
+#[allow(dead_code)]
+mod redis_server;
+mod server;
+mod shutdown;

@@ -1,0 +1,100 @@
+//! Postgres for the tests: a new database on the common server, or a server of a test's own that can be stopped.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A new, empty database on the server at `TEST_DATABASE_URL`.
+pub async fn fresh_database() -> String {
+    let url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is set by `make test`");
+    let name = format!("failure_{}", uuid::Uuid::new_v4().simple());
+    execute(&url, &format!("CREATE DATABASE {name}")).await;
+    format!("{}/{name}", url.rsplit_once('/').expect("the URL names a database").0)
+}
+
+/// Runs statements.
+pub async fn execute(url: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("Postgres answers");
+    tokio::spawn(connection);
+    client.batch_execute(sql).await.unwrap();
+}
+
+/// Stopped, and its files removed, when it goes out of scope.
+pub struct PostgresServer {
+    port: u16,
+    directory: PathBuf,
+}
+
+impl PostgresServer {
+    pub fn start() -> Self {
+        let directory = std::env::temp_dir().join(format!("scoreboard-pg-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if is_root() {
+            assert!(Command::new("chown").args([owner(), directory.to_str().unwrap()]).status().unwrap().success());
+        }
+        let server = Self { port, directory };
+        let locale = ["--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"];
+        server.program("initdb", &[&["--username=postgres", "--auth=trust"][..], &locale].concat());
+        server.run();
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts the server and waits until it takes connections.
+    pub fn run(&self) {
+        let options = format!("-p {} -k {} -c listen_addresses=127.0.0.1", self.port, self.directory.display());
+        let log = self.directory.join("log");
+        self.program("pg_ctl", &["start", "-w", "-l", log.to_str().unwrap(), "-o", &options]);
+    }
+
+    /// Stops it as a crash would: connections are cut, and the next start recovers from the log.
+    pub fn crash(&self) {
+        self.program("pg_ctl", &["stop", "-m", "immediate"]);
+    }
+
+    fn program(&self, name: &str, words: &[&str]) {
+        let mut command = self.prepare(name);
+        let status = command.args(words).status().unwrap();
+        assert!(status.success(), "{name} {words:?}: {status}");
+    }
+
+    /// Postgres refuses to run as root.
+    fn prepare(&self, name: &str) -> Command {
+        let bin = std::env::var("TEST_POSTGRES_BIN").expect("TEST_POSTGRES_BIN is set by `make test`");
+        let program = Path::new(&bin).join(name);
+        let mut command = if is_root() {
+            let group = String::from_utf8(Command::new("id").args(["-g", owner()]).output().unwrap().stdout).unwrap();
+            let mut command = Command::new("setpriv");
+            command.args([format!("--reuid={}", owner()), format!("--regid={}", group.trim()), "--clear-groups".to_owned()]);
+            command.arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.arg("-D").arg(self.directory.join("data")).current_dir(&self.directory);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        self.prepare("pg_ctl").args(["stop", "-m", "immediate"]).status().ok();
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
+
+fn owner() -> &'static str {
+    let known = Command::new("id").arg("postgres").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if known.is_ok_and(|status| status.success()) { "postgres" } else { "nobody" }
+}
