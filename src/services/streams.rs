@@ -5,9 +5,11 @@
 
 pub mod admission;
 mod event_stream;
+mod follower;
 mod frame;
 mod groups;
 mod hub;
+mod log;
 mod topic;
 mod wakers;
 
@@ -35,8 +37,9 @@ use super::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder
 use admission::Admission;
 use event_stream::Part;
 pub use event_stream::{EventStream, busy_body};
+use follower::Follower;
 use groups::{GroupKey, Subject};
-use hub::{Follower, Hub, Sources};
+use hub::{Hub, Sources};
 
 /// How long a leaderboard is followed after its last watcher left, at least: browsers that reconnect find it warm.
 const LINGER: Duration = Duration::from_secs(15);

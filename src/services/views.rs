@@ -41,25 +41,29 @@ pub struct PatchView<'a> {
     total: u64,
     size: usize,
     rows: Vec<&'a RankedEntry>,
+    #[serde(skip)]
+    shrinks: bool,
 }
 
 impl<'a> PatchView<'a> {
-    /// The difference between two windows that start at rank 1; `None` where there is none.
-    pub fn between(leaderboard_id: &'a LeaderboardId, old: &'a Window, new: &'a Window) -> Option<Self> {
-        let rows: Vec<_> =
-            new.entries.iter().enumerate().filter(|(index, entry)| old.entries.get(*index) != Some(entry)).collect();
-        if rows.is_empty() && old.entries.len() == new.entries.len() {
-            return None;
-        }
-        Some(Self {
+    /// The difference between two windows that start at rank 1.
+    pub fn between(leaderboard_id: &'a LeaderboardId, old: &'a Window, new: &'a Window) -> Self {
+        let changed = new.entries.iter().enumerate().filter(|(index, entry)| old.entries.get(*index) != Some(entry));
+        Self {
             leaderboard_id,
             season: new.head.season,
             version: new.head.version.as_ref(),
             since: old.head.version.as_ref(),
             total: new.head.total,
             size: new.entries.len(),
-            rows: rows.into_iter().map(|(_, entry)| entry).collect(),
-        })
+            rows: changed.map(|(_, entry)| entry).collect(),
+            shrinks: new.entries.len() < old.entries.len(),
+        }
+    }
+
+    /// Whether both windows show the same.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && !self.shrinks
     }
 }
 

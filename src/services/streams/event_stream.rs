@@ -17,7 +17,8 @@ use super::{
     frame::Frame,
     groups::Group,
     hub::Hub,
-    topic::{Cursor, Read, Topic},
+    log::{Cursor, Read},
+    topic::Topic,
     wakers::Slot,
 };
 

@@ -1,8 +1,13 @@
 //! Server-Sent Events on the wire: encoded once, shared by every connection.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::domain::position::Version;
+use crate::{
+    domain::position::Version,
+    repositories::feed::{FeedEvent, FeedEventKind},
+};
 
 /// One encoded event. Cloning shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,23 @@ impl Frame {
             bytes.put_slice(part.as_bytes());
         }
         Self { bytes: bytes.freeze(), id_len }
+    }
+
+    /// A change as watchers are told of it.
+    pub fn of(epoch: &Arc<str>, event: &FeedEvent) -> Self {
+        let version = Version::new(Arc::clone(epoch), event.seq);
+        match event.kind {
+            FeedEventKind::Definition | FeedEventKind::Deleted => Self::event(Some(&version), "leaderboard-changed", &event.body),
+            FeedEventKind::Score => {
+                let since = Version::new(Arc::clone(epoch), event.seq - 1);
+                let previous_rank = event.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
+                let data = format!(
+                    "{{{},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{},\"previousRank\":{previous_rank},\"total\":{}}}",
+                    event.body, event.rank, event.total
+                );
+                Self::event(Some(&version), "score-updated", &data)
+            }
+        }
     }
 
     /// Tells the browser how long to wait before it comes back, in milliseconds.

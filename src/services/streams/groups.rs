@@ -29,10 +29,7 @@ use crate::{
     },
 };
 
-use super::{
-    frame::Frame,
-    topic::{State, Topic},
-};
+use super::{frame::Frame, log::State, topic::Topic};
 
 /// Events that a slow reader may be behind before it gets the whole state instead.
 const BACKLOG: usize = 16;
@@ -65,8 +62,13 @@ pub(super) struct Group {
 struct Shown {
     /// Something may have changed since the last tick.
     dirty: bool,
+    /// Something happened that was not worth a tick: version and total of what is shown are no longer the newest.
+    behind: bool,
+    /// Somebody came and has to see the newest version and total, even if nothing in the view has changed.
+    renew: bool,
     /// No tick before this moment: what keeps the pace.
     next_at: Instant,
+    leaderboard_id: Option<LeaderboardId>,
     window: Option<Arc<Window>>,
     standing: Option<(Head, Neighbourhood)>,
 }
@@ -90,12 +92,21 @@ impl Groups {
         let mut open = self.open.lock();
         let Open { by_key, last } = &mut *open;
         let group = by_key.entry(key.clone()).or_insert_with(|| {
-            let shown = Shown { dirty: true, next_at: Instant::now(), window: None, standing: None };
+            let shown = Shown {
+                dirty: true,
+                behind: false,
+                renew: false,
+                next_at: Instant::now(),
+                leaderboard_id: None,
+                window: None,
+                standing: None,
+            };
             let topic = Topic::new(BACKLOG, Arc::clone(hub));
             last.iter().for_each(|frame| topic.end(frame.clone()));
             Arc::new(Group { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) })
         });
         group.watchers.fetch_add(1, Ordering::AcqRel);
+        group.renew();
         hub.notify_one();
         Arc::clone(group)
     }
@@ -152,15 +163,20 @@ impl Groups {
                 Subject::Top { limit } => events.iter().any(|event| touches_top(event, limit as u64)),
                 Subject::User { .. } => events.iter().any(|event| event.kind == FeedEventKind::Score),
             };
-            if touched {
-                group.shown.lock().dirty = true;
-            }
+            let mut shown = group.shown.lock();
+            shown.behind = true;
+            shown.dirty |= touched;
         }
     }
 
     /// Anything may have changed what any group shows.
     pub(super) fn touch_all(&self) {
         self.open.lock().by_key.values().for_each(|group| group.shown.lock().dirty = true);
+    }
+
+    /// Shows again what was shown last: there will be nothing newer for a while.
+    pub(super) fn show_last(&self) {
+        self.open.lock().by_key.values().for_each(|group| group.try_again());
     }
 
     /// When the next tick is due; `None` while nothing has changed.
@@ -180,7 +196,7 @@ impl Groups {
         let due: Vec<_> = self.open.lock().by_key.values().filter(|group| group.take_due(now)).cloned().collect();
         let result = tick_groups(&due, standings, board, leaderboard_id).await;
         if result.is_err() {
-            due.iter().for_each(|group| group.shown.lock().dirty = true);
+            due.iter().for_each(|group| group.try_again());
         }
         result
     }
@@ -230,10 +246,37 @@ impl Group {
         let mut shown = self.shown.lock();
         let due = shown.dirty && shown.next_at <= now;
         if due {
-            shown.dirty = false;
+            (shown.dirty, shown.behind) = (false, false);
             shown.next_at = now + Duration::from_secs(1) / u32::from(self.key.hz);
         }
         due
+    }
+
+    /// Sees to it that whoever comes now starts from the newest state. If a tick is due anyway, they wait for it; if the last one was only
+    /// just, they see its outcome and what follows by the next.
+    fn renew(&self) {
+        let mut shown = self.shown.lock();
+        if shown.behind {
+            (shown.dirty, shown.renew) = (true, true);
+            if shown.next_at <= Instant::now() {
+                self.topic.forget_snapshot();
+            }
+        }
+    }
+
+    /// The ranking gave no answer: what was shown last is shown again, and asked for again later.
+    fn try_again(&self) {
+        let mut shown = self.shown.lock();
+        (shown.dirty, shown.behind) = (true, true);
+        if let Some(state) = self.state(&shown) {
+            self.topic.restore_snapshot(state);
+        }
+    }
+
+    fn state(&self, shown: &Shown) -> Option<State> {
+        let id = shown.leaderboard_id.clone()?;
+        let window = shown.window.clone().map(|window| State::Window { leaderboard_id: id.clone(), window });
+        window.or_else(|| shown.standing.as_ref().map(|(head, found)| State::Encoded(standing_frame(&id, head, found))))
     }
 
     fn show_window(&self, leaderboard_id: &LeaderboardId, widest: &Window) {
@@ -241,34 +284,46 @@ impl Group {
         let entries = widest.entries.iter().take(limit).cloned().collect();
         let new = Arc::new(Window { head: widest.head.clone(), entries });
         let mut shown = self.shown.lock();
+        let renew = std::mem::take(&mut shown.renew);
         let state = State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&new) };
         match &shown.window {
-            Some(old) if epoch(&old.head) == epoch(&new.head) => match PatchView::between(leaderboard_id, old, &new) {
-                Some(patch) => {
-                    let frame = Frame::event(new.head.version.as_ref(), "leaderboard-patch", &views::json(&patch));
-                    self.topic.advance(frame, state);
+            Some(old) if epoch(&old.head) == epoch(&new.head) => {
+                let patch = PatchView::between(leaderboard_id, old, &new);
+                // For the sake of newcomers a patch without rows takes everybody to the newest version: there is one chain for all.
+                if patch.is_empty() && !(renew && old.head != new.head) {
+                    self.topic
+                        .restore_snapshot(State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(old) });
+                    return;
                 }
-                None => return,
-            },
+                let frame = Frame::event(new.head.version.as_ref(), "leaderboard-patch", &views::json(&patch));
+                self.topic.advance(frame, state);
+            }
             _ => self.topic.begin(epoch(&new.head), 1, Some(state)),
         }
-        shown.window = Some(new);
+        (shown.window, shown.leaderboard_id) = (Some(new), Some(leaderboard_id.clone()));
     }
 
     fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {
         let mut shown = self.shown.lock();
+        let renew = std::mem::take(&mut shown.renew);
         let old = shown.standing.as_ref();
-        if old.is_some_and(|(old_head, old)| *old == new && epoch(old_head) == epoch(head)) {
+        if let Some((old_head, old)) = old.filter(|(old_head, old)| *old == new && epoch(old_head) == epoch(head))
+            && !(renew && old_head != head)
+        {
+            self.topic.restore_snapshot(State::Encoded(standing_frame(leaderboard_id, old_head, old)));
             return;
         }
-        let data = views::json(&StandingView::new(leaderboard_id, head, &new));
-        let frame = Frame::event(head.version.as_ref(), "standing", &data);
+        let frame = standing_frame(leaderboard_id, head, &new);
         match old {
             Some(_) => self.topic.advance(frame.clone(), State::Encoded(frame)),
             None => self.topic.begin(epoch(head), 1, Some(State::Encoded(frame))),
         }
-        shown.standing = Some((head.clone(), new));
+        (shown.standing, shown.leaderboard_id) = (Some((head.clone(), new)), Some(leaderboard_id.clone()));
     }
+}
+
+fn standing_frame(leaderboard_id: &LeaderboardId, head: &Head, found: &Neighbourhood) -> Frame {
+    Frame::event(head.version.as_ref(), "standing", &views::json(&StandingView::new(leaderboard_id, head, found)))
 }
 
 fn epoch(head: &Head) -> Arc<str> {

@@ -1,0 +1,78 @@
+//! Whether the ranking answers: joining the feed, coming back to it, and what watchers see while it is away.
+
+use std::sync::Arc;
+
+use crate::{repositories::standings::StandingsError, services::error::ServiceError};
+
+use super::{
+    super::{frame::Frame, log::State},
+    Follower, WIDEST,
+};
+
+impl Follower {
+    /// Joins the feed, or comes back to it: continues where the log ends if the epoch is still the same.
+    pub(super) async fn go_live(&mut self) {
+        if let Err(error) = self.try_go_live().await {
+            self.stumble(&error).await;
+        }
+    }
+
+    async fn try_go_live(&mut self) -> Result<(), StandingsError> {
+        if !self.subscribed {
+            self.sources.feed.subscribe(self.board.pk).await?;
+            self.subscribed = true;
+        }
+        let head = self.sources.standings.head(self.board).await?;
+        let Some(version) = head.version else { return Ok(()) };
+        self.live = true;
+        match &self.position {
+            Some(position) if position.epoch == version.epoch => self.fill().await?,
+            _ => self.begin(version),
+        }
+        self.hub.groups.touch_all();
+        Ok(())
+    }
+
+    /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing.
+    async fn stumble(&mut self, error: &StandingsError) {
+        self.live = false;
+        self.hub.groups.show_last();
+        tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
+        if matches!(error, StandingsError::Unready(_)) {
+            let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
+            if !known() && self.sources.definitions.refresh().await.is_ok() && !known() {
+                let data = serde_json::json!({ "leaderboardId": self.hub.leaderboard.id, "deleted": true });
+                self.end(Frame::event(None, "leaderboard-changed", &data.to_string()));
+                return;
+            }
+            self.sources.rebuilder.kick(self.board);
+        }
+        self.show_ledger().await.ok();
+    }
+
+    /// Shows what the ledger knows to those who have seen nothing, without a position.
+    async fn show_ledger(&self) -> Result<(), ServiceError> {
+        let (hub, rankings) = (&self.hub, &self.sources.rankings);
+        let mut tops = hub.groups.blank_tops();
+        tops.extend(Some(&hub.events).filter(|topic| topic.is_blank()).cloned());
+        if !tops.is_empty() {
+            let window = Arc::new(rankings.window(self.board, 1, WIDEST, None).await?.value);
+            if window.head.version.is_none() {
+                let state = State::Window { leaderboard_id: hub.leaderboard.id.clone(), window };
+                tops.iter().for_each(|topic| topic.offer_provisional(state.clone()));
+            }
+        }
+        hub.groups.show_ledger_to_users(rankings, self.board, &hub.leaderboard.id).await
+    }
+
+    /// Whether the answer is there; where it is not, the hub goes back to waiting for the ranking.
+    pub(super) async fn survive<T>(&mut self, result: Result<T, StandingsError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.stumble(&error).await;
+                None
+            }
+        }
+    }
+}
