@@ -223,8 +223,7 @@ async fn a_score_that_would_leave_the_exact_range_changes_nothing(backend: Backe
 
 async fn metadata_comes_back_in_the_history(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    let metadata =
-        json!({"match": "m-9", "nested": {"list": [1, 2.5, null, true]}, "quote": "'; DROP TABLE users; --", "東京": ""});
+    let metadata = json!({"match": "m-9", "nested": {"list": [1, 2.5, null, true]}, "quote": "'; DROP TABLE users; --", "東京": "", "nul": "a\u{0}b"});
     app.submit(json!({"actionId": "goal", "userId": "ann", "metadata": metadata})).await;
     app.submit(json!({"actionId": "goal", "userId": "ann", "metadata": {}})).await;
     app.submit(json!({"actionId": "goal", "userId": "ann", "metadata": null})).await;

@@ -59,6 +59,7 @@ fn cases() -> Vec<Case> {
         case("deleteLeaderboard", ADMIN, "/api/leaderboards/nothing"),
         case("listEntries", READ, ENTRIES),
         case("getEntry", READ, "/api/leaderboards/secret/entries/ann"),
+        case("getEntryOfUserQuery", READ, "/api/leaderboards/secret/entries/query"),
         with_body("queryEntries", READ, "/api/leaderboards/secret/entries/query", json!({"userIds": ["ann"]})),
         case("streamLeaderboard", READ, "/api/leaderboards/secret/stream"),
         case("listDefaultEntries", READ, "/api/leaderboard"),
