@@ -90,7 +90,13 @@ impl RedisServer {
 
     /// Sends one command of words without blanks, and answers the first line of the reply or the text of a bulk reply.
     pub fn command(&self, command: &str) -> String {
-        self.try_command(command).unwrap_or_else(|| panic!("the Redis on port {} did not answer {command}", self.port))
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.try_command(command) {
+                Some(reply) => return reply,
+                None => assert!(Instant::now() < deadline, "the Redis on port {} did not answer {command}", self.port),
+            }
+        }
     }
 
     /// The same, where it may be that nobody answers.

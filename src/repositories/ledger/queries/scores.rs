@@ -137,7 +137,7 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         if action.lookback() > 0 {
             let longest = action.cooldown_seconds.max(action.limit.map_or(0, |limit| limit.per_seconds));
             // What an earlier action of the same id allowed or forbade is no business of this one.
-            let since = now.plus_seconds(longest.saturating_neg()).max(found.created_at);
+            let since = now.plus_seconds(longest.saturating_neg()).max(Timestamp(found.created_at.0 - 1));
             needs.recent.insert((&submission.user_id, &submission.action_id), (since, action.lookback()));
         }
     }
