@@ -14,10 +14,15 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::{
-    domain::{ids::UserId, leaderboard::Leaderboard, position::Version},
+    domain::{
+        ids::UserId,
+        leaderboard::{Leaderboard, Visibility},
+        position::Version,
+    },
     services::{
         error::ServiceError,
         streams::{EventStream, View, admission::Busy, busy_body},
@@ -148,8 +153,10 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
 }
 
 fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View)>) -> Response {
+    let private = watched.iter().any(|(leaderboard, _)| leaderboard.settings.visibility == Visibility::Private);
+    let until = caller.principal.as_ref().filter(|_| private).map(|principal| Instant::now() + principal.time_left());
     let body = match services.streams.admission.admit(caller.address) {
-        Ok(admitted) => Body::new(EventStreamBody(services.streams.open(watched, admitted))),
+        Ok(admitted) => Body::new(EventStreamBody(services.streams.open(watched, admitted, until))),
         Err(busy) => {
             metrics::counter!("scoreboard_streams_refused_total").increment(1);
             Body::from(busy_body(match busy {

@@ -19,10 +19,11 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{keys::Keys, scripts::Script, subscription::Subscription};
+use self::{breaker::Breaker, keys::Keys, scripts::Script, subscription::Subscription};
 use super::{feed::outlet::Outlet, standings::StandingsError};
 use crate::domain::time::Clock;
 
+mod breaker;
 pub(super) mod keys;
 pub(super) mod record;
 pub(super) mod reply;
@@ -70,8 +71,9 @@ pub struct RedisStore {
     pub(super) instance: String,
     pub(super) clock: Clock,
     permits: Semaphore,
-    /// The draining task and the watch, and what drives the connections: all end with the store.
-    _tasks: [AbortOnDropHandle<()>; 2],
+    breaker: Arc<Breaker>,
+    /// The draining task, the watch and the probe, and what drives the connections: all end with the store.
+    _tasks: [AbortOnDropHandle<()>; 3],
     _connections: [AbortOnDropHandle<Result<(), Error>>; 2],
 }
 
@@ -83,7 +85,12 @@ impl RedisStore {
         let (client, subscriber) = (builder.build().map_err(unusable)?, builder.build_subscriber_client().map_err(unusable)?);
         let (keys, outlet) = (Keys::new(installation_id), Arc::new(Outlet::new()));
         let subscription = Subscription::new(subscriber, keys.clone(), outlet.clone());
-        let tasks = [tokio::spawn(subscription.clone().drain()), tokio::spawn(watch(client.clone(), subscription.clone()))];
+        let breaker = Arc::new(Breaker::default());
+        let tasks = [
+            tokio::spawn(subscription.clone().drain()),
+            tokio::spawn(watch(client.clone(), subscription.clone())),
+            tokio::spawn(breaker.clone().probe(client.clone())),
+        ];
         let connections = [client.connect(), subscription.client.connect()];
         Ok(Arc::new(Self {
             client,
@@ -94,6 +101,7 @@ impl RedisStore {
             instance: uuid::Uuid::new_v4().simple().to_string(),
             clock: Clock::system(),
             permits: Semaphore::new(IN_FLIGHT),
+            breaker,
             _tasks: tasks.map(AbortOnDropHandle::new),
             _connections: connections.map(AbortOnDropHandle::new),
         }))
@@ -121,6 +129,9 @@ impl RedisStore {
         suffixes: &[&str],
         args: impl IntoIterator<Item = Value>,
     ) -> Result<Value, StandingsError> {
+        if self.breaker.is_open() {
+            return Err(StandingsError::Unreachable("it did not answer lately".into()));
+        }
         let keys = suffixes.iter().map(|suffix| Value::from(self.keys.key(pk, suffix)));
         let mut words = vec![Value::from(script.sha.as_str()), Value::from(suffixes.len() as i64)];
         words.extend(keys.chain(args));
@@ -152,7 +163,11 @@ impl RedisStore {
         };
         // The client's own `evalsha` ignores these options, hence the custom command.
         let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
-        self.client.with_options(&options).custom(command, words).await
+        let answer = self.client.with_options(&options).custom(command, words).await;
+        if matches!(&answer, Err(error) if *error.kind() == ErrorKind::Timeout) {
+            self.breaker.trip();
+        }
+        answer
     }
 }
 

@@ -23,6 +23,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
@@ -103,10 +104,11 @@ impl Streams {
     }
 
     /// A stream over one or several leaderboards, each with its view. With several, positions mean nothing and ids are left out.
-    pub fn open(&self, watched: Vec<(Leaderboard, View)>, admitted: admission::Admitted) -> EventStream {
+    /// Ends at `until`, where the right to watch ends then.
+    pub fn open(&self, watched: Vec<(Leaderboard, View)>, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
         let with_ids = watched.len() == 1;
         let parts = watched.into_iter().map(|(leaderboard, view)| self.part(leaderboard, view, with_ids)).collect();
-        EventStream::new(parts, Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), admitted)
+        EventStream::new(parts, Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), until, admitted)
     }
 
     /// Stops new streams from staying and ends the open ones, spread over about three seconds.

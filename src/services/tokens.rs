@@ -3,7 +3,7 @@
 //! JWT bearer tokens. The algorithm comes from the configured key, never from the token; `sub`, `scope` and `exp` are required, `nbf` is
 //! obeyed, `iss` and `aud` are checked where configured.
 
-use std::{collections::HashSet, fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{collections::HashSet, fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -54,10 +54,17 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     pub subject: String,
+    /// When the token ends, in seconds since 1970.
+    pub expires: u64,
     scopes: HashSet<Scope>,
 }
 
 impl Principal {
+    /// How long the token is still good for.
+    pub fn time_left(&self) -> Duration {
+        Duration::from_secs((self.expires + LEEWAY).saturating_sub(jsonwebtoken::get_current_timestamp()))
+    }
+
     /// Whether the token carries this scope.
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
@@ -89,6 +96,7 @@ struct Claims {
 struct Carried {
     sub: String,
     scope: String,
+    exp: f64,
 }
 
 /// Checks tokens, and makes them where the key is a secret of ours.
@@ -141,13 +149,13 @@ impl Tokens {
                 _ => "the token is not valid",
             })
         })?;
-        let Carried { sub, scope } = claims.claims;
+        let Carried { sub, scope, exp } = claims.claims;
         if sub.is_empty() || sub.len() > MAX_SUBJECT || sub.chars().any(char::is_control) {
             return Err(ServiceError::InvalidToken("the token's sub is empty, too long, or holds control characters"));
         }
         let scopes = scope.split_ascii_whitespace();
         let scopes = scopes.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).collect();
-        Ok(Principal { subject: sub, scopes })
+        Ok(Principal { subject: sub, expires: exp as u64, scopes })
     }
 
     /// A token for `sub` that ends `ttl_seconds` from now. Scopes are checked for typing errors.

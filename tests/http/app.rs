@@ -146,9 +146,14 @@ impl TestApp {
 
     /// A token that is good for an hour.
     pub fn token(&self, subject: &str, scope: &str) -> String {
+        self.token_for(subject, scope, 3600)
+    }
+
+    /// A token that is good for so many seconds.
+    pub fn token_for(&self, subject: &str, scope: &str, seconds: u64) -> String {
         let tokens =
             scoreboard::services::tokens::Tokens::configure(&self.settings.tokens, &self.settings.storage.data_dir).unwrap();
-        tokens.issue(subject, scope, 3600).unwrap()
+        tokens.issue(subject, scope, seconds).unwrap()
     }
 
     /// Submits and answers the receipt.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::domain::position::Version;
@@ -67,14 +68,16 @@ pub struct EventStream {
     drain: Arc<Drain>,
     /// The step of the shutdown at which this connection ends.
     drain_step: u8,
+    /// When the token that opened it ends. Looked at whenever there is something to send, at the latest with the next heartbeat.
+    until: Option<Instant>,
     ended: bool,
     _admitted: Admitted,
 }
 
 impl EventStream {
-    pub(super) fn new(parts: Vec<Part>, drain: Arc<Drain>, drain_step: u8, admitted: Admitted) -> Self {
+    pub(super) fn new(parts: Vec<Part>, drain: Arc<Drain>, drain_step: u8, until: Option<Instant>, admitted: Admitted) -> Self {
         let preamble = Some(Frame::retry(fastrand::u64(1000..=3000)).with_id());
-        Self { parts, preamble, drain, drain_step, ended: false, _admitted: admitted }
+        Self { parts, preamble, drain, drain_step, until, ended: false, _admitted: admitted }
     }
 }
 
@@ -87,6 +90,10 @@ impl Stream for EventStream {
             return Poll::Ready(Some(preamble));
         }
         if stream.ended {
+            return Poll::Ready(None);
+        }
+        if stream.until.is_some_and(|until| Instant::now() >= until) {
+            stream.ended = true;
             return Poll::Ready(None);
         }
         if stream.drain.reached(stream.drain_step) {

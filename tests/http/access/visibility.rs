@@ -13,6 +13,7 @@ crate::both_backends!(
     a_private_leaderboard_is_read_with_the_scope_alone,
     lists_and_histories_leave_private_leaderboards_out,
     a_leaderboard_changes_its_visibility,
+    a_private_stream_ends_with_its_token,
 );
 
 async fn spawn(backend: Backend) -> TestApp {
@@ -125,4 +126,21 @@ async fn a_leaderboard_changes_its_visibility(backend: Backend) {
     stream.expect("leaderboard-changed").await;
     let receipt = app.submit(json!({"actionId": "secret", "userId": "cy", "value": 9})).await;
     assert_eq!(stream.expect("score-updated").await.data["eventId"], receipt["eventId"]);
+}
+
+async fn a_private_stream_ends_with_its_token(backend: Backend) {
+    let app = spawn(backend).await;
+    let token = app.token_for("reader", "leaderboards:read", 1);
+    let mut stream = Sse::open(&app, &format!("/api/leaderboards/secret/stream?access_token={token}")).await;
+    stream.expect("leaderboard").await;
+    let started = std::time::Instant::now();
+    let told = async {
+        // The token is let past its end by the few seconds that clocks may differ.
+        while stream.next().await.is_some() {
+            app.submit(json!({"actionId": "secret", "userId": "ann", "value": 1})).await;
+        }
+    };
+    app.submit(json!({"actionId": "secret", "userId": "ann", "value": 1})).await;
+    tokio::time::timeout(std::time::Duration::from_secs(20), told).await.expect("the stream ends");
+    assert!(started.elapsed() >= std::time::Duration::from_secs(1), "not before the token");
 }

@@ -10,6 +10,7 @@ use crate::{
 
 crate::both_backends!(
     a_cooldown_holds_per_user_and_action,
+    an_action_made_anew_forgets_the_cooldown_of_the_old_one,
     a_limit_allows_so_many_and_no_more,
     a_frozen_leaderboard_takes_no_scores,
     a_disabled_action_takes_no_scores,
@@ -49,6 +50,16 @@ async fn a_cooldown_holds_per_user_and_action(backend: Backend) {
         submission(&app, "quick", "ann").send().await.unwrap().status() == 200
     })
     .await;
+}
+
+async fn an_action_made_anew_forgets_the_cooldown_of_the_old_one(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    make_action(&app, "slow", json!({"cooldownSeconds": 3600})).await;
+    submission(&app, "slow", "ann").answers(200).await;
+    app.admin(Method::DELETE, "/api/actions/slow").responds(204).await;
+    make_action(&app, "slow", json!({"cooldownSeconds": 3600})).await;
+    submission(&app, "slow", "ann").answers(200).await;
+    submission(&app, "slow", "ann").responds(429).await;
 }
 
 async fn a_limit_allows_so_many_and_no_more(backend: Backend) {

@@ -20,6 +20,7 @@ crate::both_backends!(
     there_are_at_most_so_many_patches_a_second,
     a_new_name_is_patched,
     each_connection_starts_with_a_fresh_snapshot,
+    who_comes_later_sees_the_newest_version_and_total,
 );
 
 /// What a browser keeps of the stream.
@@ -161,5 +162,35 @@ async fn each_connection_starts_with_a_fresh_snapshot(backend: Backend) {
     for position in [empty.id.as_str(), last.as_str(), "garbage"] {
         let snapshot = Sse::resume(&app, path, position).await.expect("leaderboard").await;
         assert_eq!(snapshot.data["entries"], window["entries"], "{position}");
+    }
+}
+
+async fn who_comes_later_sees_the_newest_version_and_total(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let path = "/api/leaderboard/stream?view=top&hz=20&limit=1";
+    let mut early = Sse::open(&app, path).await;
+    let mut shown_early = Shown::of(&early.expect("leaderboard").await);
+    app.post_value("leader", 100).await;
+    shown_early.patch(&early.expect("leaderboard-patch").await);
+    for user in ["a", "b", "c", "d"] {
+        app.post_value(user, 1).await;
+    }
+    let window = app.get("/api/leaderboard?limit=1").await;
+
+    let mut late = Sse::open(&app, path).await;
+    let mut last = late.expect("leaderboard").await;
+    let mut shown_late = Shown::of(&last);
+    while shown_late.version != window["version"] {
+        last = late.expect("leaderboard-patch").await;
+        shown_late.patch(&last);
+    }
+    assert_eq!((&last.data["total"], &json!(shown_late.rows)), (&json!(5), &window["entries"]));
+
+    app.post_value("leader", 1).await;
+    let window = app.get("/api/leaderboard?limit=1").await;
+    for (stream, mut shown) in [(&mut early, shown_early), (&mut late, shown_late)] {
+        while json!(shown.rows) != window["entries"] {
+            shown.patch(&stream.expect("leaderboard-patch").await);
+        }
     }
 }

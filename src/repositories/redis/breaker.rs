@@ -1,0 +1,59 @@
+//! The circuit breaker in front of Redis: a server that hangs costs one time-out, not one for every call.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use fred::{
+    clients::Client,
+    interfaces::ClientLike,
+    types::{Value, config::Options},
+};
+use tokio::sync::Notify;
+
+/// How long a probe waits for its answer, and how long until the next one.
+const PROBE_WITHIN: Duration = Duration::from_millis(500);
+const PROBE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Open from a call's time-out until the server answers a ping again; meanwhile calls are refused at once.
+#[derive(Default)]
+pub(super) struct Breaker {
+    open: AtomicBool,
+    tripped: Notify,
+}
+
+impl Breaker {
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A call got no answer in time.
+    pub(super) fn trip(&self) {
+        if !self.open.swap(true, Ordering::AcqRel) {
+            tracing::warn!("Redis does not answer: serving from the ledger until it does");
+            metrics::counter!("scoreboard_redis_breaker_trips_total").increment(1);
+        }
+        self.tripped.notify_one();
+    }
+
+    /// Closes the breaker when the server answers again, for as long as it is polled.
+    pub(super) async fn probe(self: Arc<Self>, client: Client) {
+        let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(PROBE_WITHIN), ..Options::default() };
+        loop {
+            self.tripped.notified().await;
+            while self.is_open() {
+                match client.with_options(&options).ping::<Value>(None).await {
+                    Ok(_) => {
+                        self.open.store(false, Ordering::Release);
+                        tracing::info!("Redis answers again");
+                    }
+                    Err(_) => tokio::time::sleep(PROBE_PAUSE).await,
+                }
+            }
+        }
+    }
+}
