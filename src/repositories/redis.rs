@@ -148,7 +148,9 @@ impl RedisStore {
 
     /// Whether the server answers.
     pub(super) async fn answer(&self) -> Result<(), StandingsError> {
-        self.send("PING", 0, vec![]).await.map(drop).map_err(out_of_reach)
+        self.send("PING", 0, vec![]).await.map_err(out_of_reach)?;
+        self.breaker.close();
+        Ok(())
     }
 
     async fn send(&self, command: &'static str, slot: u16, words: Vec<Value>) -> Result<Value, Error> {

@@ -40,6 +40,13 @@ impl Breaker {
         self.tripped.notify_one();
     }
 
+    /// The server answers.
+    pub(super) fn close(&self) {
+        if self.open.swap(false, Ordering::AcqRel) {
+            tracing::info!("Redis answers again");
+        }
+    }
+
     /// Closes the breaker when the server answers again, for as long as it is polled.
     pub(super) async fn probe(self: Arc<Self>, client: Client) {
         let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(PROBE_WITHIN), ..Options::default() };
@@ -47,10 +54,7 @@ impl Breaker {
             self.tripped.notified().await;
             while self.is_open() {
                 match client.with_options(&options).ping::<Value>(None).await {
-                    Ok(_) => {
-                        self.open.store(false, Ordering::Release);
-                        tracing::info!("Redis answers again");
-                    }
+                    Ok(_) => self.close(),
                     Err(_) => tokio::time::sleep(PROBE_PAUSE).await,
                 }
             }
