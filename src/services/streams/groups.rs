@@ -286,13 +286,14 @@ impl Group {
         let mut shown = self.shown.lock();
         let renew = std::mem::take(&mut shown.renew);
         let state = State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&new) };
-        match &shown.window {
+        match shown.window.clone() {
             Some(old) if epoch(&old.head) == epoch(&new.head) => {
-                let patch = PatchView::between(leaderboard_id, old, &new);
+                let patch = PatchView::between(leaderboard_id, &old, &new);
                 // For the sake of newcomers a patch without rows takes everybody to the newest version: there is one chain for all.
                 if patch.is_empty() && !(renew && old.head != new.head) {
+                    shown.behind = old.head != new.head;
                     self.topic
-                        .restore_snapshot(State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(old) });
+                        .restore_snapshot(State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&old) });
                     return;
                 }
                 let frame = Frame::event(new.head.version.as_ref(), "leaderboard-patch", &views::json(&patch));
@@ -311,6 +312,7 @@ impl Group {
             && !(renew && old_head != head)
         {
             self.topic.restore_snapshot(State::Encoded(standing_frame(leaderboard_id, old_head, old)));
+            shown.behind = old_head != head;
             return;
         }
         let frame = standing_frame(leaderboard_id, head, &new);

@@ -12,6 +12,7 @@ crate::both_backends!(
     before_the_first_score_there_is_no_entry,
     the_standing_follows_the_user_and_the_neighbours,
     what_happens_far_away_is_not_told,
+    who_comes_later_sees_the_newest_version_and_total,
     a_standing_is_what_a_read_of_the_entry_answers,
 );
 
@@ -79,4 +80,26 @@ async fn a_standing_is_what_a_read_of_the_entry_answers(backend: Backend) {
         let path = format!("/api/leaderboards/main/stream?view=user&userId={user}&around=2");
         assert_eq!(Sse::open(&app, &path).await.expect("standing").await.data, read);
     }
+}
+
+async fn who_comes_later_sees_the_newest_version_and_total(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let path = "/api/leaderboard/stream?view=user&userId=ann&around=0&hz=20";
+    let mut early = Sse::open(&app, path).await;
+    early.expect("standing").await;
+    app.post_value("ann", 100).await;
+    early.expect("standing").await;
+    for user in ["a", "b", "c", "d"] {
+        app.post_value(user, 1).await;
+    }
+    // A leaderboard that has been quiet for longer than a tick: another stream shows that its hub has seen everything.
+    let mut others = Sse::open(&app, "/api/leaderboard/stream?view=user&userId=d&around=0&hz=20").await;
+    while others.expect("standing").await.data["total"] != 5 {}
+    let read = app.get("/api/leaderboards/main/entries/ann?around=0").await;
+    let mut late = Sse::open(&app, path).await;
+    let mut standing = late.expect("standing").await;
+    while standing.data["version"] != read["version"] {
+        standing = late.expect("standing").await;
+    }
+    assert_eq!(standing.data, read);
 }
