@@ -27,6 +27,9 @@ use super::error::ServiceError;
 const PAGE: i64 = 5_000;
 /// How long a failed rebuild rests before the next may begin, so that a dead cache is not hammered.
 const REST: Duration = Duration::from_millis(200);
+/// How long to watch others before giving up: longer than a dead instance's lease. A leaderboard that was deleted meanwhile is never
+/// ready again; whoever still needs the ranking begins anew.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long to watch another instance's rebuild before looking again whether it is alive.
 const OTHER_INSTANCE: Duration = Duration::from_millis(50);
 
@@ -78,7 +81,8 @@ impl Rebuilder {
 
     async fn until_ready(&self, board: Board) -> Result<(), ServiceError> {
         let mut mine = false;
-        loop {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             match self.standings.head(board).await {
                 Err(StandingsError::Unready(_)) => {}
                 other => return Ok(other.map(drop)?),
@@ -96,6 +100,7 @@ impl Rebuilder {
             }
             tokio::time::sleep(OTHER_INSTANCE).await;
         }
+        Err(ServiceError::Internal("nobody rebuilt it: the leaderboard is gone, or its rebuild takes long elsewhere".into()))
     }
 
     async fn load(&self, board: Board, rebuild: crate::repositories::standings::Rebuild) -> Result<(u64, Version), ServiceError> {
