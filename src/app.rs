@@ -126,16 +126,6 @@ impl Running {
         self.shutdown.cancel();
         self.ended.await.ok();
     }
-
-    /// Waits until the server has ended by itself.
-    pub async fn ended(self) {
-        self.ended.await.ok();
-    }
-
-    /// Stops the server when cancelled.
-    pub fn shutdown_token(&self) -> CancellationToken {
-        self.shutdown.clone()
-    }
 }
 
 /// Starts a server and answers once it takes requests.

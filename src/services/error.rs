@@ -1,7 +1,5 @@
 //! Why a service said no. Knows no HTTP: `controllers/problem.rs` gives each its status.
 
-use std::time::Duration;
-
 use crate::{
     domain::ids::LeaderboardId,
     repositories::{ledger::LedgerError, standings::StandingsError},
@@ -82,6 +80,3 @@ impl From<StandingsError> for ServiceError {
         Self::Internal(error.to_string())
     }
 }
-
-/// How long a client is asked to wait where nothing better is known.
-pub const RETRY_SOON: Duration = Duration::from_secs(1);
