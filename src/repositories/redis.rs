@@ -157,17 +157,13 @@ impl RedisStore {
         let deadline = Instant::now() + CALL_WITHIN;
         let late = |_| Error::new(ErrorKind::Timeout, "too many calls are on their way");
         let _permit = timeout_at(deadline, self.permits.acquire()).await.map_err(late)?;
-        let options = Options {
-            fail_fast: true,
-            max_attempts: Some(1),
-            timeout: Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))),
-            ..Options::default()
-        };
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(left), ..Options::default() };
         // The client's own `evalsha` ignores these options, hence the custom command.
         let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
         let answer = self.client.with_options(&options).custom(command, words).await;
         if matches!(&answer, Err(error) if *error.kind() == ErrorKind::Timeout) {
-            self.breaker.trip();
+            self.breaker.timed_out(left);
         }
         answer
     }

@@ -19,6 +19,10 @@ use tokio::sync::Notify;
 const PROBE_WITHIN: Duration = Duration::from_millis(500);
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much time a call has to have had for its time-out to say anything about the server. One that waited long for its permit has
+/// little left, and speaks only of the crowd.
+const FAIR_TIME: Duration = Duration::from_millis(500);
+
 /// Open from a call's time-out until the server answers a ping again; meanwhile calls are refused at once.
 #[derive(Default)]
 pub(super) struct Breaker {
@@ -31,8 +35,11 @@ impl Breaker {
         self.open.load(Ordering::Acquire)
     }
 
-    /// A call got no answer in time.
-    pub(super) fn trip(&self) {
+    /// A call got no answer in the time that it was given.
+    pub(super) fn timed_out(&self, given: Duration) {
+        if given < FAIR_TIME {
+            return;
+        }
         if !self.open.swap(true, Ordering::AcqRel) {
             tracing::warn!("Redis does not answer: serving from the ledger until it does");
             metrics::counter!("scoreboard_redis_breaker_trips_total").increment(1);
@@ -59,5 +66,23 @@ impl Breaker {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_call_that_had_its_time_trips_the_breaker() {
+        let breaker = Breaker::default();
+        for given in [1, 499] {
+            breaker.timed_out(Duration::from_millis(given));
+            assert!(!breaker.is_open(), "after {given} ms");
+        }
+        breaker.timed_out(FAIR_TIME);
+        assert!(breaker.is_open());
+        breaker.close();
+        assert!(!breaker.is_open());
     }
 }
