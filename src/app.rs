@@ -206,7 +206,7 @@ async fn build(
     let Stores { ledger, standings, feed, .. } = stores;
     let clock = Clock::system();
     let definitions = DefinitionCache::load(ledger.clone()).await?;
-    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone());
+    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone());
     let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder));
     let (announcer, delete_told) =
         Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder));

@@ -38,6 +38,7 @@ mod history;
 mod migrations;
 mod outbox;
 mod reading;
+mod rebuilding;
 mod receipts;
 mod scores;
 mod users;
