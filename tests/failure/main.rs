@@ -2,12 +2,14 @@
 //!
 //! Needs what `make test` exports: `TEST_DATABASE_URL`, `TEST_REDIS_SERVER` and `TEST_POSTGRES_BIN`.
 
+mod black_holes;
 mod clients;
 mod commands;
 mod crashes;
 mod demo;
 mod events;
 mod ledger_outages;
+mod network;
 mod postgres;
 mod ranking_outages;
 #[path = "../contract/redis_server.rs"]

@@ -7,19 +7,23 @@ mod locks;
 #[path = "queries/shared.rs"]
 pub mod queries;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     async_connection_wrapper::AsyncConnectionWrapper,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool},
+        deadpool::{Object, Pool, PoolError},
     },
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use deadpool::managed::TimeoutType;
+use tokio_util::task::AbortOnDropHandle;
+
 use super::{LedgerError, LedgerSettings, failure::Failure};
+use crate::repositories::breaker::Breaker;
 
 /// What the shared queries are compiled for.
 pub type Conn = AsyncPgConnection;
@@ -37,11 +41,17 @@ const WAIT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a new connection may take, the greeting included.
 const CREATE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How much time a call needs for its time-out to say that the server is out of reach, and how long a probe may take.
+const FAIR_TIME: Duration = Duration::from_secs(3);
+
 /// A clonable handle on one database.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool<Conn>,
     server: connection::Server,
+    breaker: Arc<Breaker>,
+    /// Ends with the last handle.
+    _probe: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Postgres {
@@ -65,7 +75,10 @@ impl Postgres {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        let postgres = Self { pool, server };
+        let breaker = Breaker::new("postgres", FAIR_TIME);
+        let (probed, stale) = (server.clone(), pool.clone());
+        let probe = tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), stale.clone())));
+        let postgres = Self { pool, server, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) };
         drop(postgres.pooled().await?);
         Ok(postgres)
     }
@@ -101,7 +114,24 @@ impl Postgres {
     }
 
     async fn pooled(&self) -> Result<Object<Conn>, Failure> {
-        self.pool.get().await.map_err(|error| Failure::Unreachable(error.to_string()))
+        if self.breaker.is_open() {
+            return Err(Failure::Unreachable("it did not answer lately".into()));
+        }
+        self.pool.get().await.map_err(|error| {
+            if matches!(error, PoolError::Timeout(TimeoutType::Create)) {
+                self.breaker.timed_out(CREATE_LIMIT);
+            }
+            Failure::Unreachable(error.to_string())
+        })
+    }
+
+    /// Gives up waiting after a while, and trips the breaker where that says that nobody is there.
+    pub async fn within<R>(&self, limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
+        super::within(limit, work).await.inspect_err(|failure| {
+            if matches!(failure, Failure::Unanswered(_)) {
+                self.breaker.timed_out(limit);
+            }
+        })
     }
 
     /// Opens a durable transaction. `READ COMMITTED`: every statement sees what was committed before it, the locks do the rest.
@@ -143,6 +173,14 @@ impl Postgres {
         }
         Ok(Transaction { connection })
     }
+}
+
+/// Whether somebody answers on a new connection. The connections that are idle stem from before, and each may hang like the one that timed
+/// out.
+async fn answers(server: connection::Server, pool: Pool<Conn>) -> bool {
+    pool.retain(|_, _| false);
+    let asked = async { server.dial().await.ok()?.batch_execute("SELECT 1").await.ok() };
+    matches!(tokio::time::timeout(FAIR_TIME, asked).await, Ok(Some(())))
 }
 
 /// An open transaction. Dropping it unfinished (the caller gave up) makes the pool discard the connection, which takes it back.
