@@ -9,6 +9,7 @@ pub mod queries;
 
 use std::{sync::Arc, time::Duration};
 
+use diesel::connection::{Connection, SimpleConnection};
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     async_connection_wrapper::AsyncConnectionWrapper,
@@ -99,17 +100,22 @@ impl Postgres {
         .await
     }
 
-    /// On a connection of its own, because a migration may take longer than any statement is otherwise given; and on a blocking
-    /// thread, because diesel's migrations are blocking and so work in every kind of runtime.
+    /// In one transaction, which holds the lock and the long time-out: behind a pooler in transaction mode nothing else would. On a
+    /// connection of its own, because the pool's are few, and on a blocking thread, because diesel's migrations are blocking and so work
+    /// in every kind of runtime.
     async fn with_migrations<F>(&self, run: F) -> Result<Vec<String>, LedgerError>
     where
         F: FnOnce(&mut AsyncConnectionWrapper<Conn>) -> diesel::migration::Result<Vec<String>> + Send + 'static,
     {
         let unavailable = |error: &dyn std::fmt::Display| LedgerError::Unavailable(error.to_string());
-        let mut connection = self.server.dial().await.map_err(|error| unavailable(&error))?;
-        let prepare = format!("SET statement_timeout = 0; SELECT pg_advisory_lock({MIGRATIONS_LOCK})");
-        connection.batch_execute(&prepare).await.map_err(|error| unavailable(&error))?;
-        let ran = tokio::task::spawn_blocking(move || run(&mut AsyncConnectionWrapper::from(connection)));
+        let connection = self.server.dial().await.map_err(|error| unavailable(&error))?;
+        let ran = tokio::task::spawn_blocking(move || {
+            AsyncConnectionWrapper::from(connection).transaction(|connection| {
+                let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})");
+                SimpleConnection::batch_execute(connection, &lock)?;
+                run(connection)
+            })
+        });
         ran.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
     }
 
