@@ -130,6 +130,7 @@ impl Rebuilder {
             loaded = self.load(&rebuild) => loaded?,
             () = self.keep(&rebuild) => return Err(Broken::Overtaken),
         };
+        crate::failpoints::failpoint!("rebuild-loaded", |why| Broken::Failed(ServiceError::Internal(why)));
         let version = self.standings.finish_rebuild(rebuild, epoch).await?;
         metrics::counter!("scoreboard_ranking_rebuilds_total").increment(1);
         tracing::info!(leaderboard = board.pk, entries, %version, elapsed = ?started.elapsed(), "ranking rebuilt");

@@ -8,12 +8,16 @@ mod commands;
 mod crashes;
 mod demo;
 mod events;
+#[cfg(debug_assertions)] // A release build has no fail points.
+mod fail_points;
 mod ledger_outages;
 mod network;
 mod postgres;
+mod random_kills;
 mod ranking_outages;
 #[path = "../contract/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 mod server;
 mod shutdown;
+mod soak;

@@ -88,6 +88,7 @@ impl Ledger {
             let (batch, known, clock) = (batch.clone(), self.known.load_full(), clock.clone());
             let failure = match transact!(self.settle(LIMIT), scores::commit(&batch, &known, &clock, keep)) {
                 Ok(written) => {
+                    crate::failpoints::failpoint!("batch-committed", Failure::Unreachable);
                     self.remember(&written.definitions);
                     return Ok(written);
                 }

@@ -176,6 +176,7 @@ impl RedisStore {
         let columns = changes.iter().flat_map(|change| change_columns(board, change));
         let head = [board.season.into(), self.keys.channel(board.pk).into(), self.history_arg()];
         let answer = self.call(&scripts::APPLY, board.pk, &told_keys(), head.into_iter().chain(columns)).await?;
+        crate::failpoints::failpoint!("redis-applied", StandingsError::Unreachable);
         let mut reply = Reply::ready(answer, board.pk)?;
         let epoch: Arc<str> = Arc::from(&*reply.text()?);
         changes.iter().map(|_| outcome(&epoch, &mut reply)).collect()

@@ -116,6 +116,8 @@ async fn finish(ledger: Ledger, announcer: Arc<Announcer>, batch: Batch, mut tol
         });
         job.reply.send(of_job.collect()).ok();
     }
+    // Only to die at: nothing is left to fail.
+    crate::failpoints::fails("answered");
 }
 
 /// The place of each standing of each accepted submission: of the changed ones as it was told, of the unchanged ones as it is.
@@ -178,6 +180,7 @@ fn replies(outcomes: Vec<Settled>, places: Vec<Vec<Option<Place>>>) -> Vec<Reply
 /// Stores the receipts of submissions with a key before they are given out, so that a repeat gets the very same one even when this
 /// process dies right after answering. Whoever stored first decides what is answered.
 async fn keep_receipts(ledger: &Ledger, jobs: &[Job], replies: &mut [Reply]) -> Result<(), ServiceError> {
+    crate::failpoints::failpoint!("changes-told", ServiceError::LedgerAway);
     let submissions = jobs.iter().flat_map(|job| &job.submissions);
     let mut spots = Vec::new();
     let mut receipts = Vec::new();
@@ -191,6 +194,7 @@ async fn keep_receipts(ledger: &Ledger, jobs: &[Job], replies: &mut [Reply]) -> 
         return Ok(());
     }
     let stored = ledger.store_receipts(&receipts).await?;
+    crate::failpoints::failpoint!("receipts-stored", ServiceError::LedgerAway);
     for (index, body) in spots.into_iter().zip(stored) {
         replies[index] = Reply::Receipt(Answer { body, replayed: false });
     }

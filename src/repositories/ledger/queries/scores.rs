@@ -99,6 +99,7 @@ pub async fn commit(
 ) -> Result<Written, Failure> {
     let users: BTreeSet<&UserId> = submissions.iter().map(|submission| &submission.user_id).collect();
     let opening = batch::open(conn, &users).await?;
+    crate::failpoints::failpoint!("batch-begun", Failure::Unreachable);
     let definitions = if opening.revision == known.revision { known.clone() } else { Arc::new(definitions::load(conn).await?) };
     let now = clock.now();
     let mut state = batch::load(conn, &needs_of(submissions, &definitions, now)).await?;
@@ -119,6 +120,7 @@ pub async fn commit(
     if !keep {
         return Err(Failure::Trial);
     }
+    crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, definitions })
 }
 
