@@ -40,6 +40,7 @@ mod outbox;
 mod reading;
 mod rebuilding;
 mod receipts;
+mod retries;
 mod scores;
 mod users;
 
