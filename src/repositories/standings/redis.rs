@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fred::types::Value;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Standings, StandingsError, worth_keeping};
 use crate::{
@@ -32,8 +33,11 @@ use crate::{
 /// server that does one thing at a time.
 const CHANGES_PER_CALL: usize = EVENTS_PER_MESSAGE;
 
-/// Entries that one script call loads.
+/// Entries that one script call loads: some three milliseconds of a server that does one thing at a time.
 const ENTRIES_PER_CALL: usize = 500;
+
+/// Loads on their way at once: while the server carries one out the next arrives, and other calls still find a gap between them.
+const LOADS_AT_ONCE: usize = 2;
 
 /// The length of the lease as the scripts take it.
 const LEASE_MS: i64 = LEASE_TIME.as_millis() as i64;
@@ -125,18 +129,10 @@ impl Standings for RedisStore {
     }
 
     async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
-        let board = rebuild.board;
         // An empty page renews the lease all the same.
         let pages = entries.chunks(ENTRIES_PER_CALL).chain(entries.is_empty().then_some(entries));
-        for page in pages {
-            let columns = page.iter().flat_map(|entry| load_columns(board, entry));
-            let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
-            let answer = self.call(&scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await?;
-            if !matches!(answer, Value::Integer(_)) {
-                return Err(StandingsError::Overtaken(board.pk));
-            }
-        }
-        Ok(())
+        let calls: Vec<_> = pages.map(|page| self.load_page(rebuild, page)).collect();
+        stream::iter(calls).buffer_unordered(LOADS_AT_ONCE).try_collect().await
     }
 
     async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError> {
@@ -180,6 +176,16 @@ impl RedisStore {
         let mut reply = Reply::ready(answer, board.pk)?;
         let epoch: Arc<str> = Arc::from(&*reply.text()?);
         changes.iter().map(|_| outcome(&epoch, &mut reply)).collect()
+    }
+
+    async fn load_page(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+        let board = rebuild.board;
+        let columns = entries.iter().flat_map(|entry| load_columns(board, entry));
+        let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
+        match self.call(&scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await? {
+            Value::Integer(_) => Ok(()),
+            _ => Err(StandingsError::Overtaken(board.pk)),
+        }
     }
 
     /// Rows from a rank on; see `window.lua` for the answer.

@@ -136,12 +136,31 @@ async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around:
 }
 
 /// Up to `limit` entries after a user id, in the order of the user ids.
+///
+/// The names are looked up for these users alone. PostgreSQL would merge a join of so many rows with the users in the order of their ids,
+/// from the very first user on for every page.
 pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
     // No user id is empty, so every one comes after "".
     let after = after.map_or("", UserId::as_str);
-    let rows: Vec<Row> =
-        rows_of!(board).filter(entries::user_id.gt(after)).order(entries::user_id).limit(limit).load(conn).await?;
-    rows.into_iter().map(stored).collect()
+    let page = entries::table
+        .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)).and(entries::user_id.gt(after)))
+        .order(entries::user_id)
+        .limit(limit)
+        .select((entries::user_id, entries::score, entries::sort_score, entries::reached_at, entries::revision));
+    let page: Vec<(String, i64, i64, i64, i64)> = page.load(conn).await?;
+    let ids: Vec<&str> = page.iter().map(|row| row.0.as_str()).collect();
+    let named = users::table.filter(users::id.eq_any(&ids).and(users::revision.gt(0))).select((
+        users::id,
+        users::display_name,
+        users::revision,
+    ));
+    let names: Vec<(String, Option<String>, i64)> = named.load(conn).await?;
+    let mut names: HashMap<_, _> = names.into_iter().map(|(id, name, revision)| (id, (name, revision))).collect();
+    let rows = page.into_iter().map(|(user, score, sort_score, reached_at, revision)| {
+        let (name, name_revision) = names.remove(&user).map_or((None, None), |(name, revision)| (name, Some(revision)));
+        stored((user, score, sort_score, reached_at, revision, name, name_revision))
+    });
+    rows.collect()
 }
 
 /// Up to `limit` entries after a place in the ranking, best first.
