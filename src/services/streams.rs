@@ -10,6 +10,8 @@ mod frame;
 mod groups;
 mod hub;
 mod log;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod wakers;
 
@@ -27,7 +29,12 @@ use tokio::time::Instant;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    domain::{ids::UserId, leaderboard::Leaderboard, position::Version, time::Clock},
+    domain::{
+        ids::UserId,
+        leaderboard::{Leaderboard, Visibility},
+        position::Version,
+        time::Clock,
+    },
     repositories::{
         feed::{Feed, FeedMessage},
         standings::Standings,
@@ -107,8 +114,16 @@ impl Streams {
     /// Ends at `until`, where the right to watch ends then.
     pub fn open(&self, watched: Vec<(Leaderboard, View)>, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
         let with_ids = watched.len() == 1;
-        let parts = watched.into_iter().map(|(leaderboard, view)| self.part(leaderboard, view, with_ids)).collect();
-        EventStream::new(parts, Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), until, admitted)
+        let (mut parts, mut barred) = (Vec::with_capacity(watched.len()), false);
+        for (leaderboard, view) in watched {
+            let let_in = leaderboard.settings.visibility == Visibility::Public;
+            let hub = self.join(leaderboard);
+            // The hub has heard of a change that the definition which let the caller in does not know yet.
+            barred |= let_in && !hub.public.load(Ordering::Acquire);
+            parts.push(part(hub, view, with_ids));
+        }
+        let stream = EventStream::new(parts, Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), until, admitted);
+        if barred { stream.barred() } else { stream }
     }
 
     /// Stops new streams from staying and ends the open ones, spread over about three seconds.
@@ -164,22 +179,6 @@ impl Streams {
         }
     }
 
-    fn part(&self, leaderboard: Leaderboard, view: View, with_ids: bool) -> Part {
-        let hub = self.join(leaderboard);
-        match view {
-            View::Events { limit, resume } => Part::new(hub, None, limit, resume, with_ids),
-            View::Top { limit, hz } => {
-                let group = hub.groups.join(GroupKey { subject: Subject::Top { limit }, hz }, &hub.wake);
-                Part::new(hub, Some(group), limit, None, with_ids)
-            }
-            View::User { user_id, around, hz } => {
-                let subject = Subject::User { user_id, around };
-                let group = hub.groups.join(GroupKey { subject, hz }, &hub.wake);
-                Part::new(hub, Some(group), 0, None, with_ids)
-            }
-        }
-    }
-
     /// The hub of a leaderboard, started where there is none, with one watcher more.
     fn join(&self, leaderboard: Leaderboard) -> Arc<Hub> {
         let mut hubs = self.hubs.lock();
@@ -204,6 +203,17 @@ impl Streams {
         followed.hub.wake.notify_one();
         Arc::clone(&followed.hub)
     }
+}
+
+/// The watcher that was counted in the hub, with its view.
+fn part(hub: Arc<Hub>, view: View, with_ids: bool) -> Part {
+    let (subject, limit, hz) = match view {
+        View::Events { limit, resume } => return Part::new(hub, None, limit, resume, with_ids),
+        View::Top { limit, hz } => (Subject::Top { limit }, limit, hz),
+        View::User { user_id, around, hz } => (Subject::User { user_id, around }, 0, hz),
+    };
+    let group = hub.groups.join(GroupKey { subject, hz }, &hub.wake);
+    Part::new(hub, Some(group), limit, None, with_ids)
 }
 
 impl Followed {

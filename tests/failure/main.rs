@@ -15,3 +15,4 @@ mod ranking_outages;
 mod redis_server;
 mod server;
 mod shutdown;
+mod stream_outages;

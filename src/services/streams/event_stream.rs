@@ -79,6 +79,12 @@ impl EventStream {
         let preamble = Some(Frame::retry(fastrand::u64(1000..=3000)).with_id());
         Self { parts, preamble, drain, drain_step, until, ended: false, _admitted: admitted }
     }
+
+    /// Ends before it has shown anything, so that the client comes back and is asked for a token.
+    pub(super) fn barred(mut self) -> Self {
+        self.ended = true;
+        self
+    }
 }
 
 impl Stream for EventStream {
@@ -107,6 +113,11 @@ impl Stream for EventStream {
                 Read::Last(bytes) => {
                     part.ended = true;
                     return Poll::Ready(Some(bytes));
+                }
+                // The other leaderboards' positions are not worth more than the client's coming back for all of them.
+                Read::Over => {
+                    stream.ended = true;
+                    return Poll::Ready(None);
                 }
             }
         }

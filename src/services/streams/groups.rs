@@ -84,13 +84,15 @@ struct Open {
     by_key: HashMap<GroupKey, Arc<Group>>,
     /// The leaderboard is gone: whoever joins from now on is told at once.
     last: Option<Frame>,
+    /// The hub is gone.
+    abandoned: bool,
 }
 
 impl Groups {
     /// The group of this key, with one watcher more.
     pub(super) fn join(&self, key: GroupKey, hub: &Arc<Notify>) -> Arc<Group> {
         let mut open = self.open.lock();
-        let Open { by_key, last } = &mut *open;
+        let Open { by_key, last, abandoned } = &mut *open;
         let group = by_key.entry(key.clone()).or_insert_with(|| {
             let shown = Shown {
                 dirty: true,
@@ -103,6 +105,9 @@ impl Groups {
             };
             let topic = Topic::new(BACKLOG, Arc::clone(hub));
             last.iter().for_each(|frame| topic.end(frame.clone()));
+            if *abandoned {
+                topic.abandon();
+            }
             Arc::new(Group { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) })
         });
         group.watchers.fetch_add(1, Ordering::AcqRel);
@@ -149,6 +154,13 @@ impl Groups {
         let mut open = self.open.lock();
         open.last = Some(frame.clone());
         open.by_key.values().for_each(|group| group.topic.end(frame.clone()));
+    }
+
+    /// Nobody computes the groups any more, those there are and those there will be.
+    pub(super) fn abandon(&self) {
+        let mut open = self.open.lock();
+        open.abandoned = true;
+        open.by_key.values().for_each(|group| group.topic.abandon());
     }
 
     /// Groups without a watcher are forgotten.

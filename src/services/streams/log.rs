@@ -90,8 +90,15 @@ pub(super) struct Log {
     /// How many comparisons of the newest position with the store's have begun, and the number of the last one that was brought to its end.
     pub(super) head_checks: (u64, u64),
     pub(super) heartbeat: (u64, Option<Frame>),
+    pub(super) end: Option<End>,
+}
+
+/// Why nothing will follow what the log holds.
+pub(super) enum End {
     /// The last event, after which every connection ends.
-    pub(super) end: Option<Frame>,
+    Last(Frame),
+    /// The hub is gone, and nobody will write any more: connections end, and clients come back to another hub.
+    Abandoned,
 }
 
 /// Where one connection is.
@@ -134,6 +141,8 @@ pub(super) enum Read {
     Frames(Bytes),
     /// The last frame; nothing follows.
     Last(Bytes),
+    /// Nothing follows.
+    Over,
     Nothing,
 }
 
@@ -167,8 +176,12 @@ impl Log {
         if let Some(bytes) = self.ready(cursor, with_ids) {
             return Read::Frames(bytes);
         }
-        if let Some(frame) = &self.end {
-            return Read::Last(if with_ids { frame.with_id() } else { frame.without_id() });
+        match &self.end {
+            // An id would tell clients that have not read all before it that they have.
+            Some(End::Last(frame)) if with_ids && self.has_read_all(cursor) => return Read::Last(frame.with_id()),
+            Some(End::Last(frame)) => return Read::Last(frame.without_id()),
+            Some(End::Abandoned) => return Read::Over,
+            None => {}
         }
         match &self.heartbeat {
             (count, Some(frame)) if *count != cursor.heartbeat => {
@@ -177,6 +190,11 @@ impl Log {
             }
             _ => Read::Nothing,
         }
+    }
+
+    fn has_read_all(&self, cursor: &Cursor) -> bool {
+        let continuous = cursor.generation == self.generation && self.generation > 0;
+        continuous && cursor.resume.is_none() && cursor.next == self.head() + 1
     }
 
     /// Decides, once there is a generation, whether a cursor can resume where its client left off.
