@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::standings::StandingsError;
+use crate::domain::time::Timestamp;
 
 mod memory;
 pub(super) mod outlet;
@@ -39,6 +40,14 @@ pub struct FeedEvent {
     /// Entries in the ranking at this position.
     pub total: u64,
     pub body: String,
+}
+
+impl FeedEvent {
+    /// When the score was committed, as its body says; `None` for other kinds.
+    pub fn at(&self) -> Option<Timestamp> {
+        let (_, after) = self.body.rsplit_once("\"at\":\"").filter(|_| self.kind == FeedEventKind::Score)?;
+        after.split_once('"')?.0.parse().ok()
+    }
 }
 
 /// What a subscriber is told.

@@ -10,6 +10,8 @@ mod frame;
 mod groups;
 mod hub;
 mod log;
+mod measures;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -44,7 +46,7 @@ use crate::{
 use super::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder};
 use admission::Admission;
 use event_stream::Part;
-pub use event_stream::{EventStream, busy_body};
+pub use event_stream::{EventStream, Handover, busy_body};
 use follower::Follower;
 use groups::{GroupKey, Subject};
 use hub::{Hub, Sources};
@@ -122,7 +124,8 @@ impl Streams {
             barred |= let_in && !hub.public.load(Ordering::Acquire);
             parts.push(part(hub, view, with_ids));
         }
-        let stream = EventStream::new(parts, Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), until, admitted);
+        let (drain, step, clock) = (Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), self.sources.clock.clone());
+        let stream = EventStream::new(parts, drain, step, until, clock, admitted);
         if barred { stream.barred() } else { stream }
     }
 

@@ -7,18 +7,23 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 
-use crate::domain::position::Version;
+use crate::domain::{
+    position::Version,
+    time::{Clock, Timestamp},
+};
 
 use super::{
     Drain,
     admission::Admitted,
-    frame::Frame,
+    frame::{Form, Frame},
     groups::Group,
     hub::Hub,
     log::{Cursor, Read},
+    measures::MEASURES,
     topic::Topic,
     wakers::Slot,
 };
@@ -30,7 +35,6 @@ pub(super) struct Part {
     topic: Arc<Topic>,
     cursor: Cursor,
     slot: Slot,
-    with_ids: bool,
     ended: bool,
 }
 
@@ -44,9 +48,9 @@ impl Part {
         with_ids: bool,
     ) -> Self {
         let topic = Arc::clone(group.as_ref().map_or(&hub.events, |group| &group.topic));
-        let mut cursor = Cursor::new(limit, resume);
+        let mut cursor = Cursor::new(limit, resume, with_ids);
         let slot = topic.take_slot(&mut cursor);
-        Self { hub, group, topic, cursor, slot, with_ids, ended: false }
+        Self { hub, group, topic, cursor, slot, ended: false }
     }
 }
 
@@ -64,20 +68,65 @@ impl Drop for Part {
 /// The bytes of one `text/event-stream` response. Ends when its leaderboards are deleted or the server shuts down.
 pub struct EventStream {
     parts: Vec<Part>,
-    preamble: Option<Bytes>,
+    preamble: Option<Frame>,
     drain: Arc<Drain>,
     /// The step of the shutdown at which this connection ends.
     drain_step: u8,
     /// When the token that opened it ends. Looked at whenever there is something to send, at the latest with the next heartbeat.
     until: Option<Instant>,
     ended: bool,
+    form: Form,
+    /// The lag of this connection is recorded.
+    sampled: bool,
+    /// The time of the oldest score in what was handed out last and is not known to be written.
+    oldest: Option<Timestamp>,
+    clock: Clock,
     _admitted: Admitted,
 }
 
+/// An event stream on its way from the handler to whoever writes it. Rides on the response, beside a body that reads the same stream: whoever takes it
+/// first has it.
+#[derive(Clone)]
+pub struct Handover(Arc<Mutex<Option<EventStream>>>);
+
+impl Handover {
+    pub fn new(stream: EventStream) -> Self {
+        Self(Arc::new(Mutex::new(Some(stream))))
+    }
+
+    /// The stream, once.
+    pub fn take(&self) -> Option<EventStream> {
+        self.0.lock().take()
+    }
+}
+
 impl EventStream {
-    pub(super) fn new(parts: Vec<Part>, drain: Arc<Drain>, drain_step: u8, until: Option<Instant>, admitted: Admitted) -> Self {
-        let preamble = Some(Frame::retry(fastrand::u64(1000..=3000)).with_id());
-        Self { parts, preamble, drain, drain_step, until, ended: false, _admitted: admitted }
+    pub(super) fn new(
+        parts: Vec<Part>,
+        drain: Arc<Drain>,
+        drain_step: u8,
+        until: Option<Instant>,
+        clock: Clock,
+        admitted: Admitted,
+    ) -> Self {
+        let preamble = Some(Frame::retry(fastrand::u64(1000..=3000)));
+        let sampled = parts.iter().any(|part| part.slot.is_sampled());
+        let form = Form { ids: false, chunked: false };
+        Self { parts, preamble, drain, drain_step, until, ended: false, form, sampled, oldest: None, clock, _admitted: admitted }
+    }
+
+    /// Each piece as chunks of an HTTP/1.1 body. To be chosen before the first is taken.
+    pub fn chunked(mut self) -> Self {
+        self.form.chunked = true;
+        self.parts.iter_mut().for_each(|part| part.cursor.form.chunked = true);
+        self
+    }
+
+    /// What was taken has been written to the socket.
+    pub fn written(&mut self) {
+        if let Some(at) = self.oldest.take() {
+            MEASURES.lag.record(self.clock.now().micros_since(at).max(0) as f64 / 1e6);
+        }
     }
 
     /// Ends before it has shown anything, so that the client comes back and is asked for a token.
@@ -93,7 +142,7 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let stream = &mut *self;
         if let Some(preamble) = stream.preamble.take() {
-            return Poll::Ready(Some(preamble));
+            return Poll::Ready(Some(preamble.encoded(stream.form)));
         }
         if stream.ended {
             return Poll::Ready(None);
@@ -104,12 +153,17 @@ impl Stream for EventStream {
         }
         if stream.drain.reached(stream.drain_step) {
             stream.ended = true;
-            return Poll::Ready(Some(Frame::retry(fastrand::u64(200..=2000)).with_id()));
+            return Poll::Ready(Some(Frame::retry(fastrand::u64(200..=2000)).encoded(stream.form)));
         }
         for part in stream.parts.iter_mut().filter(|part| !part.ended) {
-            match part.topic.read(&mut part.cursor, part.with_ids, part.slot, context.waker()) {
+            match part.topic.read(&mut part.cursor, part.slot, context.waker()) {
                 Read::Nothing => {}
-                Read::Frames(bytes) => return Poll::Ready(Some(bytes)),
+                Read::Frames(bytes) => {
+                    if stream.sampled {
+                        stream.oldest = part.cursor.oldest.take();
+                    }
+                    return Poll::Ready(Some(bytes));
+                }
                 Read::Last(bytes) => {
                     part.ended = true;
                     return Poll::Ready(Some(bytes));
@@ -131,7 +185,8 @@ impl Stream for EventStream {
 /// The whole body of a stream that is refused in-band, because a browser gives up for ever on any status but 200: a long, jittered
 /// `retry:`, one `busy` event, the end.
 pub fn busy_body(reason: &str) -> Bytes {
-    let retry = Frame::retry(fastrand::u64(15_000..=45_000)).with_id();
-    let event = Frame::event(None, "busy", &serde_json::json!({ "reason": reason }).to_string()).with_id();
-    [retry, event].concat().into()
+    let retry = Frame::retry(fastrand::u64(15_000..=45_000));
+    let event = Frame::event(None, "busy", &serde_json::json!({ "reason": reason }).to_string());
+    let form = Form { ids: false, chunked: false };
+    [retry.encoded(form), event.encoded(form)].concat().into()
 }

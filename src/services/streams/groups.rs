@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-use super::{frame::Frame, log::State, topic::Topic};
+use super::{frame::Frame, snapshot::State, topic::Topic};
 
 /// Events that a slow reader may be behind before it gets the whole state instead.
 const BACKLOG: usize = 16;

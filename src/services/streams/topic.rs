@@ -11,7 +11,9 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     frame::Frame,
-    log::{Cursor, End, Log, Read, Snapshot, State, Wanted},
+    log::{Cursor, End, Log, Read, Wanted},
+    measures::MEASURES,
+    snapshot::{Snapshot, State},
     wakers::{Slot, Wakers},
 };
 
@@ -44,12 +46,14 @@ impl Topic {
     }
 
     /// What is ready for this cursor; where nothing is, `waker` is called as soon as there may be.
-    pub(super) fn read(&self, cursor: &mut Cursor, with_ids: bool, slot: Slot, waker: &Waker) -> Read {
+    pub(super) fn read(&self, cursor: &mut Cursor, slot: Slot, waker: &Waker) -> Read {
         let mut log = self.log.lock();
         let before = log.wanted;
-        let read = log.read(cursor, with_ids);
+        let read = log.read(cursor);
         if matches!(read, Read::Nothing) {
             self.wakers.wait(slot, waker);
+        } else {
+            MEASURES.writes.increment(1);
         }
         // Also where a heartbeat goes out first: the next read finds nothing new to want.
         if log.wanted != before {
@@ -68,15 +72,7 @@ impl Topic {
 
     /// A new generation: positions count on from `next`, in this epoch, and every cursor starts from a snapshot.
     pub(super) fn begin(&self, epoch: Arc<str>, next: u64, state: Option<State>) {
-        self.change(|log| {
-            log.generation += 1;
-            log.epoch = epoch;
-            log.first = next;
-            log.lost_below = 0;
-            log.frames.clear();
-            log.snapshot = state.map(|state| Snapshot::new(next, state));
-            log.provisional = None;
-        });
+        self.change(|log| log.begin(epoch, next, state.map(|state| Snapshot::new(next, state))));
     }
 
     /// Appends frames without waking anyone: see [`Topic::wake_all`].
@@ -238,10 +234,10 @@ mod tests {
     fn nobody_is_woken_for_a_snapshot_that_was_there() {
         let topic = Topic::new(4, Arc::default());
         topic.begin("e".into(), 1, Some(state()));
-        let (mut cursor, wakes) = (Cursor::new(10, None), Arc::new(Wakes::default()));
+        let (mut cursor, wakes) = (Cursor::new(10, None, true), Arc::new(Wakes::default()));
         let (slot, waker) = (topic.take_slot(&mut cursor), Waker::from(Arc::clone(&wakes)));
-        topic.read(&mut cursor, true, slot, &waker);
-        assert!(matches!(topic.read(&mut cursor, true, slot, &waker), Read::Nothing));
+        topic.read(&mut cursor, slot, &waker);
+        assert!(matches!(topic.read(&mut cursor, slot, &waker), Read::Nothing));
         topic.restore_snapshot(state());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         topic.forget_snapshot();
@@ -254,8 +250,8 @@ mod tests {
         let topic = Topic::new(4, Arc::default());
         topic.begin("e".into(), 1, Some(state()));
         topic.append([frame(1)]);
-        let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))));
-        let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None));
+        let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))), true);
+        let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None, true));
         let unstarted = Topic::new(4, Arc::default());
         unstarted.end(frame(2));
         topic.end(frame(2));
@@ -263,7 +259,7 @@ mod tests {
         let last = |topic: &Topic, cursor: &mut Cursor| {
             let slot = topic.take_slot(cursor);
             loop {
-                let read = topic.read(cursor, true, slot, waker);
+                let read = topic.read(cursor, slot, waker);
                 if matches!(read, Read::Last(_)) {
                     return text(&read).starts_with("id: ");
                 }
@@ -272,6 +268,6 @@ mod tests {
         assert!(last(&topic, &mut reading));
         assert!(last(&topic, &mut fresh), "after the snapshot and what follows it");
         assert!(!last(&topic, &mut ahead), "its position is not resolved");
-        assert!(!last(&unstarted, &mut Cursor::new(10, None)), "it has seen nothing");
+        assert!(!last(&unstarted, &mut Cursor::new(10, None, true)), "it has seen nothing");
     }
 }

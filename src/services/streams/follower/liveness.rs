@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{repositories::standings::StandingsError, services::error::ServiceError};
 
 use super::{
-    super::{frame::Frame, log::State},
+    super::{frame::Frame, snapshot::State},
     Follower, WIDEST,
 };
 
