@@ -6,6 +6,7 @@
 mod connection;
 mod delivery;
 mod link;
+pub mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::middleware::authentication::Peer;
 
 use connection::Protocols;
+use tls::Tls;
 
 /// What the kernel holds back for a client that does not read. Left to itself it grows to megabytes, and a slow stream shows the past.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -33,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`, then finishes what is open, for four seconds at the most. At most `connections` at once; further ones wait in the
 /// listener's backlog.
-pub async fn serve(listener: TcpListener, router: Router, connections: usize, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, connections: usize, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(connections));
     let server =
         Server { protocols: Protocols::new(), router, stop, cut_off: CancellationToken::new(), open: TaskTracker::new() };
@@ -44,7 +46,16 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, st
             accepted = accept(&listener, &permits) => accepted,
         };
         prepare(&stream);
-        server.open.spawn(Arc::clone(&server).serve(stream, Peer(peer), permit));
+        let (server, tls) = (Arc::clone(&server), tls.clone());
+        match tls {
+            None => server.open.clone().spawn(server.serve(stream, Peer(peer), permit)),
+            Some(tls) => server.open.clone().spawn(async move {
+                let accepted = server.stop.run_until_cancelled(tls.accept(stream)).await.flatten();
+                if let Some(stream) = accepted {
+                    server.serve(stream, Peer(peer), permit).await;
+                }
+            }),
+        };
     }
     drop(listener);
     server.open.close();

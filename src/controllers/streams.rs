@@ -25,7 +25,7 @@ use crate::{
     },
     services::{
         error::ServiceError,
-        streams::{EventStream, Handover, View, admission::Busy, busy_body},
+        streams::{EventStream, Handover, View, busy_body},
     },
 };
 
@@ -166,18 +166,13 @@ fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View
     let private = watched.iter().any(|(leaderboard, _)| leaderboard.settings.visibility == Visibility::Private);
     let until = caller.principal.as_ref().filter(|_| private).map(|principal| Instant::now() + principal.time_left());
     let mut handed = None;
-    let body = match services.streams.admission.admit(caller.address) {
+    let subject = caller.principal.as_ref().map(|principal| &*principal.subject);
+    let body = match services.streams.admission.admit(caller.address, subject) {
         Ok(admitted) => {
             let handover = handed.insert(Handover::new(services.streams.open(watched, admitted, until))).clone();
             Body::new(EventStreamBody { handover, events: None })
         }
-        Err(busy) => {
-            metrics::counter!("scoreboard_streams_refused_total").increment(1);
-            Body::from(busy_body(match busy {
-                Busy::Address => "too many streams from this address",
-                Busy::Server => "the server has as many streams open as it can carry",
-            }))
-        }
+        Err(busy) => Body::from(busy_body(busy.reason())),
     };
     let mut response = body.into_response();
     handed.map(|handover| response.extensions_mut().insert(handover));

@@ -177,7 +177,6 @@ impl Streams {
                 // Until it has signed off: a successor has to wait for that.
                 !followed.task.is_finished()
             });
-            metrics::gauge!("scoreboard_streams_open").set(self.admission.open() as f64);
             metrics::gauge!("scoreboard_leaderboards_followed").set(hubs.len() as f64);
         }
     }

@@ -125,7 +125,9 @@ impl EventStream {
     /// What was taken has been written to the socket.
     pub fn written(&mut self) {
         if let Some(at) = self.oldest.take() {
-            MEASURES.lag.record(self.clock.now().micros_since(at).max(0) as f64 / 1e6);
+            let micros = self.clock.now().micros_since(at).max(0);
+            tracing::trace!(%at, micros, "written to a watcher's socket");
+            MEASURES.lag.record(micros as f64 / 1e6);
         }
     }
 

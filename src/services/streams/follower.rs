@@ -196,7 +196,9 @@ impl Follower {
             position.seq = event.seq;
             let frame = Frame::of(&position.epoch, event);
             match event.kind {
-                FeedEventKind::Score => {}
+                FeedEventKind::Score => {
+                    tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.body, "to be streamed");
+                }
                 FeedEventKind::Definition => {
                     self.definition_due = Some(Instant::now());
                     if self.set_public(is_public(&event.body)) {
@@ -265,6 +267,7 @@ impl Follower {
         self.reported = self.hub.watchers.load(Ordering::Relaxed);
         if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, self.reported).await {
             self.all_watchers = all;
+            watching(&self.hub, all);
         }
     }
 
@@ -292,7 +295,13 @@ impl Drop for Follower {
     /// Also where the task panicked: silence would look to watchers like a quiet leaderboard.
     fn drop(&mut self) {
         self.hub.abandon();
+        watching(&self.hub, 0);
     }
+}
+
+/// Tells the metrics how many watch this leaderboard over all instances, as far as this one follows it.
+fn watching(hub: &Hub, watchers: u64) {
+    metrics::gauge!("scoreboard_watchers", "leaderboard" => hub.leaderboard.id.to_string()).set(watchers as f64);
 }
 
 async fn sleep_until(at: Option<Instant>) {

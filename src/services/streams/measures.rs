@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use super::admission::Busy;
 
 /// Why a connection starts over from a snapshot. Each is also the label of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,10 @@ pub(super) struct Measures {
     pub writes: Counter,
     /// Seconds from a score's commit until it was written to the socket, of one connection in [`SAMPLE`].
     pub lag: Histogram,
+    /// Streams open in this process.
+    pub open: Gauge,
     restarts: [Counter; 4],
+    refusals: [Counter; 3],
 }
 
 /// One connection in so many is measured: recording costs a tenth of a microsecond, and neighbours have the same lag.
@@ -36,11 +41,17 @@ pub(super) static MEASURES: LazyLock<Measures> = LazyLock::new(|| Measures {
     deliveries: counter!("scoreboard_stream_deliveries_total"),
     writes: counter!("scoreboard_stream_writes_total"),
     lag: histogram!("scoreboard_stream_lag_seconds"),
+    open: gauge!("scoreboard_streams_open"),
+    refusals: ["address", "token", "server"].map(|reason| counter!("scoreboard_streams_refused_total", "reason" => reason)),
     restarts: ["epoch", "gap", "position", "behind"].map(|reason| counter!("scoreboard_stream_resets_total", "reason" => reason)),
 });
 
 impl Measures {
     pub fn restarted(&self, why: Restart) {
         self.restarts[why as usize].increment(1);
+    }
+
+    pub fn refused(&self, why: Busy) {
+        self.refusals[why as usize].increment(1);
     }
 }

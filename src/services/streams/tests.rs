@@ -40,13 +40,13 @@ impl Embedded {
         let definitions = DefinitionCache::load(ledger.clone()).await.unwrap();
         let rebuilder = Rebuilder::new(memory.clone(), ledger.clone());
         let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder));
-        let admission = Admission::new(10, 10);
+        let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
         Self { streams, leaderboard, directory }
     }
 
     fn open(&self, view: View) -> EventStream {
-        let admitted = self.streams.admission.admit([127, 0, 0, 1].into()).ok().unwrap();
+        let admitted = self.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
         self.streams.open(vec![(self.leaderboard.clone(), view)], admitted, None)
     }
 }
@@ -94,7 +94,7 @@ async fn a_hub_that_knows_of_a_leaderboard_gone_private_lets_in_nobody_who_was_n
 
     let mut asked = app.leaderboard.clone();
     asked.settings.visibility = Visibility::Private;
-    let admitted = app.streams.admission.admit([127, 0, 0, 1].into()).ok().unwrap();
+    let admitted = app.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
     let mut stream = app.streams.open(vec![(asked, view)], admitted, None);
     read(&mut stream, Some("event: leaderboard\n")).await;
 }
