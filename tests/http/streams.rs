@@ -65,6 +65,11 @@ impl Replay {
         }
     }
 
+    /// Whether this user is in the table.
+    pub fn has(&self, user: &str) -> bool {
+        self.rows.contains_key(user)
+    }
+
     /// The users and their scores, best first.
     pub fn ranked(&self) -> Vec<(String, i64)> {
         let mut rows: Vec<_> = self.rows.iter().collect();
