@@ -5,6 +5,7 @@ mod events;
 mod lifecycle;
 mod resuming;
 mod slow;
+mod storm;
 mod top;
 mod user;
 
