@@ -30,6 +30,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// How long open requests may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long the cutting off may take.
+const CUT_OFF: Duration = Duration::from_secs(1);
 /// How long to wait when the process has run out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -62,7 +64,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router,
     if tokio::time::timeout(GRACE, server.open.wait()).await.is_err() {
         tracing::warn!(connections = server.open.len(), "connections are cut off");
         server.cut_off.cancel();
-        server.open.wait().await;
+        tokio::time::timeout(CUT_OFF, server.open.wait()).await.ok();
     }
 }
 
@@ -82,15 +84,9 @@ impl Server {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let serving = self.protocols.serve(io, peer, self.router.clone(), &self.stop);
-        let Some(Some(delivery)) = self.cut_off.run_until_cancelled(serving).await else { return };
+        let Some(Some((io, handed))) = self.cut_off.run_until_cancelled(serving).await else { return };
         // A task of its own, so that a stream keeps only what it needs and not the room of a whole dialogue.
-        let cut_off = self.cut_off.clone();
-        self.open.spawn(async move {
-            if let Some(Err(error)) = cut_off.run_until_cancelled_owned(delivery).await {
-                tracing::debug!(%error, "a stream ended early");
-            }
-            drop(permit);
-        });
+        self.open.spawn(handed.deliver(io, permit));
     }
 }
 

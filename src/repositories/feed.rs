@@ -97,3 +97,17 @@ pub trait Feed: Send + Sync {
     /// How many watchers all live instances have on each of these boards.
     async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_tells_when_its_score_was_committed() {
+        let body = r#""displayName":"\"at\":\"","at":"2026-11-21T10:00:00.000007Z""#.to_owned();
+        let event = FeedEvent { seq: 1, kind: FeedEventKind::Score, rank: 1, previous_rank: None, total: 1, body };
+        assert_eq!(event.at(), Some("2026-11-21T10:00:00.000007Z".parse().unwrap()));
+        assert_eq!(event.at().unwrap().to_string(), "2026-11-21T10:00:00.000007Z");
+        assert_eq!(FeedEvent { kind: FeedEventKind::Definition, ..event }.at(), None);
+    }
+}

@@ -27,10 +27,7 @@ use tower::ServiceExt;
 
 use crate::{middleware::authentication::Peer, services::streams::Handover};
 
-use super::{
-    delivery::{Delivery, Handed},
-    link::Link,
-};
+use super::{delivery::Handed, link::Link};
 
 /// How long a new connection may take until its first request is complete to the end of its head.
 pub(super) const FIRST_REQUEST: Duration = Duration::from_secs(15);
@@ -58,8 +55,8 @@ impl Protocols {
         Self { http1, http2 }
     }
 
-    /// Serves a connection until it ends or `stop` says to finish. Answers what is left to do where it has become an event stream.
-    pub async fn serve<IO>(&self, io: IO, peer: Peer, router: Router, stop: &CancellationToken) -> Option<Delivery<IO>>
+    /// Serves a connection until it ends or `stop` says to finish. Where it has become an event stream, answers the socket and what to write to it.
+    pub async fn serve<IO>(&self, io: IO, peer: Peer, router: Router, stop: &CancellationToken) -> Option<(IO, Handed)>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -75,12 +72,12 @@ impl Protocols {
             }
         };
         tokio::select! {
-            delivery = serving => delivery,
+            handed = serving => handed,
             () = silent => None,
         }
     }
 
-    async fn serve_requests<IO>(&self, io: IO, requests: Arc<Requests>, stop: &CancellationToken) -> Option<Delivery<IO>>
+    async fn serve_requests<IO>(&self, io: IO, requests: Arc<Requests>, stop: &CancellationToken) -> Option<(IO, Handed)>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -114,7 +111,7 @@ impl Protocols {
         .await;
         note(result);
         let handed = requests.handed.lock().take()?;
-        Some(handed.deliver(connection.into_parts().io.into_inner().io))
+        Some((connection.into_parts().io.into_inner().io, handed))
     }
 }
 

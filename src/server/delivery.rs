@@ -16,7 +16,10 @@ use hyper::{
     Version,
     http::{header, response},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
 use tokio_stream::Stream;
 
 use crate::services::streams::EventStream;
@@ -39,12 +42,13 @@ impl Handed {
     }
 
     /// Writes it to its end, or until the client has left.
-    pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> Delivery<IO> {
-        Delivery { io, unwritten: head(&self.head, self.chunked), events: self.events, chunked: self.chunked, stage: Stage::Open }
+    pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO, permit: OwnedSemaphorePermit) -> Delivery<IO> {
+        let unwritten = head(&self.head, self.chunked);
+        Delivery { io, unwritten, events: self.events, chunked: self.chunked, stage: Stage::Open, _permit: permit }
     }
 }
 
-/// See [`Handed::deliver`].
+/// See [`Handed::deliver`]. A future written by hand and spawned as it is: this is what each open stream costs.
 pub(super) struct Delivery<IO> {
     io: IO,
     events: EventStream,
@@ -52,6 +56,7 @@ pub(super) struct Delivery<IO> {
     unwritten: Bytes,
     chunked: bool,
     stage: Stage,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,20 +68,29 @@ enum Stage {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Delivery<IO> {
-    type Output = io::Result<()>;
+    type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_delivery(context)).unwrap_or_else(|error| tracing::debug!(%error, "a stream ended early"));
+        Poll::Ready(())
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
+    fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self;
         if this.client_left(context)? {
             return Poll::Ready(Ok(()));
         }
         loop {
             while !this.unwritten.is_empty() {
-                let written = ready!(Pin::new(&mut this.io).poll_write(context, &this.unwritten))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                match Pin::new(&mut this.io).poll_write(context, &this.unwritten)? {
+                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(written) => this.unwritten.advance(written),
+                    // A client that does not read must not hold up the server's end.
+                    Poll::Pending if this.events.is_given_up(context.waker()) => return Poll::Ready(Ok(())),
+                    Poll::Pending => return Poll::Pending,
                 }
-                this.unwritten.advance(written);
             }
             if this.stage == Stage::Closing {
                 return Pin::new(&mut this.io).poll_shutdown(context);
@@ -97,9 +111,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Delivery<IO> {
             }
         }
     }
-}
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
     /// Whether the client has closed its side. Asked whenever there is something to do, and what wakes the task when it happens.
     fn client_left(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         loop {

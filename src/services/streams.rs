@@ -78,6 +78,11 @@ impl Drain {
     fn reached(&self, step: u8) -> bool {
         self.0.load(Ordering::Acquire) > step
     }
+
+    /// Every step was reached, and whoever reads has had the time to read so.
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire) > DRAIN_STEPS + 1
+    }
 }
 
 /// A leaderboard that is followed, or whose hub is about to end.

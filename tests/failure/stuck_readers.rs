@@ -38,7 +38,7 @@ async fn post_batches(server: &Server, batches: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_readers_that_are_stuck_cost_no_memory_and_hold_up_nobody() {
-    let server = Server::embedded().await;
+    let mut server = Server::embedded().await;
     let mut readers = Vec::new();
     for _ in 0..READERS {
         readers.push(stuck(server.port).await);
@@ -57,4 +57,8 @@ async fn a_thousand_readers_that_are_stuck_cost_no_memory_and_hold_up_nobody() {
     let receipt = server.post_point("zoe").await;
     timeout(Duration::from_secs(10), watcher.reach(&receipt["version"])).await.expect("whoever reads is served");
     assert_eq!(server.get("/api/leaderboards/main").await["watchers"], READERS + 1, "nobody was thrown out");
+
+    server.terminate();
+    let ended = server.ended(Duration::from_secs(10)).await.expect("they do not hold up the end either");
+    assert!(ended.success() && !server.log().contains("cut off"), "{}", server.log());
 }

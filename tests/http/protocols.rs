@@ -105,6 +105,15 @@ async fn a_renewed_certificate_is_taken_over_without_a_restart() {
             curl(&[protocol, "--cacert", old.to_str().unwrap(), &stream], |read| read.contains("event: leaderboard\n")).await;
         assert!(read.contains(version), "{read}");
     }
+    let health = async || {
+        let args = [format!("--listen-addr={}", app.address), flags[0].clone()];
+        tokio::task::spawn_blocking(move || {
+            Command::new(env!("CARGO_BIN_EXE_scoreboard")).arg("health").args(args).output().unwrap()
+        })
+        .await
+        .unwrap()
+    };
+    assert!(health().await.status.success());
     // A key that does not fit yet: whoever renews writes one file after the other.
     let (new_cert, new_key) = (files.join("new-cert.pem"), files.join("new-key.pem"));
     make_certificate(&new_cert, &new_key);
@@ -114,6 +123,7 @@ async fn a_renewed_certificate_is_taken_over_without_a_restart() {
     std::fs::rename(&new_cert, &cert).unwrap();
     eventually("the new certificate is used", || trusted(&cert)).await;
     assert!(!trusted(&old).await);
+    assert!(health().await.status.success());
     std::fs::remove_dir_all(files).ok();
 }
 

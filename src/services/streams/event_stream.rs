@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -68,7 +68,8 @@ impl Drop for Part {
 /// The bytes of one `text/event-stream` response. Ends when its leaderboards are deleted or the server shuts down.
 pub struct EventStream {
     parts: Vec<Part>,
-    preamble: Option<Frame>,
+    /// The first line's `retry:`, in milliseconds, until it has been taken.
+    preamble: Option<u16>,
     drain: Arc<Drain>,
     /// The step of the shutdown at which this connection ends.
     drain_step: u8,
@@ -109,7 +110,7 @@ impl EventStream {
         clock: Clock,
         admitted: Admitted,
     ) -> Self {
-        let preamble = Some(Frame::retry(fastrand::u64(1000..=3000)));
+        let preamble = Some(fastrand::u16(1000..=3000));
         let sampled = parts.iter().any(|part| part.slot.is_sampled());
         let form = Form { ids: false, chunked: false };
         Self { parts, preamble, drain, drain_step, until, ended: false, form, sampled, oldest: None, clock, _admitted: admitted }
@@ -120,6 +121,12 @@ impl EventStream {
         self.form.chunked = true;
         self.parts.iter_mut().for_each(|part| part.cursor.form.chunked = true);
         self
+    }
+
+    /// Whether it has to end although the client does not even read the farewell. Where not, `waker` is called when that may change.
+    pub fn is_given_up(&mut self, waker: &Waker) -> bool {
+        self.parts.iter().for_each(|part| part.topic.wait(part.slot, waker));
+        self.drain.is_over()
     }
 
     /// What was taken has been written to the socket.
@@ -143,8 +150,8 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let stream = &mut *self;
-        if let Some(preamble) = stream.preamble.take() {
-            return Poll::Ready(Some(preamble.encoded(stream.form)));
+        if let Some(millis) = stream.preamble.take() {
+            return Poll::Ready(Some(Frame::retry(millis.into()).encoded(stream.form)));
         }
         if stream.ended {
             return Poll::Ready(None);

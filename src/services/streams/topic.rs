@@ -45,6 +45,12 @@ impl Topic {
         self.wakers.wake_all();
     }
 
+    /// Calls `waker` as soon as there may be something to read, whether or not there is already.
+    pub(super) fn wait(&self, slot: Slot, waker: &Waker) {
+        let _unchanged = self.log.lock();
+        self.wakers.wait(slot, waker);
+    }
+
     /// What is ready for this cursor; where nothing is, `waker` is called as soon as there may be.
     pub(super) fn read(&self, cursor: &mut Cursor, slot: Slot, waker: &Waker) -> Read {
         let mut log = self.log.lock();
