@@ -7,6 +7,7 @@ pub mod admission;
 mod event_stream;
 mod follower;
 mod frame;
+mod group;
 mod groups;
 mod hub;
 mod log;
@@ -48,7 +49,7 @@ use admission::Admission;
 use event_stream::Part;
 pub use event_stream::{EventStream, Handover, busy_body};
 use follower::Follower;
-use groups::{GroupKey, Subject};
+use group::{GroupKey, Subject};
 use hub::{Hub, Sources};
 
 /// How long a leaderboard is followed after its last watcher left, at least: browsers that reconnect find it warm.
@@ -77,6 +78,11 @@ pub(crate) struct Drain(AtomicU8);
 impl Drain {
     fn reached(&self, step: u8) -> bool {
         self.0.load(Ordering::Acquire) > step
+    }
+
+    /// The server is going away: whoever comes now is sent elsewhere at once.
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
     }
 
     /// Every step was reached, and whoever reads has had the time to read so.
@@ -121,8 +127,8 @@ impl Streams {
     /// Ends at `until`, where the right to watch ends then.
     pub fn open(&self, watched: Vec<(Leaderboard, View)>, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
         let with_ids = watched.len() == 1;
-        let (mut parts, mut barred) = (Vec::with_capacity(watched.len()), false);
-        for (leaderboard, view) in watched {
+        let (mut parts, mut barred) = (Vec::with_capacity(watched.len()), self.drain.has_begun());
+        for (leaderboard, view) in watched.into_iter().filter(|_| !self.drain.has_begun()) {
             let let_in = leaderboard.settings.visibility == Visibility::Public;
             let hub = self.join(leaderboard);
             // The hub has heard of a change that the definition which let the caller in does not know yet.

@@ -20,7 +20,7 @@ use super::{
     Drain,
     admission::Admitted,
     frame::{Form, Frame},
-    groups::Group,
+    group::Group,
     hub::Hub,
     log::{Cursor, Read},
     measures::MEASURES,
