@@ -273,7 +273,11 @@ impl Follower {
 
     async fn check(&mut self) {
         self.report_watchers().await;
-        if self.live {
+        // The event that tells of a new definition may be held up on its way, where this instance has long heard of it.
+        if self.definition_due.is_none() {
+            self.adopt_definition();
+        }
+        if self.live && !self.ended {
             let head = self.sources.standings.head(self.board).await;
             let Some(version) = self.survive(head).await.and_then(|head| head.version) else { return };
             if self.position.as_ref() != Some(&version) {

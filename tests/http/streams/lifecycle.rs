@@ -15,6 +15,7 @@ crate::both_backends!(
     a_stream_tells_proxies_to_leave_it_alone_and_browsers_when_to_come_back,
     heartbeats_say_where_the_newest_position_is,
     too_many_streams_are_refused_in_band,
+    too_many_streams_with_one_token_are_refused_in_band,
     the_metrics_tell_what_streams_do,
     what_is_out_of_range_is_refused_by_field,
     the_watchers_are_counted,
@@ -92,6 +93,19 @@ async fn too_many_streams_are_refused_in_band(backend: Backend) {
         stream.next().await.is_some_and(|event| event.event == "leaderboard")
     })
     .await;
+}
+
+async fn too_many_streams_with_one_token_are_refused_in_band(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--streams-per-token=1"]).await;
+    let open = |subject| app.with(subject, "leaderboards:read", Method::GET, "/api/leaderboard/stream").send();
+    let mut first = Sse::of(open("ann").await.unwrap());
+    first.expect("leaderboard").await;
+    let mut refused = Sse::of(open("ann").await.unwrap());
+    assert_eq!(refused.expect("busy").await.data["reason"], "too many streams with this token");
+    assert!(refused.next().await.is_none());
+    for stream in [open("bob").await.unwrap(), app.anonymous(Method::GET, "/api/leaderboard/stream").send().await.unwrap()] {
+        Sse::of(stream).expect("leaderboard").await;
+    }
 }
 
 async fn what_is_out_of_range_is_refused_by_field(backend: Backend) {
