@@ -44,7 +44,15 @@ impl Handed {
     /// Writes it to its end, or until the client has left.
     pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO, permit: OwnedSemaphorePermit) -> Delivery<IO> {
         let unwritten = head(&self.head, self.chunked);
-        Delivery { io, unwritten, events: self.events, chunked: self.chunked, stage: Stage::Open, _permit: permit }
+        Delivery {
+            io,
+            unwritten,
+            events: self.events,
+            chunked: self.chunked,
+            stage: Stage::Open,
+            blocked: false,
+            _permit: permit,
+        }
     }
 }
 
@@ -56,6 +64,8 @@ pub(super) struct Delivery<IO> {
     unwritten: Bytes,
     chunked: bool,
     stage: Stage,
+    /// It waits for the client to read rather than for something to tell.
+    blocked: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -71,8 +81,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Delivery<IO> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_delivery(context)).unwrap_or_else(|error| tracing::debug!(%error, "a stream ended early"));
-        Poll::Ready(())
+        match self.poll_delivery(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "a stream ended early");
+                Poll::Ready(())
+            }
+            // A client that does not read must not hold up the server's end.
+            Poll::Pending if self.blocked && self.events.is_given_up(context.waker()) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -83,14 +101,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
             return Poll::Ready(Ok(()));
         }
         loop {
+            this.blocked = true;
             while !this.unwritten.is_empty() {
-                match Pin::new(&mut this.io).poll_write(context, &this.unwritten)? {
-                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(written) => this.unwritten.advance(written),
-                    // A client that does not read must not hold up the server's end.
-                    Poll::Pending if this.events.is_given_up(context.waker()) => return Poll::Ready(Ok(())),
-                    Poll::Pending => return Poll::Pending,
+                let written = ready!(Pin::new(&mut this.io).poll_write(context, &this.unwritten))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
+                this.unwritten.advance(written);
             }
             if this.stage == Stage::Closing {
                 return Pin::new(&mut this.io).poll_shutdown(context);
@@ -102,6 +119,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
                 this.stage = Stage::Closing;
                 continue;
             }
+            this.blocked = false;
             match ready!(Pin::new(&mut this.events).poll_next(context)) {
                 Some(bytes) => this.unwritten = bytes,
                 None => {
