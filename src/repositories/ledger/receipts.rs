@@ -1,11 +1,13 @@
 //! Receipts: the very answers that were given to submissions with an idempotency key, so that a repeat is answered alike.
 
+use std::sync::Arc;
+
 use super::{LIMIT, Ledger, LedgerError, failure::Remedy, transact};
 
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    pub subject: String,
+    pub subject: Arc<str>,
     pub key: String,
     pub body: String,
 }
