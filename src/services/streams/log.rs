@@ -252,7 +252,8 @@ impl Log {
     /// Frames from the cursor on: one is shared as it is, several that wait go out together.
     fn frames_from(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
         let first = self.frames.get((cursor.next - self.first) as usize)?;
-        cursor.oldest = first.at;
+        // What is caught up on is as old as the client's absence.
+        cursor.oldest = first.at.filter(|_| !cursor.catching_up);
         let (count, bytes) = match self.head() - cursor.next {
             0 => (1, first.encoded(cursor.form)),
             _ => self.merge(cursor.next, cursor.form),
