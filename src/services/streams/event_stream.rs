@@ -150,26 +150,35 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let stream = &mut *self;
-        if let Some(millis) = stream.preamble.take() {
-            return Poll::Ready(Some(Frame::retry(millis.into()).encoded(stream.form)));
-        }
-        if stream.ended {
+        let Some(millis) = stream.preamble.take() else { return stream.poll_events(context) };
+        let retry = Frame::retry(millis.into()).encoded(stream.form);
+        // In one piece with what is there already, which mostly is the snapshot: one write less for each of those who come back at once.
+        Poll::Ready(Some(match stream.poll_events(context) {
+            Poll::Ready(Some(bytes)) => [retry, bytes].concat().into(),
+            Poll::Ready(None) | Poll::Pending => retry,
+        }))
+    }
+}
+
+impl EventStream {
+    fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ended {
             return Poll::Ready(None);
         }
-        if stream.until.is_some_and(|until| Instant::now() >= until) {
-            stream.ended = true;
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            self.ended = true;
             return Poll::Ready(None);
         }
-        if stream.drain.reached(stream.drain_step) {
-            stream.ended = true;
-            return Poll::Ready(Some(Frame::retry(fastrand::u64(200..=2000)).encoded(stream.form)));
+        if self.drain.reached(self.drain_step) {
+            self.ended = true;
+            return Poll::Ready(Some(Frame::retry(fastrand::u64(200..=2000)).encoded(self.form)));
         }
-        for part in stream.parts.iter_mut().filter(|part| !part.ended) {
+        for part in self.parts.iter_mut().filter(|part| !part.ended) {
             match part.topic.read(&mut part.cursor, part.slot, context.waker()) {
                 Read::Nothing => {}
                 Read::Frames(bytes) => {
-                    if stream.sampled {
-                        stream.oldest = part.cursor.oldest.take();
+                    if self.sampled {
+                        self.oldest = part.cursor.oldest.take();
                     }
                     return Poll::Ready(Some(bytes));
                 }
@@ -179,12 +188,12 @@ impl Stream for EventStream {
                 }
                 // The other leaderboards' positions are not worth more than the client's coming back for all of them.
                 Read::Over => {
-                    stream.ended = true;
+                    self.ended = true;
                     return Poll::Ready(None);
                 }
             }
         }
-        if stream.parts.iter().all(|part| part.ended) {
+        if self.parts.iter().all(|part| part.ended) {
             return Poll::Ready(None);
         }
         Poll::Pending
