@@ -157,12 +157,12 @@ impl Server {
         command
     }
 
-    /// Memory of the process, in KiB.
-    pub fn resident_kib(&self) -> u64 {
+    /// Bytes of memory that the process occupies at this moment.
+    pub fn memory(&self) -> u64 {
         let pid = self.child.as_ref().expect("the server runs").id();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim_end_matches("kB").trim().parse().unwrap()
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
+        1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     }
 
     /// What the server logged.
