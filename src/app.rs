@@ -21,7 +21,7 @@ pub use telemetry::init_logging;
 
 use crate::{
     config::Settings,
-    config::storage::StorageSettings,
+    config::{storage::StorageSettings, streams::StreamSettings},
     controllers::Services,
     domain::{ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, rate_limit::RateLimit},
@@ -32,7 +32,8 @@ use crate::{
         redis::{RedisSettings, RedisStore},
         standings::Standings,
     },
-    router, server,
+    router,
+    server::{self, tls::Tls},
     services::{
         actions::Actions,
         announcer::Announcer,
@@ -42,7 +43,10 @@ use crate::{
         rankings::Rankings,
         rebuild::Rebuilder,
         scores::Scores,
-        streams::{Streams, admission::Admission},
+        streams::{
+            Streams,
+            admission::{Admission, Caps},
+        },
         tokens::Tokens,
         users::Users,
     },
@@ -62,6 +66,8 @@ const LEFT_BY_STREAMS: Duration = Duration::from_millis(4_600);
 const LEFT_BY_REQUESTS: Duration = Duration::from_millis(1_500);
 const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
 const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
+/// Connections that are kept back from the streams, at the most; a tenth where there are few.
+const MOST_KEPT_BACK: usize = 512;
 /// Files that are kept back for the stores, the log and the like.
 const RESERVED_FILES: u64 = 256;
 
@@ -142,6 +148,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
     let internal_addr = settings.http.internal_addr()?;
+    let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
     // Bound first, so that a taken port is told before anything is opened; accepted from when all is ready.
     let listener = bind(settings.http.listen_addr).await?;
@@ -166,10 +173,13 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let routes = middleware::wrap(routes, &settings.http.cors_allowed_origins());
 
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
-    let serving = tokio::spawn(server::serve(listener, routes, connections, stop.clone()));
+    if let Some(tls) = &tls {
+        workers.spawn("certificate", Arc::clone(tls).keep_fresh());
+    }
+    let serving = tokio::spawn(server::serve(listener, tls, routes, connections, stop.clone()));
     let serving_internal = internal.map(|listener| {
         let routes = middleware::wrap(router::metrics_route(metrics), &[]);
-        tokio::spawn(server::serve(listener, routes, 64, stop.clone()))
+        tokio::spawn(server::serve(listener, None, routes, 64, stop.clone()))
     });
     tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
 
@@ -238,7 +248,9 @@ async fn build(
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
     // Requests and health checks keep a share of the connections, however many watch.
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
-    let admission = Admission::new(settings.streams.streams_per_ip, (connections * 9 / 10).max(1));
+    let in_all = connections.saturating_sub((connections / 10).min(MOST_KEPT_BACK)).max(1);
+    let StreamSettings { streams_per_ip: per_address, streams_per_token: per_token, .. } = settings.streams;
+    let admission = Admission::new(Caps { in_all, per_address, per_token });
     let streams = Streams::new(
         Arc::clone(standings),
         Arc::clone(feed),

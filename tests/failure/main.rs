@@ -10,6 +10,7 @@ mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod fail_points;
+mod kicks;
 mod ledger_outages;
 mod network;
 mod postgres;
@@ -21,3 +22,5 @@ mod redis_server;
 mod server;
 mod shutdown;
 mod soak;
+mod stream_outages;
+mod stuck_readers;

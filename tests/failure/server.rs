@@ -15,8 +15,18 @@ use tokio::time::Instant;
 
 const SECRET: &str = "a-secret-of-32-bytes-for-the-tests!!";
 /// Everything that the program reads from its environment is taken away, so that a test does not depend on where it runs.
-const SETTINGS: [&str; 8] =
-    ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_PUBLIC_KEY_FILE", "DATA_DIR", "LISTEN_ADDR", "INTERNAL_ADDR", "RUST_LOG"];
+const SETTINGS: [&str; 10] = [
+    "DATABASE_URL",
+    "REDIS_URL",
+    "JWT_SECRET",
+    "JWT_PUBLIC_KEY_FILE",
+    "DATA_DIR",
+    "LISTEN_ADDR",
+    "INTERNAL_ADDR",
+    "TLS_CERT_FILE",
+    "TLS_KEY_FILE",
+    "RUST_LOG",
+];
 
 /// Where the child keeps its data.
 #[derive(Debug, Clone, Default)]
