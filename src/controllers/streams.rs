@@ -58,7 +58,7 @@ pub async fn leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -69,7 +69,7 @@ pub async fn default_leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_deref()).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -94,7 +94,7 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
     let view = finish(params, view)?;
     let mut watched = Vec::with_capacity(ids.len());
     for id in &ids {
-        watched.push((services.leaderboards.readable(id, caller.principal.as_ref()).await?, view.clone()));
+        watched.push((services.leaderboards.readable(id, caller.principal.as_deref()).await?, view.clone()));
     }
     Ok(respond(&services, &caller, watched))
 }

@@ -6,12 +6,13 @@ mod locks;
 #[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
 #[path = "queries/shared.rs"]
 pub mod queries;
+mod statements;
 
 use std::{sync::Arc, time::Duration};
 
 use diesel::connection::{Connection, SimpleConnection};
 use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    AsyncPgConnection, SimpleAsyncConnection,
     async_connection_wrapper::AsyncConnectionWrapper,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -145,11 +146,9 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
     }
 
-    /// Like [`Self::write`], for a batch of submissions: from its start no definition changes until its end. The lock travels with the
-    /// `BEGIN`, so it costs no round trip, and every statement after it sees the definitions that were committed before it.
+    /// A transaction for a batch of submissions, which [`batch::open`] begins.
     pub async fn settle(&self) -> Result<Transaction, Failure> {
-        self.begin(&format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({})", locks::DEFINITIONS))
-            .await
+        Ok(Transaction { connection: Some(self.pooled().await?) })
     }
 
     /// Opens a transaction whose commit does not wait for the disk: a crash may lose it as a whole, but never a part of it or anything
@@ -169,15 +168,14 @@ impl Postgres {
     }
 
     async fn begin(&self, sql: &str) -> Result<Transaction, Failure> {
-        let mut connection = self.pooled().await?;
-        if AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await.is_err() {
+        let mut transaction = Transaction { connection: Some(self.pooled().await?) };
+        if transaction.execute(sql).await.is_err() {
             // The pool gave out a connection that was being closed at that moment. It is not to be given out again; and as nothing has
             // been asked of it yet, another one will do.
-            drop(Object::take(connection));
-            connection = self.pooled().await?;
-            AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await?;
+            transaction = Transaction { connection: Some(self.pooled().await?) };
+            transaction.execute(sql).await?;
         }
-        Ok(Transaction { connection })
+        Ok(transaction)
     }
 }
 
@@ -189,32 +187,46 @@ async fn answers(server: connection::Server, pool: Pool<Conn>) -> bool {
     matches!(tokio::time::timeout(FAIR_TIME, asked).await, Ok(Some(())))
 }
 
-/// An open transaction. Dropping it unfinished (the caller gave up) makes the pool discard the connection, which takes it back.
+/// A transaction that is open or about to be. Dropping it unfinished (the caller gave up) closes its connection, which takes it back.
 pub struct Transaction {
-    connection: Object<Conn>,
+    connection: Option<Object<Conn>>,
 }
 
 impl Transaction {
     /// The connection to run queries on.
     pub fn connection(&mut self) -> &mut Conn {
-        &mut self.connection
+        self.connection.as_mut().expect("a transaction has its connection until it is finished")
     }
 
     /// Commits a success, takes back a failure, and hands the result on.
     pub async fn finish<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
         match result {
             Ok(value) => {
-                AnsiTransactionManager::commit_transaction(&mut *self.connection).await?;
+                self.execute("COMMIT").await?;
+                self.connection = None;
                 Ok(value)
             }
             Err(failure) => {
-                let taken_back = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await;
-                // Where not even that is possible, the connection is gone, and the transaction with it.
-                if taken_back.is_err() && matches!(failure, Failure::Database(_)) {
+                let taken_back = self.execute("ROLLBACK").await;
+                if taken_back.is_ok() {
+                    self.connection = None;
+                } else if matches!(failure, Failure::Database(_)) {
+                    // The connection is gone, and the transaction with it.
                     return Err(Failure::Lost);
                 }
                 Err(failure)
             }
         }
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
+        Ok(self.connection().batch_execute(sql).await?)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Out of the pool, and so closed.
+        drop(self.connection.take().map(Object::take));
     }
 }

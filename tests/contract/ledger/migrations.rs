@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use scoreboard::repositories::ledger::{Ledger, LedgerError, LedgerSettings};
+use scoreboard::repositories::ledger::{Ledger, LedgerSettings};
 
 use super::*;
 use crate::contract::pooler::Pooler;
@@ -92,8 +92,8 @@ async fn a_lock_that_somebody_holds_does_not_hold_us_for_ever() {
     accepted(commit_one(&ledger, goal("ann", 1)).await);
     let (client, connection) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    client.batch_execute("BEGIN; SELECT * FROM users WHERE id = 'ann' FOR UPDATE").await.unwrap();
-    let stuck = ledger.commit(&[goal("ann", 1), goal("bob", 1)], &Clock::system()).await;
+    client.batch_execute("BEGIN; SELECT * FROM entries WHERE user_id = 'ann' FOR UPDATE").await.unwrap();
+    let stuck = commit(&ledger, &[goal("ann", 1), goal("bob", 1)], &Clock::system()).await;
     assert!(matches!(stuck, Err(LedgerError::Unavailable(_))), "{stuck:?}");
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(accepted(commit_one(&ledger, goal("ann", 1)).await).standings[0].new_score, 2);

@@ -58,7 +58,7 @@ async fn every_entry_is_loaded_however_many_pages_they_fill(database: Database) 
         assert_eq!(standings.head(board).await.unwrap().total, entries);
         let newcomers: Vec<_> = (entries..entries + more).map(|user| goal(&format!("u{user}"), 1)).collect();
         for batch in newcomers.chunks(1_000) {
-            ledger.commit(batch, &Clock::system()).await.unwrap();
+            commit(&ledger, batch, &Clock::system()).await.unwrap();
         }
     }
 }

@@ -28,7 +28,7 @@ async fn a_batch_that_a_deadlock_takes_back_is_repeated() {
     let database = Database::postgres().await;
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    ledger.commit(&[goal("ann", 1), goal("zoe", 1)], &Clock::system()).await.unwrap();
+    commit(&ledger, &[goal("ann", 1), goal("zoe", 1)], &Clock::system()).await.unwrap();
 
     let (rival, watcher) = (rival(&database).await, rival(&database).await);
     let lock = |user: &str| {
@@ -38,7 +38,7 @@ async fn a_batch_that_a_deadlock_takes_back_is_repeated() {
     rival.batch_execute(&format!("BEGIN; SET LOCAL deadlock_timeout = '30s'; {}", lock("zoe"))).await.unwrap();
     let batch = {
         let ledger = ledger.clone();
-        tokio::spawn(async move { ledger.commit(&[goal("ann", 10), goal("zoe", 10)], &Clock::system()).await })
+        tokio::spawn(async move { commit(&ledger, &[goal("ann", 10), goal("zoe", 10)], &Clock::system()).await })
     };
     until_one_waits(&watcher).await;
     rival.batch_execute(&lock("ann")).await.expect("the rival gets its lock when the batch is taken back");

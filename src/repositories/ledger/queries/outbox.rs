@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::super::{schema::outbox, statement::statement},
-    Conn, Db, Failure, batch,
+    Conn, Db, Failure, batch, history,
 };
 use crate::domain::{announcement::Announcement, time::Timestamp};
 
@@ -56,15 +56,18 @@ pub async fn due(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<V
     };
     let mut rows: Vec<(i64, String)> = claim.load(conn).await?;
     rows.sort_by_key(|(id, _)| *id);
-    let readable = rows.into_iter().filter_map(|(id, payload)| match serde_json::from_str(&payload) {
-        Ok(announcement) => Some((id, announcement)),
-        Err(error) => {
+    let mut due = Vec::with_capacity(rows.len());
+    for (id, payload) in rows {
+        match serde_json::from_str(&payload) {
+            Ok(Announcement::Events { ids }) => {
+                due.push((id, Announcement::Scores { changes: history::changes(conn, &ids).await? }))
+            }
+            Ok(announcement) => due.push((id, announcement)),
             // One row that nobody can read must not hold up those behind it.
-            tracing::error!(id, %error, "an outbox row is not understood and stays");
-            None
+            Err(error) => tracing::error!(id, %error, "an outbox row is not understood and stays"),
         }
-    });
-    Ok(readable.collect())
+    }
+    Ok(due)
 }
 
 /// Removes rows that were told.
