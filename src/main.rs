@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Parser;
 
+/// How long calls that block, such as a write to a disk that hangs, may hold up the end of the process.
+const LAST_CALLS: Duration = Duration::from_millis(500);
+
 /// Many small pieces on a few threads: the system's allocator spends twice the time on them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// How long calls that block, such as a write to a disk that hangs, may hold up the end of the process.
-const LAST_CALLS: Duration = Duration::from_millis(500);
 
 fn main() -> anyhow::Result<()> {
     let cli = scoreboard::commands::Cli::parse();

@@ -33,6 +33,10 @@ const LEDGER_READS: usize = 3;
 const LEDGER_READ_WAIT: Duration = Duration::from_secs(2);
 /// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
 const COPY_AGE: Duration = Duration::from_millis(250);
+/// How old the ledger's count of a large board may be before it counts again. A board of a million takes a tenth of a second to count, which
+/// is all the time that its rebuild wants; that newcomers of the last two seconds are missing from so large a total does not matter.
+const COUNT_AGE: Duration = Duration::from_secs(2);
+const LARGE: u64 = 50_000;
 /// Copies kept at the most; past that all are dropped.
 const COPIES: usize = 512;
 
@@ -64,12 +68,21 @@ pub struct Rankings {
     rebuilder: Arc<Rebuilder>,
     /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
+    /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
+    counts: Mutex<HashMap<(i64, i64), (Instant, u64)>>,
     ledger_reads: Semaphore,
 }
 
 impl Rankings {
     pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>) -> Arc<Self> {
-        Arc::new(Self { standings, ledger, rebuilder, copies: Mutex::default(), ledger_reads: Semaphore::new(LEDGER_READS) })
+        Arc::new(Self {
+            standings,
+            ledger,
+            rebuilder,
+            copies: Mutex::default(),
+            counts: Mutex::default(),
+            ledger_reads: Semaphore::new(LEDGER_READS),
+        })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -117,7 +130,9 @@ impl Rankings {
             Err(error) => {
                 self.note(board, &error);
                 let _turn = self.turn_at_ledger(Instant::now() + LEDGER_READ_WAIT).await?;
-                let value = self.ledger.neighbourhoods(board, users, around).await?;
+                let count = self.count(board);
+                let value = self.ledger.neighbourhoods_of(board, users, around, count).await?;
+                self.keep_count(board, count, &value.0);
                 Ok(Served { value, source: Source::Ledger })
             }
         }
@@ -140,6 +155,22 @@ impl Rankings {
             self.rebuilder.kick(board);
         }
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");
+    }
+
+    /// The number of entries, where the board is large and was counted lately.
+    fn count(&self, board: Board) -> Option<u64> {
+        let counted = *self.counts.lock().get(&(board.pk, board.season))?;
+        (counted.0.elapsed() < COUNT_AGE).then_some(counted.1)
+    }
+
+    fn keep_count(&self, board: Board, known: Option<u64>, head: &Head) {
+        if known.is_none() && head.total >= LARGE {
+            let mut counts = self.counts.lock();
+            if counts.len() >= COPIES {
+                counts.clear();
+            }
+            counts.insert((board.pk, board.season), (Instant::now(), head.total));
+        }
     }
 
     async fn turn_at_ledger(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, ServiceError> {
@@ -171,7 +202,9 @@ impl Rankings {
             Some((at, window)) if at.elapsed() < COPY_AGE => Ok(Served { value: window.clone(), source: Source::Copy }),
             _ => {
                 let _turn = self.turn_at_ledger(deadline).await?;
-                let window = self.ledger.window(board, from_rank, limit).await?;
+                let count = self.count(board);
+                let window = self.ledger.window_of(board, from_rank, limit, count).await?;
+                self.keep_count(board, count, &window.head);
                 *copy = Some((Instant::now(), window.clone()));
                 Ok(Served { value: window, source: Source::Ledger })
             }

@@ -62,8 +62,8 @@ async fn readers_of_a_ledger_that_hangs_are_refused_together() {
     tokio::spawn(connection);
     client.batch_execute("BEGIN; LOCK TABLE entries IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let begun = Instant::now();
-    // A window that nobody has asked for: there is no copy of it.
-    let readers = (0..12).map(|_| server.anonymous(Method::GET, "/api/leaderboard?limit=7").send());
+    // A window of which nobody keeps a copy yet.
+    let readers = (0..12).map(|_| server.anonymous(Method::GET, "/api/leaderboards/main/entries?limit=7").send());
     for answer in futures_util::future::join_all(readers).await {
         let answer = answer.expect("an answer within the client's ten seconds");
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

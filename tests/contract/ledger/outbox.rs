@@ -16,7 +16,7 @@ on_both_engines![
 
 async fn commit_at(ledger: &Ledger, second: i64) -> i64 {
     let clock = Clock::from_fn(move || NOW.plus_seconds(second));
-    commit(&ledger, &[goal("ann", 1)], &clock).await.unwrap().outbox.unwrap()
+    commit(ledger, &[goal("ann", 1)], &clock).await.unwrap().outbox.unwrap()
 }
 
 async fn rows_are_due_oldest_first_once_they_are_old_enough(database: Database) {

@@ -185,7 +185,7 @@ async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
     let at = |second: i64| Clock::from_fn(move || NOW.plus_seconds(second));
     let submit = async |ledger: &Ledger, action: &str, user: &str, second: i64| {
         let submission = Submission { action_id: action_id(action), ..goal(user, 1) };
-        commit(&ledger, &[submission], &at(second)).await.unwrap().outcomes.remove(0)
+        commit(ledger, &[submission], &at(second)).await.unwrap().outcomes.remove(0)
     };
     accepted(submit(&one, "slow", "ann", 0).await);
     assert_eq!(refusal(submit(&other, "slow", "ann", 9).await), Refusal::TooSoon { retry_after: 1 });

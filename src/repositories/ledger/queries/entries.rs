@@ -65,9 +65,9 @@ macro_rules! beyond {
     };
 }
 
-/// Up to `limit` entries from rank `from_rank` downwards.
-pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64) -> Result<Window, Failure> {
-    let head = head(conn, board).await?;
+/// Up to `limit` entries from rank `from_rank` downwards. `total` spares the count.
+pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, Failure> {
+    let mut head = head(conn, board, total).await?;
     let from_rank = from_rank.max(1);
     let rows: Vec<Row> = rows_of!(by_rank!(board))
         .order((entries::sort_score, entries::reached_at, entries::user_id))
@@ -75,24 +75,27 @@ pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64) -
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .load(conn)
         .await?;
-    let entries = rows.into_iter().zip(from_rank..).map(|(row, rank)| ranked(rank, row)).collect::<Result<_, _>>()?;
+    let entries = rows.into_iter().zip(from_rank..).map(|(row, rank)| ranked(rank, row)).collect::<Result<Vec<_>, _>>()?;
+    head.total = head.total.max(entries.last().map_or(0, |last| last.rank));
     Ok(Window { head, entries })
 }
 
-/// Each user's entry, with up to `around` entries on each side.
+/// Each user's entry, with up to `around` entries on each side. `total` spares the count.
 pub async fn neighbourhoods(
     conn: &mut Conn,
     board: Board,
     users: &[UserId],
     around: u64,
+    total: Option<u64>,
 ) -> Result<(Head, Vec<Neighbourhood>), Failure> {
-    let head = head(conn, board).await?;
+    let mut head = head(conn, board, total).await?;
     let around = i64::try_from(around).unwrap_or(i64::MAX);
     let mut found = HashMap::with_capacity(users.len());
     for (rank, row) in places(conn, board, users).await? {
         let user_id = UserId::parse(&row.0).map_err(Failure::corrupt)?;
         let neighbours =
             if around > 0 { neighbours(conn, board, rank, &row, around).await? } else { vec![ranked(rank, row.clone())?] };
+        head.total = head.total.max(neighbours.last().map_or(rank, |last| last.rank));
         found.insert(user_id, (ranked(rank, row)?, neighbours));
     }
     let neighbourhoods = users.iter().map(|user| match found.get(user) {
@@ -187,7 +190,10 @@ pub async fn after_key(conn: &mut Conn, board: Board, after: Option<&RankKey>, l
     rows.into_iter().map(stored).collect()
 }
 
-async fn head(conn: &mut Conn, board: Board) -> Result<Head, Failure> {
+async fn head(conn: &mut Conn, board: Board, total: Option<u64>) -> Result<Head, Failure> {
+    if let Some(total) = total {
+        return Ok(Head { season: board.season, version: None, total });
+    }
     let total: i64 = entries::table.filter(by_user!(board)).count().get_result(conn).await?;
     Ok(Head { season: board.season, version: None, total: total.unsigned_abs() })
 }
