@@ -13,7 +13,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::{net::TcpListener, task::JoinHandle};
+use futures_util::future::OptionFuture;
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use telemetry::init_logging;
@@ -60,6 +61,13 @@ const RANKING_PATIENCE: Duration = Duration::from_secs(2);
 const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that are kept back from the streams, at the most; a tenth where there are few.
 const MOST_KEPT_BACK: usize = 512;
+/// How long a stop may take altogether, so that the process is gone within the ten seconds that orchestrators give it. All stages share
+/// this time; these are the parts of it that each has to leave to those after it.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+const LEFT_BY_STREAMS: Duration = Duration::from_millis(4_600);
+const LEFT_BY_REQUESTS: Duration = Duration::from_millis(1_500);
+const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
+const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
 /// Files that are kept back for the stores, the log and the like.
 const RESERVED_FILES: u64 = 256;
 
@@ -105,11 +113,11 @@ impl Stores {
 async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Result<Ledger> {
     let url = settings.database_url();
     let ledger_settings = LedgerSettings { url: url.clone(), max_connections: settings.database_max_connections, exclusive };
-    let deadline = tokio::time::Instant::now() + LEDGER_PATIENCE;
+    let deadline = Instant::now() + LEDGER_PATIENCE;
     loop {
         match Ledger::connect(&ledger_settings).await {
             Ok(ledger) => return Ok(ledger),
-            Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && tokio::time::Instant::now() < deadline => {
+            Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && Instant::now() < deadline => {
                 tracing::warn!(reason, "the ledger does not answer yet");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
@@ -180,23 +188,28 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let ended = tokio::spawn(async move {
         asked.cancelled().await;
         tracing::info!("stopping");
+        let end = Instant::now() + STOP_WITHIN;
         built.draining.store(true, Ordering::Release);
-        built.services.streams.drain().await;
+        in_time(end - LEFT_BY_STREAMS, built.services.streams.drain(), "streams were cut off").await;
         stop.cancel();
-        serving.await.ok();
-        if let Some(serving) = serving_internal {
-            serving.await.ok();
-        }
+        let serving = async { tokio::join!(serving, OptionFuture::from(serving_internal)) };
+        in_time(end - LEFT_BY_REQUESTS, serving, "requests were cut off").await;
         // With the last handle on the score service gone, the committer answers what is queued and ends.
         drop(built.services);
-        if tokio::time::timeout(Duration::from_secs(2), built.committer).await.is_err() {
-            tracing::warn!("submissions were left unanswered; what was committed is in the outbox");
-        }
-        workers.join().await;
-        stores.close().await;
+        let unanswered = "submissions were left unanswered; what was committed is in the outbox";
+        in_time(end - LEFT_BY_COMMITTER, built.committer, unanswered).await;
+        in_time(end - LEFT_BY_WORKERS, workers.join(), "a worker did not stop").await;
+        in_time(end, stores.close(), "the stores did not close").await;
         tracing::info!("stopped");
     });
     Ok(Running { address, shutdown, ended })
+}
+
+/// Waits for a stage of the stop for as long as it may take, and says what it means where that was not enough.
+async fn in_time(until: Instant, stage: impl Future, otherwise: &str) {
+    if tokio::time::timeout_at(until, stage).await.is_err() {
+        tracing::warn!("{otherwise}");
+    }
 }
 
 struct Built {
@@ -216,7 +229,7 @@ async fn build(
     let Stores { ledger, standings, feed, .. } = stores;
     let clock = Clock::system();
     let definitions = DefinitionCache::load(ledger.clone()).await?;
-    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone());
+    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone());
     let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder));
     let (announcer, delete_told) =
         Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder));

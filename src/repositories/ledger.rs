@@ -118,7 +118,7 @@ macro_rules! transact {
                     let result = $crate::repositories::ledger::postgres::queries::$noun::$query(conn, $($argument),*).await;
                     transaction.finish(result).await
                 };
-                $crate::repositories::ledger::within($limit, work).await
+                engine.within($limit, work).await
             }
             $crate::repositories::ledger::Engine::Sqlite(engine) => {
                 let work = engine.$kind(move |conn| {
@@ -202,8 +202,5 @@ impl Ledger {
 
 /// Gives up waiting after a while. A transaction on its way may be committed all the same: who repeats a call uses an idempotency key.
 async fn within<R>(limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", limit.as_secs()))),
-    }
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::Unanswered(limit)))
 }

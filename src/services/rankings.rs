@@ -1,13 +1,12 @@
 //! Reading a ranking: from the standings, or from the ledger while those are being rebuilt or are out of reach.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     domain::{
@@ -28,7 +27,8 @@ use super::{error::ServiceError, rebuild::Rebuilder};
 const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
 const MIN_VERSION_POLL: Duration = Duration::from_millis(5);
 const MIN_VERSION_PAUSE: Duration = Duration::from_millis(100);
-/// Reads of the ledger at once, so that readers of a lost ranking leave connections to the writers; further ones are refused after a while.
+/// Reads of the ledger at once, so that readers of a lost ranking leave connections to the writers. Further ones wait, for the answer that
+/// another reader is about to bring and for their turn together no longer than this, and are then refused.
 const LEDGER_READS: usize = 3;
 const LEDGER_READ_WAIT: Duration = Duration::from_secs(2);
 /// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
@@ -116,7 +116,7 @@ impl Rankings {
             Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
             Err(error) => {
                 self.note(board, &error);
-                let _turn = self.turn_at_ledger().await?;
+                let _turn = self.turn_at_ledger(Instant::now() + LEDGER_READ_WAIT).await?;
                 let value = self.ledger.neighbourhoods(board, users, around).await?;
                 Ok(Served { value, source: Source::Ledger })
             }
@@ -142,8 +142,8 @@ impl Rankings {
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");
     }
 
-    async fn turn_at_ledger(&self) -> Result<SemaphorePermit<'_>, ServiceError> {
-        let turn = tokio::time::timeout(LEDGER_READ_WAIT, self.ledger_reads.acquire()).await;
+    async fn turn_at_ledger(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, ServiceError> {
+        let turn = timeout_at(deadline, self.ledger_reads.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or(ServiceError::Overloaded)
     }
 
@@ -154,8 +154,9 @@ impl Rankings {
         limit: u64,
         copy_will_do: bool,
     ) -> Result<Served<Window>, ServiceError> {
+        let deadline = Instant::now() + LEDGER_READ_WAIT;
         if !copy_will_do {
-            let _turn = self.turn_at_ledger().await?;
+            let _turn = self.turn_at_ledger(deadline).await?;
             return Ok(Served { value: self.ledger.window(board, from_rank, limit).await?, source: Source::Ledger });
         }
         let slot = {
@@ -165,11 +166,11 @@ impl Rankings {
             }
             copies.entry((board.pk, board.season, from_rank, limit)).or_default().clone()
         };
-        let mut copy = slot.lock().await;
+        let mut copy = timeout_at(deadline, slot.lock()).await.map_err(|_| ServiceError::Overloaded)?;
         match &*copy {
             Some((at, window)) if at.elapsed() < COPY_AGE => Ok(Served { value: window.clone(), source: Source::Copy }),
             _ => {
-                let _turn = self.turn_at_ledger().await?;
+                let _turn = self.turn_at_ledger(deadline).await?;
                 let window = self.ledger.window(board, from_rank, limit).await?;
                 *copy = Some((Instant::now(), window.clone()));
                 Ok(Served { value: window, source: Source::Ledger })

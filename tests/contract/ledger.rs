@@ -40,7 +40,9 @@ mod history;
 mod migrations;
 mod outbox;
 mod reading;
+mod rebuilding;
 mod receipts;
+mod retries;
 mod scores;
 mod users;
 

@@ -1,6 +1,7 @@
 //! `scoreboard serve` as a child process that can be killed and started again on the same stores and the same port.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     net::TcpListener,
     path::PathBuf,
@@ -39,6 +40,8 @@ pub struct Server {
     pub port: u16,
     pub directory: PathBuf,
     stores: Stores,
+    /// Further settings, from the next start on.
+    settings: BTreeMap<&'static str, String>,
     child: Option<Child>,
     http: reqwest::Client,
     token: String,
@@ -68,12 +71,18 @@ impl Server {
         std::fs::create_dir_all(&directory).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        let mut server = Self { port, directory, stores, child: None, http, token: String::new() };
+        let settings = BTreeMap::new();
+        let mut server = Self { port, directory, stores, settings, child: None, http, token: String::new() };
         let scope = "scores:write leaderboards:admin leaderboards:read";
         let printed = server.command(&["token", "--sub", "game", "--scope", scope]);
         assert!(printed.status.success(), "{}", said(&printed));
         server.token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
         server
+    }
+
+    /// Sets an environment variable, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.settings.insert(name, value.into());
     }
 
     /// Starts the process and waits until it answers.
@@ -89,7 +98,8 @@ impl Server {
         }
     }
 
-    fn spawn(&mut self) {
+    /// Starts the process, which may be over before it answers.
+    pub fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
         let mut command = self.program(&["serve"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -150,6 +160,7 @@ impl Server {
         }
         command.args(words).current_dir(&self.directory).stdin(Stdio::null());
         command.env("DATA_DIR", &self.directory).env("JWT_SECRET", SECRET);
+        command.envs(&self.settings);
         command.env("LISTEN_ADDR", format!("127.0.0.1:{}", self.port));
         for (name, url) in [("DATABASE_URL", &self.stores.database_url), ("REDIS_URL", &self.stores.redis_url)] {
             command.envs(url.iter().map(|url| (name, url)));

@@ -27,6 +27,7 @@ diesel::table! {
         revision -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
+        epoch -> BigInt,
     }
 }
 

@@ -146,6 +146,7 @@ impl Ledger {
             let mode = Mode { cautious: self.cautious.load(Ordering::Relaxed) > 0, trial };
             let failure = match transact!(self.settle(LIMIT), scores::commit(&batch, &known, &clock, &progress, mode)) {
                 Ok(written) => {
+                    crate::failpoints::failpoint!("batch-committed", Failure::Unreachable);
                     self.remember(&written.definitions);
                     self.cautious.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok();
                     return Ok(written);

@@ -175,6 +175,8 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
         let of_job = replies.by_ref().take(job.room.count()).collect();
         job.reply.send(of_job).ok();
     }
+    // Only to die at: nothing is left to fail.
+    crate::failpoints::fails("answered");
 }
 
 /// The place of each standing of each accepted submission: of the changed ones as it was told, of the unchanged ones as it is.
@@ -252,17 +254,23 @@ async fn keep_receipts(ledger: &Ledger, submissions: &[Submission], replies: &mu
     if receipts.is_empty() {
         return;
     }
-    match ledger.store_receipts(&receipts).await {
+    match store(ledger, &receipts).await {
         Ok(stored) => {
             for (index, body) in spots.into_iter().zip(stored) {
                 replies[index] = Reply::Receipt(Answer { body, replayed: false });
             }
         }
         Err(error) => {
-            let error = ServiceError::from(error);
             for index in spots {
                 replies[index] = Reply::Failed(error.clone());
             }
         }
     }
+}
+
+async fn store(ledger: &Ledger, receipts: &[Receipt]) -> Result<Vec<String>, ServiceError> {
+    crate::failpoints::failpoint!("changes-told", ServiceError::LedgerAway);
+    let stored = ledger.store_receipts(receipts).await?;
+    crate::failpoints::failpoint!("receipts-stored", ServiceError::LedgerAway);
+    Ok(stored)
 }

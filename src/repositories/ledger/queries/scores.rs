@@ -106,6 +106,7 @@ pub async fn commit(
     let now = clock.now();
     let mut needs = needs_of(submissions, &definitions, now, mode);
     let (revision, mut state) = batch::open(conn, &needs).await?;
+    crate::failpoints::failpoint!("batch-begun", Failure::Unreachable);
     if revision != definitions.revision {
         definitions = Arc::new(definitions::load(conn).await?);
         needs = needs_of(submissions, &definitions, now, mode);
@@ -135,6 +136,7 @@ pub async fn commit(
     if mode.trial {
         return Err(Failure::Trial);
     }
+    crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, definitions })
 }
 
