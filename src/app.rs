@@ -59,6 +59,8 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(30);
 const RANKING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
 const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that are kept back from the streams, at the most; a tenth where there are few.
+const MOST_KEPT_BACK: usize = 512;
 /// How long a stop may take altogether, so that the process is gone within the ten seconds that orchestrators give it. All stages share
 /// this time; these are the parts of it that each has to leave to those after it.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
@@ -66,8 +68,6 @@ const LEFT_BY_STREAMS: Duration = Duration::from_millis(4_600);
 const LEFT_BY_REQUESTS: Duration = Duration::from_millis(1_500);
 const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
 const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
-/// Connections that are kept back from the streams, at the most; a tenth where there are few.
-const MOST_KEPT_BACK: usize = 512;
 /// Files that are kept back for the stores, the log and the like.
 const RESERVED_FILES: u64 = 256;
 

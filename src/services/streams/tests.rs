@@ -38,7 +38,7 @@ impl Embedded {
         let leaderboard = ledger.create_leaderboard(&id, &LeaderboardSettings::named("main"), clock.now()).await.unwrap();
         let memory = MemoryRanking::new(100);
         let definitions = DefinitionCache::load(ledger.clone()).await.unwrap();
-        let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), Clock::system());
+        let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone());
         let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder));
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
