@@ -1,19 +1,18 @@
-//! Puts a running server under load and says what came out. Loopback only, bounded in time.
+//! Puts a running server under load, puts the plain alternatives under the same load, and says what came out. Loopback only, bounded in time.
 //!
-//! `cargo run --release -p load -- submit` posts scores in a closed loop; `… -- fanout` opens streams, posts at a fixed rate and measures from
-//! commit (`at`) to receipt. Both need `SCOREBOARD_TOKEN` with `scores:write leaderboards:admin`.
+//! `cargo run --release -p load -- SCENARIO`; `load/README.md` shows every scenario with its command.
 
-mod fanout;
-mod latencies;
-mod submit;
+mod http; // a lean HTTP/1.1 client, and the loops that ask
+mod judge; // the tables of targets, from the reports of many runs
+mod measure; // latencies, processor time and memory, the report
+mod reference; // the plain alternatives
+mod scenario; // what is asked of a server
+mod target; // where the server is
 
-use std::net::IpAddr;
-
-use anyhow::{Context, ensure};
-use clap::{Args, Parser, Subcommand};
-use serde_json::json;
+use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
+#[command(about = "Puts a running Scoreboard, and the plain alternatives, under load")]
 struct Cli {
     #[command(subcommand)]
     scenario: Scenario,
@@ -21,52 +20,60 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// Closed loop: each connection posts its next score when the last one is answered
-    Submit(submit::SubmitArgs),
-    /// Streams that watch scores posted at a fixed rate
-    Fanout(fanout::FanoutArgs),
+    /// Single scores: closed loop, or at a fixed rate
+    Submit(scenario::submit::SubmitArgs),
+    /// Scores in batches
+    Batch(scenario::batch::BatchArgs),
+    /// Reads: the top, a user's place, a user's neighbourhood
+    Read(scenario::read::ReadArgs),
+    /// A crowd watches what is posted beside it
+    Fanout(scenario::fanout::FanoutArgs),
+    /// A crowd is pushed until something gives
+    Climb(scenario::climb::ClimbArgs),
+    /// A crowd on which nothing happens: memory of a stream
+    Idle(scenario::idle::IdleArgs),
+    /// A crowd is cut off and comes back
+    Storm(scenario::storm::StormArgs),
+    /// Streams, scores and reads at once
+    Mixed(scenario::mixed::MixedArgs),
+    /// The same for minutes; fails where the server's memory keeps growing
+    Soak(scenario::soak::SoakArgs),
+    /// Kills server, Redis and Postgres at random and looks for lost and doubled scores
+    Crash(scenario::crash::CrashArgs),
+    /// Fills a leaderboard with users
+    Prefill(scenario::prefill::PrefillArgs),
+    /// Limit: the plain transaction (lock user, update entry, insert history) by pgbench
+    ReferencePgbench(reference::pgbench::PgbenchArgs),
+    /// Limit: many scores in one statement of one transaction, straight into Postgres
+    ReferenceSql(reference::sql::SqlArgs),
+    /// Limit: one durable SQLite transaction for each score
+    ReferenceFsync(reference::fsync::FsyncArgs),
+    /// Limit: a bare hyper server that fans events out, without a store
+    ReferenceFanout(reference::fanout::FanoutServerArgs),
+    /// Limit: a bare hyper or axum server that answers every GET with the same bytes
+    ReferenceHttp(reference::http::HttpServerArgs),
+    /// Prints a table of targets from the JSON reports in a directory
+    Judge(judge::JudgeArgs),
 }
 
-/// Where the server is, and for how long to bother it.
-#[derive(Debug, Clone, Args)]
-struct Target {
-    /// The server, on this machine.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    url: String,
-    #[arg(long, env = "SCOREBOARD_TOKEN", hide_env_values = true)]
-    token: String,
-    /// Seconds that are measured.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
-    seconds: u64,
-}
-
-impl Target {
-    /// A client that holds on to its connections; refuses any address but loopback.
-    fn client(&self) -> anyhow::Result<reqwest::Client> {
-        let url = reqwest::Url::parse(&self.url)?;
-        let host = url.host_str().context("the URL has no host")?;
-        let local =
-            host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        ensure!(local, "load goes to loopback only, not to {host}");
-        Ok(reqwest::Client::builder().no_proxy().pool_max_idle_per_host(usize::MAX).build()?)
-    }
-
-    /// Makes the leaderboard and the action of a scenario where they are missing.
-    async fn prepare(&self, client: &reqwest::Client, id: &str) -> anyhow::Result<()> {
-        let action = json!({ "id": id, "leaderboards": [id], "points": 1 });
-        for (path, body) in [("leaderboards", json!({ "id": id })), ("actions", action)] {
-            let request = client.post(format!("{}/api/{path}", self.url)).bearer_auth(&self.token).json(&body);
-            let status = request.send().await?.status();
-            ensure!(status.is_success() || status.as_u16() == 409, "{path}: {status}");
-        }
-        Ok(())
-    }
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     match Cli::parse().scenario {
-        Scenario::Submit(args) => submit::run(args).await,
-        Scenario::Fanout(args) => fanout::run(args).await,
+        Scenario::Submit(args) => scenario::submit::run(args),
+        Scenario::Batch(args) => scenario::batch::run(args),
+        Scenario::Read(args) => scenario::read::run(args),
+        Scenario::Fanout(args) => scenario::fanout::run(args),
+        Scenario::Climb(args) => scenario::climb::run(args),
+        Scenario::Idle(args) => scenario::idle::run(args),
+        Scenario::Storm(args) => scenario::storm::run(args),
+        Scenario::Mixed(args) => scenario::mixed::run(args),
+        Scenario::Soak(args) => scenario::soak::run(args),
+        Scenario::Crash(args) => scenario::crash::run(args),
+        Scenario::Prefill(args) => scenario::prefill::run(args),
+        Scenario::ReferencePgbench(args) => reference::pgbench::run(args),
+        Scenario::ReferenceSql(args) => reference::sql::run(args),
+        Scenario::ReferenceFsync(args) => reference::fsync::run(args),
+        Scenario::ReferenceFanout(args) => reference::fanout::run(args),
+        Scenario::ReferenceHttp(args) => reference::http::run(args),
+        Scenario::Judge(args) => judge::run(args),
     }
 }

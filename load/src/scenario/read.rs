@@ -1,0 +1,90 @@
+//! `read`: the top, a user's place, a user's neighbourhood, without a token, as browsers and dashboards ask for them.
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    http::{
+        drive::{Pace, Work, drive},
+        request,
+    },
+    measure::window::{MeasureArgs, Window},
+    target::Target,
+};
+
+/// What is read, by how many at once or how often a second.
+#[derive(Args)]
+pub struct ReadArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    measure: MeasureArgs,
+    #[arg(long, value_enum, default_value_t = What::Top)]
+    what: What,
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    connections: u64,
+    /// Reads a second, evenly, instead of as many as the connections get answered.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Entries of the top.
+    #[arg(long, default_value_t = 10)]
+    limit: u64,
+    /// Neighbours on each side.
+    #[arg(long, default_value_t = 5)]
+    around: u64,
+    /// Users `u-0` … whose places are asked for; `prefill` makes them.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    users: u64,
+}
+
+/// A kind of read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The best of the leaderboard
+    Top,
+    /// One user's place
+    Entry,
+    /// One user's place and neighbours
+    Around,
+}
+
+/// One connection's reads.
+pub struct Reads {
+    pub target: Target,
+    pub what: What,
+    pub limit: u64,
+    pub around: u64,
+    pub users: u64,
+}
+
+/// Runs it and reports reads a second and latencies.
+pub fn run(args: ReadArgs) -> anyhow::Result<()> {
+    args.target.get(&format!("/api/leaderboards/{}", args.target.leaderboard))?;
+    let window = Window::new(&args.measure);
+    let pace = Pace::from(args.rate);
+    let reads =
+        || Reads { target: args.target.clone(), what: args.what, limit: args.limit, around: args.around, users: args.users };
+    let workers = (0..args.connections).map(|_| reads()).collect();
+    let tally = drive(args.target.address()?, workers, pace, args.measure.threads, &window)?;
+    let mut report = window.report("read", &tally).setting("connections", args.connections);
+    if let Some(rate) = args.rate {
+        report = report.setting("rate", rate);
+    }
+    report.setting("what", format!("{:?}", args.what).to_lowercase()).publish(args.measure.json.as_deref())
+}
+
+impl Work for Reads {
+    fn write(&mut self, request: &mut Vec<u8>) {
+        let (leaderboard, limit, around) = (&self.target.leaderboard, self.limit, self.around);
+        let user = fastrand::u64(..self.users);
+        let entries = format_args!("/api/leaderboards/{leaderboard}/entries");
+        match self.what {
+            What::Top => request::get(&self.target, format_args!("{entries}?limit={limit}"), request),
+            What::Entry => request::get(&self.target, format_args!("{entries}/u-{user}"), request),
+            What::Around => request::get(&self.target, format_args!("{entries}/u-{user}?around={around}"), request),
+        }
+    }
+
+    fn operations(&self, _: &[u8]) -> u64 {
+        1
+    }
+}
