@@ -13,14 +13,15 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::{net::TcpListener, task::JoinHandle};
+use futures_util::future::OptionFuture;
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use telemetry::init_logging;
 
 use crate::{
     config::Settings,
-    config::storage::StorageSettings,
+    config::{storage::StorageSettings, streams::StreamSettings},
     controllers::Services,
     domain::{ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, rate_limit::RateLimit},
@@ -31,7 +32,8 @@ use crate::{
         redis::{RedisSettings, RedisStore},
         standings::Standings,
     },
-    router, server,
+    router,
+    server::{self, tls::Tls},
     services::{
         actions::Actions,
         announcer::Announcer,
@@ -41,7 +43,10 @@ use crate::{
         rankings::Rankings,
         rebuild::Rebuilder,
         scores::Scores,
-        streams::{Streams, admission::Admission},
+        streams::{
+            Streams,
+            admission::{Admission, Caps},
+        },
         tokens::Tokens,
         users::Users,
     },
@@ -54,6 +59,15 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(30);
 const RANKING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
 const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that are kept back from the streams, at the most; a tenth where there are few.
+const MOST_KEPT_BACK: usize = 512;
+/// How long a stop may take altogether, so that the process is gone within the ten seconds that orchestrators give it. All stages share
+/// this time; these are the parts of it that each has to leave to those after it.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+const LEFT_BY_STREAMS: Duration = Duration::from_millis(4_600);
+const LEFT_BY_REQUESTS: Duration = Duration::from_millis(1_500);
+const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
+const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
 /// Files that are kept back for the stores, the log and the like.
 const RESERVED_FILES: u64 = 256;
 
@@ -99,11 +113,11 @@ impl Stores {
 async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Result<Ledger> {
     let url = settings.database_url();
     let ledger_settings = LedgerSettings { url: url.clone(), max_connections: settings.database_max_connections, exclusive };
-    let deadline = tokio::time::Instant::now() + LEDGER_PATIENCE;
+    let deadline = Instant::now() + LEDGER_PATIENCE;
     loop {
         match Ledger::connect(&ledger_settings).await {
             Ok(ledger) => return Ok(ledger),
-            Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && tokio::time::Instant::now() < deadline => {
+            Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && Instant::now() < deadline => {
                 tracing::warn!(reason, "the ledger does not answer yet");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
@@ -134,6 +148,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
     let internal_addr = settings.http.internal_addr()?;
+    let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
     // Bound first, so that a taken port is told before anything is opened; accepted from when all is ready.
     let listener = bind(settings.http.listen_addr).await?;
@@ -158,10 +173,13 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let routes = middleware::wrap(routes, &settings.http.cors_allowed_origins());
 
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
-    let serving = tokio::spawn(server::serve(listener, routes, connections, stop.clone()));
+    if let Some(tls) = &tls {
+        workers.spawn("certificate", Arc::clone(tls).keep_fresh());
+    }
+    let serving = tokio::spawn(server::serve(listener, tls, routes, connections, stop.clone()));
     let serving_internal = internal.map(|listener| {
         let routes = middleware::wrap(router::metrics_route(metrics), &[]);
-        tokio::spawn(server::serve(listener, routes, 64, stop.clone()))
+        tokio::spawn(server::serve(listener, None, routes, 64, stop.clone()))
     });
     tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
 
@@ -170,23 +188,28 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let ended = tokio::spawn(async move {
         asked.cancelled().await;
         tracing::info!("stopping");
+        let end = Instant::now() + STOP_WITHIN;
         built.draining.store(true, Ordering::Release);
-        built.services.streams.drain().await;
+        in_time(end - LEFT_BY_STREAMS, built.services.streams.drain(), "streams were cut off").await;
         stop.cancel();
-        serving.await.ok();
-        if let Some(serving) = serving_internal {
-            serving.await.ok();
-        }
+        let serving = async { tokio::join!(serving, OptionFuture::from(serving_internal)) };
+        in_time(end - LEFT_BY_REQUESTS, serving, "requests were cut off").await;
         // With the last handle on the score service gone, the committer answers what is queued and ends.
         drop(built.services);
-        if tokio::time::timeout(Duration::from_secs(2), built.committer).await.is_err() {
-            tracing::warn!("submissions were left unanswered; what was committed is in the outbox");
-        }
-        workers.join().await;
-        stores.close().await;
+        let unanswered = "submissions were left unanswered; what was committed is in the outbox";
+        in_time(end - LEFT_BY_COMMITTER, built.committer, unanswered).await;
+        in_time(end - LEFT_BY_WORKERS, workers.join(), "a worker did not stop").await;
+        in_time(end, stores.close(), "the stores did not close").await;
         tracing::info!("stopped");
     });
     Ok(Running { address, shutdown, ended })
+}
+
+/// Waits for a stage of the stop for as long as it may take, and says what it means where that was not enough.
+async fn in_time(until: Instant, stage: impl Future, otherwise: &str) {
+    if tokio::time::timeout_at(until, stage).await.is_err() {
+        tracing::warn!("{otherwise}");
+    }
 }
 
 struct Built {
@@ -206,7 +229,7 @@ async fn build(
     let Stores { ledger, standings, feed, .. } = stores;
     let clock = Clock::system();
     let definitions = DefinitionCache::load(ledger.clone()).await?;
-    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone());
+    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone());
     let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder));
     let (announcer, delete_told) =
         Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder));
@@ -225,7 +248,9 @@ async fn build(
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
     // Requests and health checks keep a share of the connections, however many watch.
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
-    let admission = Admission::new(settings.streams.streams_per_ip, (connections * 9 / 10).max(1));
+    let in_all = connections.saturating_sub((connections / 10).min(MOST_KEPT_BACK)).max(1);
+    let StreamSettings { streams_per_ip: per_address, streams_per_token: per_token, .. } = settings.streams;
+    let admission = Admission::new(Caps { in_all, per_address, per_token });
     let streams = Streams::new(
         Arc::clone(standings),
         Arc::clone(feed),

@@ -42,14 +42,14 @@ pub type App = axum::extract::State<Arc<Services>>;
 /// Who is asking; put into each request below `/api` by the authentication middleware.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    pub principal: Option<Principal>,
+    pub principal: Option<Arc<Principal>>,
     /// The client's address, IPv6 as its /64.
     pub address: IpAddr,
 }
 
 impl Caller {
     /// The token's holder, where it carries one of these scopes.
-    pub fn require_any(&self, scopes: &[Scope]) -> Result<&Principal, ServiceError> {
+    pub fn require_any(&self, scopes: &[Scope]) -> Result<&Arc<Principal>, ServiceError> {
         let principal = self.principal.as_ref().ok_or(ServiceError::Unauthenticated)?;
         principal.require_any(scopes)?;
         Ok(principal)
@@ -81,7 +81,7 @@ impl<S: Sync> FromRequestParts<S> for Admin {
 
 /// Whoever submits scores, anybody's or their own. Named before a handler's body, as [`Admin`] is.
 #[derive(Debug, Clone)]
-pub struct Submitter(pub Principal);
+pub struct Submitter(pub Arc<Principal>);
 
 impl<S: Sync> FromRequestParts<S> for Submitter {
     type Rejection = Problem;

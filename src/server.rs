@@ -1,77 +1,104 @@
 //! Accepting connections, serving them, and letting go of them.
 //!
-//! An accept loop of our own on hyper-util: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on buffers, and waits for
-//! open streams for ever when it is told to stop.
+//! An accept loop of our own on hyper: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on buffers, and waits for
+//! open streams for ever when it is told to stop. `connection.rs` is one connection, `delivery.rs` one that has become an event stream.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod connection;
+mod delivery;
+mod link;
+pub mod tls;
 
-use axum::{Router, body::Body, extract::Request};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 
 use crate::middleware::authentication::Peer;
 
-/// How long a new connection may take until its first request is complete to the end of its head.
-const FIRST_REQUEST: Duration = Duration::from_secs(15);
-/// How long a connection may idle between requests, the next one's head included. Longer than clients' pools keep theirs.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
-/// Read and write buffer of an HTTP/1 connection, and so the longest head of a request.
-const BUFFER: usize = 16 * 1024;
-/// Streams within one HTTP/2 connection.
-const H2_STREAMS: u32 = 256;
+use connection::Protocols;
+use tls::Tls;
+
 /// What the kernel holds back for a client that does not read. Left to itself it grows to megabytes, and a slow stream shows the past.
 const SEND_BUFFER: usize = 64 * 1024;
-/// How often an idle HTTP/2 connection is asked whether it is still there.
-const H2_PING: Duration = Duration::from_secs(20);
+/// How long a client may leave what it was sent unacknowledged, or its window shut, before the kernel gives the connection up: a phone that
+/// lost its network sends no farewell.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// How long open requests may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long the cutting off may take.
+const CUT_OFF: Duration = Duration::from_secs(1);
 /// How long to wait when the process has run out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop`, then finishes what is open, for four seconds at the most. At most `connections` at once; further ones wait in the
+/// Serves until `stop`, then finishes what is open, for [`GRACE`] at the most. At most `connections` at once; further ones wait in the
 /// listener's backlog.
-pub async fn serve(listener: TcpListener, router: Router, connections: usize, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, connections: usize, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(connections));
-    let builder = Arc::new(connection_builder());
-    let open = TaskTracker::new();
-    let cut_off = CancellationToken::new();
+    let server =
+        Server { protocols: Protocols::new(), router, stop, cut_off: CancellationToken::new(), open: TaskTracker::new() };
+    let server = Arc::new(server);
     loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+        let (stream, peer, permit) = tokio::select! {
+            () = server.stop.cancelled() => break,
             accepted = accept(&listener, &permits) => accepted,
         };
-        let (stream, peer, permit) = accepted;
-        let (builder, router, stop, cut_off) = (Arc::clone(&builder), router.clone(), stop.clone(), cut_off.clone());
-        open.spawn(async move {
-            cut_off.run_until_cancelled_owned(serve_connection(&builder, stream, peer, router, stop)).await;
-            drop(permit);
-        });
+        prepare(&stream);
+        let (server, tls) = (Arc::clone(&server), tls.clone());
+        match tls {
+            None => server.open.clone().spawn(server.serve(stream, Peer(peer), permit)),
+            Some(tls) => server.open.clone().spawn(async move {
+                let accepted = server.stop.run_until_cancelled(tls.accept(stream)).await.flatten();
+                if let Some(stream) = accepted {
+                    server.serve(stream, Peer(peer), permit).await;
+                }
+            }),
+        };
     }
     drop(listener);
-    open.close();
-    if tokio::time::timeout(GRACE, open.wait()).await.is_err() {
-        tracing::warn!(connections = open.len(), "connections are cut off");
-        cut_off.cancel();
-        open.wait().await;
+    server.open.close();
+    if tokio::time::timeout(GRACE, server.open.wait()).await.is_err() {
+        tracing::warn!(connections = server.open.len(), "connections are cut off");
+        server.cut_off.cancel();
+        tokio::time::timeout(CUT_OFF, server.open.wait()).await.ok();
     }
 }
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+/// What all connections of a listener share.
+struct Server {
+    protocols: Protocols,
+    router: Router,
+    stop: CancellationToken,
+    /// The time for finishing is over.
+    cut_off: CancellationToken,
+    open: TaskTracker,
+}
+
+impl Server {
+    async fn serve<IO>(self: Arc<Self>, io: IO, peer: Peer, permit: OwnedSemaphorePermit)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let serving = self.protocols.serve(io, peer, self.router.clone(), &self.stop);
+        let Some(Some((io, handed))) = self.cut_off.run_until_cancelled(serving).await else { return };
+        // A task of its own, so that a stream keeps only what it needs and not the room of a whole dialogue.
+        self.open.spawn(handed.deliver(io, permit));
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    // Events are small and have to leave at once.
+    stream.set_nodelay(true).ok();
+    let socket = socket2::SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER).ok();
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)).ok();
+}
+
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
@@ -81,52 +108,5 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream,
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-fn connection_builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS).keep_alive_interval(H2_PING);
-    builder
-}
-
-async fn serve_connection(
-    builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    stop: CancellationToken,
-) {
-    // Events are small and have to leave at once.
-    stream.set_nodelay(true).ok();
-    socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER).ok();
-    let asked = Arc::new(AtomicBool::new(false));
-    let first = Arc::clone(&asked);
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        first.store(true, Ordering::Relaxed);
-        let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its permit for ever.
-    let silent = async {
-        tokio::time::sleep(FIRST_REQUEST).await;
-        if asked.load(Ordering::Relaxed) {
-            std::future::pending().await
-        }
-    };
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = silent => return,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended early");
     }
 }

@@ -8,6 +8,7 @@ mod contract {
     mod ledger;
     mod order;
     mod outage;
+    mod pooler;
     mod ranking;
     mod rebuild;
     mod redis_server;

@@ -35,6 +35,8 @@ servers_install() {
     servers_program redis-cli >/dev/null || packages+=(redis-tools)
     servers_program chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
     servers_program chromedriver >/dev/null || packages+=(chromium-driver)
+    servers_program nginx /usr/sbin/nginx >/dev/null || packages+=(nginx-light)
+    servers_program haproxy /usr/sbin/haproxy >/dev/null || packages+=(haproxy)
     servers_program curl >/dev/null || packages+=(curl)
     servers_program openssl >/dev/null || packages+=(openssl)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
@@ -80,7 +82,9 @@ servers_start() {
 
     CHROMIUM=$(servers_program chromium chromium-browser google-chrome)
     CHROMEDRIVER=$(servers_program chromedriver)
-    export TEST_DATABASE_URL TEST_REDIS_URL TEST_POSTGRES_BIN TEST_REDIS_SERVER CHROMIUM CHROMEDRIVER
+    NGINX=$(servers_program nginx /usr/sbin/nginx)
+    HAPROXY=$(servers_program haproxy /usr/sbin/haproxy)
+    export TEST_DATABASE_URL TEST_REDIS_URL TEST_POSTGRES_BIN TEST_REDIS_SERVER CHROMIUM CHROMEDRIVER NGINX HAPROXY
 }
 
 # Starts a server, given its name and a command with @PORT@ for the port, and waits until servers_NAME_answers; leaves the port in

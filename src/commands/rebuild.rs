@@ -6,6 +6,7 @@ use clap::Args;
 use crate::{
     app::{Stores, init_logging},
     config::LogFormat,
+    domain::time::Clock,
     services::rebuild::Rebuilder,
 };
 
@@ -38,7 +39,7 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
         bail!("there is no such leaderboard");
     }
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
-    let rebuilder = Rebuilder::new(stores.standings.clone(), stores.ledger.clone());
+    let rebuilder = Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system());
     for leaderboard in leaderboards {
         let (entries, version) = rebuilder.force(leaderboard.board()).await?;
         println!("{}: {entries} entries, version {version}", leaderboard.id);

@@ -10,6 +10,7 @@ use crate::{
         entry::{RankKey, StoredEntry},
         ids::UserId,
         leaderboard::{Board, Leaderboard},
+        time::Clock,
     },
     repositories::{ledger::Ledger, standings::Standings},
     services::rebuild::Rebuilder,
@@ -35,7 +36,7 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
     for leaderboard in &leaderboards {
         if embedded {
             // The server's own ranking lives in its memory; this checks that the ledger makes a right one.
-            Rebuilder::new(stores.standings.clone(), stores.ledger.clone()).force(leaderboard.board()).await?;
+            Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system()).force(leaderboard.board()).await?;
         }
         differences += verify(&stores, leaderboard).await?;
     }

@@ -1,6 +1,10 @@
 //! Where the server listens and whom it trusts.
 
-use std::{net::SocketAddr, num::NonZeroU32};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -16,6 +20,12 @@ pub struct HttpSettings {
     /// Where `/metrics` is served instead of on `LISTEN_ADDR`.
     #[arg(long, env = "INTERNAL_ADDR")]
     pub internal_addr: Option<String>,
+    /// The certificate chain in PEM: with it and `TLS_KEY_FILE`, `LISTEN_ADDR` speaks TLS. Both files are taken over anew when they change.
+    #[arg(long, env = "TLS_CERT_FILE")]
+    pub tls_cert_file: Option<String>,
+    /// The certificate's private key in PEM.
+    #[arg(long, env = "TLS_KEY_FILE")]
+    pub tls_key_file: Option<String>,
     /// Origins whose pages may call the API, separated by commas; `*` for all.
     #[arg(long, env = "CORS_ALLOWED_ORIGINS")]
     pub cors_allowed_origins: Option<String>,
@@ -39,6 +49,15 @@ impl HttpSettings {
         given(&self.internal_addr)
             .map(|addr| addr.parse().map_err(|_| anyhow::anyhow!("INTERNAL_ADDR is no address: {addr}")))
             .transpose()
+    }
+
+    /// The certificate's and the key's file, where TLS is spoken.
+    pub fn tls_files(&self) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+        match (given(&self.tls_cert_file), given(&self.tls_key_file)) {
+            (Some(cert), Some(key)) => Ok(Some((Path::new(cert).to_owned(), Path::new(key).to_owned()))),
+            (None, None) => Ok(None),
+            _ => anyhow::bail!("TLS_CERT_FILE and TLS_KEY_FILE need each other"),
+        }
     }
 
     /// The origins in `CORS_ALLOWED_ORIGINS`.

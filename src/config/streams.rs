@@ -8,6 +8,9 @@ pub struct StreamSettings {
     /// Streams that one client address may have open at once (IPv6: one /64).
     #[arg(long, env = "STREAMS_PER_IP", default_value_t = 10_000)]
     pub streams_per_ip: usize,
+    /// Streams that the holder of one token (its `sub`) may have open at once.
+    #[arg(long, env = "STREAMS_PER_TOKEN", default_value_t = 10_000)]
+    pub streams_per_token: usize,
     /// How many of a leaderboard's newest events a client can resume after.
     #[arg(long, env = "STREAM_HISTORY", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub stream_history: u64,

@@ -48,14 +48,23 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromReq
 
 /// JSON text as a checked value.
 pub fn parse<T: DeserializeOwned + Validate>(text: &[u8]) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let Object(value): Object<T> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error, text))?;
-    deserializer.end().map_err(|error| Problem::not_json(error.to_string()))?;
+    let value: T = match serde_json::from_slice(text) {
+        Ok(Object(value)) => value,
+        // Read again, now keeping count of where it is, to tell what is wrong.
+        Err(_) => explained(text)?,
+    };
     value.validate().map_err(|errors| {
         let mut fields = Vec::new();
         flatten("", &errors, &mut fields);
         Problem::from(ServiceError::Invalid(fields))
     })?;
+    Ok(value)
+}
+
+fn explained<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let Object(value): Object<T> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error, text))?;
+    deserializer.end().map_err(|error| Problem::not_json(error.to_string()))?;
     Ok(value)
 }
 

@@ -44,7 +44,7 @@ pub async fn window(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
     answer_window(&services, leaderboard, &headers, params).await
 }
 
@@ -55,7 +55,7 @@ pub async fn default_window(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_deref()).await?;
     answer_window(&services, leaderboard, &headers, params).await
 }
 
@@ -82,7 +82,7 @@ pub async fn entry(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
     let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("entry"))?;
     let around = params.number("around", 0..=50, 0);
     params.finish()?;
@@ -135,7 +135,7 @@ pub async fn friends(
     Segments(id): Segments<String>,
     Json(body): Json<FriendsBody>,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
     let users = distinct_users(&body.user_ids)?;
     let Served { value: (head, found), source } = services.rankings.neighbourhoods(leaderboard.board(), &users, 0).await?;
     let mut entries: Vec<&RankedEntry> = found.iter().filter_map(|found| found.entry.as_ref()).collect();

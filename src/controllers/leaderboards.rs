@@ -106,14 +106,14 @@ impl<'a> From<&'a Overview> for View<'a> {
 
 /// `GET /api/leaderboards`
 pub async fn list(State(services): App, caller: Caller) -> Result<Response, Problem> {
-    let overviews = services.leaderboards.list(caller.principal.as_ref()).await?;
+    let overviews = services.leaderboards.list(caller.principal.as_deref()).await?;
     let views: Vec<View> = overviews.iter().map(View::from).collect();
     Ok(axum::Json(serde_json::json!({ "leaderboards": views })).into_response())
 }
 
 /// `GET /api/leaderboards/{id}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.definition(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.definition(&id, caller.principal.as_deref()).await?;
     let overview = services.leaderboards.overview(leaderboard).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }

@@ -152,7 +152,7 @@ fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, 
     let action_id = ActionId::parse(&item.action_id).map_err(invalid("actionId"))?;
     let user_id = UserId::parse(&item.user_id).map_err(invalid("userId"))?;
     let self_service_only = !principal.has(Scope::ScoresWrite);
-    if self_service_only && principal.subject != user_id.as_str() {
+    if self_service_only && *principal.subject != *user_id.as_str() {
         return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
     }
     let idempotency = item.idempotency_key.map(|key| {
@@ -245,14 +245,14 @@ pub async fn history(
     let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
     params.finish()?;
     let leaderboard = match leaderboard {
-        Some(id) => Some(services.leaderboards.readable(id.as_str(), caller.principal.as_ref()).await?.id),
+        Some(id) => Some(services.leaderboards.readable(id.as_str(), caller.principal.as_deref()).await?.id),
         None => None,
     };
     let mut events = services.scores.history(&user_id, leaderboard.as_ref(), before, limit + 1).await?;
     let more = events.len() as i64 > limit;
     events.truncate(limit as usize);
     let next_cursor = events.last().filter(|_| more).map(|event| URL_SAFE_NO_PAD.encode(event.event_id.as_bytes()));
-    services.leaderboards.hide_private(&mut events, caller.principal.as_ref());
+    services.leaderboards.hide_private(&mut events, caller.principal.as_deref());
     let scores = events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
 }

@@ -25,7 +25,7 @@ use crate::{
     },
     services::{
         error::ServiceError,
-        streams::{EventStream, View, admission::Busy, busy_body},
+        streams::{EventStream, Handover, View, busy_body},
     },
 };
 
@@ -38,15 +38,25 @@ use super::{
 /// Leaderboards in one stream at the most.
 const LEADERBOARDS: usize = 32;
 
-/// A stream's bytes as a response body: each piece is one frame, sent as it comes.
-struct EventStreamBody(EventStream);
+/// A stream's bytes as a response body: each piece is one frame, sent as it comes. Read over HTTP/2; over HTTP/1 the server takes the stream out of the
+/// [`Handover`] and writes it itself.
+struct EventStreamBody {
+    handover: Handover,
+    events: Option<EventStream>,
+}
 
 impl http_body::Body for EventStreamBody {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_next(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        if self.events.is_none() {
+            self.events = self.handover.take();
+        }
+        let Some(events) = &mut self.events else { return Poll::Ready(None) };
+        // Asked for more, so what there was has been passed on.
+        events.written();
+        Pin::new(events).poll_next(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
@@ -58,7 +68,7 @@ pub async fn leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -69,7 +79,7 @@ pub async fn default_leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_ref()).await?;
+    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_deref()).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -94,7 +104,7 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
     let view = finish(params, view)?;
     let mut watched = Vec::with_capacity(ids.len());
     for id in &ids {
-        watched.push((services.leaderboards.readable(id, caller.principal.as_ref()).await?, view.clone()));
+        watched.push((services.leaderboards.readable(id, caller.principal.as_deref()).await?, view.clone()));
     }
     Ok(respond(&services, &caller, watched))
 }
@@ -155,17 +165,17 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
 fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View)>) -> Response {
     let private = watched.iter().any(|(leaderboard, _)| leaderboard.settings.visibility == Visibility::Private);
     let until = caller.principal.as_ref().filter(|_| private).map(|principal| Instant::now() + principal.time_left());
-    let body = match services.streams.admission.admit(caller.address) {
-        Ok(admitted) => Body::new(EventStreamBody(services.streams.open(watched, admitted, until))),
-        Err(busy) => {
-            metrics::counter!("scoreboard_streams_refused_total").increment(1);
-            Body::from(busy_body(match busy {
-                Busy::Address => "too many streams from this address",
-                Busy::Server => "the server has as many streams open as it can carry",
-            }))
+    let mut handed = None;
+    let subject = caller.principal.as_ref().map(|principal| &*principal.subject);
+    let body = match services.streams.admission.admit(caller.address, subject) {
+        Ok(admitted) => {
+            let handover = handed.insert(Handover::new(services.streams.open(watched, admitted, until))).clone();
+            Body::new(EventStreamBody { handover, events: None })
         }
+        Err(busy) => Body::from(busy_body(busy.reason())),
     };
     let mut response = body.into_response();
+    handed.map(|handover| response.extensions_mut().insert(handover));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));

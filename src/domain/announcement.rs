@@ -18,6 +18,9 @@ use super::{
 pub enum Announcement {
     /// Changed entries, in the order in which they were settled.
     Scores { changes: Vec<Change> },
+    /// The score events of a batch, in the order in which they were settled. The outbox keeps them like this, because all that is to be
+    /// told of them stands in the history; the ledger gives them out as [`Self::Scores`].
+    Events { ids: Vec<Uuid> },
     /// A definition was changed or deleted.
     Definition(DefinitionChange),
     /// A user's display name was changed, in every ranking that shows it.

@@ -52,7 +52,13 @@ impl Serialize for Version {
     }
 }
 
-/// The name of a new epoch: the moment in microseconds, in base 36 and of constant width, so that later epochs compare greater.
+/// The number that an epoch is named after; `None` for what is no such name.
+pub fn epoch_number(name: &str) -> Option<i64> {
+    i64::from_str_radix(name, 36).ok()
+}
+
+/// The name of an epoch: its number, in microseconds since 1970 or a little later, in base 36 and of constant width, so that later epochs
+/// compare greater.
 pub fn epoch_name(micros: i64) -> String {
     let mut digits = [b'0'; 11];
     let mut rest = micros.max(0) as u64;

@@ -1,7 +1,7 @@
 //! Settling a batch: every submission in turn against the state that the batch touches. Pure, so that both ledgers commit exactly the
 //! same outcomes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use uuid::Uuid;
 
@@ -42,9 +42,18 @@ pub struct State {
     /// Absent: the user has no row yet, which is the same as no name at revision 0.
     pub names: HashMap<UserId, DisplayName>,
     /// By subject and key.
-    pub keys: HashMap<(String, String), UsedKey>,
+    pub keys: HashMap<(Arc<str>, String), UsedKey>,
     /// Times of accepted submissions, newest first, for the pairs of user and action that have a cooldown or a limit.
     pub recent: HashMap<(UserId, ActionId), Vec<Timestamp>>,
+}
+
+/// What a batch makes of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryChange {
+    pub key: EntryKey,
+    /// The revision that the outcome rests on; `None` where there was no entry.
+    pub before: Option<i64>,
+    pub after: EntryState,
 }
 
 /// What the transaction has to write, and what to answer.
@@ -52,8 +61,8 @@ pub struct State {
 pub struct Settlement {
     /// One per submission, in order.
     pub outcomes: Vec<Settled>,
-    /// The final state of each entry that changed: one row per entry, sorted by key.
-    pub entries: Vec<(EntryKey, EntryState)>,
+    /// Each entry that changed, once, sorted by key.
+    pub entries: Vec<EntryChange>,
     /// Index of the submission and what became of it, for the history and the idempotency keys.
     pub accepted: Vec<(usize, Accepted)>,
     /// For the outbox, in order.
@@ -84,7 +93,7 @@ pub fn settle_batch<'a>(
     clock: &Clock,
 ) -> Settlement {
     let mut settlement = Settlement::default();
-    let mut changed: HashMap<EntryKey, EntryState> = HashMap::new();
+    let mut changed: HashMap<EntryKey, EntryChange> = HashMap::new();
     for (index, submission) in batch.into_iter().enumerate() {
         let outcome = match replay(submission, &state) {
             Some(outcome) => outcome,
@@ -99,8 +108,8 @@ pub fn settle_batch<'a>(
         };
         settlement.outcomes.push(outcome);
     }
-    settlement.entries = changed.into_iter().collect();
-    settlement.entries.sort_by(|a, b| a.0.cmp(&b.0));
+    settlement.entries = changed.into_values().collect();
+    settlement.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     settlement
 }
 
@@ -158,15 +167,15 @@ fn take_over(
     accepted: &Accepted,
     definitions: &Definitions,
     state: &mut State,
-    changed: &mut HashMap<EntryKey, EntryState>,
+    changed: &mut HashMap<EntryKey, EntryChange>,
     changes: &mut Vec<Change>,
 ) {
     let user_id = &accepted.user_id;
     for standing in accepted.standings.iter().filter(|standing| standing.applied) {
         let key = (standing.board.pk, standing.board.season, user_id.clone());
         let entry = EntryState { score: standing.new_score, reached_at: accepted.at, revision: standing.revision };
-        state.entries.insert(key.clone(), entry);
-        changed.insert(key, entry);
+        let before = state.entries.insert(key.clone(), entry).map(|before| before.revision);
+        changed.entry(key.clone()).or_insert(EntryChange { key, before, after: entry }).after = entry;
         let name = state.names.get(user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 });
         changes.push(Change::new(accepted.event_id, user_id, &accepted.action_id, accepted.at, standing, name));
     }

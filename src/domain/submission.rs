@@ -1,5 +1,7 @@
 //! A submission on its way: what came in, and what the ledger made of it.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -16,7 +18,7 @@ pub struct Submission {
     /// UUID v7.
     pub event_id: Uuid,
     /// The token's `sub`: idempotency keys belong to it.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// Whether only actions open to self-service are allowed.
     pub self_service_only: bool,
     pub action_id: ActionId,

@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::Method,
-    middleware::Next,
+    http::{Method, Uri},
     response::Response,
 };
-use tracing::Instrument;
+use tracing::Span;
 
 use super::request_id::RequestId;
 
@@ -24,24 +23,47 @@ fn known(method: &Method) -> &str {
     }
 }
 
-/// Logs and measures; a stream counts until its headers.
-pub async fn observe(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let id = request.extensions().get::<RequestId>().cloned();
-    let span = tracing::info_span!("request", id = id.as_ref().map_or("", RequestId::as_str));
-    let response = next.run(request).instrument(span.clone()).await;
-    let elapsed = started.elapsed();
-    let status = response.status();
-    let labels = [("method", known(&method).to_owned()), ("route", route), ("status", status.as_u16().to_string())];
-    metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
-    let _inside = span.enter();
-    if status.is_server_error() {
-        tracing::warn!(%method, path, status = status.as_u16(), ?elapsed, "answered");
-    } else {
-        tracing::debug!(%method, path, status = status.as_u16(), ?elapsed, "answered");
+/// A request on its way through the server. A stream counts until its headers.
+pub struct Observation {
+    started: Instant,
+    method: Method,
+    path: Uri,
+    route: Option<MatchedPath>,
+    id: RequestId,
+    span: Span,
+}
+
+impl Observation {
+    pub fn begin(request: &Request, id: &RequestId) -> Self {
+        Self {
+            started: Instant::now(),
+            method: request.method().clone(),
+            path: request.uri().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            // Made only where somebody logs at this level: a span costs about as much as the routing.
+            span: tracing::debug_span!("request", id = id.as_str()),
+            id: id.clone(),
+        }
     }
-    response
+
+    /// What the request's log lines stand in.
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Logs and measures.
+    pub fn end(self, response: &Response) {
+        let elapsed = self.started.elapsed();
+        let status = response.status();
+        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let labels =
+            [("method", known(&self.method).to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
+        metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
+        let (id, method, path, status) = (self.id.as_str(), &self.method, self.path.path(), status.as_u16());
+        if response.status().is_server_error() {
+            tracing::warn!(id, %method, path, status, ?elapsed, "answered");
+        } else {
+            tracing::debug!(id, %method, path, status, ?elapsed, "answered");
+        }
+    }
 }

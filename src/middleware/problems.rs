@@ -1,10 +1,7 @@
 //! Finishes problem documents: every refusal leaves as `application/problem+json` with the request's id, the framework's own included.
 
 use axum::{
-    Extension,
-    extract::Request,
     http::{HeaderMap, StatusCode, header},
-    middleware::Next,
     response::Response,
 };
 
@@ -16,8 +13,7 @@ use super::request_id::RequestId;
 const KEPT: [header::HeaderName; 3] = [header::ALLOW, header::RETRY_AFTER, header::CONNECTION];
 
 /// Turns responses that stand for an error into problem documents.
-pub async fn finish(Extension(id): Extension<RequestId>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+pub fn finish(id: &RequestId, response: Response) -> Response {
     let status = response.status();
     if let Some(problem) = response.extensions().get::<Problem>() {
         return keeping(response.headers(), problem.respond(id.as_str()));

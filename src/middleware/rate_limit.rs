@@ -1,6 +1,6 @@
 //! The rate limit of `/api`: one bucket per caller, the token's subject or else the client's address.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{body::Body, http::Request, response::IntoResponse};
 use governor::middleware::NoOpMiddleware;
@@ -15,22 +15,31 @@ use crate::controllers::{Caller, problem::Problem};
 /// How often buckets that are full again are forgotten: the store never shrinks by itself.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// Whose bucket it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// Of a token's subject.
+    Subject(Arc<str>),
+    /// Of callers without a token, by their address.
+    Address(IpAddr),
+}
+
 /// Tells callers apart. Runs inside the authentication layer.
 #[derive(Debug, Clone)]
 pub struct ByCaller;
 
 impl KeyExtractor for ByCaller {
-    type Key = String;
+    type Key = Bucket;
 
     fn name(&self) -> &'static str {
         "caller"
     }
 
-    fn extract<T>(&self, request: &Request<T>) -> Result<String, GovernorError> {
+    fn extract<T>(&self, request: &Request<T>) -> Result<Bucket, GovernorError> {
         let caller = request.extensions().get::<Caller>().ok_or(GovernorError::UnableToExtractKey)?;
         Ok(match &caller.principal {
-            Some(principal) => format!("sub {}", principal.subject),
-            None => format!("address {}", caller.address),
+            Some(principal) => Bucket::Subject(Arc::clone(&principal.subject)),
+            None => Bucket::Address(caller.address),
         })
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue},
-    middleware::Next,
     response::Response,
 };
 
@@ -19,18 +18,25 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Names the response like its request.
+    pub fn put_into(&self, response: &mut Response) {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            response.headers_mut().insert(HEADER, value);
+        }
+    }
 }
 
-/// Gives the request its id and the response the same.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+/// Gives the request its id.
+pub fn identify(request: &mut Request) -> RequestId {
     let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok()).filter(|id| acceptable(id));
-    let id: Arc<str> = given.map_or_else(|| uuid::Uuid::new_v4().to_string().into(), Into::into);
-    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(HEADER, value);
-    }
-    response
+    let id = RequestId(given.map_or_else(random, Into::into));
+    request.extensions_mut().insert(id.clone());
+    id
+}
+
+fn random() -> Arc<str> {
+    Arc::from(&*uuid::Uuid::new_v4().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
 }
 
 fn acceptable(id: &str) -> bool {

@@ -1,14 +1,21 @@
-//! The name of the next epoch of a board; both implementations of the standings ask for it when a rebuild ends.
+//! The name of the next epoch of a board. A rebuild's epoch is allotted by the ledger, from the number on that is told here; the last event of
+//! a ranking that was not ready gets an epoch of its own.
 
 use std::sync::Arc;
 
-use crate::domain::{position::epoch_name, time::Timestamp};
+use crate::domain::{
+    position::{epoch_name, epoch_number},
+    time::Timestamp,
+};
 
-/// The epoch of this moment, or the one right after the previous epoch where the clock stands behind that: a later epoch always
-/// compares greater, even across instances whose clocks disagree.
+/// The epoch of this moment, or the one right after the previous epoch where the clock stands behind that.
+pub(super) fn earliest_epoch(now: Timestamp, previous: Option<&str>) -> i64 {
+    now.0.max(previous.and_then(epoch_number).unwrap_or(0).saturating_add(1))
+}
+
+/// The name of the earliest epoch.
 pub(super) fn epoch_after(now: Timestamp, previous: Option<&str>) -> Arc<str> {
-    let behind = previous.and_then(|name| i64::from_str_radix(name, 36).ok()).unwrap_or(0);
-    epoch_name(now.0.max(behind.saturating_add(1))).into()
+    epoch_name(earliest_epoch(now, previous)).into()
 }
 
 #[cfg(test)]

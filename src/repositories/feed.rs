@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::standings::StandingsError;
+use crate::domain::time::Timestamp;
 
 mod memory;
 pub(super) mod outlet;
@@ -39,6 +40,14 @@ pub struct FeedEvent {
     /// Entries in the ranking at this position.
     pub total: u64,
     pub body: String,
+}
+
+impl FeedEvent {
+    /// When the score was committed, as its body says; `None` for other kinds.
+    pub fn at(&self) -> Option<Timestamp> {
+        let (_, after) = self.body.rsplit_once("\"at\":\"").filter(|_| self.kind == FeedEventKind::Score)?;
+        after.split_once('"')?.0.parse().ok()
+    }
 }
 
 /// What a subscriber is told.
@@ -87,4 +96,18 @@ pub trait Feed: Send + Sync {
 
     /// How many watchers all live instances have on each of these boards.
     async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_tells_when_its_score_was_committed() {
+        let body = r#""displayName":"\"at\":\"","at":"2026-11-21T10:00:00.000007Z""#.to_owned();
+        let event = FeedEvent { seq: 1, kind: FeedEventKind::Score, rank: 1, previous_rank: None, total: 1, body };
+        assert_eq!(event.at(), Some("2026-11-21T10:00:00.000007Z".parse().unwrap()));
+        assert_eq!(event.at().unwrap().to_string(), "2026-11-21T10:00:00.000007Z");
+        assert_eq!(FeedEvent { kind: FeedEventKind::Definition, ..event }.at(), None);
+    }
 }

@@ -19,12 +19,19 @@ mod sqlite;
 mod statement;
 mod users;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite};
-pub use self::{receipts::Receipt, scores::Committed};
+pub use self::{
+    receipts::Receipt,
+    scores::{Committed, Progress},
+};
 use crate::domain::{announcement::Announcement, definition::Definitions};
 
 /// Why the ledger did not do what it was asked for. Knows no HTTP.
@@ -80,6 +87,8 @@ pub struct Ledger {
     /// The definitions that the last commit was settled by. Every commit compares their revision with the stored one, so this only saves
     /// reading them again.
     known: Arc<ArcSwap<Definitions>>,
+    /// How many of the next batches lock what they read, because one raced with another instance.
+    cautious: Arc<AtomicU32>,
 }
 
 #[derive(Clone)]
@@ -109,7 +118,7 @@ macro_rules! transact {
                     let result = $crate::repositories::ledger::postgres::queries::$noun::$query(conn, $($argument),*).await;
                     transaction.finish(result).await
                 };
-                $crate::repositories::ledger::within($limit, work).await
+                engine.within($limit, work).await
             }
             $crate::repositories::ledger::Engine::Sqlite(engine) => {
                 let work = engine.$kind(move |conn| {
@@ -133,7 +142,7 @@ impl Ledger {
         };
         // Revision −1 is never stored: the first commit reads the definitions.
         let none = Definitions { revision: -1, ..Definitions::default() };
-        Ok(Self { engine, known: Arc::new(ArcSwap::from_pointee(none)) })
+        Ok(Self { engine, known: Arc::new(ArcSwap::from_pointee(none)), cautious: Arc::default() })
     }
 
     /// Runs the migrations that are pending, one process at a time; answers the names of those that ran.
@@ -157,6 +166,15 @@ impl Ledger {
         match &self.engine {
             Engine::Postgres(_) => "postgres",
             Engine::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// How many commits of one instance may go on at once. SQLite has one writer; on PostgreSQL a few overlap their waits, and more would
+    /// only make batches smaller.
+    pub fn commits_at_once(&self) -> usize {
+        match &self.engine {
+            Engine::Postgres(_) => 4,
+            Engine::Sqlite(_) => 1,
         }
     }
 
@@ -184,8 +202,5 @@ impl Ledger {
 
 /// Gives up waiting after a while. A transaction on its way may be committed all the same: who repeats a call uses an idempotency key.
 async fn within<R>(limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", limit.as_secs()))),
-    }
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::Unanswered(limit)))
 }

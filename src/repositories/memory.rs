@@ -1,7 +1,7 @@
 //! The in-process ranking: what `app` builds where no `REDIS_URL` is set, for one instance. It is both ports in one: `standings::memory`
 //! implements [`Standings`](super::standings::Standings) and `feed::memory` implements [`Feed`](super::feed::Feed) for the struct made here.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
@@ -11,9 +11,6 @@ use super::{feed::outlet::Outlet, standings::StandingsError};
 use crate::domain::{leaderboard::Board, position::Version, time::Clock};
 
 pub(super) mod ranking;
-
-/// How long a rebuild stays its owner's after the last sign of life.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// All rankings of this process, lost when it ends: every board starts not ready.
 pub struct MemoryRanking {

@@ -19,11 +19,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{breaker::Breaker, keys::Keys, scripts::Script, subscription::Subscription};
-use super::{feed::outlet::Outlet, standings::StandingsError};
+use self::{keys::Keys, scripts::Script, subscription::Subscription};
+use super::{breaker::Breaker, feed::outlet::Outlet, standings::StandingsError};
 use crate::domain::time::Clock;
 
-mod breaker;
 pub(super) mod keys;
 pub(super) mod record;
 pub(super) mod reply;
@@ -32,6 +31,9 @@ mod subscription;
 
 /// How long a call may take altogether, waiting for a permit included.
 const CALL_WITHIN: Duration = Duration::from_millis(800);
+
+/// How much of that a call needs for its time-out to say that the server hangs, and how long a probe may take.
+const FAIR_TIME: Duration = Duration::from_millis(500);
 
 /// Calls that may be on their way at once. The client's own queue knows no bound, so this is the bound; further calls wait for a permit
 /// until their time is up.
@@ -85,11 +87,12 @@ impl RedisStore {
         let (client, subscriber) = (builder.build().map_err(unusable)?, builder.build_subscriber_client().map_err(unusable)?);
         let (keys, outlet) = (Keys::new(installation_id), Arc::new(Outlet::new()));
         let subscription = Subscription::new(subscriber, keys.clone(), outlet.clone());
-        let breaker = Arc::new(Breaker::default());
+        let breaker = Breaker::new("redis", FAIR_TIME);
+        let probed = client.clone();
         let tasks = [
             tokio::spawn(subscription.clone().drain()),
             tokio::spawn(watch(client.clone(), subscription.clone())),
-            tokio::spawn(breaker.clone().probe(client.clone())),
+            tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), FAIR_TIME))),
         ];
         let connections = [client.connect(), subscription.client.connect()];
         Ok(Arc::new(Self {
@@ -157,17 +160,13 @@ impl RedisStore {
         let deadline = Instant::now() + CALL_WITHIN;
         let late = |_| Error::new(ErrorKind::Timeout, "too many calls are on their way");
         let _permit = timeout_at(deadline, self.permits.acquire()).await.map_err(late)?;
-        let options = Options {
-            fail_fast: true,
-            max_attempts: Some(1),
-            timeout: Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))),
-            ..Options::default()
-        };
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(left), ..Options::default() };
         // The client's own `evalsha` ignores these options, hence the custom command.
         let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
         let answer = self.client.with_options(&options).custom(command, words).await;
         if matches!(&answer, Err(error) if *error.kind() == ErrorKind::Timeout) {
-            self.breaker.trip();
+            self.breaker.timed_out(left);
         }
         answer
     }
@@ -180,14 +179,16 @@ async fn watch(client: Client, subscription: Arc<Subscription>) {
     let (mut calls_missed, mut subscription_missed) = (0, 0);
     loop {
         ticks.tick().await;
-        let ping = async {
-            let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(CALL_WITHIN), ..Options::default() };
-            client.with_options(&options).ping::<Value>(None).await
-        };
-        let (calls, listening) = tokio::join!(ping, subscription.ping());
-        revive(&client, calls.is_ok(), &mut calls_missed).await;
+        let (calls, listening) = tokio::join!(answers(client.clone(), CALL_WITHIN), subscription.ping());
+        revive(&client, calls, &mut calls_missed).await;
         revive(&subscription.client, listening.is_ok(), &mut subscription_missed).await;
     }
+}
+
+/// Whether the server answers a ping in time.
+async fn answers(client: Client, within: Duration) -> bool {
+    let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(within), ..Options::default() };
+    client.with_options(&options).ping::<Value>(None).await.is_ok()
 }
 
 /// Counts missed answers of a client that believes it is connected, and after too many makes it connect anew.

@@ -7,7 +7,7 @@
 //! While it is not ready every call answers [`StandingsError::Unready`] and nothing is changed: no rank is ever cut out of a ranking
 //! that may be incomplete.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -17,10 +17,17 @@ use crate::domain::{
     ids::UserId,
     leaderboard::Board,
     position::Version,
+    time::Timestamp,
 };
+
+use super::epoch::earliest_epoch;
 
 mod memory;
 mod redis;
+
+/// How long a rebuild stays its owner's after the last sign of life. An owner that lives gives one every second; one that died keeps
+/// the others waiting for no longer than this.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// Why the ranking gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -84,23 +91,34 @@ pub trait Standings: Send + Sync {
         around: u64,
     ) -> Result<(Head, Vec<Neighbourhood>), StandingsError>;
 
-    /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up. Answers `None` where another instance is
-    /// rebuilding it at this moment (its lease lasts 30 s after its last sign of life), unless `force` is set; and where the leaderboard was
-    /// deleted, whatever `force` says.
-    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError>;
+    /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up. With `force` also where another instance is
+    /// rebuilding it.
+    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Begun, StandingsError>;
 
-    /// Adds entries to the ranking under construction and renews the lease. An entry's user id comes once per rebuild.
+    /// Adds entries to the ranking under construction and renews the lease, which without entries is all it does. An entry's user id comes
+    /// once per rebuild.
     async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError>;
 
-    /// Makes the ranking under construction the ready one, under a new epoch and at sequence 0, with an empty history. Tells
-    /// subscribers by [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
-    async fn finish_rebuild(&self, rebuild: Rebuild) -> Result<Version, StandingsError>;
+    /// Makes the ranking under construction the ready one, at sequence 0 of this epoch (a number from [`Rebuild::earliest_epoch`] on), with
+    /// an empty history. Tells subscribers by [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
+    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError>;
 
     /// Whether the store answers at all; within a short time-out.
     async fn ping(&self) -> Result<(), StandingsError>;
 
     /// Entries in ranking order, for `scoreboard verify`: up to `limit` from rank `from_rank`, with revision and name.
     async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError>;
+}
+
+/// What became of the wish to rebuild a ranking.
+#[derive(Debug, Clone)]
+pub enum Begun {
+    /// This process holds the lease now.
+    Yours(Rebuild),
+    /// Another instance is rebuilding it: its lease lapses [`LEASE`] after its last sign of life.
+    Elsewhere,
+    /// The leaderboard was deleted: there is nothing to rebuild, whoever asks.
+    Gone,
 }
 
 /// A rebuild that this process holds the lease of.
@@ -111,6 +129,13 @@ pub struct Rebuild {
     pub token: String,
     /// The epoch that was given up, where the store knew one: the next one has to be greater.
     pub previous_epoch: Option<Arc<str>>,
+}
+
+impl Rebuild {
+    /// The first epoch that the rebuilt ranking may have: of this moment, or right after the previous one where the clock stands behind it.
+    pub fn earliest_epoch(&self, now: Timestamp) -> i64 {
+        earliest_epoch(now, self.previous_epoch.as_deref())
+    }
 }
 
 /// Whether a ranking has to remember this name. That a user has none needs no row, unless it takes back a name that may still be on its

@@ -36,13 +36,15 @@ pub enum Told {
     Applied(Applied),
     /// Its leaderboard or season is gone: there is nobody left to tell.
     Gone,
-    /// The ranking is out of reach or not ready: the outbox keeps it.
+    /// The ranking has to be rebuilt, and is about to be.
+    Unready,
+    /// The ranking is out of reach: the outbox keeps it.
     NotYet,
 }
 
 impl Told {
     fn is_settled(&self) -> bool {
-        !matches!(self, Self::NotYet | Self::Applied(Applied::Early))
+        !matches!(self, Self::NotYet | Self::Unready | Self::Applied(Applied::Early))
     }
 }
 
@@ -78,6 +80,8 @@ impl Announcer {
     pub async fn tell(&self, announcement: &Announcement) -> bool {
         match announcement {
             Announcement::Scores { changes } => all_settled(&self.apply(changes).await),
+            // Only the ledger knows what stands behind these, and it gives them out whole.
+            Announcement::Events { .. } => false,
             Announcement::Definition(change) => {
                 let result = self.standings.tell_definition(change).await;
                 match result {
@@ -139,41 +143,45 @@ impl Announcer {
         self.overdue.notified().await;
     }
 
-    /// Tries changes that came too early again until whoever holds the earlier revision has told it. Where that takes long, whoever it
-    /// was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay behind for ever.
-    pub async fn wait_for_earlier(&self, changes: &[Change], told: &mut [Told]) {
+    /// Tries again what could not be told at once, for as long as it is worth waiting for: changes that came too early until whoever holds the
+    /// earlier revision has told it, and changes of a ranking that is being rebuilt until it is ready. Where an earlier revision takes long,
+    /// whoever it was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay behind for ever.
+    pub async fn see_through(&self, changes: &[Change], told: &mut [Told]) {
         let begun = tokio::time::Instant::now();
-        let (deadline, mut called) = (begun + EARLY_PATIENCE, false);
+        let mut called = false;
         let mut pause = Duration::from_millis(1);
         loop {
-            let early: Vec<usize> = (0..told.len()).filter(|&index| told[index] == Told::Applied(Applied::Early)).collect();
-            if early.is_empty() || tokio::time::Instant::now() >= deadline {
+            let elapsed = begun.elapsed();
+            let worth_waiting = |told: &Told| match told {
+                Told::Applied(Applied::Early) => elapsed < EARLY_PATIENCE,
+                Told::Unready => elapsed < REBUILD_PATIENCE,
+                _ => false,
+            };
+            let again: Vec<usize> = (0..told.len()).filter(|&index| worth_waiting(&told[index])).collect();
+            if again.is_empty() {
                 return;
             }
-            if !called && begun.elapsed() >= OVERDUE {
+            if !called && elapsed >= OVERDUE && told.contains(&Told::Applied(Applied::Early)) {
                 called = true;
                 self.overdue.notify_one();
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));
-            let again: Vec<Change> = early.iter().map(|&index| changes[index].clone()).collect();
-            for (index, result) in early.into_iter().zip(self.apply(&again).await) {
+            let of_these: Vec<Change> = again.iter().map(|&index| changes[index].clone()).collect();
+            for (index, result) in again.into_iter().zip(self.apply(&of_these).await) {
                 told[index] = result;
             }
         }
     }
 
     async fn apply_board(&self, board: Board, changes: &[Change]) -> Vec<Told> {
-        let mut result = self.standings.apply(board, changes).await;
-        if matches!(result, Err(StandingsError::Unready(_))) {
-            if self.is_gone(board).await {
-                return vec![Told::Gone; changes.len()];
-            }
-            self.rebuilder.kick_and_wait(board, REBUILD_PATIENCE).await;
-            result = self.standings.apply(board, changes).await;
-        }
-        match result {
+        match self.standings.apply(board, changes).await {
             Ok(applied) => applied.into_iter().map(Told::Applied).collect(),
+            Err(StandingsError::Unready(_)) if self.is_gone(board).await => vec![Told::Gone; changes.len()],
+            Err(StandingsError::Unready(_)) => {
+                self.rebuilder.kick(board);
+                vec![Told::Unready; changes.len()]
+            }
             Err(error) => {
                 tracing::debug!(leaderboard = board.pk, %error, "changes stay in the outbox");
                 metrics::counter!("scoreboard_announcements_deferred_total").increment(changes.len() as u64);

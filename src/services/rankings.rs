@@ -1,13 +1,12 @@
 //! Reading a ranking: from the standings, or from the ledger while those are being rebuilt or are out of reach.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     domain::{
@@ -28,11 +27,16 @@ use super::{error::ServiceError, rebuild::Rebuilder};
 const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
 const MIN_VERSION_POLL: Duration = Duration::from_millis(5);
 const MIN_VERSION_PAUSE: Duration = Duration::from_millis(100);
-/// Reads of the ledger at once, so that readers of a lost ranking leave connections to the writers; further ones are refused after a while.
+/// Reads of the ledger at once, so that readers of a lost ranking leave connections to the writers. Further ones wait, for the answer that
+/// another reader is about to bring and for their turn together no longer than this, and are then refused.
 const LEDGER_READS: usize = 3;
 const LEDGER_READ_WAIT: Duration = Duration::from_secs(2);
 /// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
 const COPY_AGE: Duration = Duration::from_millis(250);
+/// How old the ledger's count of a large board may be before it counts again. A board of a million takes a tenth of a second to count, which
+/// is all the time that its rebuild wants; that newcomers of the last two seconds are missing from so large a total does not matter.
+const COUNT_AGE: Duration = Duration::from_secs(2);
+const LARGE: u64 = 50_000;
 /// Copies kept at the most; past that all are dropped.
 const COPIES: usize = 512;
 
@@ -64,12 +68,21 @@ pub struct Rankings {
     rebuilder: Arc<Rebuilder>,
     /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
+    /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
+    counts: Mutex<HashMap<(i64, i64), (Instant, u64)>>,
     ledger_reads: Semaphore,
 }
 
 impl Rankings {
     pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>) -> Arc<Self> {
-        Arc::new(Self { standings, ledger, rebuilder, copies: Mutex::default(), ledger_reads: Semaphore::new(LEDGER_READS) })
+        Arc::new(Self {
+            standings,
+            ledger,
+            rebuilder,
+            copies: Mutex::default(),
+            counts: Mutex::default(),
+            ledger_reads: Semaphore::new(LEDGER_READS),
+        })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -116,8 +129,10 @@ impl Rankings {
             Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
             Err(error) => {
                 self.note(board, &error);
-                let _turn = self.turn_at_ledger().await?;
-                let value = self.ledger.neighbourhoods(board, users, around).await?;
+                let _turn = self.turn_at_ledger(Instant::now() + LEDGER_READ_WAIT).await?;
+                let count = self.count(board);
+                let value = self.ledger.neighbourhoods_of(board, users, around, count).await?;
+                self.keep_count(board, count, &value.0);
                 Ok(Served { value, source: Source::Ledger })
             }
         }
@@ -142,8 +157,24 @@ impl Rankings {
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");
     }
 
-    async fn turn_at_ledger(&self) -> Result<SemaphorePermit<'_>, ServiceError> {
-        let turn = tokio::time::timeout(LEDGER_READ_WAIT, self.ledger_reads.acquire()).await;
+    /// The number of entries, where the board is large and was counted lately.
+    fn count(&self, board: Board) -> Option<u64> {
+        let counted = *self.counts.lock().get(&(board.pk, board.season))?;
+        (counted.0.elapsed() < COUNT_AGE).then_some(counted.1)
+    }
+
+    fn keep_count(&self, board: Board, known: Option<u64>, head: &Head) {
+        if known.is_none() && head.total >= LARGE {
+            let mut counts = self.counts.lock();
+            if counts.len() >= COPIES {
+                counts.clear();
+            }
+            counts.insert((board.pk, board.season), (Instant::now(), head.total));
+        }
+    }
+
+    async fn turn_at_ledger(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, ServiceError> {
+        let turn = timeout_at(deadline, self.ledger_reads.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or(ServiceError::Overloaded)
     }
 
@@ -154,8 +185,9 @@ impl Rankings {
         limit: u64,
         copy_will_do: bool,
     ) -> Result<Served<Window>, ServiceError> {
+        let deadline = Instant::now() + LEDGER_READ_WAIT;
         if !copy_will_do {
-            let _turn = self.turn_at_ledger().await?;
+            let _turn = self.turn_at_ledger(deadline).await?;
             return Ok(Served { value: self.ledger.window(board, from_rank, limit).await?, source: Source::Ledger });
         }
         let slot = {
@@ -165,12 +197,14 @@ impl Rankings {
             }
             copies.entry((board.pk, board.season, from_rank, limit)).or_default().clone()
         };
-        let mut copy = slot.lock().await;
+        let mut copy = timeout_at(deadline, slot.lock()).await.map_err(|_| ServiceError::Overloaded)?;
         match &*copy {
             Some((at, window)) if at.elapsed() < COPY_AGE => Ok(Served { value: window.clone(), source: Source::Copy }),
             _ => {
-                let _turn = self.turn_at_ledger().await?;
-                let window = self.ledger.window(board, from_rank, limit).await?;
+                let _turn = self.turn_at_ledger(deadline).await?;
+                let count = self.count(board);
+                let window = self.ledger.window_of(board, from_rank, limit, count).await?;
+                self.keep_count(board, count, &window.head);
                 *copy = Some((Instant::now(), window.clone()));
                 Ok(Served { value: window, source: Source::Ledger })
             }

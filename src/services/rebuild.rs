@@ -3,6 +3,9 @@
 //! From `begin_rebuild` on the ranking is not ready, so every later commit stays in the outbox until the new ranking is there; what was told
 //! before is in the ledger by then. Loading page by page therefore needs no snapshot: a change that a page has already seen is
 //! known by its revision, one that it has not seen is told afterwards.
+//!
+//! The ledger allots the epoch: it alone knows the greatest that was ever given out, when Redis has forgotten everything and the clocks of
+//! the instances disagree.
 
 use std::{
     collections::HashMap,
@@ -10,14 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::try_join;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    domain::{leaderboard::Board, position::Version},
+    domain::{entry::StoredEntry, leaderboard::Board, position::Version, time::Clock},
     repositories::{
-        ledger::Ledger,
-        standings::{Standings, StandingsError},
+        ledger::{Ledger, LedgerError},
+        standings::{Begun, Rebuild, Standings, StandingsError},
     },
 };
 
@@ -27,23 +31,32 @@ use super::error::ServiceError;
 const PAGE: i64 = 5_000;
 /// How long a failed rebuild rests before the next may begin, so that a dead cache is not hammered.
 const REST: Duration = Duration::from_millis(200);
-/// How long to watch others before giving up: longer than a dead instance's lease. A leaderboard that was deleted meanwhile is never
-/// ready again; whoever still needs the ranking begins anew.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// How often a rebuild gives a sign of life while it waits for the ledger. Well below the lease, so that a slow answer or two cost nothing.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How long to watch another instance's rebuild before looking again whether it is alive.
 const OTHER_INSTANCE: Duration = Duration::from_millis(50);
+
+/// Why a rebuild did not come to its end.
+enum Broken {
+    /// Another instance has taken it over.
+    Overtaken,
+    /// The leaderboard is gone.
+    Gone,
+    Failed(ServiceError),
+}
 
 /// Runs at most one rebuild a board in this process; the ranking's own lease keeps other instances from rebuilding the same one.
 pub struct Rebuilder {
     standings: Arc<dyn Standings>,
     ledger: Ledger,
+    clock: Clock,
     /// Rebuilds on their way, by incarnation; the receiver closes when the rebuild has ended, well or not.
     running: Mutex<HashMap<i64, watch::Receiver<()>>>,
 }
 
 impl Rebuilder {
-    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger) -> Arc<Self> {
-        Arc::new(Self { standings, ledger, running: Mutex::default() })
+    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { standings, ledger, clock, running: Mutex::default() })
     }
 
     /// Makes sure that a rebuild of this board is on its way, and answers a receiver that closes when it has ended.
@@ -74,52 +87,99 @@ impl Rebuilder {
 
     /// Rebuilds whatever the state of the ranking is, for `scoreboard rebuild`. Answers the entries loaded and the new version.
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
-        let rebuild = self.standings.begin_rebuild(board, true).await?;
-        let rebuild = rebuild.ok_or(ServiceError::Internal("a forced rebuild was refused".into()))?;
-        self.load(board, rebuild).await
+        let begun = self.standings.begin_rebuild(board, true).await?;
+        let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound("leaderboard")) };
+        self.run(rebuild).await.map_err(|broken| match broken {
+            Broken::Overtaken => ServiceError::Conflict("another rebuild took over".into()),
+            Broken::Gone => ServiceError::NotFound("leaderboard"),
+            Broken::Failed(error) => error,
+        })
     }
 
+    /// Ends when the ranking is ready, by whoever's doing, or when the leaderboard is gone. Another instance is watched for as long as it
+    /// keeps its lease.
     async fn until_ready(&self, board: Board) -> Result<(), ServiceError> {
         let mut mine = false;
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
+        loop {
             match self.standings.head(board).await {
                 Err(StandingsError::Unready(_)) => {}
                 other => return Ok(other.map(drop)?),
             }
-            if let Some(rebuild) = self.standings.begin_rebuild(board, mine).await? {
-                match self.load(board, rebuild).await {
-                    Ok(_) => return Ok(()),
+            match self.standings.begin_rebuild(board, mine).await? {
+                Begun::Gone => return Ok(()),
+                Begun::Elsewhere => tokio::time::sleep(OTHER_INSTANCE).await,
+                Begun::Yours(rebuild) => match self.run(rebuild).await {
+                    Ok(_) | Err(Broken::Gone) => return Ok(()),
+                    Err(Broken::Overtaken) => mine = false,
                     // The lease is still ours: without taking it over from ourselves the next try would have to wait for its end.
-                    Err(error) if mine => return Err(error),
-                    Err(error) => {
+                    Err(Broken::Failed(error)) if !mine => {
                         tracing::debug!(leaderboard = board.pk, %error, "a rebuild is begun again");
                         mine = true;
                     }
-                }
+                    Err(Broken::Failed(error)) => return Err(error),
+                },
             }
-            tokio::time::sleep(OTHER_INSTANCE).await;
         }
-        Err(ServiceError::Internal("nobody rebuilt it: the leaderboard is gone, or its rebuild takes long elsewhere".into()))
     }
 
-    async fn load(&self, board: Board, rebuild: crate::repositories::standings::Rebuild) -> Result<(u64, Version), ServiceError> {
-        let started = Instant::now();
+    async fn run(&self, rebuild: Rebuild) -> Result<(u64, Version), Broken> {
+        let (board, started) = (rebuild.board, Instant::now());
+        // Allotted under the lease: whoever takes the lease later gets a greater one.
+        let epoch = self.ledger.allot_epoch(board, rebuild.earliest_epoch(self.clock.now())).await?.ok_or(Broken::Gone)?;
+        let entries = tokio::select! {
+            loaded = self.load(&rebuild) => loaded?,
+            () = self.keep(&rebuild) => return Err(Broken::Overtaken),
+        };
+        crate::failpoints::failpoint!("rebuild-loaded", |why| Broken::Failed(ServiceError::Internal(why)));
+        let version = self.standings.finish_rebuild(rebuild, epoch).await?;
+        metrics::counter!("scoreboard_ranking_rebuilds_total").increment(1);
+        tracing::info!(leaderboard = board.pk, entries, %version, elapsed = ?started.elapsed(), "ranking rebuilt");
+        Ok((entries, version))
+    }
+
+    /// Loads page by page, each while the ledger reads the next one.
+    async fn load(&self, rebuild: &Rebuild) -> Result<u64, Broken> {
         let mut loaded = 0;
-        let mut after = None;
-        loop {
-            let page = self.ledger.entries_after(board, after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
-            self.standings.load(&rebuild, &page).await?;
+        let mut page = self.ledger.entries_after(rebuild.board, None, PAGE).await?;
+        while !page.is_empty() {
             loaded += page.len() as u64;
-            after = Some(last.user_id.clone());
-            if (page.len() as i64) < PAGE {
-                break;
+            let next = async { Ok::<_, Broken>(self.page_after(rebuild.board, &page).await?) };
+            let load = async { Ok(self.standings.load(rebuild, &page).await?) };
+            page = try_join(next, load).await?.0;
+        }
+        Ok(loaded)
+    }
+
+    /// What follows a page; nothing after one that is not full.
+    async fn page_after(&self, board: Board, page: &[StoredEntry]) -> Result<Vec<StoredEntry>, LedgerError> {
+        match page.last() {
+            Some(last) if page.len() as i64 == PAGE => self.ledger.entries_after(board, Some(&last.user_id), PAGE).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Keeps the lease while it is polled. Ends when another instance has taken it over; a sign of life that went astray is no reason to.
+    async fn keep(&self, rebuild: &Rebuild) {
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE).await;
+            if let Err(StandingsError::Overtaken(_)) = self.standings.load(rebuild, &[]).await {
+                return;
             }
         }
-        let version = self.standings.finish_rebuild(rebuild).await?;
-        metrics::counter!("scoreboard_ranking_rebuilds_total").increment(1);
-        tracing::info!(leaderboard = board.pk, entries = loaded, %version, elapsed = ?started.elapsed(), "ranking rebuilt");
-        Ok((loaded, version))
+    }
+}
+
+impl From<StandingsError> for Broken {
+    fn from(error: StandingsError) -> Self {
+        match error {
+            StandingsError::Overtaken(_) => Self::Overtaken,
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<LedgerError> for Broken {
+    fn from(error: LedgerError) -> Self {
+        Self::Failed(error.into())
     }
 }

@@ -4,10 +4,10 @@
 //! answers.
 
 mod committer;
+mod queue;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::{
@@ -20,10 +20,8 @@ use crate::{
 };
 
 use super::{announcer::Announcer, error::ServiceError, receipts};
+use queue::Queue;
 
-/// Submissions that may wait or be on their way in this instance. When there is no room, callers are refused at once with
-/// [`ServiceError::Overloaded`]: waiting longer would help nobody.
-const QUEUE: usize = 16_384;
 /// How long a repeat waits for the answer that the first one is about to be given.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(2);
 const RECEIPT_POLL: Duration = Duration::from_millis(10);
@@ -44,50 +42,41 @@ enum Reply {
     /// Committed earlier under the same key, but its receipt is not stored yet.
     Repeat {
         event_id: Uuid,
+        subject: Arc<str>,
+        key: String,
     },
     /// The transaction did not get through.
     Failed(ServiceError),
 }
 
-/// Submissions of one request: committed in order, answered together.
-struct Job {
-    submissions: Vec<Submission>,
-    reply: oneshot::Sender<Vec<Reply>>,
-    /// Room in the queue, given back when the job is answered or dropped.
-    _room: OwnedSemaphorePermit,
-}
-
 /// See the module's documentation.
 pub struct Scores {
     ledger: Ledger,
-    queue: mpsc::Sender<Job>,
-    room: Arc<Semaphore>,
+    queue: Arc<Queue>,
+}
+
+impl Drop for Scores {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl Scores {
     /// The service, and the committer that has to run for it. The committer ends, after all that is waiting is committed, once the service is dropped.
     pub fn new(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock) -> (Arc<Self>, impl Future<Output = ()> + Send) {
-        // As long as the room: a job holds at least one permit, so sending never finds the queue full.
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let committer = committer::run(ledger.clone(), announcer, clock, jobs);
-        (Arc::new(Self { ledger, queue, room: Arc::new(Semaphore::new(QUEUE)) }), committer)
+        let queue = Arc::new(Queue::default());
+        let committer = committer::run(ledger.clone(), announcer, clock, Arc::clone(&queue));
+        (Arc::new(Self { ledger, queue }), committer)
     }
 
-    /// Commits submissions in order, each on its own merits, and answers once they are durable. One result per submission.
+    /// Commits submissions of one caller in order, each on its own merits, and answers once they are durable. One result per submission.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
-        let count = submissions.len();
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let room = Arc::clone(&self.room).try_acquire_many_owned(count as u32).map_err(|_| {
+        let Some(first) = submissions.first() else { return Ok(Vec::new()) };
+        let (caller, count) = (first.subject.clone(), submissions.len());
+        let replies = self.queue.push(caller, submissions).ok_or_else(|| {
             metrics::counter!("scoreboard_submissions_rejected_total", "reason" => "queue_full").increment(count as u64);
             ServiceError::Overloaded
         })?;
-        let keys: Vec<_> =
-            submissions.iter().map(|submission| (submission.subject.clone(), submission.idempotency.clone())).collect();
-        let (reply, replies) = oneshot::channel();
-        let job = Job { submissions, reply, _room: room };
-        self.queue.try_send(job).map_err(|_| ServiceError::Overloaded)?;
         let replies = replies.await.map_err(|_| ServiceError::LedgerAway("the server is shutting down".into()))?;
 
         // Where the transaction as a whole did not get through, so does the request.
@@ -96,15 +85,12 @@ impl Scores {
         }
         let deadline = tokio::time::Instant::now() + RECEIPT_PATIENCE;
         let mut answers = Vec::with_capacity(count);
-        for (reply, (subject, idempotency)) in replies.into_iter().zip(keys) {
+        for reply in replies {
             answers.push(match reply {
                 Reply::Receipt(answer) => Ok(answer),
                 Reply::Refused(refusal) => Err(refused(refusal)),
                 Reply::Failed(error) => Err(error),
-                Reply::Repeat { event_id } => {
-                    let key = idempotency.map(|idempotency| idempotency.key).unwrap_or_default();
-                    self.answer_given_before(subject, key, event_id, deadline).await
-                }
+                Reply::Repeat { event_id, subject, key } => self.answer_given_before(subject, key, event_id, deadline).await,
             });
         }
         Ok(answers)
@@ -125,7 +111,7 @@ impl Scores {
     /// it died before answering), a receipt without ranks is stored for good, so that all later repeats agree.
     async fn answer_given_before(
         &self,
-        subject: String,
+        subject: Arc<str>,
         key: String,
         event_id: Uuid,
         deadline: tokio::time::Instant,

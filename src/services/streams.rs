@@ -7,9 +7,14 @@ pub mod admission;
 mod event_stream;
 mod follower;
 mod frame;
+mod group;
 mod groups;
 mod hub;
 mod log;
+mod measures;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod wakers;
 
@@ -27,7 +32,12 @@ use tokio::time::Instant;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    domain::{ids::UserId, leaderboard::Leaderboard, position::Version, time::Clock},
+    domain::{
+        ids::UserId,
+        leaderboard::{Leaderboard, Visibility},
+        position::Version,
+        time::Clock,
+    },
     repositories::{
         feed::{Feed, FeedMessage},
         standings::Standings,
@@ -37,9 +47,9 @@ use crate::{
 use super::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder};
 use admission::Admission;
 use event_stream::Part;
-pub use event_stream::{EventStream, busy_body};
+pub use event_stream::{EventStream, Handover, busy_body};
 use follower::Follower;
-use groups::{GroupKey, Subject};
+use group::{GroupKey, Subject};
 use hub::{Hub, Sources};
 
 /// How long a leaderboard is followed after its last watcher left, at least: browsers that reconnect find it warm.
@@ -68,6 +78,16 @@ pub(crate) struct Drain(AtomicU8);
 impl Drain {
     fn reached(&self, step: u8) -> bool {
         self.0.load(Ordering::Acquire) > step
+    }
+
+    /// The server is going away: whoever comes now is sent elsewhere at once.
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+
+    /// Every step was reached, and whoever reads has had the time to read so.
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire) > DRAIN_STEPS + 1
     }
 }
 
@@ -107,8 +127,17 @@ impl Streams {
     /// Ends at `until`, where the right to watch ends then.
     pub fn open(&self, watched: Vec<(Leaderboard, View)>, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
         let with_ids = watched.len() == 1;
-        let parts = watched.into_iter().map(|(leaderboard, view)| self.part(leaderboard, view, with_ids)).collect();
-        EventStream::new(parts, Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), until, admitted)
+        let (mut parts, mut barred) = (Vec::with_capacity(watched.len()), self.drain.has_begun());
+        for (leaderboard, view) in watched.into_iter().filter(|_| !self.drain.has_begun()) {
+            let let_in = leaderboard.settings.visibility == Visibility::Public;
+            let hub = self.join(leaderboard);
+            // The hub has heard of a change that the definition which let the caller in does not know yet.
+            barred |= let_in && !hub.public.load(Ordering::Acquire);
+            parts.push(part(hub, view, with_ids));
+        }
+        let (drain, step, clock) = (Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), self.sources.clock.clone());
+        let stream = EventStream::new(parts, drain, step, until, clock, admitted);
+        if barred { stream.barred() } else { stream }
     }
 
     /// Stops new streams from staying and ends the open ones, spread over about three seconds.
@@ -159,24 +188,7 @@ impl Streams {
                 // Until it has signed off: a successor has to wait for that.
                 !followed.task.is_finished()
             });
-            metrics::gauge!("scoreboard_streams_open").set(self.admission.open() as f64);
             metrics::gauge!("scoreboard_leaderboards_followed").set(hubs.len() as f64);
-        }
-    }
-
-    fn part(&self, leaderboard: Leaderboard, view: View, with_ids: bool) -> Part {
-        let hub = self.join(leaderboard);
-        match view {
-            View::Events { limit, resume } => Part::new(hub, None, limit, resume, with_ids),
-            View::Top { limit, hz } => {
-                let group = hub.groups.join(GroupKey { subject: Subject::Top { limit }, hz }, &hub.wake);
-                Part::new(hub, Some(group), limit, None, with_ids)
-            }
-            View::User { user_id, around, hz } => {
-                let subject = Subject::User { user_id, around };
-                let group = hub.groups.join(GroupKey { subject, hz }, &hub.wake);
-                Part::new(hub, Some(group), 0, None, with_ids)
-            }
         }
     }
 
@@ -204,6 +216,17 @@ impl Streams {
         followed.hub.wake.notify_one();
         Arc::clone(&followed.hub)
     }
+}
+
+/// The watcher that was counted in the hub, with its view.
+fn part(hub: Arc<Hub>, view: View, with_ids: bool) -> Part {
+    let (subject, limit, hz) = match view {
+        View::Events { limit, resume } => return Part::new(hub, None, limit, resume, with_ids),
+        View::Top { limit, hz } => (Subject::Top { limit }, limit, hz),
+        View::User { user_id, around, hz } => (Subject::User { user_id, around }, 0, hz),
+    };
+    let group = hub.groups.join(GroupKey { subject, hz }, &hub.wake);
+    Part::new(hub, Some(group), limit, None, with_ids)
 }
 
 impl Followed {

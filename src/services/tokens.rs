@@ -3,7 +3,9 @@
 //! JWT bearer tokens. The algorithm comes from the configured key, never from the token; `sub`, `scope` and `exp` are required, `nbf` is
 //! obeyed, `iss` and `aud` are checked where configured.
 
-use std::{collections::HashSet, fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+mod verified;
+
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{given, tokens::TokenSettings};
 
+use self::verified::Verified;
 use super::error::ServiceError;
 
 /// Bytes an HS256 secret has at least: fewer than the hash has can be guessed.
@@ -51,12 +54,22 @@ impl Scope {
 }
 
 /// Whoever holds a valid token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
-    pub subject: String,
+    pub subject: Arc<str>,
     /// When the token ends, in seconds since 1970.
     pub expires: u64,
-    scopes: HashSet<Scope>,
+    scopes: Scopes,
+}
+
+/// A set of scopes, a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Scopes(u8);
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
+    }
 }
 
 impl Principal {
@@ -67,7 +80,7 @@ impl Principal {
 
     /// Whether the token carries this scope.
     pub fn has(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+        self.scopes.0 & 1 << scope as u8 != 0
     }
 
     /// Refuses a token that carries none of these scopes.
@@ -107,6 +120,7 @@ pub struct Tokens {
     encoding: Option<EncodingKey>,
     issuer: Option<String>,
     audience: Option<String>,
+    verified: Verified,
 }
 
 impl Tokens {
@@ -133,11 +147,20 @@ impl Tokens {
         let issuer = given(&settings.jwt_issuer).map(str::to_owned);
         let audience = given(&settings.jwt_audience).map(str::to_owned);
         let validation = validation(algorithm, issuer.as_deref(), audience.as_deref());
-        Ok(Self { algorithm, decoding, validation, encoding, issuer, audience })
+        Ok(Self { algorithm, decoding, validation, encoding, issuer, audience, verified: Verified::default() })
     }
 
     /// Who holds this token.
-    pub fn verify(&self, token: &str) -> Result<Principal, ServiceError> {
+    pub fn verify(&self, token: &str) -> Result<Arc<Principal>, ServiceError> {
+        if let Some(known) = self.verified.get(token) {
+            return Ok(known);
+        }
+        let principal = Arc::new(self.check(token)?);
+        self.verified.remember(token, &principal);
+        Ok(principal)
+    }
+
+    fn check(&self, token: &str) -> Result<Principal, ServiceError> {
         use jsonwebtoken::errors::ErrorKind;
         let claims = jsonwebtoken::decode::<Carried>(token, &self.decoding, &self.validation).map_err(|error| {
             ServiceError::InvalidToken(match error.kind() {
@@ -155,7 +178,7 @@ impl Tokens {
         }
         let scopes = scope.split_ascii_whitespace();
         let scopes = scopes.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).collect();
-        Ok(Principal { subject: sub, expires: exp as u64, scopes })
+        Ok(Principal { subject: sub.into(), expires: exp as u64, scopes })
     }
 
     /// A token for `sub` that ends `ttl_seconds` from now. Scopes are checked for typing errors.

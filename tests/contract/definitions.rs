@@ -6,12 +6,12 @@ use scoreboard::{
         entry::{DisplayName, StoredEntry},
         leaderboard::Board,
     },
-    repositories::standings::{Standings, StandingsError},
+    repositories::standings::{Begun, Standings, StandingsError},
 };
 
 use super::{
     backends::{Backend, on_each_backend},
-    ranking::{assert_unready, build, change, definition, fresh_board, name, ranked, stored, user},
+    ranking::{assert_unready, begun, build, change, definition, fresh_board, name, now_or_later, ranked, stored, user},
 };
 
 const HISTORY: u64 = 100;
@@ -82,14 +82,18 @@ async fn a_deletion_removes_everything_and_is_told_once(backend: Backend) {
     assert_eq!(told.seq, 2);
     assert_eq!(standings.tell_definition(&definition(board, 2, true)).await.expect("known"), told);
     assert_unready(standings, board).await;
-    assert!(standings.begin_rebuild(board, true).await.expect("an answer").is_none(), "nobody rebuilds what is gone");
+    for force in [false, true] {
+        let refused = standings.begin_rebuild(board, force).await.expect("an answer");
+        assert!(matches!(refused, Begun::Gone), "nobody rebuilds what is gone: {refused:?}");
+    }
 }
 
 async fn a_deletion_of_a_ranking_that_is_not_ready_is_told_all_the_same(backend: Backend) {
     let store = backend.store().await;
     let (standings, board) = (&*store.standings, fresh_board());
-    let rebuild = standings.begin_rebuild(board, false).await.expect("an answer").expect("nobody else");
+    let rebuild = begun(standings, board, false).await;
     let told = standings.tell_definition(&definition(board, 2, true)).await.expect("told");
     assert_eq!(told.seq, 1);
-    assert!(matches!(standings.finish_rebuild(rebuild).await, Err(StandingsError::Overtaken(_))));
+    let epoch = now_or_later(&rebuild);
+    assert!(matches!(standings.finish_rebuild(rebuild, epoch).await, Err(StandingsError::Overtaken(_))));
 }

@@ -1,5 +1,7 @@
 //! The ledger's promises, kept on both engines.
 
+use std::sync::Arc;
+
 use scoreboard::{
     domain::{
         action::{ActionSettings, Points},
@@ -9,7 +11,7 @@ use scoreboard::{
         submission::{Accepted, Idempotency, Refusal, Settled, Submission},
         time::{Clock, Timestamp},
     },
-    repositories::ledger::Ledger,
+    repositories::ledger::{Committed, Ledger, LedgerError},
 };
 use uuid::Uuid;
 
@@ -38,7 +40,9 @@ mod history;
 mod migrations;
 mod outbox;
 mod reading;
+mod rebuilding;
 mod receipts;
+mod retries;
 mod scores;
 mod users;
 
@@ -108,8 +112,13 @@ fn keyed_goal(user: &str, value: i64, key: &str) -> Submission {
     Submission { idempotency: Some(Idempotency { key: key.into(), fingerprint }), ..goal(user, value) }
 }
 
+/// Commits a batch as the server does; how far it is interests nobody here.
+async fn commit(ledger: &Ledger, batch: &[Submission], clock: &Clock) -> Result<Committed, LedgerError> {
+    ledger.commit(&batch.into(), clock, &Arc::default()).await
+}
+
 async fn commit_one(ledger: &Ledger, submission: Submission) -> Settled {
-    let mut committed = ledger.commit(&[submission], &Clock::system()).await.unwrap();
+    let mut committed = commit(ledger, &[submission], &Clock::system()).await.unwrap();
     committed.outcomes.remove(0)
 }
 

@@ -12,11 +12,11 @@ use scoreboard::{
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Order},
         position::Version,
-        time::Timestamp,
+        time::{Clock, Timestamp},
     },
     repositories::{
         feed::{FeedEvent, FeedMessage},
-        standings::{Applied, Standings, StandingsError},
+        standings::{Applied, Begun, Rebuild, Standings, StandingsError},
     },
 };
 use tokio::sync::mpsc::Receiver;
@@ -71,9 +71,28 @@ pub fn definition(board: Board, revision: i64, deleted: bool) -> DefinitionChang
 
 /// Builds a ranking of these entries.
 pub async fn build(standings: &dyn Standings, board: Board, entries: &[StoredEntry]) -> Version {
-    let rebuild = standings.begin_rebuild(board, false).await.expect("an answer").expect("nobody else rebuilds it");
+    let rebuild = begun(standings, board, false).await;
     standings.load(&rebuild, entries).await.expect("loaded");
-    standings.finish_rebuild(rebuild).await.expect("finished")
+    finished(standings, rebuild).await
+}
+
+/// Begins a rebuild, which nothing has to stand in the way of.
+pub async fn begun(standings: &dyn Standings, board: Board, force: bool) -> Rebuild {
+    match standings.begin_rebuild(board, force).await.expect("an answer") {
+        Begun::Yours(rebuild) => rebuild,
+        other => panic!("the rebuild cannot begin: {other:?}"),
+    }
+}
+
+/// Ends a rebuild, under the epoch of this moment.
+pub async fn finished(standings: &dyn Standings, rebuild: Rebuild) -> Version {
+    let epoch = now_or_later(&rebuild);
+    standings.finish_rebuild(rebuild, epoch).await.expect("finished")
+}
+
+/// The epoch of this moment.
+pub fn now_or_later(rebuild: &Rebuild) -> i64 {
+    rebuild.earliest_epoch(Clock::system().now())
 }
 
 /// Applies one change that takes its place, and answers its version, rank and previous rank.

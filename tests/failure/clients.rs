@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, StatusCode};
+use futures_util::future::join_all;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -23,10 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// One acknowledged submission.
-struct Acknowledged {
+pub struct Acknowledged {
     user: String,
     value: i64,
     event_id: String,
+    /// The request, to be repeated, and the answer to it.
+    request: RequestBuilder,
+    receipt: String,
 }
 
 /// Clients at work.
@@ -42,10 +46,16 @@ pub struct Clients {
 impl Clients {
     /// Sets so many clients to work on this server.
     pub fn start(server: &Server, count: u64) -> Self {
+        Self::start_on(&[server], count)
+    }
+
+    /// Sets so many clients to work on these instances: each attempt goes to any one of them, and for each fourth submission to all of
+    /// them at once, under the one key that it has.
+    pub fn start_on(servers: &[&Server], count: u64) -> Self {
         let (acknowledged, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (ranked, stop) = (Arc::<[AtomicU64; USERS]>::default(), Arc::new(AtomicBool::new(false)));
         let tasks = (0..count).map(|client| {
-            let request = server.request(Method::POST, "/api/scores");
+            let requests: Vec<_> = servers.iter().map(|server| server.request(Method::POST, "/api/scores")).collect();
             let (acknowledged, refused, ranked, stop) = (acknowledged.clone(), refused.clone(), ranked.clone(), stop.clone());
             tokio::spawn(async move {
                 let mut done = Vec::new();
@@ -56,11 +66,16 @@ impl Clients {
                     let number = (client + round) as usize % USERS;
                     let (user, value) = (format!("user-{number}"), (round % 100) as i64 + 1);
                     let body = json!({ "actionId": "value", "userId": user, "value": value });
-                    let request = request.try_clone().unwrap().header("idempotency-key", format!("{client}-{round}"));
-                    let receipt = until_acknowledged(&request.json(&body), &refused).await;
+                    let keyed = |request: &RequestBuilder| {
+                        request.try_clone().unwrap().header("idempotency-key", format!("{client}-{round}")).json(&body)
+                    };
+                    let requests: Vec<_> = requests.iter().map(keyed).collect();
+                    let receipt = until_acknowledged(&requests, round % 4 == 0, &refused).await;
                     acknowledged.fetch_add(1, Ordering::Relaxed);
-                    ranked[number].fetch_add(u64::from(receipt["rank"].is_u64()), Ordering::Relaxed);
-                    done.push(Acknowledged { user, value, event_id: receipt["eventId"].as_str().unwrap().to_owned() });
+                    let told: Value = serde_json::from_str(&receipt).unwrap();
+                    ranked[number].fetch_add(u64::from(told["rank"].is_u64()), Ordering::Relaxed);
+                    let (event_id, request) = (told["eventId"].as_str().unwrap().to_owned(), requests[0].try_clone().unwrap());
+                    done.push(Acknowledged { user, value, event_id, request, receipt });
                 }
                 done
             })
@@ -87,15 +102,15 @@ impl Clients {
         }
     }
 
-    /// Ends the load, and checks that the server has exactly what it acknowledged: no score lost, none doubled.
-    pub async fn finish(self, server: &Server) {
+    /// Ends the load, and checks that the server has exactly what it acknowledged: no score lost, none doubled. Answers what was acknowledged.
+    pub async fn finish(self, server: &Server) -> Vec<Acknowledged> {
         self.stop.store(true, Ordering::Relaxed);
         let mut by_user: BTreeMap<String, Vec<Acknowledged>> = BTreeMap::new();
         for task in self.tasks {
             task.await.unwrap().into_iter().for_each(|one| by_user.entry(one.user.clone()).or_default().push(one));
         }
-        for (user, acknowledged) in by_user {
-            let mut kept = history(server, &user).await;
+        for (user, acknowledged) in &by_user {
+            let mut kept = history(server, user).await;
             let mut told: Vec<_> = acknowledged.iter().map(|one| one.event_id.clone()).collect();
             kept.sort();
             told.sort();
@@ -106,25 +121,47 @@ impl Clients {
             })
             .await;
         }
+        by_user.into_values().flatten().collect()
     }
 }
 
-async fn until_acknowledged(request: &reqwest::RequestBuilder, refused: &AtomicU64) -> Value {
+/// Whoever repeats a submission gets the receipt that was given for it, word for word. Of many, a hundred are tried.
+pub async fn assert_replayed(acknowledged: &[Acknowledged]) {
+    for one in acknowledged.iter().step_by(acknowledged.len().div_ceil(100)) {
+        let answer = one.request.try_clone().unwrap().send().await.unwrap();
+        assert_eq!(answer.headers()["idempotency-replayed"], "true");
+        assert_eq!(answer.text().await.unwrap(), one.receipt);
+    }
+}
+
+/// Repeats a submission until it is acknowledged, and answers the receipt. Where several instances acknowledge it, they speak of one score.
+async fn until_acknowledged(requests: &[RequestBuilder], everywhere: bool, refused: &AtomicU64) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let attempt = request.try_clone().unwrap().send().await;
-        if let Ok(response) = attempt {
-            let status = response.status();
-            match response.text().await {
-                Ok(text) if status == StatusCode::OK => return serde_json::from_str(&text).unwrap(),
-                Ok(text) => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "only for a while: {text}"),
-                Err(_) => {}
-            }
+        let one = fastrand::usize(..requests.len());
+        let asked = requests.iter().enumerate().filter(|(index, _)| everywhere || *index == one);
+        let attempts = asked.map(|(_, request)| attempt(request.try_clone().unwrap()));
+        let receipts: Vec<String> = join_all(attempts).await.into_iter().flatten().collect();
+        if let Some(receipt) = receipts.first() {
+            let score = |receipt: &String| {
+                let receipt: Value = serde_json::from_str(receipt).unwrap();
+                (receipt["eventId"].clone(), receipt["newScore"].clone())
+            };
+            assert!(receipts.iter().all(|other| score(other) == score(receipt)), "{receipts:?}");
+            return receipt.clone();
         }
         refused.fetch_add(1, Ordering::Relaxed);
         assert!(Instant::now() < deadline, "not acknowledged within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+async fn attempt(request: RequestBuilder) -> Option<String> {
+    let response = request.send().await.ok()?;
+    let status = response.status();
+    let text = response.text().await.ok()?;
+    assert!(status == StatusCode::OK || status == StatusCode::SERVICE_UNAVAILABLE, "only for a while: {text}");
+    (status == StatusCode::OK).then_some(text)
 }
 
 async fn history(server: &Server, user: &str) -> Vec<String> {

@@ -59,6 +59,12 @@ impl Watcher {
         }
     }
 
+    /// The next event, which has to be a heartbeat.
+    pub async fn heartbeat(&mut self) {
+        let next = self.events.next().await.expect("the stream stays open").expect("the stream is not cut off");
+        assert_eq!(next.event, "heartbeat");
+    }
+
     /// Reads on until this version.
     pub async fn reach(&mut self, version: &Value) {
         while self.version != *version {

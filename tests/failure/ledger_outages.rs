@@ -1,6 +1,6 @@
 //! Postgres is away: writes are refused for a while, reads and streams go on, and nothing acknowledged is lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     clients::Clients,
     events::Watcher,
-    postgres::PostgresServer,
+    postgres::{PostgresServer, fresh_database},
     redis_server::RedisServer,
     server::{Server, Stores, within},
 };
@@ -48,4 +48,29 @@ async fn while_postgres_is_away_writes_are_refused_and_reads_and_streams_go_on()
     server.assert_verified().await;
     watcher.reach(&server.get("/api/leaderboard").await["version"]).await;
     assert_eq!(watcher.resets, 0, "the streams were not even interrupted");
+}
+
+/// Redis is away, and the table that everybody wants to read is locked: nobody waits for the time-outs of all who came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_a_ledger_that_hangs_are_refused_together() {
+    let database = fresh_database().await;
+    let mut redis = RedisServer::start(&[]);
+    let server = Server::on(Stores { database_url: Some(database.clone()), redis_url: Some(redis.url()) }).await;
+    redis.kill();
+    assert_eq!(server.served_from().await, "ledger; fwd=miss");
+    let (client, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE entries IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let begun = Instant::now();
+    // A window of which nobody keeps a copy yet.
+    let readers = (0..12).map(|_| server.anonymous(Method::GET, "/api/leaderboards/main/entries?limit=7").send());
+    for answer in futures_util::future::join_all(readers).await {
+        let answer = answer.expect("an answer within the client's ten seconds");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+    }
+    // The one who asks is cut off by the server's statement time-out of four seconds.
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(server.served_from().await, "ledger; fwd=miss");
 }

@@ -2,16 +2,25 @@
 //!
 //! Needs what `make test` exports: `TEST_DATABASE_URL`, `TEST_REDIS_SERVER` and `TEST_POSTGRES_BIN`.
 
+mod black_holes;
 mod clients;
 mod commands;
 mod crashes;
 mod demo;
 mod events;
+#[cfg(debug_assertions)] // A release build has no fail points.
+mod fail_points;
+mod kicks;
 mod ledger_outages;
+mod network;
 mod postgres;
+mod random_kills;
 mod ranking_outages;
 #[path = "../contract/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 mod server;
 mod shutdown;
+mod soak;
+mod stream_outages;
+mod stuck_readers;

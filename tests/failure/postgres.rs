@@ -23,7 +23,7 @@ pub async fn execute(url: &str, sql: &str) {
 
 /// Stopped, and its files removed, when it goes out of scope.
 pub struct PostgresServer {
-    port: u16,
+    pub port: u16,
     directory: PathBuf,
 }
 
@@ -43,7 +43,12 @@ impl PostgresServer {
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        self.url_at(self.port)
+    }
+
+    /// The URL by way of another port, where a network is in between.
+    pub fn url_at(&self, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/postgres")
     }
 
     /// Starts the server and waits until it takes connections.

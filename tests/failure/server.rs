@@ -1,6 +1,7 @@
 //! `scoreboard serve` as a child process that can be killed and started again on the same stores and the same port.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     net::TcpListener,
     path::PathBuf,
@@ -14,8 +15,18 @@ use tokio::time::Instant;
 
 const SECRET: &str = "a-secret-of-32-bytes-for-the-tests!!";
 /// Everything that the program reads from its environment is taken away, so that a test does not depend on where it runs.
-const SETTINGS: [&str; 8] =
-    ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_PUBLIC_KEY_FILE", "DATA_DIR", "LISTEN_ADDR", "INTERNAL_ADDR", "RUST_LOG"];
+const SETTINGS: [&str; 10] = [
+    "DATABASE_URL",
+    "REDIS_URL",
+    "JWT_SECRET",
+    "JWT_PUBLIC_KEY_FILE",
+    "DATA_DIR",
+    "LISTEN_ADDR",
+    "INTERNAL_ADDR",
+    "TLS_CERT_FILE",
+    "TLS_KEY_FILE",
+    "RUST_LOG",
+];
 
 /// Where the child keeps its data.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +40,8 @@ pub struct Server {
     pub port: u16,
     pub directory: PathBuf,
     stores: Stores,
+    /// Further settings, from the next start on.
+    settings: BTreeMap<&'static str, String>,
     child: Option<Child>,
     http: reqwest::Client,
     token: String,
@@ -58,12 +71,18 @@ impl Server {
         std::fs::create_dir_all(&directory).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        let mut server = Self { port, directory, stores, child: None, http, token: String::new() };
+        let settings = BTreeMap::new();
+        let mut server = Self { port, directory, stores, settings, child: None, http, token: String::new() };
         let scope = "scores:write leaderboards:admin leaderboards:read";
         let printed = server.command(&["token", "--sub", "game", "--scope", scope]);
         assert!(printed.status.success(), "{}", said(&printed));
         server.token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
         server
+    }
+
+    /// Sets an environment variable, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.settings.insert(name, value.into());
     }
 
     /// Starts the process and waits until it answers.
@@ -79,7 +98,8 @@ impl Server {
         }
     }
 
-    fn spawn(&mut self) {
+    /// Starts the process, which may be over before it answers.
+    pub fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
         let mut command = self.program(&["serve"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -140,11 +160,20 @@ impl Server {
         }
         command.args(words).current_dir(&self.directory).stdin(Stdio::null());
         command.env("DATA_DIR", &self.directory).env("JWT_SECRET", SECRET);
+        command.envs(&self.settings);
         command.env("LISTEN_ADDR", format!("127.0.0.1:{}", self.port));
         for (name, url) in [("DATABASE_URL", &self.stores.database_url), ("REDIS_URL", &self.stores.redis_url)] {
             command.envs(url.iter().map(|url| (name, url)));
         }
         command
+    }
+
+    /// Bytes of memory that the process occupies at this moment.
+    pub fn memory(&self) -> u64 {
+        let pid = self.child.as_ref().expect("the server runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
+        1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     }
 
     /// What the server logged.

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 
 use crate::{
-    postgres::fresh_database,
+    network::Network,
+    postgres::{PostgresServer, fresh_database},
     redis_server::RedisServer,
     server::{Server, Stores},
 };
@@ -61,4 +62,37 @@ async fn a_client_that_does_not_read_holds_nothing_up() {
     server.terminate();
     let status = server.ended(Duration::from_secs(10)).await.expect("it ends in time");
     assert!(status.success(), "{status}");
+}
+
+/// Everything that can hold a stop up, at once: watchers, requests that never come to their end, a Redis and a Postgres that hang.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_server_exits_in_time_although_everything_hangs() {
+    use std::io::Write;
+    let (redis, postgres) = (RedisServer::start(&[]), PostgresServer::start());
+    let (to_redis, to_postgres) = (Network::before(redis.port).await, Network::before(postgres.port).await);
+    let redis_url = format!("redis://127.0.0.1:{}", to_redis.port);
+    let mut server =
+        Server::on(Stores { database_url: Some(postgres.url_at(to_postgres.port)), redis_url: Some(redis_url) }).await;
+    server.post_point("ann").await;
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        let request = server.anonymous(Method::GET, "/api/leaderboard/stream").timeout(Duration::from_secs(60));
+        streams.push(tokio::spawn(request.send().await.unwrap().text()));
+    }
+    let mut half = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    half.write_all(b"POST /api/scores HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    to_redis.swallow();
+    to_postgres.swallow();
+    let body = serde_json::json!({ "actionId": "point", "userId": "ann" });
+    let asked = (0..4).map(|_| tokio::spawn(server.request(Method::POST, "/api/scores").json(&body).send()));
+    let asked: Vec<_> = asked.collect();
+    let begun = Instant::now();
+    server.terminate();
+    let status = server.ended(Duration::from_secs(10)).await.expect("it ends in time");
+    assert!(status.success(), "{status}");
+    println!("everything hung, and the server was gone after {:?}", begun.elapsed());
+    for answer in asked {
+        let unanswered = answer.await.unwrap().map(|response| response.status());
+        assert!(unanswered.is_err() || unanswered.is_ok_and(|status| status == StatusCode::SERVICE_UNAVAILABLE));
+    }
 }

@@ -117,7 +117,18 @@ impl TestApp {
     /// Stops the server and starts it again on the same address and stores.
     pub async fn restart(&mut self) {
         self.stop().await;
-        self.running = Some(start(&self.settings).await.expect("the server starts again"));
+        // Another test of this process may be about to start a program: until the child runs it, it holds every open file of ours too, the
+        // lock on the embedded ledger included.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        let running = loop {
+            match start(&self.settings).await {
+                Err(error) if format!("{error:#}").contains("already runs") && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                started => break started.expect("the server starts again"),
+            }
+        };
+        self.running = Some(running);
     }
 
     pub fn url(&self, path: &str) -> String {

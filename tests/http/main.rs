@@ -11,6 +11,8 @@ mod instances;
 mod operations;
 mod page;
 mod problems;
+mod protocols;
+mod proxies;
 mod reads;
 mod scores;
 mod sse;

@@ -62,6 +62,12 @@ impl Sse {
         }
     }
 
+    /// Waits for a heartbeat, which has to be what comes next; false where the stream ends instead.
+    pub async fn heartbeat(&mut self) -> bool {
+        let next = tokio::time::timeout(Duration::from_secs(17), self.events.next()).await.expect("a heartbeat every 15 s");
+        next.is_some_and(|event| event.is_ok_and(|event| event.event == "heartbeat"))
+    }
+
     /// The next event, which has to be of this kind.
     pub async fn expect(&mut self, event: &str) -> Received {
         let next = self.next().await.unwrap_or_else(|| panic!("the stream ended instead of {event}"));

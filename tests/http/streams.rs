@@ -5,6 +5,7 @@ mod events;
 mod lifecycle;
 mod resuming;
 mod slow;
+mod storm;
 mod top;
 mod user;
 
@@ -63,6 +64,11 @@ impl Replay {
             let event = stream.next().await.expect("the stream goes on");
             self.take(&event);
         }
+    }
+
+    /// Whether this user is in the table.
+    pub fn has(&self, user: &str) -> bool {
+        self.rows.contains_key(user)
     }
 
     /// The users and their scores, best first.

@@ -10,7 +10,12 @@ use crate::domain::{
 impl Ledger {
     /// Up to `limit` entries from rank `from_rank` (1 is the best) downwards. Costs as much as the ranks that it passes, and counts the board.
     pub async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, LedgerError> {
-        Ok(transact!(self.read(LIMIT), entries::window(board, from_rank, limit))?)
+        self.window_of(board, from_rank, limit, None).await
+    }
+
+    /// The same where the caller may know the number of entries well enough, which spares the count.
+    pub async fn window_of(&self, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, LedgerError> {
+        Ok(transact!(self.read(LIMIT), entries::window(board, from_rank, limit, total))?)
     }
 
     /// For each user: its entry, and up to `around` entries on each side of it. All from one state.
@@ -20,8 +25,19 @@ impl Ledger {
         users: &[UserId],
         around: u64,
     ) -> Result<(Head, Vec<Neighbourhood>), LedgerError> {
+        self.neighbourhoods_of(board, users, around, None).await
+    }
+
+    /// The same where the caller may know the number of entries well enough, which spares the count.
+    pub async fn neighbourhoods_of(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+        total: Option<u64>,
+    ) -> Result<(Head, Vec<Neighbourhood>), LedgerError> {
         let users = users.to_vec();
-        Ok(transact!(self.read(LIMIT), entries::neighbourhoods(board, &users, around))?)
+        Ok(transact!(self.read(LIMIT), entries::neighbourhoods(board, &users, around, total))?)
     }
 
     /// Up to `limit` entries after a user id, in the order of the user ids: what a rebuild of the ranking reads, page by page.

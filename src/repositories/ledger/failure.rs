@@ -1,5 +1,7 @@
 //! What can go wrong inside a transaction, and what of it the caller of the ledger gets to see.
 
+use std::time::Duration;
+
 use diesel::result::{DatabaseErrorKind, Error};
 
 use super::LedgerError;
@@ -17,8 +19,10 @@ pub enum Failure {
     Database(Error),
     /// It was only a trial, and all went well: taken back.
     Trial,
-    /// Nobody answered: no connection, no free connection, or no answer in time.
+    /// Nobody answered: no connection, or no free connection.
     Unreachable(String),
+    /// No answer within this time.
+    Unanswered(Duration),
 }
 
 /// What to do after a failure.
@@ -91,6 +95,7 @@ impl From<Failure> for LedgerError {
             Failure::Trial => Self::Unavailable("a trial was taken for the real thing".into()),
             Failure::Database(error) => Self::Unavailable(error.to_string()),
             Failure::Unreachable(why) => Self::Unavailable(why),
+            Failure::Unanswered(limit) => Self::Unavailable(format!("no answer within {} s", limit.as_secs())),
         }
     }
 }

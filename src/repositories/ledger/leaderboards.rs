@@ -3,7 +3,7 @@
 use super::{LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
     ids::LeaderboardId,
-    leaderboard::{Leaderboard, LeaderboardSettings},
+    leaderboard::{Board, Leaderboard, LeaderboardSettings},
     time::Timestamp,
 };
 
@@ -40,6 +40,12 @@ impl Ledger {
     ) -> Result<Updated<Leaderboard>, LedgerError> {
         let id = id.clone();
         Ok(transact!(self.write(LIMIT), leaderboards::update(&id, now, change))?)
+    }
+
+    /// Allots the epoch of a ranking that is being rebuilt: `earliest`, or one more than the greatest that this leaderboard ever had. `None` where
+    /// the leaderboard is gone.
+    pub async fn allot_epoch(&self, board: Board, earliest: i64) -> Result<Option<i64>, LedgerError> {
+        Ok(transact!(self.write(LIMIT), leaderboards::allot_epoch(board.pk, earliest))?)
     }
 
     /// Deletes the leaderboard with its entries and its history. No later commit feeds it. `NotFound`.

@@ -20,6 +20,7 @@ impl Ledger {
         if ids.is_empty() {
             return Ok(());
         }
+        crate::failpoints::failpoint!("outbox-done", LedgerError::Unavailable);
         Ok(transact!(self.relaxed(LIMIT), outbox::done(&ids))?)
     }
 

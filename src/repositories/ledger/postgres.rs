@@ -6,20 +6,26 @@ mod locks;
 #[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
 #[path = "queries/shared.rs"]
 pub mod queries;
+mod statements;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use diesel::connection::{Connection, SimpleConnection};
 use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    AsyncPgConnection, SimpleAsyncConnection,
     async_connection_wrapper::AsyncConnectionWrapper,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool},
+        deadpool::{Object, Pool, PoolError},
     },
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use deadpool::managed::TimeoutType;
+use tokio_util::task::AbortOnDropHandle;
+
 use super::{LedgerError, LedgerSettings, failure::Failure};
+use crate::repositories::breaker::Breaker;
 
 /// What the shared queries are compiled for.
 pub type Conn = AsyncPgConnection;
@@ -37,11 +43,17 @@ const WAIT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a new connection may take, the greeting included.
 const CREATE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How much time a call needs for its time-out to say that the server is out of reach, and how long a probe may take.
+const FAIR_TIME: Duration = Duration::from_secs(3);
+
 /// A clonable handle on one database.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool<Conn>,
     server: connection::Server,
+    breaker: Arc<Breaker>,
+    /// Ends with the last handle.
+    _probe: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Postgres {
@@ -65,7 +77,10 @@ impl Postgres {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        let postgres = Self { pool, server };
+        let breaker = Breaker::new("postgres", FAIR_TIME);
+        let (probed, stale) = (server.clone(), pool.clone());
+        let probe = tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), stale.clone())));
+        let postgres = Self { pool, server, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) };
         drop(postgres.pooled().await?);
         Ok(postgres)
     }
@@ -86,22 +101,44 @@ impl Postgres {
         .await
     }
 
-    /// On a connection of its own, because a migration may take longer than any statement is otherwise given; and on a blocking
-    /// thread, because diesel's migrations are blocking and so work in every kind of runtime.
+    /// In one transaction, which holds the lock and the long time-out: behind a pooler in transaction mode nothing else would. On a
+    /// connection of its own, because the pool's are few, and on a blocking thread, because diesel's migrations are blocking and so work
+    /// in every kind of runtime.
     async fn with_migrations<F>(&self, run: F) -> Result<Vec<String>, LedgerError>
     where
         F: FnOnce(&mut AsyncConnectionWrapper<Conn>) -> diesel::migration::Result<Vec<String>> + Send + 'static,
     {
         let unavailable = |error: &dyn std::fmt::Display| LedgerError::Unavailable(error.to_string());
-        let mut connection = self.server.dial().await.map_err(|error| unavailable(&error))?;
-        let prepare = format!("SET statement_timeout = 0; SELECT pg_advisory_lock({MIGRATIONS_LOCK})");
-        connection.batch_execute(&prepare).await.map_err(|error| unavailable(&error))?;
-        let ran = tokio::task::spawn_blocking(move || run(&mut AsyncConnectionWrapper::from(connection)));
+        let connection = self.server.dial().await.map_err(|error| unavailable(&error))?;
+        let ran = tokio::task::spawn_blocking(move || {
+            AsyncConnectionWrapper::from(connection).transaction(|connection| {
+                let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})");
+                SimpleConnection::batch_execute(connection, &lock)?;
+                run(connection)
+            })
+        });
         ran.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
     }
 
     async fn pooled(&self) -> Result<Object<Conn>, Failure> {
-        self.pool.get().await.map_err(|error| Failure::Unreachable(error.to_string()))
+        if self.breaker.is_open() {
+            return Err(Failure::Unreachable("it did not answer lately".into()));
+        }
+        self.pool.get().await.map_err(|error| {
+            if matches!(error, PoolError::Timeout(TimeoutType::Create)) {
+                self.breaker.timed_out(CREATE_LIMIT);
+            }
+            Failure::Unreachable(error.to_string())
+        })
+    }
+
+    /// Gives up waiting after a while, and trips the breaker where that says that nobody is there.
+    pub async fn within<R>(&self, limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
+        super::within(limit, work).await.inspect_err(|failure| {
+            if matches!(failure, Failure::Unanswered(_)) {
+                self.breaker.timed_out(limit);
+            }
+        })
     }
 
     /// Opens a durable transaction. `READ COMMITTED`: every statement sees what was committed before it, the locks do the rest.
@@ -109,11 +146,9 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
     }
 
-    /// Like [`Self::write`], for a batch of submissions: from its start no definition changes until its end. The lock travels with the
-    /// `BEGIN`, so it costs no round trip, and every statement after it sees the definitions that were committed before it.
+    /// A transaction for a batch of submissions, which [`batch::open`] begins.
     pub async fn settle(&self) -> Result<Transaction, Failure> {
-        self.begin(&format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({})", locks::DEFINITIONS))
-            .await
+        Ok(Transaction { connection: Some(self.pooled().await?) })
     }
 
     /// Opens a transaction whose commit does not wait for the disk: a crash may lose it as a whole, but never a part of it or anything
@@ -133,44 +168,65 @@ impl Postgres {
     }
 
     async fn begin(&self, sql: &str) -> Result<Transaction, Failure> {
-        let mut connection = self.pooled().await?;
-        if AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await.is_err() {
+        let mut transaction = Transaction { connection: Some(self.pooled().await?) };
+        if transaction.execute(sql).await.is_err() {
             // The pool gave out a connection that was being closed at that moment. It is not to be given out again; and as nothing has
             // been asked of it yet, another one will do.
-            drop(Object::take(connection));
-            connection = self.pooled().await?;
-            AnsiTransactionManager::begin_transaction_sql(&mut *connection, sql).await?;
+            transaction = Transaction { connection: Some(self.pooled().await?) };
+            transaction.execute(sql).await?;
         }
-        Ok(Transaction { connection })
+        Ok(transaction)
     }
 }
 
-/// An open transaction. Dropping it unfinished (the caller gave up) makes the pool discard the connection, which takes it back.
+/// Whether somebody answers on a new connection. The connections that are idle stem from before, and each may hang like the one that timed
+/// out.
+async fn answers(server: connection::Server, pool: Pool<Conn>) -> bool {
+    pool.retain(|_, _| false);
+    let asked = async { server.dial().await.ok()?.batch_execute("SELECT 1").await.ok() };
+    matches!(tokio::time::timeout(FAIR_TIME, asked).await, Ok(Some(())))
+}
+
+/// A transaction that is open or about to be. Dropping it unfinished (the caller gave up) closes its connection, which takes it back.
 pub struct Transaction {
-    connection: Object<Conn>,
+    connection: Option<Object<Conn>>,
 }
 
 impl Transaction {
     /// The connection to run queries on.
     pub fn connection(&mut self) -> &mut Conn {
-        &mut self.connection
+        self.connection.as_mut().expect("a transaction has its connection until it is finished")
     }
 
     /// Commits a success, takes back a failure, and hands the result on.
     pub async fn finish<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
         match result {
             Ok(value) => {
-                AnsiTransactionManager::commit_transaction(&mut *self.connection).await?;
+                self.execute("COMMIT").await?;
+                self.connection = None;
                 Ok(value)
             }
             Err(failure) => {
-                let taken_back = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await;
-                // Where not even that is possible, the connection is gone, and the transaction with it.
-                if taken_back.is_err() && matches!(failure, Failure::Database(_)) {
+                let taken_back = self.execute("ROLLBACK").await;
+                if taken_back.is_ok() {
+                    self.connection = None;
+                } else if matches!(failure, Failure::Database(_)) {
+                    // The connection is gone, and the transaction with it.
                     return Err(Failure::Lost);
                 }
                 Err(failure)
             }
         }
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
+        Ok(self.connection().batch_execute(sql).await?)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Out of the pool, and so closed.
+        drop(self.connection.take().map(Object::take));
     }
 }

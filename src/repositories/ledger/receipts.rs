@@ -1,11 +1,13 @@
 //! Receipts: the very answers that were given to submissions with an idempotency key, so that a repeat is answered alike.
 
+use std::sync::Arc;
+
 use super::{LIMIT, Ledger, LedgerError, failure::Remedy, transact};
 
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    pub subject: String,
+    pub subject: Arc<str>,
     pub key: String,
     pub body: String,
 }
@@ -17,12 +19,16 @@ impl Ledger {
     /// Stores answers, the first one for each key winning; answers what is stored now, in order (for a key that is gone: the body given).
     /// Does not wait for the disk: a receipt that a crash takes is made again from the history.
     pub async fn store_receipts(&self, receipts: &[Receipt]) -> Result<Vec<String>, LedgerError> {
+        crate::failpoints::failpoint!("changes-told", LedgerError::Unavailable);
         let mut attempt = 1;
         loop {
             let given = receipts.to_vec();
             match transact!(self.relaxed(LIMIT), receipts::store(&given)) {
                 Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
-                result => return Ok(result?),
+                result => {
+                    crate::failpoints::failpoint!("receipts-stored", LedgerError::Unavailable);
+                    return Ok(result?);
+                }
             }
         }
     }

@@ -27,6 +27,7 @@ diesel::table! {
         revision -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
+        epoch -> BigInt,
     }
 }
 
@@ -93,6 +94,7 @@ diesel::table! {
         revision -> BigInt,
         at -> BigInt,
         applied -> Bool,
+        limited -> Bool,
         user_id -> Text,
         leaderboard_id -> Text,
         action_id -> Text,

@@ -1,6 +1,14 @@
 //! Committing scores to the ledger.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
 
 use super::{
     LIMIT, Ledger, LedgerError,
@@ -27,6 +35,32 @@ pub struct Committed {
     pub definitions_revision: i64,
 }
 
+/// How far the commit of a batch is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    written: AtomicBool,
+    changed: Notify,
+}
+
+impl Progress {
+    /// Whether everything is written, and only the database's own commit is left: from then on it is the disk that is waited for.
+    pub fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is, for one who waits. A commit that fails before may never get there.
+    pub async fn written(&self) {
+        while !self.is_written() {
+            self.changed.notified().await;
+        }
+    }
+
+    pub(super) fn set_written(&self) {
+        self.written.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+}
+
 /// A batch that was written, of whichever engine.
 pub(super) struct Written {
     pub outcomes: Vec<Settled>,
@@ -34,6 +68,19 @@ pub(super) struct Written {
     pub outbox: Option<i64>,
     pub definitions: Arc<Definitions>,
 }
+
+/// How a batch is to be committed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mode {
+    /// Lock what is read, see [`Needs`](super::postgres::queries::scores::Needs::cautious).
+    pub cautious: bool,
+    /// Take it back when it is written: only to see whether it can be.
+    pub trial: bool,
+}
+
+/// How many batches after a race are cautious. Long enough to make races rare where instances share busy users, short enough to forget
+/// a single one soon.
+const CAUTIOUS_BATCHES: u32 = 64;
 
 /// How often a batch is repeated that raced with another one. Each repeat finds the rows that the other one made, so few are ever needed.
 const ATTEMPTS: u32 = 8;
@@ -46,9 +93,13 @@ impl Ledger {
     /// none spoils its neighbours: where the database refuses one for what it says, the others are committed without it.
     ///
     /// On `Unavailable` it is unknown whether the batch was committed.
-    pub async fn commit(&self, batch: &[Submission], clock: &Clock) -> Result<Committed, LedgerError> {
-        let shared: Arc<[Submission]> = batch.into();
-        let failure = match self.settle(shared, clock, true).await {
+    pub async fn commit(
+        &self,
+        batch: &Arc<[Submission]>,
+        clock: &Clock,
+        progress: &Arc<Progress>,
+    ) -> Result<Committed, LedgerError> {
+        let failure = match self.settle(batch.clone(), clock, progress, false).await {
             Ok(written) => return Ok(committed(written)),
             Err(failure) if failure.remedy() == Remedy::Suspect && batch.len() > 1 => failure,
             Err(failure) => return Err(failure.into()),
@@ -60,7 +111,7 @@ impl Ledger {
         }
         tracing::error!(?failure, refused = bad.len(), "submissions that the database cannot hold");
         let good = batch.iter().enumerate().filter(|(index, _)| !bad.contains(index)).map(|(_, submission)| submission.clone());
-        let mut written = self.settle(good.collect(), clock, true).await?;
+        let mut written = self.settle(good.collect(), clock, progress, false).await?;
         for index in bad {
             written.outcomes.insert(index, Settled::Refused(Refusal::Unstorable));
         }
@@ -71,7 +122,7 @@ impl Ledger {
     async fn search(&self, batch: &[Submission], offset: usize, clock: &Clock, bad: &mut Vec<usize>) -> Result<(), LedgerError> {
         let middle = batch.len() / 2;
         for (start, half) in [(0, &batch[..middle]), (middle, &batch[middle..])] {
-            match self.settle(half.into(), clock, false).await {
+            match self.settle(half.into(), clock, &Arc::default(), true).await {
                 Ok(_) | Err(Failure::Trial) => {}
                 Err(failure) if failure.remedy() != Remedy::Suspect => return Err(failure.into()),
                 Err(_) if half.len() == 1 => bad.push(offset + start),
@@ -82,17 +133,30 @@ impl Ledger {
     }
 
     /// Settles and writes a batch, repeating it where it raced; commits it, or takes it back where it is only a trial.
-    async fn settle(&self, batch: Arc<[Submission]>, clock: &Clock, keep: bool) -> Result<Written, Failure> {
+    async fn settle(
+        &self,
+        batch: Arc<[Submission]>,
+        clock: &Clock,
+        progress: &Arc<Progress>,
+        trial: bool,
+    ) -> Result<Written, Failure> {
         let mut attempt = 1;
         loop {
-            let (batch, known, clock) = (batch.clone(), self.known.load_full(), clock.clone());
-            let failure = match transact!(self.settle(LIMIT), scores::commit(&batch, &known, &clock, keep)) {
+            let (batch, known, clock, progress) = (batch.clone(), self.known.load_full(), clock.clone(), progress.clone());
+            let mode = Mode { cautious: self.cautious.load(Ordering::Relaxed) > 0, trial };
+            let failure = match transact!(self.settle(LIMIT), scores::commit(&batch, &known, &clock, &progress, mode)) {
                 Ok(written) => {
+                    crate::failpoints::failpoint!("batch-committed", Failure::Unreachable);
                     self.remember(&written.definitions);
+                    self.cautious.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok();
                     return Ok(written);
                 }
                 Err(failure) => failure,
             };
+            if matches!(failure, Failure::Raced) {
+                self.cautious.store(CAUTIOUS_BATCHES, Ordering::Relaxed);
+                metrics::counter!("scoreboard_commit_races_total").increment(1);
+            }
             let attempts = match failure.remedy() {
                 Remedy::Repeat => ATTEMPTS,
                 Remedy::Suspect => SUSPECT_ATTEMPTS,

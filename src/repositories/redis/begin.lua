@@ -1,11 +1,14 @@
 -- Begins a rebuild: the ranking is not ready from here on, and what was held of it is given up.
 -- KEYS: meta, places, entries, names, stream, lease, tombstone.
 -- ARGV: token, length of the lease (ms), '1' to take over a rebuild that is on its way.
--- Returns false where the board was deleted or another rebuild holds the lease, else {the previous epoch, or ''}.
+-- Returns 0 where the board was deleted, false where another rebuild holds the lease, else {the previous epoch, or ''}.
 --
 -- Of meta only what outlives a rebuild stays; without the rest `ready` says no, so the new entries are loaded right where they will be
 -- read. The old ones are freed in the background.
-if redis.call('EXISTS', KEYS[7]) == 1 or (ARGV[3] ~= '1' and redis.call('EXISTS', KEYS[6]) == 1) then
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  return 0
+end
+if ARGV[3] ~= '1' and redis.call('EXISTS', KEYS[6]) == 1 then
   return false
 end
 redis.call('DEL', KEYS[6])

@@ -1,21 +1,23 @@
 //! [`Standings`] in process. Called by services through `Arc<dyn Standings>`; every call is one step under the board's lock.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Applied, Rebuild, Standings, StandingsError};
+use super::{Applied, Begun, LEASE, Rebuild, Standings, StandingsError};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
         entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
         ids::UserId,
         leaderboard::Board,
-        position::Version,
+        position::{Version, epoch_name},
     },
     repositories::{
         epoch::epoch_after,
         feed::{FeedEventKind, FeedMessage, outlet::EVENTS_PER_MESSAGE},
-        memory::{Building, LEASE, MemoryRanking, Slot, ranking::Ranking},
+        memory::{Building, MemoryRanking, Slot, ranking::Ranking},
     },
 };
 
@@ -75,17 +77,20 @@ impl Standings for MemoryRanking {
         })
     }
 
-    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError> {
+    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Begun, StandingsError> {
         self.with(board.pk, |slot| {
             let taken = slot.rebuild.as_ref().is_some_and(|building| building.expires > Instant::now());
-            if slot.deleted.is_some() || (taken && !force) {
-                return Ok(None);
+            if slot.deleted.is_some() {
+                return Ok(Begun::Gone);
+            }
+            if taken && !force {
+                return Ok(Begun::Elsewhere);
             }
             let token = uuid::Uuid::new_v4().simple().to_string();
             let ranking = Ranking::new(board.season, self.history_cap);
             slot.ready = None;
             slot.rebuild = Some(Building { token: token.clone(), expires: Instant::now() + LEASE, ranking });
-            Ok(Some(Rebuild { board, token, previous_epoch: slot.last_epoch.clone() }))
+            Ok(Begun::Yours(Rebuild { board, token, previous_epoch: slot.last_epoch.clone() }))
         })
     }
 
@@ -98,7 +103,7 @@ impl Standings for MemoryRanking {
         })
     }
 
-    async fn finish_rebuild(&self, rebuild: Rebuild) -> Result<Version, StandingsError> {
+    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError> {
         let pk = rebuild.board.pk;
         self.with(pk, |slot| {
             if let Some(ranking) = slot.ready.as_ref().filter(|_| slot.built_by.as_ref() == Some(&rebuild.token)) {
@@ -106,7 +111,7 @@ impl Standings for MemoryRanking {
             }
             slot.building(&rebuild).ok_or(StandingsError::Overtaken(pk))?;
             let building = slot.rebuild.take().ok_or(StandingsError::Overtaken(pk))?;
-            let epoch = epoch_after(self.clock.now(), rebuild.previous_epoch.as_deref());
+            let epoch: Arc<str> = epoch_name(epoch).into();
             slot.last_epoch = Some(epoch.clone());
             slot.built_by = Some(building.token);
             slot.ready = Some(building.ranking.begin(epoch.clone()));

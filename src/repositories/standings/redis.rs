@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fred::types::Value;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Applied, Rebuild, Standings, StandingsError, worth_keeping};
+use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Standings, StandingsError, worth_keeping};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
         entry::{DisplayName, Head, Neighbourhood, RankedEntry, StoredEntry, Window},
         ids::UserId,
         leaderboard::Board,
-        position::Version,
+        position::{Version, epoch_name},
         time::Timestamp,
     },
     repositories::{
@@ -32,11 +33,14 @@ use crate::{
 /// server that does one thing at a time.
 const CHANGES_PER_CALL: usize = EVENTS_PER_MESSAGE;
 
-/// Entries that one script call loads.
+/// Entries that one script call loads: some three milliseconds of a server that does one thing at a time.
 const ENTRIES_PER_CALL: usize = 500;
 
-/// How long a rebuild stays its owner's after the last sign of life, in milliseconds.
-const LEASE_MS: i64 = 30_000;
+/// Loads on their way at once: while the server carries one out the next arrives, and other calls still find a gap between them.
+const LOADS_AT_ONCE: usize = 2;
+
+/// The length of the lease as the scripts take it.
+const LEASE_MS: i64 = LEASE_TIME.as_millis() as i64;
 
 /// How long the deletion of a leaderboard is remembered, so that a late repetition or rebuild does not bring its keys back.
 const TOMBSTONE_SECONDS: i64 = 24 * 60 * 60;
@@ -111,35 +115,29 @@ impl Standings for RedisStore {
         Ok((head, neighbourhoods))
     }
 
-    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Option<Rebuild>, StandingsError> {
+    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Begun, StandingsError> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, TOMBSTONE];
         let args = [text(&token), LEASE_MS.into(), i64::from(force).into()];
         let answer = self.call(&scripts::BEGIN, board.pk, &keys, args).await?;
-        let Some(mut reply) = Reply::open(answer)? else { return Ok(None) };
+        if matches!(answer, Value::Integer(_)) {
+            return Ok(Begun::Gone);
+        }
+        let Some(mut reply) = Reply::open(answer)? else { return Ok(Begun::Elsewhere) };
         let previous_epoch = Some(reply.text()?).filter(|epoch| !epoch.is_empty()).map(|epoch| Arc::from(&*epoch));
-        Ok(Some(Rebuild { board, token, previous_epoch }))
+        Ok(Begun::Yours(Rebuild { board, token, previous_epoch }))
     }
 
     async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
-        let board = rebuild.board;
         // An empty page renews the lease all the same.
         let pages = entries.chunks(ENTRIES_PER_CALL).chain(entries.is_empty().then_some(entries));
-        for page in pages {
-            let columns = page.iter().flat_map(|entry| load_columns(board, entry));
-            let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
-            let answer = self.call(&scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await?;
-            if !matches!(answer, Value::Integer(_)) {
-                return Err(StandingsError::Overtaken(board.pk));
-            }
-        }
-        Ok(())
+        let calls: Vec<_> = pages.map(|page| self.load_page(rebuild, page)).collect();
+        stream::iter(calls).buffer_unordered(LOADS_AT_ONCE).try_collect().await
     }
 
-    async fn finish_rebuild(&self, rebuild: Rebuild) -> Result<Version, StandingsError> {
+    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError> {
         let pk = rebuild.board.pk;
-        let epoch = epoch_after(self.clock.now(), rebuild.previous_epoch.as_deref());
-        let args = [text(&rebuild.token), text(&epoch), rebuild.board.season.into(), self.keys.channel(pk).into()];
+        let args = [text(&rebuild.token), epoch_name(epoch).into(), rebuild.board.season.into(), self.keys.channel(pk).into()];
         match self.call(&scripts::FINISH, pk, &[META, PLACES, ENTRIES, NAMES, LEASE], args).await? {
             Value::Integer(_) => Err(StandingsError::Unready(pk)),
             answer => {
@@ -174,9 +172,20 @@ impl RedisStore {
         let columns = changes.iter().flat_map(|change| change_columns(board, change));
         let head = [board.season.into(), self.keys.channel(board.pk).into(), self.history_arg()];
         let answer = self.call(&scripts::APPLY, board.pk, &told_keys(), head.into_iter().chain(columns)).await?;
+        crate::failpoints::failpoint!("redis-applied", StandingsError::Unreachable);
         let mut reply = Reply::ready(answer, board.pk)?;
         let epoch: Arc<str> = Arc::from(&*reply.text()?);
         changes.iter().map(|_| outcome(&epoch, &mut reply)).collect()
+    }
+
+    async fn load_page(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+        let board = rebuild.board;
+        let columns = entries.iter().flat_map(|entry| load_columns(board, entry));
+        let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
+        match self.call(&scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await? {
+            Value::Integer(_) => Ok(()),
+            _ => Err(StandingsError::Overtaken(board.pk)),
+        }
     }
 
     /// Rows from a rank on; see `window.lua` for the answer.

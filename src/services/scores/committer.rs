@@ -1,19 +1,29 @@
-//! Group commit: everything that waits becomes one transaction; what gathers meanwhile is the next one.
+//! Group commit: what waits becomes one transaction; what gathers meanwhile is the next one.
 //!
-//! Batches are announced in the order of their commits, each while the next one is on its way to the ledger.
+//! Large batches are cheap ones, so a commit does not begin while another one is still at work: it begins when the last one is written
+//! and has only the disk to wait for, or when enough is waiting for a large batch of its own. It has other users than those on their way:
+//! so nothing of one user is ever reordered, and commits of one instance never wait for each other's rows.
+//!
+//! Committed batches are announced in the order of their commits, each while the next ones are on their way.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc};
 
-use tokio::sync::mpsc;
+use futures_util::poll;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
 
 use crate::{
     domain::{
+        ids::UserId,
         leaderboard::Board,
         submission::{Accepted, Settled, Submission},
         time::Clock,
     },
     repositories::{
-        ledger::{Committed, Ledger, Receipt},
+        ledger::{Committed, Ledger, Progress, Receipt},
         standings::Standings,
     },
     services::{
@@ -23,26 +33,77 @@ use crate::{
     },
 };
 
-use super::{Answer, Job, Reply};
+use super::{
+    Answer, Reply,
+    queue::{CROWD, Job, Queue},
+};
 
 /// Submissions in one transaction, unless a single request brings more.
 const BATCH: usize = 512;
 /// Committed batches that wait to be announced. When full, commits wait: a ranking that falls behind slows the writers down.
 const ANNOUNCE_QUEUE: usize = 8;
+/// Announcements that may be on their way at once: enough to keep a ranking busy whose answers take their time.
+const ANNOUNCEMENTS: usize = 8;
 
+/// A committed batch, its jobs without their submissions, which stand in one row.
 struct Batch {
     jobs: Vec<Job>,
+    submissions: Arc<[Submission]>,
     committed: Committed,
 }
 
-/// Commits and announces until every sender of `jobs` is gone and all that was sent is answered.
-pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
+/// Commits and announces until the queue is closed and all that was in it is answered.
+pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock, queue: Arc<Queue>) {
     let (announce, batches) = mpsc::channel(ANNOUNCE_QUEUE);
     let announcing = tokio::spawn(announce_in_order(ledger.clone(), announcer, batches));
-    while let Some(waiting) = next_batch(&mut jobs).await {
-        if let Some(batch) = commit(&ledger, &clock, waiting).await
-            && announce.send(batch).await.is_err()
-        {
+    let mut commits: JoinSet<(Vec<UserId>, Option<Batch>)> = JoinSet::new();
+    let mut busy: HashSet<UserId> = HashSet::new();
+    let mut last: Option<Arc<Progress>> = None;
+    loop {
+        let waiting = queue.waiting();
+        let on_their_way = commits.len();
+        let may_begin = on_their_way == 0
+            || (on_their_way < ledger.commits_at_once()
+                && (waiting >= CROWD || last.as_ref().is_some_and(|progress| progress.is_written())));
+        if waiting > 0 && may_begin {
+            let jobs = queue.take(BATCH, &busy);
+            // Where all that waits is of users who are being committed, only the end of a commit helps.
+            if !jobs.is_empty() {
+                let submitted = jobs.iter().flat_map(|job| &job.submissions);
+                let users: Vec<UserId> = submitted.map(|submission| submission.user_id.clone()).collect();
+                busy.extend(users.iter().cloned());
+                let (ledger, clock) = (ledger.clone(), clock.clone());
+                let progress = Arc::new(Progress::default());
+                last = Some(Arc::clone(&progress));
+                commits.spawn(async move { (users, commit(&ledger, &clock, jobs, &progress).await) });
+                continue;
+            }
+        }
+        let written = async {
+            match &last {
+                Some(progress) if waiting > 0 && !progress.is_written() => progress.written().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(ended) = commits.join_next() => {
+                let Ok((users, batch)) = ended else {
+                    // A commit that panicked has dropped its jobs, and so answered them; who was in it is not known any more.
+                    busy.clear();
+                    continue;
+                };
+                if let Some(batch) = batch
+                    && announce.send(batch).await.is_err()
+                {
+                    break;
+                }
+                // Only now, so that the next commit of these users is announced behind this one.
+                users.iter().for_each(|user| { busy.remove(user); });
+            }
+            () = queue.changed() => {}
+            () = written => {}
+        }
+        if commits.is_empty() && queue.is_over() {
             break;
         }
     }
@@ -50,72 +111,72 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
     announcing.await.ok();
 }
 
-async fn next_batch(jobs: &mut mpsc::Receiver<Job>) -> Option<Vec<Job>> {
-    let mut waiting = vec![jobs.recv().await?];
-    let mut count = waiting[0].submissions.len();
-    while count < BATCH
-        && let Ok(job) = jobs.try_recv()
-    {
-        count += job.submissions.len();
-        waiting.push(job);
-    }
-    Some(waiting)
-}
-
 /// Commits the jobs as one transaction; answers them itself where that fails.
-async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>) -> Option<Batch> {
-    let submissions: Vec<Submission> = jobs.iter_mut().flat_map(|job| job.submissions.iter().cloned()).collect();
+async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &Arc<Progress>) -> Option<Batch> {
+    let sizes: Vec<usize> = jobs.iter().map(|job| job.submissions.len()).collect();
+    let submissions: Arc<[Submission]> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.submissions)).collect();
     let started = Instant::now();
-    let result = ledger.commit(&submissions, clock).await;
+    if let Some(oldest) = jobs.iter().map(|job| job.since).min() {
+        metrics::histogram!("scoreboard_commit_wait_seconds").record(oldest.elapsed());
+    }
+    let result = ledger.commit(&submissions, clock, progress).await;
     metrics::histogram!("scoreboard_commit_seconds").record(started.elapsed());
     metrics::histogram!("scoreboard_commit_batch_size").record(submissions.len() as f64);
     match result {
-        Ok(committed) => Some(Batch { jobs, committed }),
+        Ok(committed) => Some(Batch { jobs, submissions, committed }),
         Err(error) => {
             tracing::error!(%error, submissions = submissions.len(), "a batch could not be committed");
             let error = ServiceError::from(error);
-            for job in jobs {
-                let replies = job.submissions.iter().map(|_| Reply::Failed(error.clone())).collect();
-                job.reply.send(replies).ok();
+            for (job, size) in jobs.into_iter().zip(sizes) {
+                job.reply.send((0..size).map(|_| Reply::Failed(error.clone())).collect()).ok();
             }
             None
         }
     }
 }
 
+/// Sends each batch's changes to the ranking in order, without waiting for the answers to those before it: the first poll sends. Where that is
+/// not enough to keep the order (another instance is involved, a ranking has to be rebuilt), the revisions are.
 async fn announce_in_order(ledger: Ledger, announcer: Arc<Announcer>, mut batches: mpsc::Receiver<Batch>) {
-    let mut finishing = tokio::task::JoinSet::new();
+    let on_their_way = Arc::new(Semaphore::new(ANNOUNCEMENTS));
+    let mut finishing = JoinSet::new();
     while let Some(batch) = batches.recv().await {
-        let started = Instant::now();
-        let told = announcer.apply(&batch.committed.changes).await;
-        metrics::histogram!("scoreboard_announce_seconds").record(started.elapsed());
-        // Only the first attempt keeps the order: a change that has to wait for another instance must not hold up the others.
-        finishing.spawn(finish(ledger.clone(), announcer.clone(), batch, told));
+        let permit = Arc::clone(&on_their_way).acquire_owned().await.expect("the semaphore is never closed");
+        let (ledger, announcer) = (ledger.clone(), Arc::clone(&announcer));
+        let mut finish = Box::pin(async move {
+            let started = Instant::now();
+            let told = announcer.apply(&batch.committed.changes).await;
+            metrics::histogram!("scoreboard_announce_seconds").record(started.elapsed());
+            // A change that has to wait for another instance or a rebuild must not hold up the others.
+            drop(permit);
+            finish(&ledger, &announcer, batch, told).await;
+        });
+        if poll!(&mut finish).is_pending() {
+            finishing.spawn(finish);
+        }
         while finishing.try_join_next().is_some() {}
     }
     finishing.join_all().await;
 }
 
-async fn finish(ledger: Ledger, announcer: Arc<Announcer>, batch: Batch, mut told: Vec<Told>) {
-    let Batch { jobs, committed } = batch;
-    announcer.wait_for_earlier(&committed.changes, &mut told).await;
+async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: Vec<Told>) {
+    let Batch { jobs, submissions, committed } = batch;
+    announcer.see_through(&committed.changes, &mut told).await;
     if let Some(outbox) = committed.outbox
         && all_settled(&told)
     {
         announcer.mark_done(outbox);
     }
     let places = places(announcer.standings(), &committed, told).await;
-    let mut replies = replies(committed.outcomes, places);
-    let kept = keep_receipts(&ledger, &jobs, &mut replies).await;
+    let mut replies = replies(committed.outcomes, &submissions, places);
+    keep_receipts(ledger, &submissions, &mut replies).await;
+    let mut replies = replies.into_iter();
     for job in jobs {
-        let rest = replies.split_off(job.submissions.len());
-        let of_job = std::mem::replace(&mut replies, rest);
-        let of_job = of_job.into_iter().zip(&job.submissions).map(|(reply, submission)| match (&kept, reply) {
-            (Err(error), Reply::Receipt(_)) if submission.idempotency.is_some() => Reply::Failed(error.clone()),
-            (_, reply) => reply,
-        });
-        job.reply.send(of_job.collect()).ok();
+        let of_job = replies.by_ref().take(job.room.count()).collect();
+        job.reply.send(of_job).ok();
     }
+    // Only to die at: nothing is left to fail.
+    crate::failpoints::fails("answered");
 }
 
 /// The place of each standing of each accepted submission: of the changed ones as it was told, of the unchanged ones as it is.
@@ -165,34 +226,51 @@ fn accepted(outcome: &Settled) -> &Accepted {
     }
 }
 
-fn replies(outcomes: Vec<Settled>, places: Vec<Vec<Option<Place>>>) -> Vec<Reply> {
-    let replies = outcomes.into_iter().zip(places).map(|(outcome, places)| match outcome {
+fn replies(outcomes: Vec<Settled>, submissions: &[Submission], places: Vec<Vec<Option<Place>>>) -> Vec<Reply> {
+    let replies = outcomes.into_iter().zip(submissions).zip(places).map(|((outcome, submission), places)| match outcome {
         Settled::Accepted(accepted) => Reply::Receipt(Answer { body: receipts::body(&accepted, &places), replayed: false }),
         Settled::Replayed { receipt: Some(body), .. } => Reply::Receipt(Answer { body, replayed: true }),
-        Settled::Replayed { event_id, receipt: None } => Reply::Repeat { event_id },
+        Settled::Replayed { event_id, receipt: None } => Reply::Repeat {
+            event_id,
+            subject: submission.subject.clone(),
+            key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()).unwrap_or_default(),
+        },
         Settled::Refused(refusal) => Reply::Refused(refusal),
     });
     replies.collect()
 }
 
 /// Stores the receipts of submissions with a key before they are given out, so that a repeat gets the very same one even when this
-/// process dies right after answering. Whoever stored first decides what is answered.
-async fn keep_receipts(ledger: &Ledger, jobs: &[Job], replies: &mut [Reply]) -> Result<(), ServiceError> {
-    let submissions = jobs.iter().flat_map(|job| &job.submissions);
+/// process dies right after answering. Whoever stored first decides what is answered; who could not store must not answer.
+async fn keep_receipts(ledger: &Ledger, submissions: &[Submission], replies: &mut [Reply]) {
     let mut spots = Vec::new();
     let mut receipts = Vec::new();
-    for (index, (submission, reply)) in submissions.zip(replies.iter()).enumerate() {
+    for (index, (submission, reply)) in submissions.iter().zip(replies.iter()).enumerate() {
         if let (Some(idempotency), Reply::Receipt(Answer { body, replayed: false })) = (&submission.idempotency, reply) {
             spots.push(index);
             receipts.push(Receipt { subject: submission.subject.clone(), key: idempotency.key.clone(), body: body.clone() });
         }
     }
     if receipts.is_empty() {
-        return Ok(());
+        return;
     }
-    let stored = ledger.store_receipts(&receipts).await?;
-    for (index, body) in spots.into_iter().zip(stored) {
-        replies[index] = Reply::Receipt(Answer { body, replayed: false });
+    match store(ledger, &receipts).await {
+        Ok(stored) => {
+            for (index, body) in spots.into_iter().zip(stored) {
+                replies[index] = Reply::Receipt(Answer { body, replayed: false });
+            }
+        }
+        Err(error) => {
+            for index in spots {
+                replies[index] = Reply::Failed(error.clone());
+            }
+        }
     }
-    Ok(())
+}
+
+async fn store(ledger: &Ledger, receipts: &[Receipt]) -> Result<Vec<String>, ServiceError> {
+    crate::failpoints::failpoint!("changes-told", ServiceError::LedgerAway);
+    let stored = ledger.store_receipts(receipts).await?;
+    crate::failpoints::failpoint!("receipts-stored", ServiceError::LedgerAway);
+    Ok(stored)
 }

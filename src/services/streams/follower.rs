@@ -1,6 +1,8 @@
 //! The task behind a hub: follows the feed, finds and fills holes, ticks the views. `liveness.rs` tells whether
-//! the ranking answers and what to do while it does not, `wants.rs` brings what connections noted that they need.
+//! the ranking answers and what to do while it does not, `wants.rs` brings what connections noted that they need, `definition.rs` sees to it that
+//! nobody watches who may not.
 
+mod definition;
 mod liveness;
 mod wants;
 
@@ -15,10 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::{
-        leaderboard::{Board, Visibility},
-        position::Version,
-    },
+    domain::{leaderboard::Board, position::Version},
     repositories::{
         feed::{FeedEvent, FeedEventKind, FeedMessage},
         standings::StandingsError,
@@ -29,6 +28,7 @@ use super::{
     frame::Frame,
     hub::{Hub, RING, Sources},
 };
+use definition::is_public;
 
 /// Events after which the connections get a turn before further ones are taken.
 const TURN: usize = 1024;
@@ -55,10 +55,8 @@ pub(super) struct Follower {
     subscribed: bool,
     /// The ranking answered last time.
     live: bool,
-    /// Whoever came was let in without being asked.
-    public: bool,
-    /// The definition changed since the board was taken from it.
-    redefined: bool,
+    /// When to ask the ledger for the definition, which changed since it was taken over.
+    definition_due: Option<Instant>,
     ended: bool,
     all_watchers: u64,
     /// The number of this instance's watchers that the feed was told last.
@@ -68,7 +66,6 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(hub: Arc<Hub>, sources: Arc<Sources>, messages: mpsc::Receiver<FeedMessage>) -> Self {
         let board = hub.leaderboard.board();
-        let public = hub.leaderboard.settings.visibility == Visibility::Public;
         Self {
             hub,
             sources,
@@ -77,8 +74,7 @@ impl Follower {
             position: None,
             subscribed: false,
             live: false,
-            public,
-            redefined: false,
+            definition_due: None,
             ended: false,
             all_watchers: 0,
             reported: 0,
@@ -101,6 +97,7 @@ impl Follower {
                 () = closing.cancelled() => break,
                 Some(message) = self.messages.recv() => self.take(message).await,
                 () = wake.notified() => {}
+                () = sleep_until(self.definition_due) => {}
                 _ = heartbeats.tick() => self.heartbeat(),
                 _ = checks.tick() => self.check().await,
                 () = sleep_until(changed) => {
@@ -111,11 +108,10 @@ impl Follower {
                     if self.live { self.tick().await } else { self.go_live().await; retry_at = Instant::now() + RETRY }
                 }
             }
-            if std::mem::take(&mut self.redefined) {
-                self.sources.definitions.refresh().await.ok();
-                self.adopt_definition();
+            if self.definition_due.is_some_and(|due| due <= Instant::now()) {
+                self.refresh_definition().await;
             }
-            if self.live {
+            if self.live && !self.ended {
                 self.serve_wants().await;
             }
         }
@@ -125,16 +121,21 @@ impl Follower {
         self.sources.feed.report_watchers(self.board.pk, 0).await.ok();
     }
 
-    fn begin(&mut self, version: Version) {
+    /// Starts a new generation of the log at this version. Changes of the definition may have been passed over on the way to it, so the ledger is
+    /// asked first: nobody is shown a leaderboard that was made private meanwhile.
+    async fn begin(&mut self, version: Version) {
+        self.refresh_definition().await;
+        if self.ended {
+            return;
+        }
         self.hub.events.begin(Arc::clone(&version.epoch), version.seq + 1, None);
         self.position = Some(version);
-        self.adopt_definition();
         self.hub.groups.touch_all();
     }
 
     async fn take(&mut self, message: FeedMessage) {
         let (mut next, mut taken) = (Some(message), 0);
-        while let Some(message) = next {
+        while let Some(message) = next.filter(|_| !self.ended) {
             match message {
                 FeedMessage::Events { epoch, events, .. } => {
                     taken += events.len();
@@ -182,7 +183,7 @@ impl Follower {
 
     /// Appends the events that directly follow the log; those it has already are passed over.
     fn append(&mut self, events: Vec<FeedEvent>) {
-        let Some(position) = self.position.as_mut() else { return };
+        let Some(mut position) = self.position.clone().filter(|_| !self.ended) else { return };
         let following: Vec<_> = events.into_iter().filter(|event| event.seq > position.seq).collect();
         let Some(first) = following.first() else { return };
         if first.seq != position.seq + 1 {
@@ -195,12 +196,12 @@ impl Follower {
             position.seq = event.seq;
             let frame = Frame::of(&position.epoch, event);
             match event.kind {
-                FeedEventKind::Score => {}
+                FeedEventKind::Score => {
+                    tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.body, "to be streamed");
+                }
                 FeedEventKind::Definition => {
-                    self.redefined = true;
-                    let was_public = std::mem::replace(&mut self.public, is_public(&event.body));
-                    if was_public && !self.public {
-                        // Everybody has to come back and be asked.
+                    self.definition_due = Some(Instant::now());
+                    if self.set_public(is_public(&event.body)) {
                         last = Some(frame.clone());
                     } else {
                         self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
@@ -208,10 +209,12 @@ impl Follower {
                 }
                 FeedEventKind::Deleted => last = Some(frame.clone()),
             }
-            if last.is_none() {
-                frames.push(frame);
+            if last.is_some() {
+                break;
             }
+            frames.push(frame);
         }
+        self.position = Some(position);
         metrics::counter!("scoreboard_stream_events_total").increment(frames.len() as u64);
         self.hub.events.append(frames);
         if let Some(frame) = last {
@@ -219,19 +222,12 @@ impl Follower {
         }
     }
 
-    /// The order of a leaderboard without scores can change, and with it what every score looks like.
-    fn adopt_definition(&mut self) {
-        if let Some(leaderboard) = self.sources.definitions.current().leaderboard_by_pk(self.board.pk) {
-            self.board = leaderboard.board();
-        }
-    }
-
     /// Brings the log up to the newest position from the history, or begins a new generation where the history no longer reaches.
     async fn fill(&mut self) -> Result<(), StandingsError> {
-        while let Some(position) = self.position.clone() {
+        while let Some(position) = self.position.clone().filter(|_| !self.ended) {
             let history = self.sources.feed.history(self.board.pk, position.seq, HISTORY_PAGE).await?;
             if history.epoch != position.epoch || history.head < position.seq {
-                self.begin(Version::new(history.epoch, history.head));
+                self.begin(Version::new(history.epoch, history.head)).await;
                 break;
             }
             if history.head == position.seq {
@@ -239,7 +235,7 @@ impl Follower {
             }
             if history.events.first().is_none_or(|event| event.seq != position.seq + 1) {
                 metrics::counter!("scoreboard_feed_gaps_total").increment(1);
-                self.begin(Version::new(history.epoch, history.head));
+                self.begin(Version::new(history.epoch, history.head)).await;
                 break;
             }
             self.append(history.events);
@@ -271,12 +267,17 @@ impl Follower {
         self.reported = self.hub.watchers.load(Ordering::Relaxed);
         if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, self.reported).await {
             self.all_watchers = all;
+            watching(&self.hub, all);
         }
     }
 
     async fn check(&mut self) {
         self.report_watchers().await;
-        if self.live {
+        // The event that tells of a new definition may be held up on its way, where this instance has long heard of it.
+        if self.definition_due.is_none() {
+            self.adopt_definition();
+        }
+        if self.live && !self.ended {
             let head = self.sources.standings.head(self.board).await;
             let Some(version) = self.survive(head).await.and_then(|head| head.version) else { return };
             if self.position.as_ref() != Some(&version) {
@@ -294,13 +295,17 @@ impl Follower {
     }
 }
 
-/// Whether everybody may read the leaderboard that this definition describes.
-fn is_public(definition: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Described {
-        visibility: Visibility,
+impl Drop for Follower {
+    /// Also where the task panicked: silence would look to watchers like a quiet leaderboard.
+    fn drop(&mut self) {
+        self.hub.abandon();
+        watching(&self.hub, 0);
     }
-    serde_json::from_str(definition).is_ok_and(|described: Described| described.visibility == Visibility::Public)
+}
+
+/// Tells the metrics how many watch this leaderboard over all instances, as far as this one follows it.
+fn watching(hub: &Hub, watchers: u64) {
+    metrics::gauge!("scoreboard_watchers", "leaderboard" => hub.leaderboard.id.to_string()).set(watchers as f64);
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -12,7 +12,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{leaderboard::Leaderboard, time::Clock},
+    domain::{
+        leaderboard::{Leaderboard, Visibility},
+        time::Clock,
+    },
     repositories::{
         feed::{Feed, FeedMessage},
         standings::Standings,
@@ -51,12 +54,15 @@ pub(super) struct Hub {
     /// Connections of this instance.
     pub watchers: AtomicU64,
     pub closing: CancellationToken,
+    /// Everybody may read, and whoever came was let in without being asked.
+    pub public: AtomicBool,
 }
 
 impl Hub {
     pub(super) fn new(leaderboard: Leaderboard) -> (Arc<Self>, mpsc::Receiver<FeedMessage>) {
         let (messages, receiver) = mpsc::channel(MESSAGES);
         let wake = Arc::new(Notify::new());
+        let public = leaderboard.settings.visibility == Visibility::Public;
         let hub = Self {
             leaderboard,
             events: Topic::new(RING, Arc::clone(&wake)),
@@ -66,6 +72,7 @@ impl Hub {
             lost: AtomicBool::new(false),
             watchers: AtomicU64::new(0),
             closing: CancellationToken::new(),
+            public: AtomicBool::new(public),
         };
         (Arc::new(hub), receiver)
     }
@@ -80,6 +87,13 @@ impl Hub {
     /// Whether the hub's task has ended or is about to.
     pub(super) fn is_ending(&self) -> bool {
         self.closing.is_cancelled() || self.messages.is_closed()
+    }
+
+    /// The hub's task is gone, whatever ended it: so are its streams, and whoever comes back finds a new hub.
+    pub(super) fn abandon(&self) {
+        self.closing.cancel();
+        self.groups.abandon();
+        self.events.abandon();
     }
 
     /// Hands a message to the hub's task.

@@ -1,63 +1,26 @@
 //! The log of a topic and the cursors that read it: what a connection is given next, decided under the topic's lock.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use crate::{
-    domain::{entry::Window, ids::LeaderboardId, position::Version},
-    services::views::{self, WindowView},
-};
+use crate::domain::{position::Version, time::Timestamp};
 
-use super::frame::Frame;
+use super::{
+    frame::{Form, Frame},
+    measures::{MEASURES, Restart},
+    snapshot::Snapshot,
+};
 
 /// A snapshot is handed out while at most this many frames follow it; a staler one is renewed first.
 const FRESH: u64 = 64;
 /// How old what the ledger says may be when it is shown.
 const YOUNG: Duration = Duration::from_secs(1);
 /// What one read hands to the connection at the most, so that a laggard's catch-up does not become one huge buffer.
-const CHUNK: usize = 32 * 1024;
-
-/// What a connection can start from.
-#[derive(Clone)]
-pub(super) enum State {
-    /// A window, encoded per limit on demand.
-    Window { leaderboard_id: LeaderboardId, window: Arc<Window> },
-    /// The same bytes for everyone.
-    Encoded(Frame),
-}
-
-/// A state and the position of the first frame that follows it.
-pub(super) struct Snapshot {
-    pub(super) next: u64,
-    state: State,
-    /// Encoded windows by limit and `reset`; a handful, for connections share limits.
-    encoded: HashMap<(usize, bool), Frame>,
-}
-
-impl Snapshot {
-    pub(super) fn new(next: u64, state: State) -> Self {
-        Self { next, state, encoded: HashMap::new() }
-    }
-
-    fn frame(&mut self, limit: usize, reset: bool) -> Frame {
-        match &self.state {
-            State::Encoded(frame) => frame.clone(),
-            State::Window { leaderboard_id, window } => {
-                let encode = || {
-                    let view = WindowView::new(leaderboard_id, window, limit, reset);
-                    Frame::event(window.head.version.as_ref(), "leaderboard", &views::json(&view))
-                };
-                self.encoded.entry((limit, reset)).or_insert_with(encode).clone()
-            }
-        }
-    }
-}
+const PIECE: usize = 16 * 1024;
+/// Merged pieces that are kept. Connections that are woken together are behind alike, so a few of them serve thousands.
+const MERGED: usize = 4;
 
 /// What connections wait for that only the hub can bring.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +44,9 @@ pub(super) struct Log {
     pub(super) first: u64,
     pub(super) frames: VecDeque<Frame>,
     pub(super) capacity: usize,
+    merged: VecDeque<Merged>,
+    /// Why the generation began.
+    pub(super) restart: Restart,
     pub(super) snapshot: Option<Snapshot>,
     /// Shown while it is young to those who have seen nothing and cannot have a snapshot: the ledger's view, without a position.
     pub(super) provisional: Option<(Instant, Snapshot)>,
@@ -90,8 +56,23 @@ pub(super) struct Log {
     /// How many comparisons of the newest position with the store's have begun, and the number of the last one that was brought to its end.
     pub(super) head_checks: (u64, u64),
     pub(super) heartbeat: (u64, Option<Frame>),
+    pub(super) end: Option<End>,
+}
+
+/// Several frames as one piece, shared by all who read them together.
+struct Merged {
+    from: u64,
+    form: Form,
+    count: u64,
+    bytes: Bytes,
+}
+
+/// Why nothing will follow what the log holds.
+pub(super) enum End {
     /// The last event, after which every connection ends.
-    pub(super) end: Option<Frame>,
+    Last(Frame),
+    /// The hub is gone, and nobody will write any more: connections end, and clients come back to another hub.
+    Abandoned,
 }
 
 /// Where one connection is.
@@ -110,11 +91,14 @@ pub(super) struct Cursor {
     head_check: Option<u64>,
     pub(super) heartbeat: u64,
     limit: usize,
+    pub(super) form: Form,
+    /// The time of the oldest score in what was read last.
+    pub(super) oldest: Option<Timestamp>,
 }
 
 impl Cursor {
     /// A new connection's cursor. `resume`: the position to go on after; `Some(Err(()))` is one that can only be reset.
-    pub(super) fn new(limit: usize, resume: Option<Result<Version, ()>>) -> Self {
+    pub(super) fn new(limit: usize, resume: Option<Result<Version, ()>>, ids: bool) -> Self {
         Self {
             generation: 0,
             next: 0,
@@ -125,6 +109,8 @@ impl Cursor {
             head_check: None,
             heartbeat: 0,
             limit,
+            form: Form { ids, chunked: false },
+            oldest: None,
         }
     }
 }
@@ -134,6 +120,8 @@ pub(super) enum Read {
     Frames(Bytes),
     /// The last frame; nothing follows.
     Last(Bytes),
+    /// Nothing follows.
+    Over,
     Nothing,
 }
 
@@ -146,6 +134,8 @@ impl Log {
             first: 0,
             frames: VecDeque::new(),
             capacity,
+            merged: VecDeque::new(),
+            restart: Restart::Epoch,
             snapshot: None,
             provisional: None,
             wanted: Wanted::default(),
@@ -162,21 +152,32 @@ impl Log {
     }
 
     /// What is ready for this cursor; notes in `wanted` what it waits for.
-    pub(super) fn read(&mut self, cursor: &mut Cursor, with_ids: bool) -> Read {
+    pub(super) fn read(&mut self, cursor: &mut Cursor) -> Read {
         self.resolve(cursor);
-        if let Some(bytes) = self.ready(cursor, with_ids) {
+        if let Some(bytes) = self.ready(cursor) {
             return Read::Frames(bytes);
         }
-        if let Some(frame) = &self.end {
-            return Read::Last(if with_ids { frame.with_id() } else { frame.without_id() });
+        match &self.end {
+            Some(End::Last(frame)) => {
+                // An id would tell clients that have not read all before it that they have.
+                let ids = cursor.form.ids && self.has_read_all(cursor);
+                return Read::Last(frame.encoded(Form { ids, ..cursor.form }));
+            }
+            Some(End::Abandoned) => return Read::Over,
+            None => {}
         }
         match &self.heartbeat {
             (count, Some(frame)) if *count != cursor.heartbeat => {
                 cursor.heartbeat = *count;
-                Read::Frames(frame.with_id())
+                Read::Frames(frame.encoded(cursor.form))
             }
             _ => Read::Nothing,
         }
+    }
+
+    fn has_read_all(&self, cursor: &Cursor) -> bool {
+        let continuous = cursor.generation == self.generation && self.generation > 0;
+        continuous && cursor.resume.is_none() && cursor.next == self.head() + 1
     }
 
     /// Decides, once there is a generation, whether a cursor can resume where its client left off.
@@ -200,7 +201,7 @@ impl Log {
         cursor.resume = None;
     }
 
-    fn ready(&mut self, cursor: &mut Cursor, with_ids: bool) -> Option<Bytes> {
+    fn ready(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
         if cursor.resume.is_some() {
             return None;
         }
@@ -210,25 +211,28 @@ impl Log {
             return None;
         }
         if !continuous || cursor.next < self.first {
-            return self.start_over(cursor, with_ids);
+            return self.start_over(cursor);
         }
-        let bytes = self.frames_from(cursor, with_ids)?;
+        let bytes = self.frames_from(cursor)?;
         cursor.catching_up = cursor.catching_up && cursor.next <= self.head();
         Some(bytes)
     }
 
-    fn start_over(&mut self, cursor: &mut Cursor, with_ids: bool) -> Option<Bytes> {
+    fn start_over(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
         let head = self.head();
         let reset = cursor.reset || cursor.generation > 0;
-        let encode = |frame: Frame| if with_ids { frame.with_id() } else { frame.without_id() };
+        let form = cursor.form;
         match &mut self.snapshot {
             Some(snapshot) if snapshot.next >= self.first && (head + 1).saturating_sub(snapshot.next) <= FRESH => {
-                if cursor.generation > 0 {
-                    metrics::counter!("scoreboard_stream_resets_total").increment(1);
+                match cursor.generation {
+                    0 if !cursor.reset => {}
+                    0 => MEASURES.restarted(Restart::Position),
+                    generation if generation == self.generation => MEASURES.restarted(Restart::Behind),
+                    _ => MEASURES.restarted(self.restart),
                 }
                 (cursor.generation, cursor.next) = (self.generation, snapshot.next);
                 (cursor.catching_up, cursor.reset) = (false, false);
-                Some(encode(snapshot.frame(cursor.limit, reset)))
+                Some(snapshot.frame(cursor.limit, reset).encoded(form))
             }
             _ => {
                 self.wanted.snapshot |= self.generation > 0;
@@ -240,26 +244,60 @@ impl Log {
                     return None;
                 };
                 cursor.provisional_shown = true;
-                Some(encode(provisional.frame(cursor.limit, false)))
+                Some(provisional.frame(cursor.limit, false).encoded(form))
             }
         }
     }
 
     /// Frames from the cursor on: one is shared as it is, several that wait go out together.
-    fn frames_from(&self, cursor: &mut Cursor, with_ids: bool) -> Option<Bytes> {
-        let encode = |frame: &Frame| if with_ids { frame.with_id() } else { frame.without_id() };
-        let mut waiting = self.frames.range((cursor.next - self.first).min(self.frames.len() as u64) as usize..);
-        let first = encode(waiting.next()?);
-        cursor.next += 1;
-        let Some(second) = waiting.next() else { return Some(first) };
-        let mut bytes = BytesMut::from(&first[..]);
-        for frame in std::iter::once(second).chain(waiting) {
-            bytes.extend_from_slice(&encode(frame));
-            cursor.next += 1;
-            if bytes.len() >= CHUNK {
+    fn frames_from(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
+        let first = self.frames.get((cursor.next - self.first) as usize)?;
+        // What is caught up on is as old as the client's absence.
+        cursor.oldest = first.at.filter(|_| !cursor.catching_up);
+        let (count, bytes) = match self.head() - cursor.next {
+            0 => (1, first.encoded(cursor.form)),
+            _ => self.merge(cursor.next, cursor.form),
+        };
+        cursor.next += count;
+        MEASURES.deliveries.increment(count);
+        Some(bytes)
+    }
+
+    /// The frames from this position on as one piece, and how many they are.
+    fn merge(&mut self, from: u64, form: Form) -> (u64, Bytes) {
+        let until = self.head() + 1;
+        let whole = |merged: &&Merged| merged.from + merged.count == until || merged.bytes.len() >= PIECE;
+        let known = self.merged.iter().find(|merged| merged.from == from && merged.form == form).filter(whole);
+        if let Some(merged) = known {
+            return (merged.count, merged.bytes.clone());
+        }
+        let (mut bytes, mut count) = (BytesMut::new(), 0);
+        for frame in self.frames.range((from - self.first) as usize..) {
+            bytes.extend_from_slice(&frame.encoded(form));
+            count += 1;
+            if bytes.len() >= PIECE {
                 break;
             }
         }
-        Some(bytes.freeze())
+        let bytes = bytes.freeze();
+        self.merged.retain(|merged| merged.from != from || merged.form != form);
+        if self.merged.len() == MERGED {
+            self.merged.pop_front();
+        }
+        self.merged.push_back(Merged { from, form, count, bytes: bytes.clone() });
+        (count, bytes)
+    }
+
+    /// Begins a generation: positions count on from `next`, in this epoch, and every cursor starts from a snapshot.
+    pub(super) fn begin(&mut self, epoch: Arc<str>, next: u64, snapshot: Option<Snapshot>) {
+        self.restart = if self.epoch == epoch { Restart::Gap } else { Restart::Epoch };
+        self.generation += 1;
+        self.epoch = epoch;
+        self.first = next;
+        self.lost_below = 0;
+        self.frames.clear();
+        self.merged.clear();
+        self.snapshot = snapshot;
+        self.provisional = None;
     }
 }

@@ -11,7 +11,9 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     frame::Frame,
-    log::{Cursor, Log, Read, Snapshot, State, Wanted},
+    log::{Cursor, End, Log, Read, Wanted},
+    measures::MEASURES,
+    snapshot::{Snapshot, State},
     wakers::{Slot, Wakers},
 };
 
@@ -43,13 +45,21 @@ impl Topic {
         self.wakers.wake_all();
     }
 
+    /// Calls `waker` as soon as there may be something to read, whether or not there is already.
+    pub(super) fn wait(&self, slot: Slot, waker: &Waker) {
+        let _unchanged = self.log.lock();
+        self.wakers.wait(slot, waker);
+    }
+
     /// What is ready for this cursor; where nothing is, `waker` is called as soon as there may be.
-    pub(super) fn read(&self, cursor: &mut Cursor, with_ids: bool, slot: Slot, waker: &Waker) -> Read {
+    pub(super) fn read(&self, cursor: &mut Cursor, slot: Slot, waker: &Waker) -> Read {
         let mut log = self.log.lock();
         let before = log.wanted;
-        let read = log.read(cursor, with_ids);
+        let read = log.read(cursor);
         if matches!(read, Read::Nothing) {
             self.wakers.wait(slot, waker);
+        } else {
+            MEASURES.writes.increment(1);
         }
         // Also where a heartbeat goes out first: the next read finds nothing new to want.
         if log.wanted != before {
@@ -68,15 +78,7 @@ impl Topic {
 
     /// A new generation: positions count on from `next`, in this epoch, and every cursor starts from a snapshot.
     pub(super) fn begin(&self, epoch: Arc<str>, next: u64, state: Option<State>) {
-        self.change(|log| {
-            log.generation += 1;
-            log.epoch = epoch;
-            log.first = next;
-            log.lost_below = 0;
-            log.frames.clear();
-            log.snapshot = state.map(|state| Snapshot::new(next, state));
-            log.provisional = None;
-        });
+        self.change(|log| log.begin(epoch, next, state.map(|state| Snapshot::new(next, state))));
     }
 
     /// Appends frames without waking anyone: see [`Topic::wake_all`].
@@ -123,13 +125,14 @@ impl Topic {
         self.log.lock().snapshot = None;
     }
 
-    /// Puts the state that the frames lead to back where it was forgotten.
+    /// Puts the state that the frames lead to back where it was forgotten. Where it was not, nobody waits for it, and nobody is woken.
     pub(super) fn restore_snapshot(&self, state: State) {
-        self.change(|log| {
-            if log.snapshot.is_none() {
-                log.snapshot = Some(Snapshot::new(log.head() + 1, state));
-            }
-        });
+        let mut log = self.log.lock();
+        if log.snapshot.is_none() {
+            log.snapshot = Some(Snapshot::new(log.head() + 1, state));
+            drop(log);
+            self.wake_all();
+        }
     }
 
     /// Offers what the ledger says, to those who have seen nothing while there is no position to stand on.
@@ -183,11 +186,94 @@ impl Topic {
 
     /// The last event: every connection ends after it.
     pub(super) fn end(&self, frame: Frame) {
-        self.change(|log| log.end = Some(frame));
+        self.change(|log| log.end = Some(End::Last(frame)));
+    }
+
+    /// Nobody writes here any more: every connection ends, so that its client comes back.
+    pub(super) fn abandon(&self) {
+        self.change(|log| {
+            log.end.get_or_insert(End::Abandoned);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut MutexGuard<'_, Log>)) {
         change(&mut self.log.lock());
         self.wake_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
+    use super::*;
+    use crate::domain::position::Version;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn frame(seq: u64) -> Frame {
+        Frame::event(Some(&Version::new("e", seq)), "score-updated", "{}")
+    }
+
+    fn state() -> State {
+        State::Encoded(frame(0))
+    }
+
+    fn text(read: &Read) -> &str {
+        match read {
+            Read::Frames(bytes) | Read::Last(bytes) => std::str::from_utf8(bytes).unwrap(),
+            Read::Over | Read::Nothing => "",
+        }
+    }
+
+    #[test]
+    fn nobody_is_woken_for_a_snapshot_that_was_there() {
+        let topic = Topic::new(4, Arc::default());
+        topic.begin("e".into(), 1, Some(state()));
+        let (mut cursor, wakes) = (Cursor::new(10, None, true), Arc::new(Wakes::default()));
+        let (slot, waker) = (topic.take_slot(&mut cursor), Waker::from(Arc::clone(&wakes)));
+        topic.read(&mut cursor, slot, &waker);
+        assert!(matches!(topic.read(&mut cursor, slot, &waker), Read::Nothing));
+        topic.restore_snapshot(state());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        topic.forget_snapshot();
+        topic.restore_snapshot(state());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn the_last_event_moves_only_those_who_have_read_all_before_it() {
+        let topic = Topic::new(4, Arc::default());
+        topic.begin("e".into(), 1, Some(state()));
+        topic.append([frame(1)]);
+        let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))), true);
+        let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None, true));
+        let unstarted = Topic::new(4, Arc::default());
+        unstarted.end(frame(2));
+        topic.end(frame(2));
+        let waker = Waker::noop();
+        let last = |topic: &Topic, cursor: &mut Cursor| {
+            let slot = topic.take_slot(cursor);
+            loop {
+                let read = topic.read(cursor, slot, waker);
+                if matches!(read, Read::Last(_)) {
+                    return text(&read).starts_with("id: ");
+                }
+            }
+        };
+        assert!(last(&topic, &mut reading));
+        assert!(last(&topic, &mut fresh), "after the snapshot and what follows it");
+        assert!(!last(&topic, &mut ahead), "its position is not resolved");
+        assert!(!last(&unstarted, &mut Cursor::new(10, None, true)), "it has seen nothing");
     }
 }

@@ -10,6 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::measures::SAMPLE;
+
 const SHARDS: usize = 8;
 
 #[derive(Default)]
@@ -31,6 +33,13 @@ pub(super) struct Wakers {
 pub(super) struct Slot {
     shard: usize,
     index: usize,
+}
+
+impl Slot {
+    /// Whether this connection stands for its neighbours when something is measured.
+    pub(super) fn is_sampled(self) -> bool {
+        (self.index * SHARDS + self.shard).is_multiple_of(SAMPLE)
+    }
 }
 
 impl Wakers {

@@ -116,7 +116,7 @@ async fn another_handle_obeys_a_freeze_at_once(database: Database) {
 async fn another_handle_obeys_a_changed_action_at_once(database: Database) {
     let (one, other) = (database.ledger().await, database.connect().await);
     main_and_goal(&one, Operator::Sum, Order::Desc).await;
-    let committed = other.commit(&[goal("ann", 5)], &Clock::system()).await.unwrap();
+    let committed = commit(&other, &[goal("ann", 5)], &Clock::system()).await.unwrap();
     assert_eq!(committed.definitions_revision, one.definitions_revision().await.unwrap());
     let fixed = |now: &scoreboard::domain::action::Action| ActionSettings { points: Points::Fixed(7), ..now.settings.clone() };
     one.update_action(&action_id("goal"), NOW, fixed).await.unwrap();
@@ -153,7 +153,7 @@ async fn what_a_deletion_leaves_is_swept_bite_by_bite(database: Database) {
     ledger.create_action(&action_id("goal"), &action_settings(&["gone", "kept"]), made).await.unwrap();
     let boards: Vec<_> = ledger.definitions().await.unwrap().leaderboards.values().map(Leaderboard::board).collect();
     let batch: Vec<_> = (0..30).map(|n| goal(&format!("u-{}", n % 11), 1)).collect();
-    ledger.commit(&batch, &Clock::system()).await.unwrap();
+    commit(&ledger, &batch, &Clock::system()).await.unwrap();
     assert!(!ledger.sweep_deleted(4).await.unwrap());
     ledger.delete_leaderboard(&slug("gone"), made).await.unwrap();
     let mut bites = 0;

@@ -46,7 +46,7 @@ async fn pages_follow_each_other_without_gap_or_repeat(database: Database) {
     let batch: Vec<_> = (0..23)
         .map(|n| Submission { action_id: action_id(["goal", "two"][n % 2]), ..goal(["ann", "bob"][n % 3 / 2], 1) })
         .collect();
-    ledger.commit(&batch, &Clock::system()).await.unwrap();
+    commit(&ledger, &batch, &Clock::system()).await.unwrap();
     for (filter, feeds) in [(None, ["goal", "two"].as_slice()), (Some(slug("other")), &["two"])] {
         let mut expected: Vec<_> =
             batch.iter().filter(|s| s.user_id.as_str() == "ann" && feeds.contains(&s.action_id.as_str())).collect();
@@ -67,7 +67,7 @@ async fn a_history_that_does_not_add_up_is_found(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Last, Order::Asc).await;
     for user in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "whole"] {
-        ledger.commit(&[goal(user, 5), goal(user, 5), goal(user, 3), goal(user, 9)], &Clock::system()).await.unwrap();
+        commit(&ledger, &[goal(user, 5), goal(user, 5), goal(user, 3), goal(user, 9)], &Clock::system()).await.unwrap();
     }
     assert_eq!(ledger.history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
     database.execute("UPDATE entries SET score = 8, sort_score = 8 WHERE user_id = 'a'").await;

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use scoreboard::repositories::ledger::{Ledger, LedgerError, LedgerSettings};
+use scoreboard::repositories::ledger::{Ledger, LedgerSettings};
 
 use super::*;
+use crate::contract::pooler::Pooler;
 
 on_both_engines![
     migrations_go_up_and_down_and_up,
@@ -91,8 +92,8 @@ async fn a_lock_that_somebody_holds_does_not_hold_us_for_ever() {
     accepted(commit_one(&ledger, goal("ann", 1)).await);
     let (client, connection) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    client.batch_execute("BEGIN; SELECT * FROM users WHERE id = 'ann' FOR UPDATE").await.unwrap();
-    let stuck = ledger.commit(&[goal("ann", 1), goal("bob", 1)], &Clock::system()).await;
+    client.batch_execute("BEGIN; SELECT * FROM entries WHERE user_id = 'ann' FOR UPDATE").await.unwrap();
+    let stuck = commit(&ledger, &[goal("ann", 1), goal("bob", 1)], &Clock::system()).await;
     assert!(matches!(stuck, Err(LedgerError::Unavailable(_))), "{stuck:?}");
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(accepted(commit_one(&ledger, goal("ann", 1)).await).standings[0].new_score, 2);
@@ -108,4 +109,30 @@ async fn a_server_that_comes_back_is_used_again_at_once() {
         assert_eq!(told.standings[0].new_score, score);
         database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scoreboard' AND datname = current_database()").await;
     }
+}
+
+/// Nothing that the ledger sends rests on what a session keeps beyond its transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_in_transaction_mode_is_no_obstacle() {
+    let database = Database::postgres().await;
+    let mut url = url::Url::parse(&database.url).unwrap();
+    let pooler = Pooler::before(url.port().unwrap()).await;
+    url.set_port(Some(pooler.port)).unwrap();
+    let settings = LedgerSettings::new(url);
+    let starting = (0..4).map(|_| {
+        let settings = settings.clone();
+        tokio::spawn(async move { Ledger::connect(&settings).await.unwrap().migrate().await.map(|ran| ran.len()) })
+    });
+    let started = futures_util::future::join_all(starting).await;
+    let ran: Vec<_> = started.into_iter().map(|ran| ran.unwrap().expect("one after the other")).collect();
+    assert_eq!(ran.iter().filter(|&&ran| ran > 0).count(), 1, "{ran:?}");
+
+    let ledger = Ledger::connect(&settings).await.unwrap();
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    for score in 1..=3 {
+        assert_eq!(accepted(commit_one(&ledger, goal("ann", 1)).await).standings[0].new_score, score);
+    }
+    assert_eq!(ledger.window(board, 1, 10).await.unwrap().entries[0].score, 3);
+    assert_eq!(ledger.outbox_due(NOW.plus_seconds(1 << 32), 10).await.unwrap().len(), 3);
+    assert_eq!(ledger.sweep_deleted(10).await, Ok(false));
 }

@@ -10,12 +10,13 @@ use super::*;
 on_both_engines![
     rows_are_due_oldest_first_once_they_are_old_enough,
     a_claimed_row_comes_back_only_after_a_while,
+    a_clock_that_was_wrong_keeps_no_row_back,
     two_sweepers_never_hold_the_same_row,
 ];
 
 async fn commit_at(ledger: &Ledger, second: i64) -> i64 {
     let clock = Clock::from_fn(move || NOW.plus_seconds(second));
-    ledger.commit(&[goal("ann", 1)], &clock).await.unwrap().outbox.unwrap()
+    commit(ledger, &[goal("ann", 1)], &clock).await.unwrap().outbox.unwrap()
 }
 
 async fn rows_are_due_oldest_first_once_they_are_old_enough(database: Database) {
@@ -44,6 +45,18 @@ async fn a_claimed_row_comes_back_only_after_a_while(database: Database) {
     assert_eq!(due(5).await, [id]);
     assert_eq!(due(9).await, Vec::<i64>::new());
     assert_eq!(due(10).await, [id]);
+}
+
+/// An instance whose clock is an hour ahead commits or claims a row, and dies.
+async fn a_clock_that_was_wrong_keeps_no_row_back(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let (early, late) = (commit_at(&ledger, 0).await, commit_at(&ledger, 3600).await);
+    let due =
+        async |second| ledger.outbox_due(NOW.plus_seconds(second), 9).await.unwrap().iter().map(|row| row.0).collect::<Vec<_>>();
+    assert_eq!(due(3600).await, [early, late], "claimed by the one that is ahead");
+    assert_eq!(due(5).await, [early, late]);
+    assert_eq!(due(6).await, Vec::<i64>::new(), "and claimed like any other");
 }
 
 async fn two_sweepers_never_hold_the_same_row(database: Database) {

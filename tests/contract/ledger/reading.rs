@@ -18,7 +18,12 @@ use scoreboard::domain::{
 
 use super::*;
 
-on_both_engines![every_read_follows_the_one_order, a_window_may_lie_anywhere, a_board_without_entries_is_empty,];
+on_both_engines![
+    every_read_follows_the_one_order,
+    a_window_may_lie_anywhere,
+    a_known_total_spares_the_count,
+    a_board_without_entries_is_empty,
+];
 
 /// User ids that a language's rules and bytes sort differently, prefixes of one another among them.
 fn any_user() -> impl Strategy<Value = String> {
@@ -54,7 +59,7 @@ async fn fill(ledger: &Ledger, board: Board, scores: &[(String, i64, i64)]) -> V
     for (user, score, second) in scores {
         let now = Arc::new(AtomicI64::new(NOW.plus_seconds(*second).0));
         let clock = Clock::from_fn(move || Timestamp(now.load(Ordering::Relaxed)));
-        let told = accepted(ledger.commit(&[goal(user, *score)], &clock).await.unwrap().outcomes.remove(0));
+        let told = accepted(commit(ledger, &[goal(user, *score)], &clock).await.unwrap().outcomes.remove(0));
         let standing = &told.standings[0];
         let name = scoreboard::domain::entry::DisplayName { name: None, revision: 0 };
         let (score, revision) = (standing.new_score, standing.revision);
@@ -146,6 +151,20 @@ async fn a_window_may_lie_anywhere(database: Database) {
     commit_one(&ledger, goal("ann", 1)).await;
     for (from, limit, shown) in [(0, 1, 1), (2, 10, 0), (u64::MAX, u64::MAX, 0), (1, u64::MAX, 1), (1, 0, 0)] {
         assert_eq!(ledger.window(board, from, limit).await.unwrap().entries.len(), shown, "{from} {limit}");
+    }
+}
+
+/// A count that the caller kept is taken for what it is, but never contradicts the ranks beside it.
+async fn a_known_total_spares_the_count(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    for user in ["ann", "bob", "cat"] {
+        commit_one(&ledger, goal(user, 1)).await;
+    }
+    for (known, told) in [(None, 3), (Some(7), 7), (Some(1), 3)] {
+        assert_eq!(ledger.window_of(board, 1, 10, known).await.unwrap().head.total, told);
+        let (head, _) = ledger.neighbourhoods_of(board, &[user_id("cat")], 1, known).await.unwrap();
+        assert_eq!(head.total, told);
     }
 }
 

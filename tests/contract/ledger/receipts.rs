@@ -31,7 +31,7 @@ async fn racing_receipts_agree(database: Database) {
     main_and_goal(&one, Operator::Sum, Order::Desc).await;
     let keys: Vec<_> = (0..20).map(|n| format!("k-{n}")).collect();
     let batch: Vec<_> = keys.iter().map(|key| keyed_goal("ann", 1, key)).collect();
-    one.commit(&batch, &Clock::system()).await.unwrap();
+    commit(&one, &batch, &Clock::system()).await.unwrap();
     let mine: Vec<_> = keys.iter().map(|key| receipt(key, "mine")).collect();
     let theirs: Vec<_> = keys.iter().rev().map(|key| receipt(key, "theirs")).collect();
     let (mine, theirs) = tokio::join!(one.store_receipts(&mine), other.store_receipts(&theirs));
@@ -43,7 +43,7 @@ async fn old_keys_are_forgotten_oldest_first(database: Database) {
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     for second in [3, 1, 2, 4] {
         let clock = Clock::from_fn(move || NOW.plus_seconds(second));
-        ledger.commit(&[keyed_goal("ann", 1, &format!("k-{second}"))], &clock).await.unwrap();
+        commit(&ledger, &[keyed_goal("ann", 1, &format!("k-{second}"))], &clock).await.unwrap();
     }
     assert_eq!(ledger.prune_idempotency_keys(NOW.plus_seconds(4), 2).await.unwrap(), 2);
     let repeated = async |key: &str| matches!(commit_one(&ledger, keyed_goal("ann", 1, key)).await, Settled::Replayed { .. });

@@ -32,7 +32,7 @@ async fn a_batch_is_settled_in_order_and_announced_as_one(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     let batch = [goal("ann", 5), goal("bob", 9), goal("ann", -7), goal("ann", MAX_SCORE), goal("zoë", 0)];
-    let committed = ledger.commit(&batch, &Clock::system()).await.unwrap();
+    let committed = commit(&ledger, &batch, &Clock::system()).await.unwrap();
     let scores: Vec<_> =
         committed.changes.iter().map(|change| (change.user_id.as_str(), change.score, change.revision)).collect();
     assert_eq!(scores, [("ann", 5, 1), ("bob", 9, 1), ("ann", -2, 2), ("ann", MAX_SCORE - 2, 3), ("zoë", 0, 1)]);
@@ -63,7 +63,7 @@ async fn what_changes_nothing_leaves_the_entry_and_is_not_announced(database: Da
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Best, Order::Desc).await;
     let first = accepted(commit_one(&ledger, goal("ann", 5)).await);
-    let committed = ledger.commit(&[goal("ann", 5), goal("ann", 4)], &Clock::system()).await.unwrap();
+    let committed = commit(&ledger, &[goal("ann", 5), goal("ann", 4)], &Clock::system()).await.unwrap();
     assert_eq!((committed.changes.len(), committed.outbox), (0, None));
     assert_eq!(ledger.window(board, 1, 1).await.unwrap().entries[0].at, first.at);
     assert_eq!(ledger.history(&user_id("ann"), None, None, 10).await.unwrap().len(), 3, "it is in the history all the same");
@@ -93,7 +93,7 @@ async fn a_key_counts_once(database: Database) {
     let board = main_and_goal(&one, Operator::Sum, Order::Desc).await;
     let first = keyed_goal("ann", 5, "k");
     let batch = [first.clone(), keyed_goal("ann", 5, "k"), keyed_goal("ann", 6, "k")];
-    let mut outcomes = one.commit(&batch, &Clock::system()).await.unwrap().outcomes;
+    let mut outcomes = commit(&one, &batch, &Clock::system()).await.unwrap().outcomes;
     outcomes.push(commit_one(&other, keyed_goal("ann", 5, "k")).await);
     outcomes.push(commit_one(&other, keyed_goal("ann", 6, "k")).await);
     for index in [1, 3] {
@@ -134,7 +134,7 @@ async fn one_key_for_two_users_counts_for_one_of_them(database: Database) {
         let clock = Clock::system();
         let first = [goal("eve", 1), keyed_goal("ann", 1, &key)];
         let second = [keyed_goal("bob", 2, &key), goal("joe", 1)];
-        let (a, b) = tokio::join!(one.commit(&first, &clock), other.commit(&second, &clock));
+        let (a, b) = tokio::join!(commit(&one, &first, &clock), commit(&other, &second, &clock));
         let (a, b) = (a.unwrap().outcomes, b.unwrap().outcomes);
         let accepted = |outcome: &Settled| u8::from(matches!(outcome, Settled::Accepted(_)));
         assert_eq!(accepted(&a[1]) + accepted(&b[0]), 1, "round {round}");
@@ -162,7 +162,7 @@ async fn concurrent_commits_add_up(database: Database) {
             for round in 0..6 {
                 // Every batch names its users in another order: what sorts them is the ledger.
                 let batch: Vec<_> = (0..10).map(|n| goal(users[(n * (index + 1) + round) % users.len()], 1)).collect();
-                let committed = ledger.commit(&batch, &clock).await.unwrap();
+                let committed = commit(&ledger, &batch, &clock).await.unwrap();
                 assert!(committed.outcomes.iter().all(|outcome| matches!(outcome, Settled::Accepted(_))));
             }
         });
@@ -185,7 +185,7 @@ async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
     let at = |second: i64| Clock::from_fn(move || NOW.plus_seconds(second));
     let submit = async |ledger: &Ledger, action: &str, user: &str, second: i64| {
         let submission = Submission { action_id: action_id(action), ..goal(user, 1) };
-        ledger.commit(&[submission], &at(second)).await.unwrap().outcomes.remove(0)
+        commit(ledger, &[submission], &at(second)).await.unwrap().outcomes.remove(0)
     };
     accepted(submit(&one, "slow", "ann", 0).await);
     assert_eq!(refusal(submit(&other, "slow", "ann", 9).await), Refusal::TooSoon { retry_after: 1 });
@@ -201,7 +201,7 @@ async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
     for ledger in [&one, &other, &one, &other, &one, &other] {
         let (ledger, clock) = (ledger.clone(), at(100));
         let submission = Submission { action_id: action_id("slow"), ..goal("eve", 1) };
-        racing.spawn(async move { ledger.commit(&[submission], &clock).await.unwrap().outcomes.remove(0) });
+        racing.spawn(async move { commit(&ledger, &[submission], &clock).await.unwrap().outcomes.remove(0) });
     }
     let taken = racing.join_all().await.into_iter().filter(|outcome| matches!(outcome, Settled::Accepted(_))).count();
     assert_eq!(taken, 1, "a newcomer's cooldown holds as well");
@@ -225,7 +225,7 @@ async fn a_submission_that_the_database_refuses_spoils_nobody_else(database: Dat
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     poison(&database, &ledger, "NEW.user_id = 'mal'").await;
     let batch = [goal("ann", 1), goal("mal", 2), goal("bob", 3), goal("ann", 4), goal("mal", 5), goal("eve", 6), goal("joe", 7)];
-    let committed = ledger.commit(&batch, &Clock::system()).await.unwrap();
+    let committed = commit(&ledger, &batch, &Clock::system()).await.unwrap();
     let kinds: Vec<_> = committed.outcomes.iter().map(|outcome| matches!(outcome, Settled::Accepted(_))).collect();
     assert_eq!(kinds, [true, false, true, true, false, true, true]);
     assert!(matches!(committed.outcomes[1], Settled::Refused(Refusal::Unstorable)));
@@ -241,7 +241,7 @@ async fn where_the_database_refuses_everything_nobody_is_blamed(database: Databa
     poison(&database, &ledger, "NEW.delta > 0").await;
     let batch = [goal("ann", 1), goal("bob", 3), goal("eve", 4)];
     let clock = Clock::system();
-    let commit = tokio::time::timeout(Duration::from_secs(20), ledger.commit(&batch, &clock));
+    let commit = tokio::time::timeout(Duration::from_secs(20), commit(&ledger, &batch, &clock));
     assert!(commit.await.unwrap().is_err());
     assert_eq!(ledger.window(board, 1, 10).await.unwrap().head.total, 0);
 }

@@ -70,7 +70,7 @@ async fn what_leaves_the_name_is_not_announced(database: Database) {
 async fn a_commit_tells_the_name_of_its_moment(database: Database) {
     let ledger = database.ledger().await;
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let name = async |submission| ledger.commit(&[submission], &Clock::system()).await.unwrap().changes.remove(0).name;
+    let name = async |submission| commit(&ledger, &[submission], &Clock::system()).await.unwrap().changes.remove(0).name;
     assert_eq!(name(goal("ann", 1)).await, DisplayName { name: None, revision: 0 });
     ledger.put_user(&user_id("ann"), &named("Ann"), NOW).await.unwrap();
     assert_eq!(name(goal("ann", 1)).await, DisplayName { name: Some("Ann".into()), revision: 1 });
@@ -88,7 +88,7 @@ async fn a_rename_and_a_commit_never_miss_each_other(database: Database) {
             let user = format!("u-{round}");
             let (id, profile, clock) = (user_id(&user), named("New"), Clock::system());
             let batch = [goal(&user, 1)];
-            let (renamed, committed) = tokio::join!(one.put_user(&id, &profile, NOW), other.commit(&batch, &clock));
+            let (renamed, committed) = tokio::join!(one.put_user(&id, &profile, NOW), commit(&other, &batch, &clock));
             let change = committed.unwrap().changes.remove(0);
             // Either the commit came later and tells the new name itself, or the rename saw the entry and tells the ranking.
             assert_ne!(change.name.revision == 1, renamed.unwrap().outbox.is_some(), "round {round}");

@@ -15,6 +15,8 @@ crate::both_backends!(
     a_stream_tells_proxies_to_leave_it_alone_and_browsers_when_to_come_back,
     heartbeats_say_where_the_newest_position_is,
     too_many_streams_are_refused_in_band,
+    too_many_streams_with_one_token_are_refused_in_band,
+    the_metrics_tell_what_streams_do,
     what_is_out_of_range_is_refused_by_field,
     the_watchers_are_counted,
     a_restart_ends_streams_in_an_orderly_way_and_positions_stay_honest,
@@ -93,6 +95,19 @@ async fn too_many_streams_are_refused_in_band(backend: Backend) {
     .await;
 }
 
+async fn too_many_streams_with_one_token_are_refused_in_band(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--streams-per-token=1"]).await;
+    let open = |subject| app.with(subject, "leaderboards:read", Method::GET, "/api/leaderboard/stream").send();
+    let mut first = Sse::of(open("ann").await.unwrap());
+    first.expect("leaderboard").await;
+    let mut refused = Sse::of(open("ann").await.unwrap());
+    assert_eq!(refused.expect("busy").await.data["reason"], "too many streams with this token");
+    assert!(refused.next().await.is_none());
+    for stream in [open("bob").await.unwrap(), app.anonymous(Method::GET, "/api/leaderboard/stream").send().await.unwrap()] {
+        Sse::of(stream).expect("leaderboard").await;
+    }
+}
+
 async fn what_is_out_of_range_is_refused_by_field(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     let main = "/api/leaderboard/stream?";
@@ -169,4 +184,25 @@ async fn a_restart_ends_streams_in_an_orderly_way_and_positions_stay_honest(back
             assert_eq!(replay.version, text(&receipt["version"]));
         }
     }
+}
+
+async fn the_metrics_tell_what_streams_do(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("measured", json!({})).await;
+    let mut stream = Sse::open(&app, "/api/leaderboards/measured/stream").await;
+    stream.expect("leaderboard").await;
+    app.submit(json!({ "actionId": "measured", "userId": "ann", "value": 1 })).await;
+    stream.expect("score-updated").await;
+    eventually("the stream is measured", || async {
+        let metrics = app.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let value = |name: &str| -> f64 {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or(0.0, |value| value.trim().parse().unwrap())
+        };
+        let counted = ["scoreboard_streams_open", "scoreboard_stream_deliveries_total", "scoreboard_stream_writes_total"];
+        counted.iter().all(|name| value(&format!("{name} ")) >= 1.0)
+            && value("scoreboard_stream_lag_seconds_count ") >= 1.0
+            && value("scoreboard_watchers{leaderboard=\"measured\"} ") == 1.0
+    })
+    .await;
 }

@@ -10,8 +10,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{Conn, LedgerError};
 
 /// What the server is told where the URL has no `options` of its own. A statement or a transaction that outlives its caller would hold
-/// locks that others wait for.
-const SESSION: &str = "-c statement_timeout=4000 -c idle_in_transaction_session_timeout=10000";
+/// locks that others wait for; and a reader who counts a large board gets one processor, not all of them.
+const SESSION: &str =
+    "-c statement_timeout=4000 -c idle_in_transaction_session_timeout=10000 -c max_parallel_workers_per_gather=0";
 
 /// A parsed `postgres://` URL.
 #[derive(Clone)]

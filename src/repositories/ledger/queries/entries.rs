@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -19,21 +19,38 @@ use crate::domain::{
 /// What a read of an entry selects: user, score, sort score, time, revision, display name, revision of the name.
 type Row = (String, i64, i64, i64, i64, Option<String>, Option<i64>);
 
-/// Entries of one board joined with their users' names, ready for a filter and an order.
-macro_rules! rows_of {
+diesel::define_sql_function! {
+    /// Changes nothing about a positive number. The index in ranking order is built on it, so that a planner without statistics takes that
+    /// index for a ranking and never for looking up one user, which would pass the whole board.
+    fn abs(number: BigInt) -> BigInt;
+}
+
+/// The entries of one board, to be looked up by user.
+macro_rules! by_user {
     ($board:expr) => {
-        entries::table
-            .left_join(users::table.on(users::id.eq(entries::user_id)))
-            .filter(entries::leaderboard_pk.eq($board.pk).and(entries::season.eq($board.season)))
-            .select((
-                entries::user_id,
-                entries::score,
-                entries::sort_score,
-                entries::reached_at,
-                entries::revision,
-                users::display_name.nullable(),
-                users::revision.nullable(),
-            ))
+        entries::leaderboard_pk.eq($board.pk).and(entries::season.eq($board.season))
+    };
+}
+
+/// The entries of one board, to be read in ranking order.
+macro_rules! by_rank {
+    ($board:expr) => {
+        abs(entries::leaderboard_pk).eq($board.pk).and(abs(entries::season).eq($board.season))
+    };
+}
+
+/// Entries joined with their users' names, ready for an order.
+macro_rules! rows_of {
+    ($those:expr) => {
+        entries::table.left_join(users::table.on(users::id.eq(entries::user_id))).filter($those).select((
+            entries::user_id,
+            entries::score,
+            entries::sort_score,
+            entries::reached_at,
+            entries::revision,
+            users::display_name.nullable(),
+            users::revision.nullable(),
+        ))
     };
 }
 
@@ -48,34 +65,37 @@ macro_rules! beyond {
     };
 }
 
-/// Up to `limit` entries from rank `from_rank` downwards.
-pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64) -> Result<Window, Failure> {
-    let head = head(conn, board).await?;
+/// Up to `limit` entries from rank `from_rank` downwards. `total` spares the count.
+pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, Failure> {
+    let mut head = head(conn, board, total).await?;
     let from_rank = from_rank.max(1);
-    let rows: Vec<Row> = rows_of!(board)
+    let rows: Vec<Row> = rows_of!(by_rank!(board))
         .order((entries::sort_score, entries::reached_at, entries::user_id))
         .offset(i64::try_from(from_rank - 1).unwrap_or(i64::MAX))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .load(conn)
         .await?;
-    let entries = rows.into_iter().zip(from_rank..).map(|(row, rank)| ranked(rank, row)).collect::<Result<_, _>>()?;
+    let entries = rows.into_iter().zip(from_rank..).map(|(row, rank)| ranked(rank, row)).collect::<Result<Vec<_>, _>>()?;
+    head.total = head.total.max(entries.last().map_or(0, |last| last.rank));
     Ok(Window { head, entries })
 }
 
-/// Each user's entry, with up to `around` entries on each side.
+/// Each user's entry, with up to `around` entries on each side. `total` spares the count.
 pub async fn neighbourhoods(
     conn: &mut Conn,
     board: Board,
     users: &[UserId],
     around: u64,
+    total: Option<u64>,
 ) -> Result<(Head, Vec<Neighbourhood>), Failure> {
-    let head = head(conn, board).await?;
+    let mut head = head(conn, board, total).await?;
     let around = i64::try_from(around).unwrap_or(i64::MAX);
     let mut found = HashMap::with_capacity(users.len());
     for (rank, row) in places(conn, board, users).await? {
         let user_id = UserId::parse(&row.0).map_err(Failure::corrupt)?;
         let neighbours =
             if around > 0 { neighbours(conn, board, rank, &row, around).await? } else { vec![ranked(rank, row.clone())?] };
+        head.total = head.total.max(neighbours.last().map_or(rank, |last| last.rank));
         found.insert(user_id, (ranked(rank, row)?, neighbours));
     }
     let neighbourhoods = users.iter().map(|user| match found.get(user) {
@@ -89,7 +109,7 @@ pub async fn neighbourhoods(
 /// passed at most once, however many users there are.
 async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(u64, Row)>, Failure> {
     let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
-    let rows: Vec<Row> = rows_of!(board)
+    let rows: Vec<Row> = rows_of!(by_user!(board))
         .filter(entries::user_id.eq_any(&ids))
         .order((entries::sort_score, entries::reached_at, entries::user_id))
         .load(conn)
@@ -97,10 +117,7 @@ async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(
     let mut places: Vec<(u64, Row)> = Vec::with_capacity(rows.len());
     for row in rows {
         let key = key_of(&row)?;
-        let ahead = entries::table
-            .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)))
-            .filter(beyond!(key, le, lt))
-            .count();
+        let ahead = entries::table.filter(by_rank!(board)).filter(beyond!(key, le, lt)).count();
         let rank = match places.last() {
             None => ahead.get_result::<i64>(conn).await?.unsigned_abs() + 1,
             Some((rank, before)) => {
@@ -116,13 +133,13 @@ async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(
 /// The entry itself with up to `around` entries on each side, best first.
 async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around: i64) -> Result<Vec<RankedEntry>, Failure> {
     let key = key_of(row)?;
-    let mut rows: Vec<Row> = rows_of!(board)
+    let mut rows: Vec<Row> = rows_of!(by_rank!(board))
         .filter(beyond!(key, le, lt))
         .order((entries::sort_score.desc(), entries::reached_at.desc(), entries::user_id.desc()))
         .limit(around)
         .load(conn)
         .await?;
-    let below: Vec<Row> = rows_of!(board)
+    let below: Vec<Row> = rows_of!(by_rank!(board))
         .filter(beyond!(key, ge, gt))
         .order((entries::sort_score, entries::reached_at, entries::user_id))
         .limit(around)
@@ -136,17 +153,36 @@ async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around:
 }
 
 /// Up to `limit` entries after a user id, in the order of the user ids.
+///
+/// The names are looked up for these users alone. PostgreSQL would merge a join of so many rows with the users in the order of their ids,
+/// from the very first user on for every page.
 pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
     // No user id is empty, so every one comes after "".
     let after = after.map_or("", UserId::as_str);
-    let rows: Vec<Row> =
-        rows_of!(board).filter(entries::user_id.gt(after)).order(entries::user_id).limit(limit).load(conn).await?;
-    rows.into_iter().map(stored).collect()
+    let page = entries::table
+        .filter(by_user!(board).and(entries::user_id.gt(after)))
+        .order(entries::user_id)
+        .limit(limit)
+        .select((entries::user_id, entries::score, entries::sort_score, entries::reached_at, entries::revision));
+    let page: Vec<(String, i64, i64, i64, i64)> = page.load(conn).await?;
+    let ids: Vec<&str> = page.iter().map(|row| row.0.as_str()).collect();
+    let named = users::table.filter(users::id.eq_any(&ids).and(users::revision.gt(0))).select((
+        users::id,
+        users::display_name,
+        users::revision,
+    ));
+    let names: Vec<(String, Option<String>, i64)> = named.load(conn).await?;
+    let mut names: HashMap<_, _> = names.into_iter().map(|(id, name, revision)| (id, (name, revision))).collect();
+    let rows = page.into_iter().map(|(user, score, sort_score, reached_at, revision)| {
+        let (name, name_revision) = names.remove(&user).map_or((None, None), |(name, revision)| (name, Some(revision)));
+        stored((user, score, sort_score, reached_at, revision, name, name_revision))
+    });
+    rows.collect()
 }
 
 /// Up to `limit` entries after a place in the ranking, best first.
 pub async fn after_key(conn: &mut Conn, board: Board, after: Option<&RankKey>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
-    let rows = rows_of!(board).order((entries::sort_score, entries::reached_at, entries::user_id)).limit(limit);
+    let rows = rows_of!(by_rank!(board)).order((entries::sort_score, entries::reached_at, entries::user_id)).limit(limit);
     let rows: Vec<Row> = match after {
         Some(key) => rows.filter(beyond!(key, ge, gt)).load(conn).await?,
         None => rows.load(conn).await?,
@@ -154,12 +190,11 @@ pub async fn after_key(conn: &mut Conn, board: Board, after: Option<&RankKey>, l
     rows.into_iter().map(stored).collect()
 }
 
-async fn head(conn: &mut Conn, board: Board) -> Result<Head, Failure> {
-    let total: i64 = entries::table
-        .filter(entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season)))
-        .count()
-        .get_result(conn)
-        .await?;
+async fn head(conn: &mut Conn, board: Board, total: Option<u64>) -> Result<Head, Failure> {
+    if let Some(total) = total {
+        return Ok(Head { season: board.season, version: None, total });
+    }
+    let total: i64 = entries::table.filter(by_user!(board)).count().get_result(conn).await?;
     Ok(Head { season: board.season, version: None, total: total.unsigned_abs() })
 }
 

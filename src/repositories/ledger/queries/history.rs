@@ -1,15 +1,19 @@
 //! The history: what was accepted, for ever, and whether it adds up.
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, QueryableByName, sql_types};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryableByName, sql_types,
+};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
-    super::super::schema::{leaderboards, score_events},
+    super::super::schema::{leaderboards, score_events, users},
     Conn, Failure,
     leaderboards::order,
 };
 use crate::domain::{
+    announcement::Change,
+    entry::DisplayName,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
     submission::{Accepted, PastStanding, ScoreEvent, Standing},
@@ -21,6 +25,9 @@ type PastRow = (Vec<u8>, String, i64, bool, i64, Option<i64>, i64);
 
 /// A row as a receipt shows it: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
 type StandingRow = (i64, i64, String, String, bool, Option<i64>, i64, i64, i64);
+
+/// What a change is made of beside its standing: event, user, action, time, display name, revision of the name.
+type ChangeRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
 
 /// A submission's leading row: event, action, value, metadata, time.
 type LeadingRow = (Vec<u8>, String, Option<i64>, Option<String>, i64);
@@ -59,6 +66,52 @@ pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted
     let (action_id, user_id) =
         (ActionId::parse(&action).map_err(Failure::corrupt)?, UserId::parse(&user).map_err(Failure::corrupt)?);
     Ok(Some(Accepted { event_id, action_id, user_id, at: Timestamp(at), standings }))
+}
+
+/// What the ranking is to be told of these events, in their order. Leaderboards that were deleted since are left out; names are those of
+/// now, which are the same or newer ones.
+pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failure> {
+    let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
+    let rows: Vec<(ChangeRow, StandingRow)> = score_events::table
+        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
+        .left_join(users::table.on(users::id.eq(score_events::user_id)))
+        .filter(score_events::event_id.eq_any(&ids).and(score_events::applied.eq(true)))
+        .order((score_events::event_id, score_events::position))
+        .select((
+            (
+                score_events::event_id,
+                score_events::user_id,
+                score_events::action_id,
+                score_events::at,
+                users::display_name.nullable(),
+                users::revision.nullable(),
+            ),
+            (
+                score_events::leaderboard_pk,
+                score_events::season,
+                leaderboards::sort_order,
+                score_events::leaderboard_id,
+                score_events::applied,
+                score_events::previous_score,
+                score_events::new_score,
+                score_events::delta,
+                score_events::revision,
+            ),
+        ))
+        .load(conn)
+        .await?;
+    let mut changes: Vec<(usize, Change)> = Vec::with_capacity(rows.len());
+    for ((id, user, action, at, name, name_revision), of_board) in rows {
+        let (user, action) =
+            (UserId::parse(&user).map_err(Failure::corrupt)?, ActionId::parse(&action).map_err(Failure::corrupt)?);
+        let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
+        let name = DisplayName { name, revision: name_revision.unwrap_or_default() };
+        let turn = ids.iter().position(|asked| *asked == id.as_slice()).unwrap_or_default();
+        changes.push((turn, Change::new(event_id, &user, &action, Timestamp(at), &standing(of_board)?, name)));
+    }
+    // Stable: the leaderboards of one event stay in the action's order.
+    changes.sort_by_key(|(turn, _)| *turn);
+    Ok(changes.into_iter().map(|(_, change)| change).collect())
 }
 
 /// A user's accepted submissions, newest first, from before `before`.

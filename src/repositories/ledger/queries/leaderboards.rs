@@ -2,11 +2,12 @@
 
 use diesel::{
     ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper, dsl::exists, select,
+    sql_types::BigInt,
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::{LedgerError, Updated, schema::entries, schema::installation, schema::leaderboards},
+    super::super::{LedgerError, Updated, schema::entries, schema::installation, schema::leaderboards, statement::statement},
     Conn, Db, Failure, definitions, maintenance, outbox,
 };
 use crate::domain::{
@@ -55,6 +56,11 @@ struct NewLeaderboard<'a> {
     created_at: i64,
     updated_at: i64,
 }
+
+statement!(
+    Db, AllotEpoch { earliest: BigInt = i64, otherwise: BigInt = i64, pk: BigInt = i64 } -> BigInt,
+    "UPDATE leaderboards SET epoch = CASE WHEN epoch < ? THEN ? ELSE epoch + 1 END WHERE pk = ? RETURNING epoch"
+);
 
 /// Makes a leaderboard at season 1.
 pub async fn create(
@@ -143,6 +149,11 @@ pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Resu
     let announcement = Announcement::Definition(DefinitionChange::deleted(&gone));
     let outbox = outbox::add(conn, now, &announcement).await?;
     Ok(Updated { value: gone, outbox: Some((outbox, announcement)) })
+}
+
+/// Takes the next epoch of a leaderboard, where there still is one.
+pub async fn allot_epoch(conn: &mut Conn, pk: i64, earliest: i64) -> Result<Option<i64>, Failure> {
+    Ok(AllotEpoch { earliest: &earliest, otherwise: &earliest, pk: &pk }.get_result(conn).await.optional()?)
 }
 
 async fn find(conn: &mut Conn, id: &LeaderboardId) -> Result<Option<Leaderboard>, Failure> {

@@ -5,9 +5,13 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::super::{schema::outbox, statement::statement},
-    Conn, Db, Failure, batch,
+    Conn, Db, Failure, batch, history,
 };
 use crate::domain::{announcement::Announcement, time::Timestamp};
+
+/// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another. More than the age
+/// of a row that is due and the length of a claim together.
+const CLOCKS_APART: i64 = 15;
 
 statement!(
     /// Adds a row that nobody has claimed.
@@ -17,10 +21,14 @@ statement!(
 
 statement!(
     /// Claims what is due. Rows that another sweeper is claiming at this moment are passed over, not waited for.
-    Db, ClaimDue { claimed_until: BigInt = i64, created_before: BigInt = i64, free_since: BigInt = i64, limit: BigInt = i64 } -> (BigInt, Text),
+    Db, ClaimDue {
+        claimed_until: BigInt = i64, created_before: BigInt = i64, created_beyond: BigInt = i64, free_since: BigInt = i64,
+        free_beyond: BigInt = i64, limit: BigInt = i64,
+    } -> (BigInt, Text),
     format!(
-        "UPDATE outbox SET claimed_until = ? WHERE id IN \
-         (SELECT id FROM outbox WHERE created_at <= ? AND claimed_until <= ? ORDER BY id LIMIT ? {}) RETURNING id, payload",
+        "UPDATE outbox SET claimed_until = ? WHERE id IN (SELECT id FROM outbox \
+         WHERE (created_at <= ? OR created_at > ?) AND (claimed_until <= ? OR claimed_until > ?) ORDER BY id LIMIT ? {}) \
+         RETURNING id, payload",
         batch::SKIP_CLAIMED
     )
 );
@@ -35,19 +43,31 @@ pub async fn add(conn: &mut Conn, now: Timestamp, announcement: &Announcement) -
 pub async fn due(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<Vec<(i64, Announcement)>, Failure> {
     // Claims are kept on the caller's scale, which lags the clock by a fixed age; so they lapse after just this long.
     let claimed_until = older_than.plus_seconds(super::super::super::outbox::CLAIM_SECONDS).0;
-    let claim =
-        ClaimDue { claimed_until: &claimed_until, created_before: &older_than.0, free_since: &older_than.0, limit: &limit };
+    // Times that lie so far ahead were written by a clock that was wrong, or before this one was set back. Who wrote them may be dead, and
+    // nobody is to wait until the time has come.
+    let beyond = older_than.plus_seconds(CLOCKS_APART).0;
+    let claim = ClaimDue {
+        claimed_until: &claimed_until,
+        created_before: &older_than.0,
+        created_beyond: &beyond,
+        free_since: &older_than.0,
+        free_beyond: &beyond,
+        limit: &limit,
+    };
     let mut rows: Vec<(i64, String)> = claim.load(conn).await?;
     rows.sort_by_key(|(id, _)| *id);
-    let readable = rows.into_iter().filter_map(|(id, payload)| match serde_json::from_str(&payload) {
-        Ok(announcement) => Some((id, announcement)),
-        Err(error) => {
+    let mut due = Vec::with_capacity(rows.len());
+    for (id, payload) in rows {
+        match serde_json::from_str(&payload) {
+            Ok(Announcement::Events { ids }) => {
+                due.push((id, Announcement::Scores { changes: history::changes(conn, &ids).await? }))
+            }
+            Ok(announcement) => due.push((id, announcement)),
             // One row that nobody can read must not hold up those behind it.
-            tracing::error!(id, %error, "an outbox row is not understood and stays");
-            None
+            Err(error) => tracing::error!(id, %error, "an outbox row is not understood and stays"),
         }
-    });
-    Ok(readable.collect())
+    }
+    Ok(due)
 }
 
 /// Removes rows that were told.

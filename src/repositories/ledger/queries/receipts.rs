@@ -18,7 +18,8 @@ pub async fn store(conn: &mut Conn, receipts: &[Receipt]) -> Result<Vec<String>,
         first.entry((&receipt.subject, &receipt.key)).or_insert(&receipt.body);
     }
     let stored: HashMap<(String, String), String> = batch::put_receipts(conn, &first).await?;
-    let body = |receipt: &Receipt| stored.get(&(receipt.subject.clone(), receipt.key.clone())).unwrap_or(&receipt.body).clone();
+    let body =
+        |receipt: &Receipt| stored.get(&(receipt.subject.to_string(), receipt.key.clone())).unwrap_or(&receipt.body).clone();
     Ok(receipts.iter().map(body).collect())
 }
 

@@ -1,15 +1,19 @@
 //! The commit of a batch of submissions: the way of every score into the ledger.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{super::super::scores::Written, Conn, Failure, batch, definitions};
+use uuid::Uuid;
+
+use super::{
+    super::super::scores::{Mode, Progress, Written},
+    Conn, Failure, batch, definitions,
+};
 use crate::domain::{
     announcement::{Announcement, Change},
     definition::Definitions,
-    entry::DisplayName,
     ids::{ActionId, UserId},
     leaderboard::Order,
     settlement::{EntryKey, Settlement, fed_by, settle_batch},
@@ -24,20 +28,16 @@ pub struct Needs<'a> {
     pub entries: BTreeSet<EntryKey>,
     /// For each user and action that has a cooldown or a limit: how far back it reaches, and how many times are wanted.
     pub recent: BTreeMap<(&'a UserId, &'a ActionId), (Timestamp, i64)>,
-}
-
-/// What a commit finds when it has its locks.
-pub struct Opening {
-    /// The definitions' revision.
-    pub revision: i64,
-    /// The names of those users of the batch that have a row, now locked.
-    pub names: HashMap<UserId, DisplayName>,
+    /// Whether everything is locked before it is read, because another instance wrote the same entries lately: waiting for it is cheaper
+    /// than being overtaken again.
+    pub cautious: bool,
 }
 
 /// What a batch writes, apart from what its settlement says.
 pub struct Writes<'a> {
     pub batch: &'a [Submission],
     pub settlement: &'a Settlement,
+    pub definitions: &'a Definitions,
     /// Users that get their row with this commit, sorted.
     pub newcomers: BTreeSet<&'a UserId>,
     /// The order of each board, by pk.
@@ -53,16 +53,19 @@ pub struct EventRow<'a> {
     pub accepted: &'a Accepted,
     pub position: i64,
     pub standing: &'a Standing,
+    /// Whether the action has a cooldown or a limit that this event counts for.
+    pub limited: bool,
 }
 
 impl<'a> Writes<'a> {
     /// The rows of the history, in the order in which they were settled.
     pub fn events(&self) -> impl Iterator<Item = EventRow<'a>> {
-        let (batch, settlement) = (self.batch, self.settlement);
+        let (batch, settlement, actions) = (self.batch, self.settlement, &self.definitions.actions);
         settlement.accepted.iter().flat_map(move |(index, accepted)| {
             let submission = &batch[*index];
+            let limited = actions.get(&accepted.action_id).is_some_and(|action| action.settings.lookback() > 0);
             let standings = (0..).zip(&accepted.standings);
-            standings.map(move |(position, standing)| EventRow { submission, accepted, position, standing })
+            standings.map(move |(position, standing)| EventRow { submission, accepted, position, standing, limited })
         })
     }
 
@@ -85,28 +88,40 @@ impl EventRow<'_> {
     }
 }
 
-/// Settles the batch under its locks and writes it.
+/// Settles the batch and writes it.
 ///
-/// The order of steps is what makes it right: definitions are held still first; then the users are locked, which orders
-/// everything that concerns one user (entries, cooldowns, names) across all instances; only then is read what the outcome rests on. Keys
-/// are not locked: two users' submissions may carry the same key at once, and the second to write it finds that it raced.
+/// What makes it right: definitions are held still first; then everything is read that the outcome rests on; and what is written is
+/// written only where it is still what was read, else the whole batch is taken back and settled again. So every entry goes from one revision
+/// to the next, whichever instance wrote it. Keys are not locked either: two users' submissions may carry the same key at once, and the
+/// second to write it finds that it raced.
 pub async fn commit(
     conn: &mut Conn,
     submissions: &[Submission],
     known: &Arc<Definitions>,
     clock: &Clock,
-    keep: bool,
+    progress: &Progress,
+    mode: Mode,
 ) -> Result<Written, Failure> {
-    let users: BTreeSet<&UserId> = submissions.iter().map(|submission| &submission.user_id).collect();
-    let opening = batch::open(conn, &users).await?;
-    let definitions = if opening.revision == known.revision { known.clone() } else { Arc::new(definitions::load(conn).await?) };
+    let mut definitions = known.clone();
     let now = clock.now();
-    let mut state = batch::load(conn, &needs_of(submissions, &definitions, now)).await?;
-    state.names = opening.names;
-    let known_users: BTreeSet<UserId> = state.names.keys().cloned().collect();
+    let mut needs = needs_of(submissions, &definitions, now, mode);
+    let (revision, mut state) = batch::open(conn, &needs).await?;
+    crate::failpoints::failpoint!("batch-begun", Failure::Unreachable);
+    if revision != definitions.revision {
+        definitions = Arc::new(definitions::load(conn).await?);
+        needs = needs_of(submissions, &definitions, now, mode);
+        (_, state) = batch::reopen(conn, &needs).await?;
+    }
+    if !needs.cautious {
+        // Whoever renames a user tells the rankings that the user has an entry in; a first entry is not to be seen by halves.
+        let placed = |key: &EntryKey| state.entries.contains_key(key);
+        let unplaced = needs.entries.iter().filter(|key| !placed(key)).map(|key| &key.2).collect();
+        batch::lock(conn, &unplaced, &mut state).await?;
+    }
+    let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
     let changes = std::mem::take(&mut settlement.changes);
-    let (payload, changes) = payload_of(changes)?;
+    let payload = payload_of(&changes)?;
     let accepted = || settlement.accepted.iter().map(|(_, accepted)| accepted);
     let newcomers = accepted().map(|accepted| &accepted.user_id).filter(|user| !known_users.contains(*user)).collect();
     let boards = accepted().flat_map(|accepted| &accepted.standings).map(|standing| standing.board);
@@ -114,16 +129,19 @@ pub async fn commit(
     let outbox = if settlement.accepted.is_empty() {
         None
     } else {
-        batch::write(conn, &Writes { batch: submissions, settlement: &settlement, newcomers, orders, now, payload }).await?
+        let (settlement, definitions) = (&settlement, &*definitions);
+        batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?
     };
-    if !keep {
+    progress.set_written();
+    if mode.trial {
         return Err(Failure::Trial);
     }
+    crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, definitions })
 }
 
-fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp) -> Needs<'a> {
-    let mut needs = Needs { keys: BTreeSet::new(), entries: BTreeSet::new(), recent: BTreeMap::new() };
+fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {
+    let mut needs = Needs { keys: BTreeSet::new(), entries: BTreeSet::new(), recent: BTreeMap::new(), cautious: mode.cautious };
     for submission in submissions {
         if let Some(idempotency) = &submission.idempotency {
             needs.keys.insert((&submission.subject, &idempotency.key));
@@ -144,15 +162,13 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
     needs
 }
 
-/// The outbox row for these changes. Takes them and gives them back, because an announcement owns what it tells.
-fn payload_of(changes: Vec<Change>) -> Result<(Option<String>, Vec<Change>), Failure> {
+/// The outbox row for these changes.
+fn payload_of(changes: &[Change]) -> Result<Option<String>, Failure> {
     if changes.is_empty() {
-        return Ok((None, changes));
+        return Ok(None);
     }
-    let announcement = Announcement::Scores { changes };
-    let payload = serde_json::to_string(&announcement).map_err(Failure::corrupt)?;
-    match announcement {
-        Announcement::Scores { changes } => Ok((Some(payload), changes)),
-        _ => Ok((Some(payload), Vec::new())),
-    }
+    // A submission that feeds several leaderboards makes changes one behind the other.
+    let mut ids: Vec<Uuid> = changes.iter().map(|change| change.event_id).collect();
+    ids.dedup();
+    serde_json::to_string(&Announcement::Events { ids }).map(Some).map_err(Failure::corrupt)
 }

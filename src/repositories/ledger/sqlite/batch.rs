@@ -17,13 +17,13 @@ use super::{
     Conn, Db, Failure,
     queries::{
         outbox::AddToOutbox,
-        scores::{Needs, Opening, Writes},
+        scores::{Needs, Writes},
     },
 };
 use crate::domain::{
     entry::DisplayName,
     ids::UserId,
-    settlement::{EntryState, State, UsedKey},
+    settlement::{EntryChange, EntryState, State, UsedKey},
     time::Timestamp,
 };
 
@@ -33,7 +33,7 @@ pub const SKIP_CLAIMED: &str = "";
 statement!(
     /// The condition on the position is spelled out, not bound: only so does the partial index apply.
     Db, FindRecent { user: Text = str, action: Text = str, since: BigInt = i64, count: BigInt = i64 } -> BigInt,
-    "SELECT at FROM score_events WHERE user_id = ? AND action_id = ? AND at > ? AND position = 0 ORDER BY at DESC LIMIT ?"
+    "SELECT at FROM score_events WHERE user_id = ? AND action_id = ? AND at > ? AND position = 0 AND limited ORDER BY at DESC LIMIT ?"
 );
 
 statement!(
@@ -55,11 +55,11 @@ statement!(
     Db, AddEvent {
         id: Binary = [u8], position: BigInt = i64, board: BigInt = i64, season: BigInt = i64, value: Nullable<BigInt> = Option<i64>,
         delta: BigInt = i64, previous: Nullable<BigInt> = Option<i64>, score: BigInt = i64, revision: BigInt = i64, at: BigInt = i64,
-        applied: Bool = bool, user: Text = str, leaderboard: Text = str, action: Text = str, subject: Text = str,
+        applied: Bool = bool, limited: Bool = bool, user: Text = str, leaderboard: Text = str, action: Text = str, subject: Text = str,
         metadata: Nullable<Text> = Option<String>,
     } -> BigInt,
     "INSERT INTO score_events (event_id, position, leaderboard_pk, season, value, delta, previous_score, new_score, revision, at, \
-     applied, user_id, leaderboard_id, action_id, subject, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+     applied, limited, user_id, leaderboard_id, action_id, subject, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 statement!(
@@ -68,22 +68,30 @@ statement!(
     "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at) VALUES (?, ?, ?, ?, ?)"
 );
 
-/// Reads the users that exist and the definitions' revision.
-pub async fn open(conn: &mut Conn, ids: &BTreeSet<&UserId>) -> Result<Opening, Failure> {
+/// Reads the definitions' revision and what the outcome rests on.
+pub async fn open(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     let revision = installation::table.select(installation::definitions_revision).first(conn).await?;
-    let mut names = HashMap::with_capacity(ids.len());
-    for id in ids {
-        let row = users::table.find(id.as_str()).select((users::display_name, users::revision)).first(conn).await;
-        if let Some((name, revision)) = row.optional()? {
-            names.insert(UserId::clone(id), DisplayName { name, revision });
-        }
-    }
-    Ok(Opening { revision, names })
+    Ok((revision, read(conn, needs).await?))
 }
 
-/// Reads what the outcome rests on.
-pub async fn load(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
+/// Like [`open`], once more in the same transaction.
+pub async fn reopen(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
+    open(conn, needs).await
+}
+
+/// Nothing is to be locked: the transaction holds the whole file.
+pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<(), Failure> {
+    Ok(())
+}
+
+async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     let mut state = State::default();
+    for id in needs.entries.iter().map(|key| &key.2).collect::<BTreeSet<_>>() {
+        let row = users::table.find(id.as_str()).select((users::display_name, users::revision)).first(conn).await;
+        if let Some((name, revision)) = row.optional()? {
+            state.names.insert(id.clone(), DisplayName { name, revision });
+        }
+    }
     for (subject, key) in &needs.keys {
         let row: Option<(Vec<u8>, Vec<u8>, Option<String>)> = idempotency_keys::table
             .find((subject, key))
@@ -93,7 +101,7 @@ pub async fn load(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> 
             .optional()?;
         let Some((fingerprint, event_id, receipt)) = row else { continue };
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
-        state.keys.insert((subject.to_string(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
+        state.keys.insert(((*subject).into(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
     }
     for key in &needs.entries {
         let row: Option<(i64, i64, i64)> = entries::table
@@ -120,7 +128,7 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
     for id in &writes.newcomers {
         AddUser { id: id.as_str(), created_at: now, updated_at: now }.execute(conn).await?;
     }
-    for ((board, season, user), entry) in &writes.settlement.entries {
+    for EntryChange { key: (board, season, user), after: entry, .. } in &writes.settlement.entries {
         let order = writes.orders.get(board).ok_or_else(|| Failure::corrupt("an entry without its board"))?;
         let put = PutEntry {
             board,
@@ -146,6 +154,7 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
             revision: &row.standing.revision,
             at: &row.accepted.at.0,
             applied: &row.standing.applied,
+            limited: &row.limited,
             user: row.accepted.user_id.as_str(),
             leaderboard: row.standing.leaderboard_id.as_str(),
             action: row.accepted.action_id.as_str(),

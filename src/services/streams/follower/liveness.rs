@@ -1,13 +1,16 @@
 //! Whether the ranking answers: joining the feed, coming back to it, and what watchers see while it is away.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{repositories::standings::StandingsError, services::error::ServiceError};
 
 use super::{
-    super::{frame::Frame, log::State},
+    super::{frame::Frame, snapshot::State},
     Follower, WIDEST,
 };
+
+/// How long the ledger may take to show what it knows: meanwhile the hub does nothing else, and no heartbeat goes out.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Follower {
     /// Joins the feed, or comes back to it: continues where the log ends if the epoch is still the same.
@@ -27,7 +30,7 @@ impl Follower {
         self.live = true;
         match &self.position {
             Some(position) if position.epoch == version.epoch => self.fill().await?,
-            _ => self.begin(version),
+            _ => self.begin(version).await,
         }
         self.hub.groups.touch_all();
         Ok(())
@@ -47,7 +50,13 @@ impl Follower {
             }
             self.sources.rebuilder.kick(self.board);
         }
-        self.show_ledger().await.ok();
+        // A definition that another instance changed cannot be heard of through the feed either.
+        if self.definition_due.is_none() {
+            self.adopt_definition();
+        }
+        if !self.ended {
+            tokio::time::timeout(LEDGER_PATIENCE, self.show_ledger()).await.ok();
+        }
     }
 
     /// Shows what the ledger knows to those who have seen nothing, without a position.

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use crate::{domain::entry::Window, repositories::standings::StandingsError};
 
 use super::{
-    super::{frame::Frame, log::State},
+    super::{frame::Frame, snapshot::State},
     Follower, HISTORY_PAGE, WIDEST,
 };
 

@@ -1,0 +1,1 @@
+ALTER TABLE leaderboards DROP COLUMN epoch;

@@ -1,0 +1,118 @@
+//! The statements of a batch on PostgreSQL, one line of rows to an array.
+
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
+
+use super::{super::statement::statement, Db};
+
+/// What [`FindKeys`] answers.
+pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<String>);
+/// What [`FindEntries`] answers.
+pub type EntryRow = (i64, i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
+/// What [`FindRecent`] answers.
+pub type RecentRow = (String, String, i64);
+
+statement!(
+    Db, FindKeys { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str] }
+    -> (Text, Text, Binary, Binary, Nullable<Text>),
+    "SELECT k.subject, k.key, k.fingerprint, k.event_id, k.receipt FROM unnest(?, ?) AS n(subject, key) \
+     JOIN idempotency_keys k ON k.subject = n.subject AND k.key = n.key"
+);
+
+statement!(
+    /// The definitions' revision, and each entry that is asked for, where there is one, with its user's name, where there is that.
+    Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
+    -> (BigInt, BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
+    "SELECT (SELECT definitions_revision FROM installation), n.board, n.season, n.id, e.score, e.reached_at, e.revision, u.display_name, u.revision \
+     FROM unnest(?, ?, ?) AS n(board, season, id) \
+     LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
+     LEFT JOIN users u ON u.id = n.id"
+);
+
+statement!(
+    Db, LockUsers { ids: Array<Text> = [&'a str] } -> (Text, Nullable<Text>, BigInt),
+    "SELECT u.id, u.display_name, u.revision FROM unnest(?) AS n(id) JOIN users u ON u.id = n.id \
+     ORDER BY u.id FOR NO KEY UPDATE OF u"
+);
+
+statement!(
+    Db, LockEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] } -> BigInt,
+    "SELECT e.revision FROM unnest(?, ?, ?) AS n(board, season, id) \
+     JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
+     ORDER BY e.leaderboard_pk, e.season, e.user_id FOR NO KEY UPDATE OF e"
+);
+
+statement!(
+    Db, FindRecent {
+        users: Array<Text> = [&'a str], actions: Array<Text> = [&'a str],
+        since: Array<BigInt> = [i64], counts: Array<BigInt> = [i64],
+    } -> (Text, Text, BigInt),
+    "SELECT n.id, n.action, h.at FROM unnest(?, ?, ?, ?) AS n(id, action, since, count) CROSS JOIN LATERAL \
+     (SELECT at FROM score_events WHERE user_id = n.id AND action_id = n.action AND at > n.since AND position = 0 AND limited \
+      ORDER BY at DESC LIMIT n.count) h ORDER BY n.id, n.action, h.at DESC"
+);
+
+statement!(
+    Db, AddUsers { created_at: BigInt = i64, updated_at: BigInt = i64, ids: Array<Text> = [&'a str] } -> BigInt,
+    "INSERT INTO users (id, revision, created_at, updated_at) SELECT n.id, 0, ?, ? FROM unnest(?) WITH ORDINALITY AS n(id, turn) \
+     ORDER BY n.turn ON CONFLICT (id) DO NOTHING"
+);
+
+statement!(
+    /// What every batch writes, as one statement, because each one more is answered by a message of its own: entries that exist, the history,
+    /// and the outbox row. Entries are reached in the order of the arrays, so that two instances never wait for each other in a circle: the
+    /// transaction allows no other plan. Answers how many entries were updated, and the id of the outbox row, where there is one.
+    Db, WriteBatch {
+        scores: Array<BigInt> = [i64], sort_scores: Array<BigInt> = [i64], times: Array<BigInt> = [i64], revisions: Array<BigInt> = [i64],
+        boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str], before: Array<BigInt> = [i64],
+        event_ids: Array<Binary> = [&'a [u8]], event_positions: Array<BigInt> = [i64], event_boards: Array<BigInt> = [i64],
+        event_seasons: Array<BigInt> = [i64], event_values: Array<Nullable<BigInt>> = [Option<i64>],
+        event_deltas: Array<BigInt> = [i64], event_previous: Array<Nullable<BigInt>> = [Option<i64>],
+        event_scores: Array<BigInt> = [i64], event_revisions: Array<BigInt> = [i64], event_times: Array<BigInt> = [i64],
+        event_applied: Array<Bool> = [bool], event_limited: Array<Bool> = [bool], event_users: Array<Text> = [&'a str],
+        event_leaderboards: Array<Text> = [&'a str], event_actions: Array<Text> = [&'a str], event_subjects: Array<Text> = [&'a str],
+        event_metadata: Array<Nullable<Text>> = [Option<String>],
+        now: BigInt = i64, payloads: Array<Text> = [&'a str],
+    } -> (BigInt, Nullable<BigInt>),
+    "WITH updated AS (\
+       UPDATE entries e SET score = n.score, sort_score = n.sort_score, reached_at = n.reached_at, revision = n.revision \
+       FROM unnest(?, ?, ?, ?, ?, ?, ?, ?) AS n(score, sort_score, reached_at, revision, board, season, id, before) \
+       WHERE e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id AND e.revision = n.before RETURNING 1), \
+     told AS (\
+       INSERT INTO score_events (event_id, position, leaderboard_pk, season, value, delta, previous_score, new_score, revision, at, \
+       applied, limited, user_id, leaderboard_id, action_id, subject, metadata) \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)), \
+     owed AS (\
+       INSERT INTO outbox (created_at, claimed_until, payload) SELECT ?, 0, n.payload FROM unnest(?) AS n(payload) RETURNING id) \
+     SELECT (SELECT count(*) FROM updated), (SELECT id FROM owed)"
+);
+
+statement!(
+    Db, AddEntries {
+        scores: Array<BigInt> = [i64], sort_scores: Array<BigInt> = [i64], times: Array<BigInt> = [i64], revisions: Array<BigInt> = [i64],
+        boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str],
+    } -> BigInt,
+    "INSERT INTO entries (score, sort_score, reached_at, revision, leaderboard_pk, season, user_id) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (leaderboard_pk, season, user_id) DO NOTHING"
+);
+
+statement!(
+    Db, AddKeys {
+        subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str], fingerprints: Array<Binary> = [&'a [u8]],
+        events: Array<Binary> = [&'a [u8]], times: Array<BigInt> = [i64],
+    } -> BigInt,
+    "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at) SELECT * FROM unnest(?, ?, ?, ?, ?) \
+     ON CONFLICT (subject, key) DO NOTHING"
+);
+
+statement!(
+    /// Locks the rows in one order, because an `UPDATE … FROM` picks its own.
+    Db, LockKeys { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str] } -> (Text, Text, Nullable<Text>),
+    "SELECT k.subject, k.key, k.receipt FROM unnest(?, ?) AS n(subject, key) \
+     JOIN idempotency_keys k ON k.subject = n.subject AND k.key = n.key ORDER BY k.subject, k.key FOR NO KEY UPDATE OF k"
+);
+
+statement!(
+    Db, PutReceipts { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str], bodies: Array<Text> = [&'a str] } -> BigInt,
+    "UPDATE idempotency_keys k SET receipt = n.body FROM unnest(?, ?, ?) AS n(subject, key, body) \
+     WHERE k.subject = n.subject AND k.key = n.key AND k.receipt IS NULL"
+);

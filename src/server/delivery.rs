@@ -1,0 +1,173 @@
+//! An event stream over HTTP/1, written straight to its socket once hyper has read the request.
+//!
+//! hyper keeps at least 16 KiB of buffers and the state of a dialogue for each connection, which a stream that only ever writes has no use for:
+//! tens of thousands of them are what this server is made for. What is left here is the socket, the cursors, and one write for
+//! all that is ready. Over HTTP/2 hyper stays in charge, for there streams share a connection with other requests.
+
+use std::{
+    fmt::Write,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use hyper::{
+    Version,
+    http::{header, response},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
+use tokio_stream::Stream;
+
+use crate::services::streams::EventStream;
+
+/// What a client may send while it watches is thrown away, so much at a time.
+const SCRATCH: usize = 64;
+
+/// A response that has been handed over: its head, and the events that are its body.
+pub(super) struct Handed {
+    head: response::Parts,
+    events: EventStream,
+    chunked: bool,
+}
+
+impl Handed {
+    /// `version` is the request's: HTTP/1.0 knows no chunks, there the body ends with the connection.
+    pub fn new(head: response::Parts, events: EventStream, version: Version) -> Self {
+        let chunked = version >= Version::HTTP_11;
+        Self { head, events: if chunked { events.chunked() } else { events }, chunked }
+    }
+
+    /// Writes it to its end, or until the client has left.
+    pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO, permit: OwnedSemaphorePermit) -> Delivery<IO> {
+        let unwritten = head(&self.head, self.chunked);
+        Delivery {
+            io,
+            unwritten,
+            events: self.events,
+            chunked: self.chunked,
+            stage: Stage::Open,
+            blocked: false,
+            _permit: permit,
+        }
+    }
+}
+
+/// See [`Handed::deliver`]. A future written by hand and spawned as it is: this is what each open stream costs.
+pub(super) struct Delivery<IO> {
+    io: IO,
+    events: EventStream,
+    /// Taken from the events and not yet with the kernel.
+    unwritten: Bytes,
+    chunked: bool,
+    stage: Stage,
+    /// It waits for the client to read rather than for something to tell.
+    blocked: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// What is unwritten is the last.
+    Ending,
+    Closing,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Delivery<IO> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.poll_delivery(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "a stream ended early");
+                Poll::Ready(())
+            }
+            // A client that does not read must not hold up the server's end.
+            Poll::Pending if self.blocked && self.events.is_given_up(context.waker()) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
+    fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self;
+        if this.client_left(context)? {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            this.blocked = true;
+            while !this.unwritten.is_empty() {
+                let written = ready!(Pin::new(&mut this.io).poll_write(context, &this.unwritten))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                this.unwritten.advance(written);
+            }
+            if this.stage == Stage::Closing {
+                return Pin::new(&mut this.io).poll_shutdown(context);
+            }
+            // Plain sockets have nothing to flush; TLS may hold a record back.
+            ready!(Pin::new(&mut this.io).poll_flush(context))?;
+            this.events.written();
+            if this.stage == Stage::Ending {
+                this.stage = Stage::Closing;
+                continue;
+            }
+            this.blocked = false;
+            match ready!(Pin::new(&mut this.events).poll_next(context)) {
+                Some(bytes) => this.unwritten = bytes,
+                None => {
+                    this.unwritten = Bytes::from_static(if this.chunked { b"0\r\n\r\n" } else { b"" });
+                    this.stage = Stage::Ending;
+                }
+            }
+        }
+    }
+
+    /// Whether the client has closed its side. Asked whenever there is something to do, and what wakes the task when it happens.
+    fn client_left(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        loop {
+            let mut scratch = [0; SCRATCH];
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(result) => result?,
+            }
+            if buffer.filled().is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// The head of the response, as hyper would write it.
+fn head(parts: &response::Parts, chunked: bool) -> Bytes {
+    let status = parts.status;
+    let mut head =
+        format!("HTTP/1.{} {} {}\r\n", u8::from(chunked), status.as_str(), status.canonical_reason().unwrap_or_default())
+            .into_bytes();
+    let mut line = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    };
+    let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
+    for (name, value) in parts.headers.iter().filter(|(name, _)| !framing.contains(name)) {
+        line(name.as_str(), value.as_bytes());
+    }
+    let mut date = String::with_capacity(32);
+    write!(date, "{}", chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT")).expect("a string takes all");
+    line("date", date.as_bytes());
+    line("connection", b"close");
+    if chunked {
+        line("transfer-encoding", b"chunked");
+    }
+    head.extend_from_slice(b"\r\n");
+    head.into()
+}

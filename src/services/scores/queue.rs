@@ -1,0 +1,270 @@
+//! The bounded queue between requests and the committer, drained fairly between callers.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use crate::domain::{ids::UserId, submission::Submission};
+
+use super::Reply;
+
+/// Submissions that may wait or be on their way in this instance. When there is no room, callers are refused at once: waiting longer would
+/// help nobody.
+const ROOM: usize = 32_768;
+/// When so many wait, it is time for a commit whatever else is on its way.
+pub(super) const CROWD: usize = 256;
+/// Submissions that a caller may have committed before it is the next one's turn.
+const TURN: usize = 64;
+/// How many jobs of one caller are passed over, because a user of theirs is in a commit already, before it is the next one's turn.
+const PASSED_OVER: usize = 256;
+
+/// Submissions of one request: committed in order, answered together.
+pub(super) struct Job {
+    pub submissions: Vec<Submission>,
+    pub reply: oneshot::Sender<Vec<Reply>>,
+    pub since: Instant,
+    pub room: Room,
+}
+
+/// See the module's documentation. Within a caller, jobs leave in the order in which they came, except that one may overtake another
+/// with whom it shares no user.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Callers with waiting jobs, in the order of their turns.
+    turns: VecDeque<Arc<str>>,
+    waiting: HashMap<Arc<str>, Waiting>,
+    /// Submissions that wait.
+    count: usize,
+    /// Submissions of each caller that wait or are on their way.
+    held: HashMap<Arc<str>, usize>,
+    held_by_all: usize,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Submissions that the caller may still have committed before its turn is over. A job larger than a turn saves up for it.
+    credit: usize,
+}
+
+/// Room in the queue; given back when the job is answered or dropped.
+pub(super) struct Room {
+    queue: Arc<Queue>,
+    caller: Arc<str>,
+    count: usize,
+}
+
+impl Room {
+    /// How many submissions it is for.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock();
+        state.held_by_all -= self.count;
+        if let Some(held) = state.held.get_mut(&self.caller) {
+            *held -= self.count;
+            if *held == 0 {
+                state.held.remove(&self.caller);
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Puts a request's submissions at the end of its caller's line; `None` where there is no room. A caller may hold as much as is still
+    /// free, so whoever floods the queue is refused while others are not.
+    pub fn push(self: &Arc<Self>, caller: Arc<str>, submissions: Vec<Submission>) -> Option<oneshot::Receiver<Vec<Reply>>> {
+        let count = submissions.len();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let free = ROOM - state.held_by_all;
+        let held = state.held.get(&caller).copied().unwrap_or_default();
+        if state.closed || held + count > free {
+            return None;
+        }
+        state.held.insert(caller.clone(), held + count);
+        state.held_by_all += count;
+        let before = state.count;
+        state.count += count;
+        let news = before == 0 || (before < CROWD && state.count >= CROWD);
+        let (reply, answer) = oneshot::channel();
+        let room = Room { queue: Arc::clone(self), caller: caller.clone(), count };
+        let waiting = state.waiting.entry(caller.clone()).or_insert_with(|| {
+            state.turns.push_back(caller);
+            Waiting::default()
+        });
+        waiting.jobs.push_back(Job { submissions, reply, since: Instant::now(), room });
+        drop(guard);
+        if news {
+            self.changed.notify_one();
+        }
+        Some(answer)
+    }
+
+    /// Takes jobs of about `limit` submissions, the callers in turn. Jobs with a user in `busy` stay, and so does whatever of the same
+    /// user stands behind them.
+    pub fn take(&self, limit: usize, busy: &HashSet<UserId>) -> Vec<Job> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let (mut taken, mut count) = (Vec::new(), 0);
+        // Callers whose jobs all have to stay; when it is everybody, there is no more to take.
+        let mut stuck = 0;
+        while count < limit && stuck < state.turns.len() {
+            let Some(caller) = state.turns.pop_front() else { break };
+            let Some(waiting) = state.waiting.get_mut(&caller) else { continue };
+            waiting.credit += TURN;
+            let (of_caller, enough) = waiting.take(busy, limit - count);
+            let got: usize = of_caller.iter().map(|job| job.submissions.len()).sum();
+            count += got;
+            stuck = if got == 0 && enough { stuck + 1 } else { 0 };
+            taken.extend(of_caller);
+            if waiting.jobs.is_empty() {
+                state.waiting.remove(&caller);
+            } else {
+                state.turns.push_back(caller);
+            }
+        }
+        state.count -= count;
+        taken
+    }
+
+    /// Submissions that wait.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().count
+    }
+
+    /// Waits until something waits where nothing did, or [`CROWD`] do where fewer did, or the queue was closed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Takes no more in.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Whether nothing waits and nothing will come.
+    pub fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        state.closed && state.count == 0
+    }
+}
+
+impl Waiting {
+    /// The jobs that the credit and `limit` allow (a first one is never too large for the limit), and whether the credit would have
+    /// allowed more than could be had.
+    fn take(&mut self, busy: &HashSet<UserId>, limit: usize) -> (Vec<Job>, bool) {
+        let (mut taken, mut passed_over, mut enough) = (Vec::new(), Vec::new(), true);
+        let mut count = 0;
+        let mut behind: HashSet<UserId> = HashSet::new();
+        while let Some(job) = self.jobs.front() {
+            let size = job.submissions.len();
+            if count >= limit || passed_over.len() >= PASSED_OVER {
+                break;
+            }
+            if size > self.credit {
+                enough = false;
+                break;
+            }
+            let Some(job) = self.jobs.pop_front() else { break };
+            let users = || job.submissions.iter().map(|submission| &submission.user_id);
+            if !busy.is_empty() && users().any(|user| busy.contains(user) || behind.contains(user)) {
+                behind.extend(users().cloned());
+                passed_over.push(job);
+                continue;
+            }
+            self.credit -= size;
+            count += size;
+            taken.push(job);
+        }
+        if self.jobs.is_empty() || enough {
+            // Credit is not saved up by those who have nothing to spend it on.
+            self.credit = 0;
+        }
+        for job in passed_over.into_iter().rev() {
+            self.jobs.push_front(job);
+        }
+        (taken, enough)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::ActionId;
+
+    fn submissions(users: &[&str]) -> Vec<Submission> {
+        let submission = |user: &&str| Submission {
+            event_id: uuid::Uuid::now_v7(),
+            subject: "game".into(),
+            self_service_only: false,
+            action_id: ActionId::parse("goal").unwrap(),
+            user_id: UserId::parse(user).unwrap(),
+            value: None,
+            metadata: None,
+            idempotency: None,
+        };
+        users.iter().map(submission).collect()
+    }
+
+    fn users(jobs: &[Job]) -> Vec<String> {
+        jobs.iter().flat_map(|job| &job.submissions).map(|submission| submission.user_id.to_string()).collect()
+    }
+
+    #[test]
+    fn a_caller_with_a_flood_does_not_keep_others_waiting() {
+        let queue = Arc::new(Queue::default());
+        for _ in 0..10 {
+            queue.push("flood".into(), submissions(&["x"; 1000])).unwrap();
+        }
+        for user in ["ann", "bob"] {
+            queue.push("small".into(), submissions(&[user])).unwrap();
+        }
+        let first = users(&queue.take(512, &HashSet::new()));
+        assert!(first.contains(&"ann".to_owned()) && first.contains(&"bob".to_owned()), "left for later: {}", first.len());
+        assert_eq!(first.len(), 1002, "and the flood is not kept out either");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_the_one_who_filled_it() {
+        let queue = Arc::new(Queue::default());
+        let mut answers = Vec::new();
+        while let Some(answer) = queue.push("flood".into(), submissions(&["x"; 1000])) {
+            answers.push(answer);
+        }
+        assert_eq!(answers.len() * 1000, ROOM / 2 / 1000 * 1000);
+        assert!(queue.push("small".into(), submissions(&["ann"])).is_some());
+        while !queue.take(512, &HashSet::new()).is_empty() {}
+        assert!(queue.push("flood".into(), submissions(&["x"; 1000])).is_some(), "answered jobs give their room back");
+    }
+
+    #[test]
+    fn submissions_of_one_user_keep_their_order_while_others_overtake() {
+        let queue = Arc::new(Queue::default());
+        for request in [&["ann", "bob"][..], &["bob"], &["cid"], &["ann"]] {
+            queue.push("game".into(), submissions(request)).unwrap();
+        }
+        let busy = HashSet::from([UserId::parse("ann").unwrap()]);
+        assert_eq!(users(&queue.take(512, &busy)), ["cid"]);
+        assert!(queue.take(512, &busy).is_empty());
+        assert_eq!(users(&queue.take(512, &HashSet::new())), ["ann", "bob", "bob", "ann"]);
+        assert_eq!(queue.waiting(), 0);
+    }
+}

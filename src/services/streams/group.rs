@@ -1,0 +1,240 @@
+//! One view of one leaderboard at one pace: what it showed last, and whether that may have changed.
+
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{
+    domain::{
+        entry::{Head, Neighbourhood, Window},
+        ids::{LeaderboardId, UserId},
+    },
+    repositories::feed::{FeedEvent, FeedEventKind},
+    services::views::{self, PatchView, StandingView},
+};
+
+use super::{frame::Frame, snapshot::State, topic::Topic};
+
+/// What a group shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Top { limit: usize },
+    User { user_id: UserId, around: u64 },
+}
+
+/// Everybody who watches the same subject at the same pace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct GroupKey {
+    pub subject: Subject,
+    pub hz: u8,
+}
+
+/// The topic of a group and what it showed last.
+pub(super) struct Group {
+    pub key: GroupKey,
+    pub topic: Arc<Topic>,
+    /// Connections; the group goes when it has had none for a while.
+    pub watchers: AtomicUsize,
+    shown: Mutex<Shown>,
+}
+
+struct Shown {
+    /// Something may have changed since the last tick.
+    dirty: bool,
+    /// Something happened that was not worth a tick: version and total of what is shown are no longer the newest.
+    behind: bool,
+    /// Somebody came and has to see the newest version and total, even if nothing in the view has changed.
+    renew: bool,
+    /// No tick before this moment: what keeps the pace.
+    next_at: Instant,
+    leaderboard_id: Option<LeaderboardId>,
+    window: Option<Arc<Window>>,
+    standing: Option<(Head, Neighbourhood)>,
+}
+
+impl Shown {
+    /// Whether this event may change what is shown. Moves shift everybody between the old place and the new one, and a newcomer all who come after; who
+    /// stands elsewhere is not computed again, however busy the leaderboard is.
+    fn touched_by(&self, event: &FeedEvent, subject: &Subject) -> bool {
+        let before = event.previous_rank.unwrap_or(u64::MAX);
+        let (first, last) = (event.rank.min(before), event.rank.max(before));
+        event.kind == FeedEventKind::Score
+            && match subject {
+                Subject::Top { limit } => first <= *limit as u64,
+                Subject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
+                    None => true,
+                    // Only somebody's first score can be this user's.
+                    Some(None) => event.previous_rank.is_none(),
+                    Some(Some(entry)) => entry.rank + around >= first && entry.rank.saturating_sub(*around) <= last,
+                },
+            }
+    }
+}
+
+impl Group {
+    pub(super) fn new(key: GroupKey, topic: Arc<Topic>) -> Self {
+        let shown = Shown {
+            dirty: true,
+            behind: false,
+            renew: false,
+            next_at: Instant::now(),
+            leaderboard_id: None,
+            window: None,
+            standing: None,
+        };
+        Self { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) }
+    }
+
+    /// These events may have changed what it shows.
+    pub(super) fn touch(&self, events: &[FeedEvent]) {
+        let mut shown = self.shown.lock();
+        shown.behind = true;
+        shown.dirty = shown.dirty || events.iter().any(|event| shown.touched_by(event, &self.key.subject));
+    }
+
+    /// Anything may have changed what it shows.
+    pub(super) fn touch_all(&self) {
+        self.shown.lock().dirty = true;
+    }
+
+    /// When its next tick is due; `None` while nothing has changed.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let shown = self.shown.lock();
+        shown.dirty.then_some(shown.next_at)
+    }
+
+    pub(super) fn take_due(&self, now: Instant) -> bool {
+        let mut shown = self.shown.lock();
+        let due = shown.dirty && shown.next_at <= now;
+        if due {
+            (shown.dirty, shown.behind) = (false, false);
+            shown.next_at = now + Duration::from_secs(1) / u32::from(self.key.hz);
+        }
+        due
+    }
+
+    /// Sees to it that whoever comes now starts from the newest state. If a tick is due anyway, they wait for it; if the last one was only
+    /// just, they see its outcome and what follows by the next.
+    pub(super) fn renew(&self) {
+        let mut shown = self.shown.lock();
+        if shown.behind {
+            (shown.dirty, shown.renew) = (true, true);
+            if shown.next_at <= Instant::now() {
+                self.topic.forget_snapshot();
+            }
+        }
+    }
+
+    /// The ranking gave no answer: what was shown last is shown again, and asked for again later.
+    pub(super) fn try_again(&self) {
+        let mut shown = self.shown.lock();
+        (shown.dirty, shown.behind) = (true, true);
+        if let Some(state) = self.state(&shown) {
+            self.topic.restore_snapshot(state);
+        }
+    }
+
+    fn state(&self, shown: &Shown) -> Option<State> {
+        let id = shown.leaderboard_id.clone()?;
+        let window = shown.window.clone().map(|window| State::Window { leaderboard_id: id.clone(), window });
+        window.or_else(|| shown.standing.as_ref().map(|(head, found)| State::Encoded(standing_frame(&id, head, found))))
+    }
+
+    pub(super) fn show_window(&self, leaderboard_id: &LeaderboardId, widest: &Window) {
+        let Subject::Top { limit } = self.key.subject else { return };
+        let entries = widest.entries.iter().take(limit).cloned().collect();
+        let new = Arc::new(Window { head: widest.head.clone(), entries });
+        let mut shown = self.shown.lock();
+        let renew = std::mem::take(&mut shown.renew);
+        let state = State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&new) };
+        match shown.window.clone() {
+            Some(old) if epoch(&old.head) == epoch(&new.head) => {
+                let patch = PatchView::between(leaderboard_id, &old, &new);
+                // For the sake of newcomers a patch without rows takes everybody to the newest version: there is one chain for all.
+                if patch.is_empty() && !(renew && old.head != new.head) {
+                    shown.behind = old.head != new.head;
+                    self.topic
+                        .restore_snapshot(State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&old) });
+                    return;
+                }
+                let frame = Frame::event(new.head.version.as_ref(), "leaderboard-patch", &views::json(&patch));
+                self.topic.advance(frame, state);
+            }
+            _ => self.topic.begin(epoch(&new.head), 1, Some(state)),
+        }
+        (shown.window, shown.leaderboard_id) = (Some(new), Some(leaderboard_id.clone()));
+    }
+
+    pub(super) fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {
+        let mut shown = self.shown.lock();
+        let renew = std::mem::take(&mut shown.renew);
+        let old = shown.standing.as_ref();
+        if let Some((old_head, old)) = old.filter(|(old_head, old)| *old == new && epoch(old_head) == epoch(head))
+            && !(renew && old_head != head)
+        {
+            self.topic.restore_snapshot(State::Encoded(standing_frame(leaderboard_id, old_head, old)));
+            shown.behind = old_head != head;
+            return;
+        }
+        let frame = standing_frame(leaderboard_id, head, &new);
+        match old {
+            Some(_) => self.topic.advance(frame.clone(), State::Encoded(frame)),
+            None => self.topic.begin(epoch(head), 1, Some(State::Encoded(frame))),
+        }
+        (shown.standing, shown.leaderboard_id) = (Some((head.clone(), new)), Some(leaderboard_id.clone()));
+    }
+}
+
+fn standing_frame(leaderboard_id: &LeaderboardId, head: &Head, found: &Neighbourhood) -> Frame {
+    Frame::event(head.version.as_ref(), "standing", &views::json(&StandingView::new(leaderboard_id, head, found)))
+}
+
+fn epoch(head: &Head) -> Arc<str> {
+    head.version.as_ref().map_or_else(|| "".into(), |version| Arc::clone(&version.epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{entry::RankedEntry, time::Timestamp};
+
+    fn event(rank: u64, previous_rank: Option<u64>) -> FeedEvent {
+        FeedEvent { seq: 1, kind: FeedEventKind::Score, rank, previous_rank, total: 99, body: String::new() }
+    }
+
+    #[test]
+    fn a_standing_is_computed_again_only_where_somebody_moved_past() {
+        let user_id = UserId::parse("ann").unwrap();
+        let subject = Subject::User { user_id: user_id.clone(), around: 2 };
+        let group = Group::new(GroupKey { subject: subject.clone(), hz: 5 }, Topic::new(4, Arc::default()));
+        let touched = |event| group.shown.lock().touched_by(&event, &subject);
+        assert!(touched(event(50, Some(60))), "nothing is known yet");
+
+        let head = Head { season: 1, version: None, total: 99 };
+        let entry = RankedEntry { rank: 10, user_id: user_id.clone(), display_name: "ann".into(), score: 7, at: Timestamp(1) };
+        let standing = |entry: Option<RankedEntry>| Neighbourhood { user_id: user_id.clone(), entry, around: vec![] };
+        group.shown.lock().standing = Some((head.clone(), standing(Some(entry))));
+        for (rank, previous, expected) in [
+            (12, Some(12), true),
+            (13, Some(13), false),
+            (8, Some(8), true),
+            (7, Some(7), false),
+            (1, Some(99), true),
+            (3, Some(8), true),
+            (3, Some(7), false),
+            (13, Some(40), false),
+            (5, None, true),
+            (12, None, true),
+            (13, None, false),
+        ] {
+            assert_eq!(touched(event(rank, previous)), expected, "{rank} from {previous:?}");
+        }
+        group.shown.lock().standing = Some((head, standing(None)));
+        assert!(touched(event(50, None)));
+        assert!(!touched(event(1, Some(2))));
+    }
+}

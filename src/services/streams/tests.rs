@@ -1,0 +1,100 @@
+//! What no client can bring about from outside: the end of a hub's task in the middle of its work.
+
+use std::{path::PathBuf, time::Duration};
+
+use futures_util::StreamExt;
+
+use crate::{
+    domain::{ids::LeaderboardId, leaderboard::LeaderboardSettings},
+    repositories::{
+        ledger::{Ledger, LedgerSettings},
+        memory::MemoryRanking,
+    },
+};
+
+use super::*;
+
+/// Streams over embedded stores with one leaderboard.
+struct Embedded {
+    streams: Arc<Streams>,
+    leaderboard: Leaderboard,
+    directory: PathBuf,
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+impl Embedded {
+    async fn start() -> Self {
+        let directory = std::env::temp_dir().join(format!("scoreboard-streams-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let url = format!("sqlite://{}/ledger.db", directory.display());
+        let ledger = Ledger::connect(&LedgerSettings { url, max_connections: 2, exclusive: true }).await.unwrap();
+        ledger.migrate().await.unwrap();
+        let (id, clock) = (LeaderboardId::parse("main").unwrap(), Clock::system());
+        let leaderboard = ledger.create_leaderboard(&id, &LeaderboardSettings::named("main"), clock.now()).await.unwrap();
+        let memory = MemoryRanking::new(100);
+        let definitions = DefinitionCache::load(ledger.clone()).await.unwrap();
+        let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone());
+        let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder));
+        let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
+        let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
+        Self { streams, leaderboard, directory }
+    }
+
+    fn open(&self, view: View) -> EventStream {
+        let admitted = self.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
+        self.streams.open(vec![(self.leaderboard.clone(), view)], admitted, None)
+    }
+}
+
+/// Reads until what came holds this text, or to the end where there is none.
+async fn read(stream: &mut EventStream, until: Option<&str>) -> String {
+    let mut read = String::new();
+    let reading = async {
+        while !until.is_some_and(|text| read.contains(text)) {
+            let Some(bytes) = stream.next().await else { break };
+            read.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the stream says or ends it");
+    read
+}
+
+#[tokio::test]
+async fn a_hub_that_breaks_ends_its_streams_and_the_next_ones_get_another() {
+    let app = Embedded::start().await;
+    let views = [View::Events { limit: 10, resume: None }, View::Top { limit: 10, hz: 20 }];
+    let mut streams: Vec<_> = views.iter().map(|view| app.open(view.clone())).collect();
+    for stream in &mut streams {
+        read(stream, Some("event: leaderboard\n")).await;
+    }
+    // A panic drops the task's state just as this does.
+    app.streams.hubs.lock().values().for_each(|followed| followed.task.abort());
+    for stream in &mut streams {
+        read(stream, None).await;
+    }
+    for view in views {
+        read(&mut app.open(view), Some("event: leaderboard\n")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_knows_of_a_leaderboard_gone_private_lets_in_nobody_who_was_not_asked() {
+    let app = Embedded::start().await;
+    let view = View::Events { limit: 10, resume: None };
+    let mut before = app.open(view.clone());
+    read(&mut before, Some("event: leaderboard\n")).await;
+    app.streams.hubs.lock().values().for_each(|followed| followed.hub.public.store(false, Ordering::Release));
+    let shown = read(&mut app.open(view.clone()), None).await;
+    assert!(shown.starts_with("retry: ") && !shown.contains("event:"), "{shown}");
+
+    let mut asked = app.leaderboard.clone();
+    asked.settings.visibility = Visibility::Private;
+    let admitted = app.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
+    let mut stream = app.streams.open(vec![(asked, view)], admitted, None);
+    read(&mut stream, Some("event: leaderboard\n")).await;
+}

@@ -1,0 +1,83 @@
+//! A ranking made anew from the ledger, whatever was forgotten and whatever the clocks say.
+
+use std::{sync::Arc, time::Duration};
+
+use scoreboard::{
+    domain::announcement::DefinitionChange,
+    repositories::{memory::MemoryRanking, standings::Standings},
+    services::rebuild::Rebuilder,
+};
+
+use super::*;
+
+on_both_engines![
+    an_epoch_is_never_given_out_again_and_none_is_smaller,
+    a_ranking_that_forgot_everything_gets_a_greater_epoch_even_where_the_clock_stands_behind,
+    every_entry_is_loaded_however_many_pages_they_fill,
+    the_rebuild_of_a_deleted_leaderboard_ends_at_once,
+];
+
+fn rebuilder(standings: &Arc<MemoryRanking>, ledger: &Ledger, clock: Clock) -> Arc<Rebuilder> {
+    Rebuilder::new(standings.clone(), ledger.clone(), clock)
+}
+
+async fn an_epoch_is_never_given_out_again_and_none_is_smaller(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let mut given = Vec::new();
+    for earliest in [100, 50, 101, 2_000] {
+        given.push(ledger.allot_epoch(board, earliest).await.unwrap().unwrap());
+    }
+    assert_eq!(given, [100, 101, 102, 2_000]);
+    let racing = (0..8).map(|_| {
+        let ledger = ledger.clone();
+        tokio::spawn(async move { ledger.allot_epoch(board, 1).await.unwrap().unwrap() })
+    });
+    let mut raced: Vec<i64> = futures_util::future::join_all(racing).await.into_iter().map(Result::unwrap).collect();
+    raced.sort_unstable();
+    assert_eq!(raced, (2_001..=2_008).collect::<Vec<_>>());
+    ledger.delete_leaderboard(&slug("main"), NOW).await.unwrap();
+    assert_eq!(ledger.allot_epoch(board, 1).await.unwrap(), None);
+}
+
+async fn a_ranking_that_forgot_everything_gets_a_greater_epoch_even_where_the_clock_stands_behind(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let first = rebuilder(&MemoryRanking::new(10), &ledger, Clock::system()).force(board).await.unwrap().1;
+    let behind = Clock::from_fn(|| Timestamp(1));
+    let second = rebuilder(&MemoryRanking::new(10), &ledger, behind).force(board).await.unwrap().1;
+    assert!(second.epoch > first.epoch, "{first} then {second}");
+}
+
+async fn every_entry_is_loaded_however_many_pages_they_fill(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let standings = MemoryRanking::new(10);
+    for (entries, more) in [(0, 1), (1, 5_999), (6_000, 6_000), (12_000, 0)] {
+        assert_eq!(rebuilder(&standings, &ledger, Clock::system()).force(board).await.unwrap().0, entries);
+        assert_eq!(standings.head(board).await.unwrap().total, entries);
+        let newcomers: Vec<_> = (entries..entries + more).map(|user| goal(&format!("u{user}"), 1)).collect();
+        for batch in newcomers.chunks(1_000) {
+            commit(&ledger, batch, &Clock::system()).await.unwrap();
+        }
+    }
+}
+
+/// Whether Redis was told of the deletion or not.
+async fn the_rebuild_of_a_deleted_leaderboard_ends_at_once(database: Database) {
+    let ledger = database.ledger().await;
+    let main = ledger.create_leaderboard(&slug("main"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
+    ledger.delete_leaderboard(&main.id, NOW).await.unwrap();
+    for told in [false, true] {
+        let standings = MemoryRanking::new(10);
+        if told {
+            standings.tell_definition(&DefinitionChange::deleted(&main)).await.unwrap();
+        }
+        let rebuilder = rebuilder(&standings, &ledger, Clock::system());
+        let mut ended = rebuilder.kick(main.board());
+        let closed = tokio::time::timeout(Duration::from_secs(2), ended.changed()).await;
+        assert!(closed.expect("it ends").is_err(), "told: {told}");
+        assert!(standings.head(main.board()).await.is_err(), "nothing was built");
+        assert!(rebuilder.force(main.board()).await.is_err(), "nor is it by force");
+    }
+}

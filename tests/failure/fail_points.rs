@@ -1,0 +1,85 @@
+//! The process dies, or fails, at each step between receipt and announcement. Clients repeat blindly: everything counts once, every receipt is
+//! given again word for word, and the ranking is the ledger's.
+
+use std::time::Duration;
+
+use crate::{
+    clients::{Clients, assert_replayed},
+    postgres::fresh_database,
+    redis_server::RedisServer,
+    server::{Server, Stores, within},
+};
+
+/// In the order in which a batch reaches them; `redis-applied` only where there is a Redis.
+const POINTS: [&str; 8] = [
+    "batch-begun",
+    "batch-written",
+    "batch-committed",
+    "redis-applied",
+    "changes-told",
+    "receipts-stored",
+    "answered",
+    "outbox-done",
+];
+
+/// What `src/failpoints.rs` reads.
+const VARIABLE: &str = "SCOREBOARD_FAILPOINTS";
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Dies at each step once, then fails at each step once.
+async fn counts_everything_once(mut server: Server, points: &[&str]) {
+    let clients = Clients::start(&server, 6);
+    clients.acknowledge(10).await;
+    server.kill();
+    for point in points {
+        server.set(VARIABLE, format!("{point}:abort@3"));
+        server.spawn();
+        let status = server.ended(SOON).await.unwrap_or_else(|| panic!("{point} is not reached"));
+        assert!(!status.success(), "{point}: {status}");
+    }
+    let failing: Vec<_> = (2..).step_by(3).zip(points).map(|(time, point)| format!("{point}:error@{time}")).collect();
+    server.set(VARIABLE, failing.join(","));
+    server.run().await;
+    within(SOON, "each step has failed", || async {
+        // Named by the module that says so, because those who suffer from it repeat its words.
+        server.log().matches("failpoints::chosen").count() == 2 * points.len()
+    })
+    .await;
+    clients.rank().await;
+    let acknowledged = clients.finish(&server).await;
+    assert_replayed(&acknowledged).await;
+    server.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_every_step_may_be_the_last_one() {
+    let points: Vec<_> = POINTS.into_iter().filter(|&point| point != "redis-applied").collect();
+    counts_everything_once(Server::embedded().await, &points).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_every_step_may_be_the_last_one() {
+    let redis = RedisServer::start(&[]);
+    let stores = Stores { database_url: Some(fresh_database().await), redis_url: Some(redis.url()) };
+    counts_everything_once(Server::on(stores).await, &POINTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_dies_in_the_middle_of_a_rebuild_is_succeeded_within_seconds() {
+    let redis = RedisServer::start(&[]);
+    let stores = Stores { database_url: Some(fresh_database().await), redis_url: Some(redis.url()) };
+    let mut dying = Server::on(stores.clone()).await;
+    dying.post_point("ann").await;
+    dying.kill();
+    dying.set(VARIABLE, "rebuild-loaded:abort");
+    dying.run().await;
+    let mut staying = Server::prepare(stores);
+    staying.run().await;
+    redis.command("FLUSHALL");
+    assert_eq!(dying.served_from().await, "ledger; fwd=miss");
+    dying.ended(SOON).await.expect("it dies while it rebuilds");
+    assert_eq!(staying.served_from().await, "ledger; fwd=miss", "the dead one has the lease");
+    within(Duration::from_secs(8), "the other one rebuilds", || async { staying.served_from().await == "redis; hit" }).await;
+    staying.assert_verified().await;
+}
