@@ -56,7 +56,7 @@ enum Bound {
     Open,
 }
 
-/// Prints the table; fails where a report is missing, not where a target is missed.
+/// Prints the table. A row whose reports are missing says so.
 pub fn run(args: JudgeArgs) -> anyhow::Result<()> {
     let rows: &[Row] = match args.table {
         Table::Writes => &writes::ROWS,
@@ -67,7 +67,10 @@ pub fn run(args: JudgeArgs) -> anyhow::Result<()> {
     println!("| what | reference | ours | ours : reference | target | |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for row in rows {
-        println!("{}", row.judge(&args.directory)?);
+        match row.judge(&args.directory) {
+            Ok(judged) => println!("{judged}"),
+            Err(missing) => println!("| {} | – | not measured: {missing} | – | – | |", row.what),
+        }
     }
     Ok(())
 }
@@ -112,6 +115,11 @@ fn figure(report: &Report, name: &str) -> Option<f64> {
     report.figures.get(name).copied()
 }
 
+/// A number that the scenario was set to.
+fn setting(report: &Report, name: &str) -> Option<f64> {
+    report.settings.get(name)?.as_f64()
+}
+
 /// Operations a second.
 const fn rate(unit: &'static str) -> Figure {
     (|report| Some(report.per_second), unit)
@@ -122,6 +130,3 @@ const P99: Figure = (|report| Some(report.latency_ms.as_ref()?.p99), "ms");
 
 /// The 95th percentile.
 const P95: Figure = (|report| Some(report.latency_ms.as_ref()?.p95), "ms");
-
-/// The greatest.
-const MAX: Figure = (|report| Some(report.latency_ms.as_ref()?.max), "ms");

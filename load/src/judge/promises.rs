@@ -1,6 +1,6 @@
 //! What the seed document promises of one instance: 10,000 streams, 100 scores a second and 10,000 reads a second at the same time.
 
-use super::{Bound, Figure, P99, Row, figure};
+use super::{Bound, Figure, P99, Row, figure, setting};
 
 /// `mixed` as `load/bench` runs it. The watchers see the top, as the live page does.
 pub const ROWS: [Row; 7] = [
@@ -17,7 +17,7 @@ const fn promise(what: &'static str, figure: Figure, target: Bound) -> Row {
     Row { what, ours: ("mixed", figure), reference: None, target }
 }
 
-const STREAMS: Figure = (|report| report.settings["streams"].as_f64(), "streams");
+const STREAMS: Figure = (|report| Some(setting(report, "streams")? - figure(report, "streams that ended")?), "streams");
 const SCORES: Figure = (|report| figure(report, "scores a second"), "scores/s");
 const SCORE_P95: Figure = (|report| figure(report, "p95 of a score, ms"), "ms");
 const READS: Figure = (|report| figure(report, "reads a second"), "reads/s");

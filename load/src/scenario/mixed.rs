@@ -89,7 +89,8 @@ impl Mix {
             .figure("reads a second", reads.operations as f64 / seconds)
             .figure("p95 of a read, ms", of_reads.p95)
             .figure("p99 of a read, ms", of_reads.p99)
-            .figure("missing, repeated or replaced", seen.wrong() as f64);
+            .figure("missing, repeated or replaced", seen.wrong() as f64)
+            .figure("streams that ended", seen.ended as f64);
         if self.streams.all_events() {
             report = report.figure("not delivered", (expected * self.streams.streams) as f64 - delivered as f64);
         }
