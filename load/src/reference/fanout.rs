@@ -2,28 +2,27 @@
 //! once and its bytes are shared by all streams. Speaks as much of the API as the stream scenarios use, with events of the same size.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use clap::Args;
-use futures_util::{StreamExt, stream};
-use http_body_util::{Either, Full, StreamBody};
+use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response,
-    body::{Frame, Incoming},
+    body::{Body, Frame, Incoming},
+    header::HeaderValue,
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, runtime, sync::broadcast};
-use tokio_stream::wrappers::BroadcastStream;
+use tokio::{net::TcpListener, runtime};
 
 /// Where it listens.
 #[derive(Args)]
@@ -35,18 +34,35 @@ pub struct FanoutServerArgs {
     history: usize,
 }
 
-/// All that the server knows.
+/// The events that there are, and who waits for the next one. A log that all streams read with a cursor of their own costs less than a
+/// channel that hands each of them each event.
+#[derive(Default)]
+struct Log {
+    events: VecDeque<Bytes>,
+    /// Sequence number of the newest event.
+    newest: u64,
+    waiting: Vec<Waker>,
+}
+
+/// What all connections share.
 struct Hub {
-    sequence: AtomicU64,
-    /// Events of one score come after those of the score before.
-    order: Mutex<broadcast::Sender<Bytes>>,
+    log: Mutex<Log>,
+    history: usize,
+}
+
+/// One stream: a cursor into the log.
+struct Stream {
+    hub: Arc<Hub>,
+    /// Goes out first.
+    snapshot: Option<Bytes>,
+    seen: u64,
 }
 
 /// Serves until it is ended.
 pub fn run(args: FanoutServerArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.listen.ip().is_loopback(), "a server without any protection listens on loopback only");
     crate::http::sockets::allow(0)?;
-    let hub = Arc::new(Hub { sequence: AtomicU64::new(0), order: Mutex::new(broadcast::Sender::new(args.history)) });
+    let hub = Arc::new(Hub { log: Mutex::default(), history: args.history });
     runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(args.listen).await?;
         loop {
@@ -62,17 +78,12 @@ pub fn run(args: FanoutServerArgs) -> anyhow::Result<()> {
     })
 }
 
-type Stream = stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>;
-
 /// The whole API.
-async fn answer(
-    hub: Arc<Hub>,
-    request: Request<Incoming>,
-) -> Result<Response<Either<Full<Bytes>, StreamBody<Stream>>>, Infallible> {
+async fn answer(hub: Arc<Hub>, request: Request<Incoming>) -> Result<Response<Either<Full<Bytes>, Stream>>, Infallible> {
     let path = request.uri().path();
     if path.ends_with("/stream") {
-        let mut response = Response::new(Either::Right(StreamBody::new(hub.watch())));
-        response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("text/event-stream"));
+        let mut response = Response::new(Either::Right(hub.watch()));
+        response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
         return Ok(response);
     }
     let body = if request.method() == Method::POST && path == "/api/scores" { hub.post() } else { "{\"total\":1}".to_owned() };
@@ -82,9 +93,9 @@ async fn answer(
 impl Hub {
     /// The next event to everyone.
     fn post(&self) -> String {
-        let order = self.order.lock().expect("no panic meanwhile");
-        let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
-        let (since, user) = (sequence - 1, sequence % 1000);
+        let mut log = self.log.lock().expect("no panic meanwhile");
+        let (since, sequence) = (log.newest, log.newest + 1);
+        let user = sequence % 1000;
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
         let event = format!(
             "id: 0199a7f3c1d2-{sequence}\nevent: score-updated\ndata: {{\"leaderboardId\":\"load\",\"season\":1,\
@@ -92,17 +103,43 @@ impl Hub {
              \"actionId\":\"load.point\",\"delta\":1,\"score\":{sequence},\"previousScore\":{since},\"at\":\"{at}\",\
              \"version\":\"0199a7f3c1d2-{sequence}\",\"since\":\"0199a7f3c1d2-{since}\",\"rank\":1,\"previousRank\":1,\"total\":1000}}\n\n"
         );
-        // Nobody may be watching.
-        order.send(Bytes::from(event)).ok();
+        log.newest = sequence;
+        log.events.push_back(Bytes::from(event));
+        if log.events.len() > self.history {
+            log.events.pop_front();
+        }
+        let waiting = std::mem::take(&mut log.waiting);
+        drop(log);
+        waiting.into_iter().for_each(Waker::wake);
         format!("{{\"version\":\"0199a7f3c1d2-{sequence}\"}}")
     }
 
     /// A snapshot, then all that comes.
-    fn watch(&self) -> Stream {
-        let order = self.order.lock().expect("no panic meanwhile");
-        let sequence = self.sequence.load(Relaxed);
-        let snapshot = format!("id: 0199a7f3c1d2-{sequence}\nevent: leaderboard\ndata: {{\"entries\":[]}}\n\n");
-        let events = BroadcastStream::new(order.subscribe()).filter_map(|event| async { event.ok() });
-        stream::once(async { Bytes::from(snapshot) }).chain(events).map(|event| Ok(Frame::data(event))).boxed()
+    fn watch(self: Arc<Self>) -> Stream {
+        let seen = self.log.lock().expect("no panic meanwhile").newest;
+        let snapshot = format!("id: 0199a7f3c1d2-{seen}\nevent: leaderboard\ndata: {{\"entries\":[]}}\n\n");
+        Stream { hub: self, snapshot: Some(Bytes::from(snapshot)), seen }
+    }
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let stream = self.get_mut();
+        if let Some(snapshot) = stream.snapshot.take() {
+            return Poll::Ready(Some(Ok(Frame::data(snapshot))));
+        }
+        let mut log = stream.hub.log.lock().expect("no panic meanwhile");
+        if stream.seen == log.newest {
+            log.waiting.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        // Whoever fell behind the history goes on with its oldest event: the client sees the gap.
+        let oldest = log.newest - log.events.len() as u64;
+        stream.seen = stream.seen.max(oldest) + 1;
+        let event = log.events[(stream.seen - oldest - 1) as usize].clone();
+        Poll::Ready(Some(Ok(Frame::data(event))))
     }
 }
