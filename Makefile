@@ -1,4 +1,4 @@
-.PHONY: test lint servers demo
+.PHONY: test lint servers demo bench
 
 # Everything that has to pass. Installs what is missing, needs root or sudo for that.
 test:
@@ -14,3 +14,7 @@ servers:
 
 demo:
 	cargo run --release -- demo
+
+# Measures everything beside the plain alternatives and writes load/RESULTS.md. About an hour; see load/README.md for parts of it.
+bench:
+	@load/bench

@@ -27,6 +27,8 @@ bench_prepare() {
     mkdir -p "$bench_reports" target
     # Not in /tmp, which may be memory: durability has to cost what it costs.
     bench_data=$(mktemp -d "$PWD/target/bench.XXXXXX")
+    # PostgreSQL runs as somebody else, who has to get through.
+    chmod 755 "$bench_data"
     bench_postgres=$(head -n 1 "$servers_dir/postgres/postmaster.pid")
     bench_redis=$(redis-cli -u "$TEST_REDIS_URL" info server | tr -d '\r' | sed -n 's/^process_id://p')
     export PGBENCH=$TEST_POSTGRES_BIN/pgbench

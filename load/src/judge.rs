@@ -1,18 +1,18 @@
 //! `judge`: the tables of targets. Reads the reports `NAME.ROUND.json` of a directory and holds the medians against the targets.
 
+mod alternatives;
+mod promises;
 mod streams;
 mod writes;
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::measure::report::Report;
+use crate::measure::{
+    report::Report,
+    rounds::{Spread, reports},
+};
 
 /// Which table, from where.
 #[derive(Args)]
@@ -28,6 +28,10 @@ enum Table {
     Writes,
     /// The streams
     Streams,
+    /// What the seed document promises, all at once
+    Promises,
+    /// The weekend alternative, ours, and the limit
+    Alternatives,
 }
 
 /// A row of a table: what is measured, against what, and what it has to reach.
@@ -48,13 +52,8 @@ type Figure = (fn(&Report) -> Option<f64>, &'static str);
 enum Bound {
     AtLeast(f64),
     AtMost(f64),
-}
-
-/// Median, least and greatest of a figure over all rounds.
-struct Spread {
-    median: f64,
-    least: f64,
-    greatest: f64,
+    /// Told, not judged.
+    Open,
 }
 
 /// Prints the table; fails where a report is missing, not where a target is missed.
@@ -62,6 +61,8 @@ pub fn run(args: JudgeArgs) -> anyhow::Result<()> {
     let rows: &[Row] = match args.table {
         Table::Writes => &writes::ROWS,
         Table::Streams => &streams::ROWS,
+        Table::Promises => &promises::ROWS,
+        Table::Alternatives => &alternatives::ROWS,
     };
     println!("| what | reference | ours | ours : reference | target | |");
     println!("| --- | --- | --- | --- | --- | --- |");
@@ -87,54 +88,28 @@ impl Row {
                 (Some(Spread::of(of_reference.values().copied())?), Some(Spread::of(ratios)?))
             }
         };
-        let (reached, target) = match self.target {
-            Bound::AtLeast(bound) => (ratio.as_ref().unwrap_or(&told).median >= bound, format!("≥ {bound}")),
-            Bound::AtMost(bound) => (ratio.as_ref().unwrap_or(&told).median <= bound, format!("≤ {bound}")),
+        let judged = ratio.as_ref().unwrap_or(&told).median;
+        let verdict = |reached| if reached { "reached" } else { "**missed**" };
+        let target = match self.target {
+            Bound::AtLeast(bound) => format!("≥ {bound} | {}", verdict(judged >= bound)),
+            Bound::AtMost(bound) => format!("≤ {bound} | {}", verdict(judged <= bound)),
+            Bound::Open => "– |".to_owned(),
         };
         let unit = self.ours.1.1;
         let cell = |spread: Option<Spread>, unit: &str| spread.map_or("–".to_owned(), |spread| spread.tell(unit));
         Ok(format!(
-            "| {} | {} | {} | {} | {target} | {} |",
+            "| {} | {} | {} | {} | {target} |",
             self.what,
             cell(reference, self.reference.map_or("", |(_, (_, unit))| unit)),
             told.tell(unit),
             cell(ratio, "×"),
-            if reached { "reached" } else { "**missed**" },
         ))
     }
 }
 
-/// The reports of one name, by round.
-fn reports(directory: &std::path::Path, name: &str) -> anyhow::Result<BTreeMap<String, Report>> {
-    let mut found = BTreeMap::new();
-    for file in fs::read_dir(directory)? {
-        let path = file?.path();
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let round = file.strip_suffix(".json").and_then(|file| file.strip_prefix(name)?.strip_prefix('.'));
-        if let Some(round) = round.filter(|round| round.parse::<u32>().is_ok()) {
-            let report = serde_json::from_reader(File::open(&path)?).with_context(|| path.display().to_string())?;
-            found.insert(round.to_owned(), report);
-        }
-    }
-    ensure!(!found.is_empty(), "no report {name}.1.json in {}", directory.display());
-    Ok(found)
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> anyhow::Result<Self> {
-        let mut values: Vec<_> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let (least, greatest) = (*values.first().context("no round")?, *values.last().context("no round")?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
-        Ok(Self { median, least, greatest })
-    }
-
-    fn tell(&self, unit: &str) -> String {
-        let digits = if self.median >= 100.0 { 0 } else { 2 };
-        let blank = if unit == "×" { "" } else { " " };
-        format!("{:.digits$}{blank}{unit} ({:.digits$} … {:.digits$})", self.median, self.least, self.greatest)
-    }
+/// A figure that the scenario calls by this name.
+fn figure(report: &Report, name: &str) -> Option<f64> {
+    report.figures.get(name).copied()
 }
 
 /// Operations a second.
@@ -150,16 +125,3 @@ const P95: Figure = (|report| Some(report.latency_ms.as_ref()?.p95), "ms");
 
 /// The greatest.
 const MAX: Figure = (|report| Some(report.latency_ms.as_ref()?.max), "ms");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_stands_in_the_middle() {
-        let spread = Spread::of([3.0, 1.0, 2.0, 10.0].into_iter()).unwrap();
-        assert_eq!((spread.median, spread.least, spread.greatest), (2.5, 1.0, 10.0));
-        assert_eq!(Spread::of([0.5].into_iter()).unwrap().tell("×"), "0.50× (0.50 … 0.50)");
-        assert!(Spread::of([].into_iter()).is_err());
-    }
-}

@@ -5,6 +5,7 @@
 mod http; // a lean HTTP/1.1 client, and the loops that ask
 mod judge; // the tables of targets, from the reports of many runs
 mod measure; // latencies, processor time and memory, the report
+mod plot; // the same as pictures
 mod reference; // the plain alternatives
 mod scenario; // what is asked of a server
 mod target; // where the server is
@@ -54,6 +55,8 @@ enum Scenario {
     ReferenceHttp(reference::http::HttpServerArgs),
     /// Prints a table of targets from the JSON reports in a directory
     Judge(judge::JudgeArgs),
+    /// Draws what is in the JSON reports of a directory
+    Plot(plot::PlotArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -75,5 +78,6 @@ fn main() -> anyhow::Result<()> {
         Scenario::ReferenceFanout(args) => reference::fanout::run(args),
         Scenario::ReferenceHttp(args) => reference::http::run(args),
         Scenario::Judge(args) => judge::run(args),
+        Scenario::Plot(args) => plot::run(args),
     }
 }

@@ -3,6 +3,7 @@
 pub mod latency;
 pub mod processes;
 pub mod report;
+pub mod rounds;
 pub mod tally;
 pub mod transactions;
 pub mod window;

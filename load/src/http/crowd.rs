@@ -52,20 +52,32 @@ impl Crowd {
             sleep(Duration::from_millis(20));
         }
         let (open, failed) = (counters.open.load(Relaxed), counters.failed.load(Relaxed));
-        ensure!(open == count, "{open} of {count} streams are open, {failed} failed");
+        let reason = counters.reason.lock().expect("no panic meanwhile");
+        ensure!(open == count, "{open} of {count} streams are open, {failed} failed: {reason}");
+        crowd.settle();
         Ok(crowd)
     }
 
-    /// Waits until `events` have come to every watcher, or none has come for a while.
-    pub fn await_deliveries(&self, events: u64, patience: Duration) {
-        let (mut seen, mut since) = (0, Instant::now());
-        while seen < events * self.count && since.elapsed() < patience {
-            sleep(Duration::from_millis(20));
-            let delivered = self.counters.delivered.load(Relaxed);
-            if delivered != seen {
-                (seen, since) = (delivered, Instant::now());
+    /// Waits until `events` have come to every watcher; answers whether they did in that time.
+    pub fn has_all(&self, events: u64, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while self.counters.delivered.load(Relaxed) < events * self.count {
+            if Instant::now() >= deadline {
+                return false;
             }
+            sleep(Duration::from_millis(10));
         }
+        true
+    }
+
+    /// Waits until nothing comes any more, and counts anew: with its snapshot a stream may be given events that it does not hold yet.
+    fn settle(&self) {
+        let (mut seen, deadline) = (u64::MAX, Instant::now() + PATIENCE);
+        while self.counters.delivered.load(Relaxed) != seen && Instant::now() < deadline {
+            seen = self.counters.delivered.load(Relaxed);
+            sleep(Duration::from_millis(300));
+        }
+        self.counters.delivered.store(0, Relaxed);
     }
 
     /// Closes all streams.
@@ -97,7 +109,8 @@ fn hold(
         tasks.spawn_local(async move {
             let permit = opening.acquire().await;
             let mut watcher = Watcher::new(&desk);
-            if watcher.open(server, index, &path).await.is_err() {
+            if let Err(error) = watcher.open(server, index, &path).await {
+                *desk.counters.reason.lock().expect("no panic meanwhile") = error.to_string();
                 desk.counters.failed.fetch_add(1, Relaxed);
                 return;
             }

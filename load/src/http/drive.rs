@@ -45,9 +45,15 @@ impl From<Option<f64>> for Pace {
 /// Threads that ask until the window closes.
 pub struct Crew(Vec<JoinHandle<anyhow::Result<Tally>>>);
 
-/// Lets every worker have a connection of its own until the window closes, and answers what came of it while it was open.
-pub fn drive<W: Work>(server: SocketAddr, workers: Vec<W>, pace: Pace, threads: u64, window: &Window) -> anyhow::Result<Tally> {
-    let crew = Crew::start(server, workers, pace, threads, window)?;
+/// Lets every worker have a connection of its own, to one server after the other, until the window closes, and answers what came of it while it was open.
+pub fn drive<W: Work>(
+    servers: &[SocketAddr],
+    workers: Vec<W>,
+    pace: Pace,
+    threads: u64,
+    window: &Window,
+) -> anyhow::Result<Tally> {
+    let crew = Crew::start(servers, workers, pace, threads, window)?;
     window.watch();
     crew.join()
 }
@@ -55,7 +61,7 @@ pub fn drive<W: Work>(server: SocketAddr, workers: Vec<W>, pace: Pace, threads: 
 impl Crew {
     /// The same without waiting. The window's warm-up begins now, unless it has begun.
     pub fn start<W: Work>(
-        server: SocketAddr,
+        servers: &[SocketAddr],
         workers: Vec<W>,
         pace: Pace,
         threads: u64,
@@ -63,9 +69,9 @@ impl Crew {
     ) -> anyhow::Result<Self> {
         sockets::allow(workers.len())?;
         let start = window.start();
-        let mut shares: Vec<Vec<(W, usize)>> = (0..threads).map(|_| Vec::new()).collect();
+        let mut shares: Vec<Vec<(W, usize, SocketAddr)>> = (0..threads).map(|_| Vec::new()).collect();
         for (index, worker) in workers.into_iter().enumerate() {
-            shares[index % threads as usize].push((worker, index));
+            shares[index % threads as usize].push((worker, index, servers[index % servers.len()]));
         }
         let crew = shares.into_iter().map(|share| {
             let window = window.clone();
@@ -76,7 +82,7 @@ impl Crew {
                         Some(Pacer::new(start, window.closes(), per_second / threads as f64, share.len()))
                     }
                 };
-                Shift { server, pacer, tally: RefCell::default(), window }.work(share)
+                Shift { pacer, tally: RefCell::default(), window }.work(share)
             })
         });
         Ok(Self(crew.collect()))
@@ -94,19 +100,20 @@ impl Crew {
 
 /// What the connections of one thread share.
 struct Shift {
-    server: SocketAddr,
     pacer: Option<Pacer>,
     tally: RefCell<Tally>,
     window: Window,
 }
 
 impl Shift {
-    fn work<W: Work>(self, share: Vec<(W, usize)>) -> anyhow::Result<Tally> {
+    fn work<W: Work>(self, share: Vec<(W, usize, SocketAddr)>) -> anyhow::Result<Tally> {
         let shift = Rc::new(self);
         let tasks = LocalSet::new();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let looped: Vec<_> =
-            share.into_iter().map(|(work, index)| tasks.spawn_local(Rc::clone(&shift).connection(work, index))).collect();
+        let looped: Vec<_> = share
+            .into_iter()
+            .map(|(work, index, server)| tasks.spawn_local(Rc::clone(&shift).connection(work, index, server)))
+            .collect();
         runtime.block_on(tasks.run_until(async {
             for looped in looped {
                 looped.await??;
@@ -116,8 +123,8 @@ impl Shift {
         Ok(shift.tally.take())
     }
 
-    async fn connection<W: Work>(self: Rc<Self>, mut work: W, index: usize) -> anyhow::Result<()> {
-        let mut connection = Connection::open(self.server, index).await?;
+    async fn connection<W: Work>(self: Rc<Self>, mut work: W, index: usize, server: SocketAddr) -> anyhow::Result<()> {
+        let mut connection = Connection::open(server, index).await?;
         let mut request = Vec::with_capacity(4096);
         loop {
             work.write(&mut request);
@@ -135,7 +142,7 @@ impl Shift {
             }
             self.window.done.fetch_add(answered.unwrap_or_default(), Relaxed);
             if broken {
-                connection = Connection::open(self.server, index).await?;
+                connection = Connection::open(server, index).await?;
             }
         }
     }

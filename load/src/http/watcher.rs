@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Counters {
     pub open: AtomicU64,
     pub failed: AtomicU64,
+    /// Why the last one failed.
+    pub reason: Mutex<String>,
     /// Changes that came to a watcher, whatever the view.
     pub delivered: Arc<AtomicU64>,
 }

@@ -1,7 +1,6 @@
 //! The targets of the streams.
 
-use super::{Bound, Figure, MAX, P95, P99, Row, rate};
-use crate::measure::report::Report;
+use super::{Bound, Figure, MAX, P95, P99, Row, figure, rate};
 
 /// Names of reports are those that `load/bench-streams` gives.
 pub const ROWS: [Row; 15] = [
@@ -102,7 +101,3 @@ const PATCHES: Figure = (|report| Some(report.per_second / report.settings["stre
 const POST_P95: Figure = (|report| figure(report, "p95 of a post, ms"), "ms");
 
 const FAILED: Figure = (|report| Some(report.failed.values().sum::<u64>() as f64), "streams");
-
-fn figure(report: &Report, name: &str) -> Option<f64> {
-    report.figures.get(name).copied()
-}

@@ -52,7 +52,7 @@ pub fn run(args: BatchArgs) -> anyhow::Result<()> {
             body: Vec::new(),
         })
         .collect();
-    let tally = drive(args.target.address()?, workers, Pace::Closed, args.measure.threads, &window)?;
+    let tally = drive(&[args.target.address()?], workers, Pace::Closed, args.measure.threads, &window)?;
     let report = window.report("batch", &tally).setting("connections", args.connections).setting("size", args.size);
     report.setting("users", args.users).publish(args.measure.json.as_deref())
 }

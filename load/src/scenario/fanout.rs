@@ -11,8 +11,8 @@ use crate::{
     target::Target,
 };
 
-/// After so long without a delivery the rest counts as lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// What has not come so long after the last score counts as lost.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many watch, and what happens.
 #[derive(Args)]
@@ -41,12 +41,12 @@ pub fn run(args: FanoutArgs) -> anyhow::Result<()> {
     let crowd = args.streams.gather(&args.target, args.measure.threads, &window)?;
     let posters = (0..args.connections).map(|_| Submissions::new(&args.target, args.users)).collect();
     let pace = Pace::Fixed { per_second: args.rate };
-    let crew = Crew::start(args.target.address()?, posters, pace, 1, &posting)?;
+    let crew = Crew::start(&[args.target.address()?], posters, pace, 1, &posting)?;
     window.watch();
     let posted = crew.join()?;
     let expected = posting.done.load(Relaxed);
     if args.streams.all_events() {
-        crowd.await_deliveries(expected, PATIENCE);
+        crowd.has_all(expected, PATIENCE);
     }
     let delivered = crowd.counters.delivered.load(Relaxed);
     let seen = crowd.leave()?;

@@ -1,6 +1,6 @@
 //! `mixed`: streams, scores and reads at the same time: what the seed document promises of one instance.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use clap::Args;
 
@@ -61,13 +61,13 @@ impl Mix {
         let crowd = self.streams.gather(&self.target, self.threads, window)?;
         let posters = (0..16).map(|_| Submissions::new(&self.target, 1000)).collect();
         let readers = (0..64).map(|_| Reads { target: self.target.clone(), what: What::Top, limit: 10, around: 0, users: 1000 });
-        let posters = Crew::start(server, posters, Pace::Fixed { per_second: self.scores }, 1, &scoring)?;
-        let readers = Crew::start(server, readers.collect(), Pace::Fixed { per_second: self.reads }, 1, &reading)?;
+        let posters = Crew::start(&[server], posters, Pace::Fixed { per_second: self.scores }, 1, &scoring)?;
+        let readers = Crew::start(&[server], readers.collect(), Pace::Fixed { per_second: self.reads }, 1, &reading)?;
         window.watch();
         let (scores, reads) = (posters.join()?, readers.join()?);
         let expected = scoring.done.load(Relaxed);
         if self.streams.all_events() {
-            crowd.await_deliveries(expected, std::time::Duration::from_secs(5));
+            crowd.has_all(expected, Duration::from_secs(10));
         }
         let delivered = crowd.counters.delivered.load(Relaxed);
         let seen = crowd.leave()?;

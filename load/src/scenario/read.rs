@@ -64,7 +64,7 @@ pub fn run(args: ReadArgs) -> anyhow::Result<()> {
     let reads =
         || Reads { target: args.target.clone(), what: args.what, limit: args.limit, around: args.around, users: args.users };
     let workers = (0..args.connections).map(|_| reads()).collect();
-    let tally = drive(args.target.address()?, workers, pace, args.measure.threads, &window)?;
+    let tally = drive(&[args.target.address()?], workers, pace, args.measure.threads, &window)?;
     let mut report = window.report("read", &tally).setting("connections", args.connections);
     if let Some(rate) = args.rate {
         report = report.setting("rate", rate);

@@ -20,6 +20,9 @@ pub struct SubmitArgs {
     measure: MeasureArgs,
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     connections: u64,
+    /// Another instance on the same stores; connections take turns.
+    #[arg(long = "also", value_name = "URL")]
+    others: Vec<String>,
     /// Scores a second, evenly, instead of as many as the connections get answered.
     #[arg(long)]
     rate: Option<f64>,
@@ -49,6 +52,8 @@ pub struct Submissions {
 /// Runs it and reports scores a second and latencies.
 pub fn run(args: SubmitArgs) -> anyhow::Result<()> {
     args.target.prepare()?;
+    let others = args.others.iter().map(|url| Target { url: url.clone(), ..args.target.clone() }.address());
+    let servers = [args.target.address()].into_iter().chain(others).collect::<anyhow::Result<Vec<_>>>()?;
     let window = Window::new(&args.measure);
     let pace = Pace::from(args.rate);
     let workers = (0..args.connections)
@@ -58,12 +63,12 @@ pub fn run(args: SubmitArgs) -> anyhow::Result<()> {
             ..Submissions::new(&args.target, args.users)
         })
         .collect();
-    let tally = drive(args.target.address()?, workers, pace, args.measure.threads, &window)?;
+    let tally = drive(&servers, workers, pace, args.measure.threads, &window)?;
     let mut report = window.report("submit", &tally).setting("connections", args.connections).setting("users", args.users);
     if let Some(rate) = args.rate {
         report = report.setting("rate", rate);
     }
-    report.setting("keys", args.keys).publish(args.measure.json.as_deref())
+    report.setting("keys", args.keys).setting("instances", servers.len()).publish(args.measure.json.as_deref())
 }
 
 impl Submissions {
