@@ -123,7 +123,12 @@ async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &A
     metrics::histogram!("scoreboard_commit_seconds").record(started.elapsed());
     metrics::histogram!("scoreboard_commit_batch_size").record(submissions.len() as f64);
     match result {
-        Ok(committed) => Some(Batch { jobs, submissions, committed }),
+        Ok(committed) => {
+            for submission in submissions.iter() {
+                tracing::trace!(event = %submission.event_id, user = %submission.user_id, elapsed = ?started.elapsed(), "committed");
+            }
+            Some(Batch { jobs, submissions, committed })
+        }
         Err(error) => {
             tracing::error!(%error, submissions = submissions.len(), "a batch could not be committed");
             let error = ServiceError::from(error);
@@ -162,6 +167,9 @@ async fn announce_in_order(ledger: Ledger, announcer: Arc<Announcer>, mut batche
 async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: Vec<Told>) {
     let Batch { jobs, submissions, committed } = batch;
     announcer.see_through(&committed.changes, &mut told).await;
+    for (change, told) in committed.changes.iter().zip(&told) {
+        tracing::trace!(event = %change.event_id, leaderboard = change.board.pk, ?told, "told");
+    }
     if let Some(outbox) = committed.outbox
         && all_settled(&told)
     {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        schema::{entries, idempotency_keys, installation, users},
+        schema::{idempotency_keys, installation},
         statement::statement,
     },
     Conn, Db, Failure,
@@ -29,6 +29,18 @@ use crate::domain::{
 
 /// What a claim of outbox rows says about rows that somebody else is claiming: nobody can be, while this transaction writes.
 pub const SKIP_CLAIMED: &str = "";
+
+/// What [`FindEntry`] answers: display name, revision of the name, score, time, revision.
+type EntryRow = (Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
+statement!(
+    /// The entry, where there is one, and its user's name, where there is that.
+    Db, FindEntry { board: BigInt = i64, season: BigInt = i64, user: Text = str }
+    -> (Nullable<Text>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
+    "SELECT u.display_name, u.revision, e.score, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
+     LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
+     LEFT JOIN users u ON u.id = n.id"
+);
 
 statement!(
     /// The condition on the position is spelled out, not bound: only so does the partial index apply.
@@ -86,12 +98,6 @@ pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<
 
 async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     let mut state = State::default();
-    for id in needs.entries.iter().map(|key| &key.2).collect::<BTreeSet<_>>() {
-        let row = users::table.find(id.as_str()).select((users::display_name, users::revision)).first(conn).await;
-        if let Some((name, revision)) = row.optional()? {
-            state.names.insert(id.clone(), DisplayName { name, revision });
-        }
-    }
     for (subject, key) in &needs.keys {
         let row: Option<(Vec<u8>, Vec<u8>, Option<String>)> = idempotency_keys::table
             .find((subject, key))
@@ -104,14 +110,14 @@ async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
         state.keys.insert(((*subject).into(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
     }
     for key in &needs.entries {
-        let row: Option<(i64, i64, i64)> = entries::table
-            .find((key.0, key.1, key.2.as_str()))
-            .select((entries::score, entries::reached_at, entries::revision))
-            .first(conn)
-            .await
-            .optional()?;
-        let Some((score, reached_at, revision)) = row else { continue };
-        state.entries.insert(key.clone(), EntryState { score, reached_at: Timestamp(reached_at), revision });
+        let find = FindEntry { board: &key.0, season: &key.1, user: key.2.as_str() };
+        let (name, name_revision, score, reached_at, revision): EntryRow = find.get_result(conn).await?;
+        if let Some(revision) = name_revision {
+            state.names.insert(key.2.clone(), DisplayName { name, revision });
+        }
+        if let (Some(score), Some(reached_at), Some(revision)) = (score, reached_at, revision) {
+            state.entries.insert(key.clone(), EntryState { score, reached_at: Timestamp(reached_at), revision });
+        }
     }
     for ((user, action), (since, count)) in &needs.recent {
         let find = FindRecent { user: user.as_str(), action: action.as_str(), since: &since.0, count };
