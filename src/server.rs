@@ -35,7 +35,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 /// How long to wait when the process has run out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop`, then finishes what is open, for [`GRACE`] at the most. At most `connections` at once; further ones wait in the
+/// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. At most `connections` at once; further ones wait in the
 /// listener's backlog.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, connections: usize, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(connections));

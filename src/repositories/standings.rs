@@ -115,7 +115,7 @@ pub trait Standings: Send + Sync {
 pub enum Begun {
     /// This process holds the lease now.
     Yours(Rebuild),
-    /// Another instance is rebuilding it: its lease lapses [`LEASE`] after its last sign of life.
+    /// Another instance is rebuilding it: its lease lapses some seconds after its last sign of life.
     Elsewhere,
     /// The leaderboard was deleted: there is nothing to rebuild, whoever asks.
     Gone,

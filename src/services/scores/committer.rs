@@ -59,7 +59,7 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
     let mut commits: JoinSet<(Vec<UserId>, Option<Batch>)> = JoinSet::new();
     let mut busy: HashSet<UserId> = HashSet::new();
     let mut last: Option<Arc<Progress>> = None;
-    loop {
+    while !(commits.is_empty() && queue.is_over()) {
         let waiting = queue.waiting();
         let on_their_way = commits.len();
         let may_begin = on_their_way == 0
@@ -102,9 +102,6 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
             }
             () = queue.changed() => {}
             () = written => {}
-        }
-        if commits.is_empty() && queue.is_over() {
-            break;
         }
     }
     drop(announce);
