@@ -151,12 +151,9 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
     // Bound first, so that a taken port is told before anything is opened; accepted from when all is ready.
-    let listener = bind(settings.http.listen_addr).await?;
+    let listener = bind(settings.http.listen_addr)?;
     let address = listener.local_addr()?;
-    let internal = match internal_addr {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
+    let internal = internal_addr.map(bind).transpose()?;
 
     let stores = Stores::open(&settings.storage, settings.streams.stream_history, true).await?;
     let stop = CancellationToken::new();
@@ -296,8 +293,8 @@ async fn prepare_rankings(definitions: &DefinitionCache, rebuilder: &Arc<Rebuild
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    server::listen(address).with_context(|| format!("cannot listen on {address}"))
 }
 
 /// What the limit of open files leaves for clients.

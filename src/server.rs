@@ -8,12 +8,12 @@ mod delivery;
 mod link;
 pub mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,6 +23,10 @@ use crate::middleware::authentication::Peer;
 use connection::Protocols;
 use tls::Tls;
 
+/// Connections that the kernel has completed and that wait to be accepted. When full, further ones are dropped and their clients ask again after a
+/// second or more: the usual 128 are taken within a tenth of a second when everybody comes back at once. The kernel lowers it
+/// to `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
 /// What the kernel holds back for a client that does not read. Left to itself it grows to megabytes, and a slow stream shows the past.
 const SEND_BUFFER: usize = 64 * 1024;
 /// How long a client may leave what it was sent unacknowledged, or its window shut, before the kernel gives the connection up: a phone that
@@ -34,6 +38,15 @@ const GRACE: Duration = Duration::from_secs(3);
 const CUT_OFF: Duration = Duration::from_secs(1);
 /// How long to wait when the process has run out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener on this address, whose connections wait in the kernel until [`serve`] takes them.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port whose connections ended a moment ago can be listened on again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. At most `connections` at once; further ones wait in the
 /// listener's backlog.
