@@ -36,6 +36,7 @@ const TURN: usize = 1024;
 const HISTORY_PAGE: usize = 500;
 /// The widest window a stream can show.
 const WIDEST: u64 = 100;
+/// One timer a hub: a heartbeat tells of its leaderboard alone, is encoded once, and the wakers spread it over their connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the newest position is compared with the store's, in case a message was lost without a trace, and watchers are counted.
 const CHECK: Duration = Duration::from_secs(5);

@@ -19,6 +19,9 @@ use crate::{
 
 use super::{frame::Frame, snapshot::State, topic::Topic};
 
+/// What the last of many watchers sees later than the first.
+const LONGEST_SPREAD: Duration = Duration::from_millis(135);
+
 /// What a group shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
@@ -31,6 +34,19 @@ pub(super) enum Subject {
 pub(super) struct GroupKey {
     pub subject: Subject,
     pub hz: u8,
+}
+
+impl GroupKey {
+    /// Between two ticks at the least.
+    fn period(&self) -> Duration {
+        Duration::from_secs(1) / u32::from(self.hz)
+    }
+
+    /// Over so long a time a tick's frame goes out to those who watch: the most of a tick, so that scores and their receipts find a gap, and not
+    /// so long that anybody would see it.
+    pub(super) fn spread(&self) -> Duration {
+        (self.period() * 2 / 3).min(LONGEST_SPREAD)
+    }
 }
 
 /// The topic of a group and what it showed last.
@@ -112,7 +128,7 @@ impl Group {
         let due = shown.dirty && shown.next_at <= now;
         if due {
             (shown.dirty, shown.behind) = (false, false);
-            shown.next_at = now + Duration::from_secs(1) / u32::from(self.key.hz);
+            shown.next_at = now + self.key.period();
         }
         due
     }
@@ -210,7 +226,7 @@ mod tests {
     fn a_standing_is_computed_again_only_where_somebody_moved_past() {
         let user_id = UserId::parse("ann").unwrap();
         let subject = Subject::User { user_id: user_id.clone(), around: 2 };
-        let group = Group::new(GroupKey { subject: subject.clone(), hz: 5 }, Topic::new(4, Arc::default()));
+        let group = Group::new(GroupKey { subject: subject.clone(), hz: 5 }, Topic::new(4, Duration::ZERO, Arc::default()));
         let touched = |event| group.shown.lock().touched_by(&event, &subject);
         assert!(touched(event(50, Some(60))), "nothing is known yet");
 

@@ -57,7 +57,7 @@ impl Groups {
         let mut open = self.open.lock();
         let Open { by_key, last, abandoned } = &mut *open;
         let group = by_key.entry(key.clone()).or_insert_with(|| {
-            let topic = Topic::new(BACKLOG, Arc::clone(hub));
+            let topic = Topic::new(BACKLOG, key.spread(), Arc::clone(hub));
             last.iter().for_each(|frame| topic.end(frame.clone()));
             if *abandoned {
                 topic.abandon();

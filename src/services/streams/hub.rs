@@ -3,9 +3,12 @@
 //! The hub is one task. Connections read the topics it writes and never call it; what they need (a fresh snapshot, older events) they note
 //! in their topic, and the hub brings it once for all of them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{Notify, mpsc};
@@ -65,7 +68,7 @@ impl Hub {
         let public = leaderboard.settings.visibility == Visibility::Public;
         let hub = Self {
             leaderboard,
-            events: Topic::new(RING, Arc::clone(&wake)),
+            events: Topic::new(RING, Duration::ZERO, Arc::clone(&wake)),
             groups: Groups::default(),
             wake,
             messages,

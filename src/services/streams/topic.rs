@@ -4,7 +4,7 @@
 //! snapshot and goes on from there. A new *generation* begins where continuity breaks (a new epoch, a hole that cannot be filled): then every
 //! cursor starts from a snapshot that says `reset`.
 
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
@@ -17,19 +17,24 @@ use super::{
     wakers::{Slot, Wakers},
 };
 
+/// Nobody waits for a heartbeat, where events are written at once all the same.
+const HEARTBEAT_SPREAD: Duration = Duration::from_secs(1);
+
 /// See the module's documentation.
 pub(super) struct Topic {
     /// Held for moments only: to append, or to take what is ready.
     log: Mutex<Log>,
-    wakers: Wakers,
+    wakers: Arc<Wakers>,
+    /// Over so long a time those who wait are woken when something changes.
+    spread: Duration,
     /// Tells the hub that [`Wanted`] has something in it.
     hub: Arc<Notify>,
 }
 
 impl Topic {
-    /// An empty topic that keeps so many frames.
-    pub(super) fn new(capacity: usize, hub: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { log: Mutex::new(Log::new(capacity)), wakers: Wakers::default(), hub })
+    /// An empty topic that keeps so many frames. Those who wait are woken at once when something changes, or spread over a time.
+    pub(super) fn new(capacity: usize, spread: Duration, hub: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { log: Mutex::new(Log::new(capacity)), wakers: Arc::default(), spread, hub })
     }
 
     pub(super) fn take_slot(&self, cursor: &mut Cursor) -> Slot {
@@ -131,7 +136,7 @@ impl Topic {
         if log.snapshot.is_none() {
             log.snapshot = Some(Snapshot::new(log.head() + 1, state));
             drop(log);
-            self.wake_all();
+            self.wakers.wake_over(self.spread);
         }
     }
 
@@ -181,7 +186,10 @@ impl Topic {
     }
 
     pub(super) fn heartbeat(&self, frame: Frame) {
-        self.change(|log| log.heartbeat = (log.heartbeat.0 + 1, Some(frame)));
+        let mut log = self.log.lock();
+        log.heartbeat = (log.heartbeat.0 + 1, Some(frame));
+        drop(log);
+        self.wakers.wake_over(if self.spread.is_zero() { HEARTBEAT_SPREAD } else { self.spread });
     }
 
     /// The last event: every connection ends after it.
@@ -198,7 +206,7 @@ impl Topic {
 
     fn change(&self, change: impl FnOnce(&mut MutexGuard<'_, Log>)) {
         change(&mut self.log.lock());
-        self.wake_all();
+        self.wakers.wake_over(self.spread);
     }
 }
 
@@ -238,7 +246,7 @@ mod tests {
 
     #[test]
     fn nobody_is_woken_for_a_snapshot_that_was_there() {
-        let topic = Topic::new(4, Arc::default());
+        let topic = Topic::new(4, Duration::ZERO, Arc::default());
         topic.begin("e".into(), 1, Some(state()));
         let (mut cursor, wakes) = (Cursor::new(10, None, true), Arc::new(Wakes::default()));
         let (slot, waker) = (topic.take_slot(&mut cursor), Waker::from(Arc::clone(&wakes)));
@@ -253,12 +261,12 @@ mod tests {
 
     #[test]
     fn the_last_event_moves_only_those_who_have_read_all_before_it() {
-        let topic = Topic::new(4, Arc::default());
+        let topic = Topic::new(4, Duration::ZERO, Arc::default());
         topic.begin("e".into(), 1, Some(state()));
         topic.append([frame(1)]);
         let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))), true);
         let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None, true));
-        let unstarted = Topic::new(4, Arc::default());
+        let unstarted = Topic::new(4, Duration::ZERO, Arc::default());
         unstarted.end(frame(2));
         topic.end(frame(2));
         let waker = Waker::noop();

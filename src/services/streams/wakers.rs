@@ -1,18 +1,27 @@
-//! The connections that wait for a topic, woken together.
+//! The connections that wait for a topic, woken together or a few at a time.
 //!
 //! Sharded, so that ten thousand connections registering on several threads do not queue up behind one lock while they are being
 //! woken.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     task::Waker,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::measures::SAMPLE;
 
 const SHARDS: usize = 8;
+/// As many connections are woken at once at the least: about what is written in half a millisecond.
+const SLICE: usize = 32;
+/// Between two slices. The runtime's timer knows nothing shorter.
+const PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Shard {
@@ -26,6 +35,8 @@ struct Shard {
 pub(super) struct Wakers {
     shards: [Mutex<Shard>; SHARDS],
     next: AtomicUsize,
+    /// Rounds that were asked for since the one that is under way began, itself included. 0: none is.
+    rounds: AtomicU64,
 }
 
 /// A connection's place among the wakers. Must be given back.
@@ -69,9 +80,138 @@ impl Wakers {
 
     /// Wakes everyone who waits.
     pub(super) fn wake_all(&self) {
-        for shard in &self.shards {
-            let waiting: Vec<Waker> = shard.lock().slots.iter_mut().filter_map(Option::take).collect();
-            waiting.into_iter().for_each(Waker::wake);
+        let mut round = Round::default();
+        while self.wake_next(&mut round, usize::MAX) {}
+    }
+
+    /// Wakes everyone who waits, evenly over this time: ten thousand writes in one go would keep all else that is to be done waiting for a
+    /// tenth of a second. Few are woken at once. While a round is under way, the next one begins after it, and there is one however often
+    /// it is asked for.
+    pub(super) fn wake_over(self: &Arc<Self>, time: Duration) {
+        if time < PAUSE || self.places() <= SLICE {
+            return self.wake_all();
         }
+        if self.rounds.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let wakers = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                let asked = wakers.rounds.load(Ordering::Acquire);
+                wakers.go_round(time).await;
+                if wakers.rounds.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    break;
+                }
+            }
+        });
+    }
+
+    async fn go_round(&self, time: Duration) {
+        let (begun, places, mut round) = (Instant::now(), self.places(), Round::default());
+        // Not much more than its share even after a delay: that would be the one go that is to be avoided.
+        let most = (2 * places / time.as_millis() as usize).max(SLICE);
+        let due = || (places as f64 * begun.elapsed().as_secs_f64() / time.as_secs_f64()) as usize;
+        loop {
+            let slice = due().saturating_sub(round.passed).clamp(SLICE, most);
+            if !self.wake_next(&mut round, slice) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Room for so many connections, whether or not they are there and wait.
+    fn places(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().slots.len()).sum()
+    }
+
+    /// Wakes those who wait in the next places, so many at the most; false where the round has come to its end.
+    fn wake_next(&self, round: &mut Round, most: usize) -> bool {
+        let Some(shard) = self.shards.get(round.shard) else { return false };
+        let mut shard = shard.lock();
+        let (from, len) = (round.index.min(shard.slots.len()), shard.slots.len());
+        let until = from.saturating_add(most).min(len);
+        let waiting: Vec<Waker> = shard.slots[from..until].iter_mut().filter_map(Option::take).collect();
+        drop(shard);
+        round.passed += until - from;
+        (round.shard, round.index) = if until == len { (round.shard + 1, 0) } else { (round.shard, until) };
+        waiting.into_iter().for_each(Waker::wake);
+        true
+    }
+}
+
+/// How far a round through all places has come.
+#[derive(Default)]
+struct Round {
+    shard: usize,
+    index: usize,
+    passed: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Wakes {
+        fn count(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        async fn reach(&self, count: usize) {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while self.count() < count {
+                assert!(Instant::now() < deadline, "{} of {count}", self.count());
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn many_are_woken_over_a_time_and_each_once_for_each_round() {
+        let (wakers, wakes) = (Arc::new(Wakers::default()), Arc::new(Wakes::default()));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let slots: Vec<_> = (0..1000).map(|_| wakers.take_slot()).collect();
+        let everybody_waits = || slots.iter().for_each(|slot| wakers.wait(*slot, &waker));
+        everybody_waits();
+        let begun = Instant::now();
+        wakers.wake_over(Duration::from_millis(100));
+        wakes.reach(1).await;
+        assert!(wakes.count() <= 100, "not in one go: {}", wakes.count());
+        wakes.reach(1000).await;
+        assert!(begun.elapsed() >= Duration::from_millis(50), "{:?}", begun.elapsed());
+
+        everybody_waits();
+        wakers.wake_over(Duration::from_millis(100));
+        wakes.reach(1500).await;
+        // Those who have been woken wait again, and something new happens before the round is over: another one is for them.
+        everybody_waits();
+        wakers.wake_over(Duration::from_millis(100));
+        wakers.wake_over(Duration::from_millis(100));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while wakers.rounds.load(Ordering::Relaxed) > 0 {
+            assert!(Instant::now() < deadline, "the rounds end");
+            tokio::time::sleep(PAUSE).await;
+        }
+        assert!(wakers.shards.iter().all(|shard| shard.lock().slots.iter().all(Option::is_none)), "nobody was left out");
+    }
+
+    #[test]
+    fn few_are_woken_at_once() {
+        let (wakers, wakes) = (Arc::new(Wakers::default()), Arc::new(Wakes::default()));
+        let waker = Waker::from(Arc::clone(&wakes));
+        (0..SLICE).for_each(|_| wakers.wait(wakers.take_slot(), &waker));
+        wakers.wake_over(Duration::from_millis(100));
+        assert_eq!(wakes.count(), SLICE);
     }
 }
