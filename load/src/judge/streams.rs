@@ -3,7 +3,7 @@
 use super::{Bound, Figure, P95, P99, Row, figure, rate, setting};
 
 /// Names of reports are those that `load/bench-streams` gives.
-pub const ROWS: [Row; 16] = [
+pub const ROWS: [Row; 17] = [
     Row {
         what: "1,000 watchers × 10 events/s: p99 from commit to receipt",
         ours: ("ours-1000", P99),
@@ -69,6 +69,12 @@ pub const ROWS: [Row; 16] = [
         what: "the same: p95 of the scores posted, against nobody watching",
         ours: ("top", POST_P95),
         reference: Some(("quiet", P95)),
+        target: Bound::AtMost(1.5),
+    },
+    Row {
+        what: "the same, against scores posted while as many watch as much at a bare fan-out on the same cores",
+        ours: ("top", POST_P95),
+        reference: Some(("beside", P95)),
         target: Bound::AtMost(1.5),
     },
     Row {
