@@ -123,3 +123,20 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream,
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hundreds_wait_their_turn_who_come_in_the_same_moment() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts. Who finds no place is not answered, and asks again after a second.
+        let waiting: Vec<_> =
+            (0..300).map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(700)).unwrap()).collect();
+        drop(waiting);
+    }
+}

@@ -24,3 +24,4 @@ mod shutdown;
 mod soak;
 mod stream_outages;
 mod stuck_readers;
+mod trace;

@@ -55,14 +55,18 @@ impl Server {
 
     /// The same on these stores, which have to be empty.
     pub async fn on(stores: Stores) -> Self {
-        let mut server = Self::prepare(stores);
-        server.run().await;
+        Self::prepare(stores).with_actions().await
+    }
+
+    /// A prepared one, started for the first time, with those actions.
+    pub async fn with_actions(mut self) -> Self {
+        self.run().await;
         for action in [json!({ "id": "point", "points": 1 }), json!({ "id": "value", "value": { "min": 0, "max": 1000 } })] {
             let mut action = action;
             action["leaderboards"] = json!(["main"]);
-            server.request(Method::POST, "/api/actions").json(&action).send().await.unwrap().error_for_status().unwrap();
+            self.request(Method::POST, "/api/actions").json(&action).send().await.unwrap().error_for_status().unwrap();
         }
-        server
+        self
     }
 
     /// A server that does not run yet.

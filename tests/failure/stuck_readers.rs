@@ -62,3 +62,14 @@ async fn a_thousand_readers_that_are_stuck_cost_no_memory_and_hold_up_nobody() {
     let ended = server.ended(Duration::from_secs(10)).await.expect("they do not hold up the end either");
     assert!(ended.success() && !server.log().contains("cut off"), "{}", server.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_died_is_let_go_within_two_minutes() {
+    let server = Server::embedded().await;
+    // Its kernel still answers, which is the harder case: the window stays shut.
+    let _dead = stuck(server.port).await;
+    let watchers = async || server.get("/api/leaderboards/main").await["watchers"].as_u64().unwrap();
+    within(Duration::from_secs(20), "it watches", async || watchers().await == 1).await;
+    post_batches(&server, 5).await;
+    within(Duration::from_secs(120), "it is let go", async || watchers().await == 0).await;
+}

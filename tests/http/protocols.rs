@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -64,6 +64,24 @@ async fn a_watcher_that_leaves_is_noticed_at_once() {
     // Nothing is posted, so nothing but the client's own end tells.
     drop(connection);
     watchers(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_say_what_they_want_is_let_go() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    let begun = Instant::now();
+    let openings: [&[u8]; 4] = [b"", b"GET /livez HTTP/1.1\r\nHost: loc", b"PRI * HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
+    let mut connections = Vec::new();
+    for opening in openings {
+        let mut connection = TcpStream::connect(app.address).await.unwrap();
+        connection.write_all(opening).await.unwrap();
+        connections.push(connection);
+    }
+    for (mut connection, opening) in connections.into_iter().zip(openings) {
+        let ended = tokio::time::timeout(Duration::from_secs(30), connection.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{} is held", String::from_utf8_lossy(opening));
+    }
+    assert!(begun.elapsed() > Duration::from_secs(10), "a slow client has its time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! How a stream begins, stays awake, is refused and ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ crate::both_backends!(
     heartbeats_say_where_the_newest_position_is,
     too_many_streams_are_refused_in_band,
     too_many_streams_with_one_token_are_refused_in_band,
+    streams_leave_room_for_requests,
+    a_leaderboard_that_nobody_watches_is_followed_no_longer,
     the_metrics_tell_what_streams_do,
     what_is_out_of_range_is_refused_by_field,
     the_watchers_are_counted,
@@ -77,6 +79,15 @@ async fn heartbeats_say_where_the_newest_position_is(backend: Backend) {
     }
 }
 
+/// Waits until a condition holds, for so many seconds at the most.
+async fn patiently(seconds: u64, what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {seconds} seconds: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn too_many_streams_are_refused_in_band(backend: Backend) {
     let app = TestApp::spawn_with(backend, &["--streams-per-ip=1"]).await;
     let mut first = Sse::open(&app, "/api/leaderboard/stream").await;
@@ -106,6 +117,46 @@ async fn too_many_streams_with_one_token_are_refused_in_band(backend: Backend) {
     for stream in [open("bob").await.unwrap(), app.anonymous(Method::GET, "/api/leaderboard/stream").send().await.unwrap()] {
         Sse::of(stream).expect("leaderboard").await;
     }
+}
+
+async fn streams_leave_room_for_requests(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--max-connections=10"]).await;
+    let mut streams = Vec::new();
+    for _ in 0..9 {
+        let mut stream = Sse::open(&app, "/api/leaderboard/stream").await;
+        stream.expect("leaderboard").await;
+        streams.push(stream);
+    }
+    let mut refused = Sse::open(&app, "/api/leaderboard/stream").await;
+    assert_eq!(refused.expect("busy").await.data["reason"], "the server has as many streams open as it can carry");
+    assert!(refused.next().await.is_none());
+    let receipt = app.post_score("ann", "goal").await;
+    for stream in &mut streams {
+        assert_eq!(stream.expect("score-updated").await.data["eventId"], receipt["eventId"]);
+    }
+    // All connections are taken now: whoever comes waits, and is served as soon as one is free.
+    let (last, _) = tokio::join!(app.anonymous(Method::GET, "/livez").send(), async { drop(streams.pop()) });
+    assert_eq!(last.unwrap().status(), 200);
+}
+
+async fn a_leaderboard_that_nobody_watches_is_followed_no_longer(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let followed = async || {
+        let metrics = app.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let count = metrics.lines().find_map(|line| line.strip_prefix("scoreboard_leaderboards_followed "));
+        count.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let mut stream = Sse::open(&app, "/api/leaderboard/stream").await;
+    stream.expect("leaderboard").await;
+    let version = app.post_score("ann", "goal").await["version"].clone();
+    stream.expect("score-updated").await;
+    // Counted every 15 s.
+    patiently(60, "it is followed", async || followed().await == 1).await;
+    drop(stream);
+    patiently(60, "it is left", async || followed().await == 0).await;
+    app.post_score("bob", "goal").await;
+    let mut back = Sse::open(&app, &format!("/api/leaderboard/stream?lastEventId={}", text(&version))).await;
+    assert_eq!(back.expect("score-updated").await.data["userId"], "bob", "nothing was missed meanwhile");
 }
 
 async fn what_is_out_of_range_is_refused_by_field(backend: Backend) {
