@@ -505,6 +505,8 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
   },
 }, fate);
 
+/* A stream of its own, though it makes two watchers of one visitor: it goes on after its last score, and the table's position, which is ahead of
+   it within a tick, would move the browser's `Last-Event-ID` past scores that have not come yet. */
 const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: latest } : { view: 'events' }), {
   leaderboard() {},
   'score-updated': hear,
