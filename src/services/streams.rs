@@ -6,7 +6,7 @@
 pub mod admission;
 mod event_stream;
 mod follower;
-mod frame;
+pub mod frame;
 mod group;
 mod groups;
 mod hub;
