@@ -6,6 +6,8 @@
 #
 # The servers that Debian's packages may start by themselves are never touched: ours live in a temporary directory of their own.
 
+# Settings of PostgreSQL beside the defaults, as words: -c name=value.
+servers_postgres_settings=()
 servers_dir=
 servers_pids=()
 
@@ -74,7 +76,7 @@ servers_start() {
     }
 
     servers_start_one postgres "${user[@]}" "$TEST_POSTGRES_BIN/postgres" -D "$servers_dir/postgres" -k "$servers_dir" \
-        -c listen_addresses=127.0.0.1 -c max_connections=300 -p @PORT@
+        -c listen_addresses=127.0.0.1 -c max_connections=300 "${servers_postgres_settings[@]}" -p @PORT@
     TEST_DATABASE_URL=postgres://postgres@127.0.0.1:$servers_port/postgres
     servers_start_one redis "${user[@]}" "$TEST_REDIS_SERVER" --bind 127.0.0.1 --port @PORT@ \
         --save '' --appendonly no --dir "$servers_dir"

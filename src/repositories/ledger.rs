@@ -169,6 +169,11 @@ impl Ledger {
         }
     }
 
+    /// Whether other instances may be committing to it as well.
+    pub fn is_shared(&self) -> bool {
+        matches!(&self.engine, Engine::Postgres(_))
+    }
+
     /// How many commits of one instance may go on at once. SQLite has one writer; on PostgreSQL a few overlap their waits, and more would
     /// only make batches smaller.
     pub fn commits_at_once(&self) -> usize {

@@ -53,6 +53,8 @@ enum Reply {
 pub struct Scores {
     ledger: Ledger,
     queue: Arc<Queue>,
+    /// An event id of the moment this service was made: those of an earlier process come before it.
+    begun: Uuid,
 }
 
 impl Drop for Scores {
@@ -66,7 +68,7 @@ impl Scores {
     pub fn new(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock) -> (Arc<Self>, impl Future<Output = ()> + Send) {
         let queue = Arc::new(Queue::default());
         let committer = committer::run(ledger.clone(), announcer, clock, Arc::clone(&queue));
-        (Arc::new(Self { ledger, queue }), committer)
+        (Arc::new(Self { ledger, queue, begun: Uuid::now_v7() }), committer)
     }
 
     /// Commits submissions of one caller in order, each on its own merits, and answers once they are durable. One result per submission.
@@ -108,7 +110,8 @@ impl Scores {
     }
 
     /// Waits for the receipt that the first submission with this key is about to store. Where it never comes (the instance that committed
-    /// it died before answering), a receipt without ranks is stored for good, so that all later repeats agree.
+    /// it died before answering), a receipt without ranks is stored for good, so that all later repeats agree. In a ledger of this process
+    /// alone, nobody is about to answer what an earlier process committed.
     async fn answer_given_before(
         &self,
         subject: Arc<str>,
@@ -120,7 +123,8 @@ impl Scores {
             if let Some(body) = self.ledger.receipt(&subject, &key).await? {
                 return Ok(Answer { body, replayed: true });
             }
-            if tokio::time::Instant::now() >= deadline {
+            let abandoned = !self.ledger.is_shared() && event_id < self.begun;
+            if abandoned || tokio::time::Instant::now() >= deadline {
                 break;
             }
             tokio::time::sleep(RECEIPT_POLL).await;

@@ -1,7 +1,10 @@
 //! The process dies, or fails, at each step between receipt and announcement. Clients repeat blindly: everything counts once, every receipt is
 //! given again word for word, and the ranking is the ledger's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 use crate::{
     clients::{Clients, assert_replayed},
@@ -63,6 +66,28 @@ async fn shared_every_step_may_be_the_last_one() {
     let redis = RedisServer::start(&[]);
     let stores = Stores { database_url: Some(fresh_database().await), redis_url: Some(redis.url()) };
     counts_everything_once(Server::on(stores).await, &POINTS).await;
+}
+
+/// Nobody else can be about to answer what an embedded server committed before it died.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_server_answers_a_retry_at_once_after_its_death() {
+    let mut server = Server::embedded().await;
+    server.kill();
+    server.set(VARIABLE, "batch-committed:abort");
+    server.run().await;
+    let score = |server: &Server| {
+        let body = json!({ "actionId": "point", "userId": "ann" });
+        server.request(Method::POST, "/api/scores").header("Idempotency-Key", "a-goal").json(&body).send()
+    };
+    score(&server).await.expect_err("it dies before it answers");
+    server.ended(SOON).await.expect("it dies");
+    server.set(VARIABLE, "");
+    server.run().await;
+    let started = Instant::now();
+    let answer = score(&server).await.unwrap();
+    assert_eq!((answer.status(), &answer.headers()["idempotency-replayed"]), (StatusCode::OK, &"true".parse().unwrap()));
+    assert!(started.elapsed() < Duration::from_secs(1), "waited {:?} for an answer that never comes", started.elapsed());
+    assert_eq!(server.get("/api/leaderboard").await["entries"][0]["score"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

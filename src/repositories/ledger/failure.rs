@@ -42,6 +42,14 @@ impl Failure {
         Self::Refused(LedgerError::Corrupt(what.to_string()))
     }
 
+    /// Why statements failed that were sent together: the first one to fail spoils the transaction, and those behind it are told just that, which
+    /// is as unknown as an error can be. At least one of them has to have failed.
+    pub fn cause<const STATEMENTS: usize>(failures: [Option<Self>; STATEMENTS]) -> Self {
+        let mut failures: Vec<Self> = failures.into_iter().flatten().collect();
+        let known = failures.iter().position(|failure| failure.remedy() != Remedy::Suspect);
+        failures.swap_remove(known.unwrap_or(0))
+    }
+
     /// Chooses the remedy. diesel names only some kinds of errors; a deadlock and a time-out can be told by their text alone, which
     /// a server may give in another language. An unknown error is therefore suspected of the data, and whoever acts on the suspicion proves it.
     pub fn remedy(&self) -> Remedy {
@@ -97,5 +105,25 @@ impl From<Failure> for LedgerError {
             Failure::Unreachable(why) => Self::Unavailable(why),
             Failure::Unanswered(limit) => Self::Unavailable(format!("no answer within {} s", limit.as_secs())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kind: DatabaseErrorKind, message: &str) -> Option<Failure> {
+        Some(Failure::Database(Error::DatabaseError(kind, Box::new(message.to_owned()))))
+    }
+
+    #[test]
+    fn the_statement_that_spoiled_a_transaction_is_told_from_those_behind_it() {
+        let behind = || of(DatabaseErrorKind::Unknown, "current transaction is aborted");
+        let race = || of(DatabaseErrorKind::SerializationFailure, "could not serialize access");
+        for failures in [[None, race(), behind()], [behind(), None, race()]] {
+            assert_eq!(Failure::cause(failures).remedy(), Remedy::Repeat);
+        }
+        let bad_row = of(DatabaseErrorKind::Unknown, "invalid byte sequence");
+        assert_eq!(Failure::cause([bad_row, behind()]).remedy(), Remedy::Suspect);
     }
 }

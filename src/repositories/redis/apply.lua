@@ -13,7 +13,9 @@ if not state then
 end
 local places, entries, names = KEYS[2], KEYS[3], KEYS[4]
 local seq, n = state.seq, state.n
-local answer, lines = { state.epoch }, {}
+local answer = { state.epoch }
+-- What is told, in pieces: Lua would hash every text that is put together on the way, and `tell` puts them together once.
+local pieces, size = { '' }, 1
 
 local function keep_name(user, revision, record)
   local held = redis.call('HGET', names, user)
@@ -54,13 +56,16 @@ for i = 4, #ARGV, 7 do
     end
     local rank = redis.call('ZRANK', places, new) + 1
     seq = seq + 1
-    lines[#lines + 1] = 'S ' .. seq .. ' ' .. rank .. ' ' .. previous .. ' ' .. n .. ' ' .. ARGV[i + 6]
+    pieces[size + 1], pieces[size + 2], pieces[size + 3], pieces[size + 4] = '\nS ', seq, ' ', rank
+    pieces[size + 5], pieces[size + 6], pieces[size + 7], pieces[size + 8] = ' ', previous, ' ', n
+    pieces[size + 9], pieces[size + 10] = ' ', ARGV[i + 6]
+    size = size + 10
     answered(2, rank, previous)
   end
 end
 
-if #lines > 0 then
+if size > 1 then
   redis.call('HSET', KEYS[1], 'seq', seq, 'n', n, 'names', redis.call('HLEN', names))
-  tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), lines)
+  tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), pieces)
 end
 return answer

@@ -11,5 +11,5 @@ if tonumber(ARGV[4]) <= state.definition then
 end
 local seq = state.seq + 1
 redis.call('HSET', KEYS[1], 'seq', seq, 'definition', ARGV[4])
-tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), { 'D ' .. seq .. ' 0 0 ' .. state.n .. ' ' .. ARGV[5] })
+tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), { '', '\nD ' .. seq .. ' 0 0 ' .. state.n .. ' ' .. ARGV[5] })
 return { state.epoch, seq }

@@ -40,6 +40,8 @@ use super::{
 
 /// Submissions in one transaction, unless a single request brings more.
 const BATCH: usize = 512;
+/// Commits that a crowd may bring on their way, ready for the disk or not: with more of them each would be a small one.
+const CROWDED_COMMITS: usize = 2;
 /// Committed batches that wait to be announced. When full, commits wait: a ranking that falls behind slows the writers down.
 const ANNOUNCE_QUEUE: usize = 8;
 /// Announcements that may be on their way at once: enough to keep a ranking busy whose answers take their time.
@@ -62,9 +64,9 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
     while !(commits.is_empty() && queue.is_over()) {
         let waiting = queue.waiting();
         let on_their_way = commits.len();
+        let written = last.as_ref().is_some_and(|progress| progress.is_written());
         let may_begin = on_their_way == 0
-            || (on_their_way < ledger.commits_at_once()
-                && (waiting >= CROWD || last.as_ref().is_some_and(|progress| progress.is_written())));
+            || (on_their_way < ledger.commits_at_once() && (written || (waiting >= CROWD && on_their_way < CROWDED_COMMITS)));
         if waiting > 0 && may_begin {
             let jobs = queue.take(BATCH, &busy);
             // Where all that waits is of users who are being committed, only the end of a commit helps.
@@ -79,9 +81,9 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
                 continue;
             }
         }
-        let written = async {
+        let next_may_begin = async {
             match &last {
-                Some(progress) if waiting > 0 && !progress.is_written() => progress.written().await,
+                Some(progress) if waiting > 0 && !written => progress.written().await,
                 _ => std::future::pending().await,
             }
         };
@@ -101,7 +103,7 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
                 users.iter().for_each(|user| { busy.remove(user); });
             }
             () = queue.changed() => {}
-            () = written => {}
+            () = next_may_begin => {}
         }
     }
     drop(announce);
@@ -110,10 +112,9 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
 
 /// Commits the jobs as one transaction; answers them itself where that fails.
 async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &Arc<Progress>) -> Option<Batch> {
-    let sizes: Vec<usize> = jobs.iter().map(|job| job.submissions.len()).collect();
     let submissions: Arc<[Submission]> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.submissions)).collect();
     let started = Instant::now();
-    if let Some(oldest) = jobs.iter().map(|job| job.since).min() {
+    if let Some(oldest) = jobs.iter().map(Job::since).min() {
         metrics::histogram!("scoreboard_commit_wait_seconds").record(oldest.elapsed());
     }
     let result = ledger.commit(&submissions, clock, progress).await;
@@ -129,8 +130,8 @@ async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &A
         Err(error) => {
             tracing::error!(%error, submissions = submissions.len(), "a batch could not be committed");
             let error = ServiceError::from(error);
-            for (job, size) in jobs.into_iter().zip(sizes) {
-                job.reply.send((0..size).map(|_| Reply::Failed(error.clone())).collect()).ok();
+            for job in jobs {
+                job.answer(std::iter::repeat_with(|| Reply::Failed(error.clone())));
             }
             None
         }
@@ -177,8 +178,8 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
     keep_receipts(ledger, &submissions, &mut replies).await;
     let mut replies = replies.into_iter();
     for job in jobs {
-        let of_job = replies.by_ref().take(job.room.count()).collect();
-        job.reply.send(of_job).ok();
+        let count = job.count();
+        job.answer(replies.by_ref().take(count));
     }
     // Only to die at: nothing is left to fail.
     crate::failpoints::fails("answered");

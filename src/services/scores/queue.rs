@@ -20,19 +20,70 @@ const ROOM: usize = 32_768;
 pub(super) const CROWD: usize = 256;
 /// Submissions that a caller may have committed before it is the next one's turn.
 const TURN: usize = 64;
-/// How many jobs of one caller are passed over, because a user of theirs is in a commit already, before it is the next one's turn.
-const PASSED_OVER: usize = 256;
+/// How many submissions of one caller are passed over, because their users are in a commit already, before it is the next one's turn.
+const PASSED_OVER: usize = 4_096;
 
-/// Submissions of one request: committed in order, answered together.
+/// Submissions of one request, or a part of them: in order, in one commit.
 pub(super) struct Job {
     pub submissions: Vec<Submission>,
-    pub reply: oneshot::Sender<Vec<Reply>>,
-    pub since: Instant,
-    pub room: Room,
+    /// Where each of them stands in its request.
+    places: Vec<usize>,
+    request: Arc<Request>,
 }
 
-/// See the module's documentation. Within a caller, jobs leave in the order in which they came, except that one may overtake another
-/// with whom it shares no user.
+/// A request whose submissions wait or are on their way. Where all of its jobs are dropped before they answered, the caller learns that.
+struct Request {
+    answers: Mutex<Answers>,
+    since: Instant,
+    _room: Room,
+}
+
+struct Answers {
+    replies: Vec<Option<Reply>>,
+    missing: usize,
+    /// Taken by the last answer.
+    reply: Option<oneshot::Sender<Vec<Reply>>>,
+}
+
+impl Job {
+    /// How many replies it wants, also when its submissions were taken out.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// When its request came.
+    pub fn since(&self) -> Instant {
+        self.request.since
+    }
+
+    /// Answers each of its submissions; the last job of a request answers the caller.
+    pub fn answer(self, replies: impl Iterator<Item = Reply>) {
+        let mut answers = self.request.answers.lock();
+        for (place, reply) in self.places.iter().zip(replies) {
+            answers.missing -= usize::from(answers.replies[*place].replace(reply).is_none());
+        }
+        if answers.missing == 0
+            && let Some(caller) = answers.reply.take()
+        {
+            caller.send(std::mem::take(&mut answers.replies).into_iter().flatten().collect()).ok();
+        }
+    }
+
+    /// Takes out the submissions that `may_go`; `None` where none may.
+    fn part(&mut self, may_go: impl Fn(&UserId) -> bool) -> Option<Self> {
+        let mut part = Self { submissions: Vec::new(), places: Vec::new(), request: Arc::clone(&self.request) };
+        let all = std::mem::take(&mut self.submissions).into_iter().zip(std::mem::take(&mut self.places));
+        for (submission, place) in all {
+            let job = if may_go(&submission.user_id) { &mut part } else { &mut *self };
+            job.submissions.push(submission);
+            job.places.push(place);
+        }
+        (part.count() > 0).then_some(part)
+    }
+}
+
+/// See the module's documentation. Submissions of one caller leave in the order in which they came, except that one may overtake those of
+/// other users.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -59,18 +110,11 @@ struct Waiting {
     credit: usize,
 }
 
-/// Room in the queue; given back when the job is answered or dropped.
-pub(super) struct Room {
+/// Room in the queue for so many submissions; given back when the request is answered or dropped.
+struct Room {
     queue: Arc<Queue>,
     caller: Arc<str>,
     count: usize,
-}
-
-impl Room {
-    /// How many submissions it is for.
-    pub fn count(&self) -> usize {
-        self.count
-    }
 }
 
 impl Drop for Room {
@@ -109,7 +153,10 @@ impl Queue {
             state.turns.push_back(caller);
             Waiting::default()
         });
-        waiting.jobs.push_back(Job { submissions, reply, since: Instant::now(), room });
+        let replies = std::iter::repeat_with(|| None).take(count).collect();
+        let answers = Mutex::new(Answers { replies, missing: count, reply: Some(reply) });
+        let request = Arc::new(Request { answers, since: Instant::now(), _room: room });
+        waiting.jobs.push_back(Job { submissions, places: (0..count).collect(), request });
         drop(guard);
         if news {
             self.changed.notify_one();
@@ -117,8 +164,7 @@ impl Queue {
         Some(answer)
     }
 
-    /// Takes jobs of about `limit` submissions, the callers in turn. Jobs with a user in `busy` stay, and so does whatever of the same
-    /// user stands behind them.
+    /// Takes jobs of about `limit` submissions, the callers in turn. Submissions of users in `busy` stay, and their requests are divided.
     pub fn take(&self, limit: usize, busy: &HashSet<UserId>) -> Vec<Job> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -130,7 +176,7 @@ impl Queue {
             let Some(waiting) = state.waiting.get_mut(&caller) else { continue };
             waiting.credit += TURN;
             let (of_caller, enough) = waiting.take(busy, limit - count);
-            let got: usize = of_caller.iter().map(|job| job.submissions.len()).sum();
+            let got: usize = of_caller.iter().map(Job::count).sum();
             count += got;
             stuck = if got == 0 && enough { stuck + 1 } else { 0 };
             taken.extend(of_caller);
@@ -172,26 +218,26 @@ impl Waiting {
     /// allowed more than could be had.
     fn take(&mut self, busy: &HashSet<UserId>, limit: usize) -> (Vec<Job>, bool) {
         let (mut taken, mut passed_over, mut enough) = (Vec::new(), Vec::new(), true);
-        let mut count = 0;
-        let mut behind: HashSet<UserId> = HashSet::new();
+        let (mut count, mut left_behind) = (0, 0);
         while let Some(job) = self.jobs.front() {
-            let size = job.submissions.len();
-            if count >= limit || passed_over.len() >= PASSED_OVER {
+            if count >= limit || left_behind >= PASSED_OVER {
                 break;
             }
-            if size > self.credit {
+            if job.count() > self.credit {
                 enough = false;
                 break;
             }
-            let Some(job) = self.jobs.pop_front() else { break };
-            let users = || job.submissions.iter().map(|submission| &submission.user_id);
-            if !busy.is_empty() && users().any(|user| busy.contains(user) || behind.contains(user)) {
-                behind.extend(users().cloned());
+            let Some(mut job) = self.jobs.pop_front() else { break };
+            let stays = |submission: &Submission| busy.contains(&submission.user_id);
+            if !busy.is_empty() && job.submissions.iter().any(stays) {
+                let part = job.part(|user| !busy.contains(user));
+                left_behind += job.count();
                 passed_over.push(job);
-                continue;
+                let Some(part) = part else { continue };
+                job = part;
             }
-            self.credit -= size;
-            count += size;
+            self.credit -= job.count();
+            count += job.count();
             taken.push(job);
         }
         if self.jobs.is_empty() || enough {
@@ -207,7 +253,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Answer, *};
     use crate::domain::ids::ActionId;
 
     fn submissions(users: &[&str]) -> Vec<Submission> {
@@ -262,9 +308,43 @@ mod tests {
             queue.push("game".into(), submissions(request)).unwrap();
         }
         let busy = HashSet::from([UserId::parse("ann").unwrap()]);
-        assert_eq!(users(&queue.take(512, &busy)), ["cid"]);
+        assert_eq!(users(&queue.take(512, &busy)), ["bob", "bob", "cid"]);
         assert!(queue.take(512, &busy).is_empty());
-        assert_eq!(users(&queue.take(512, &HashSet::new())), ["ann", "bob", "bob", "ann"]);
+        assert_eq!(users(&queue.take(512, &HashSet::new())), ["ann", "ann"]);
         assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn a_divided_request_is_answered_whole_and_in_its_order() {
+        let queue = Arc::new(Queue::default());
+        let mut answer = queue.push("game".into(), submissions(&["ann", "bob", "ann", "cid"])).unwrap();
+        let early = queue.take(512, &HashSet::from([UserId::parse("ann").unwrap()]));
+        let late = queue.take(512, &HashSet::new());
+        assert_eq!((users(&early), users(&late)), (vec!["bob".into(), "cid".into()], vec!["ann".into(), "ann".into()]));
+        let saying = |word: &str, jobs: Vec<Job>| {
+            for job in jobs {
+                let words: Vec<_> = job.submissions.iter().map(|of| format!("{word} {}", of.user_id)).collect();
+                job.answer(words.into_iter().map(|body| Reply::Receipt(Answer { body, replayed: false })));
+            }
+        };
+        saying("late", late);
+        assert!(answer.try_recv().is_err(), "answered before all was committed");
+        saying("early", early);
+        let bodies = answer.try_recv().unwrap().into_iter().map(|reply| match reply {
+            Reply::Receipt(answer) => answer.body,
+            _ => panic!("not what was said"),
+        });
+        assert_eq!(bodies.collect::<Vec<_>>(), ["late ann", "early bob", "late ann", "early cid"]);
+    }
+
+    #[test]
+    fn a_request_that_lost_a_part_is_told_so() {
+        let queue = Arc::new(Queue::default());
+        let mut answer = queue.push("game".into(), submissions(&["ann", "bob"])).unwrap();
+        drop(queue.take(512, &HashSet::from([UserId::parse("ann").unwrap()])));
+        for job in queue.take(512, &HashSet::new()) {
+            job.answer(std::iter::once(Reply::Refused(crate::domain::submission::Refusal::UnknownAction)));
+        }
+        assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::QueryDsl;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use futures_util::try_join;
+use futures_util::join;
 use uuid::Uuid;
 
 use super::{
@@ -50,8 +50,10 @@ pub async fn open(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Fa
     }
     let conn = &*conn;
     // The `BEGIN` is asked for first, and so leaves first: it alone needs no statement to be prepared.
-    let ((), opened) = try_join!(begin, read(conn, needs))?;
-    Ok(opened)
+    match join!(begin, read(conn, needs)) {
+        (Ok(()), Ok(opened)) => Ok(opened),
+        (begun, opened) => Err(Failure::cause([begun.err(), opened.err()])),
+    }
 }
 
 /// Like [`open`], in a transaction that has begun.
@@ -103,13 +105,17 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     let find_keys = FindKeys { subjects: &subjects, keys: &keys };
     let find_entries = FindEntries { boards: &boards, seasons: &seasons, users: &users };
     let find_recent = FindRecent { users: &recent_users, actions: &recent_actions, since: &since, counts: &counts };
-    let (keys, entries, recent) = try_join!(
+    let read = join!(
         async {
             if subjects.is_empty() { Ok::<_, Failure>(Vec::new()) } else { Ok(find_keys.load::<KeyRow>(&mut &*conn).await?) }
         },
         async { if boards.is_empty() { Ok(Vec::new()) } else { Ok(find_entries.load::<EntryRow>(&mut &*conn).await?) } },
         async { if since.is_empty() { Ok(Vec::new()) } else { Ok(find_recent.load::<RecentRow>(&mut &*conn).await?) } },
-    )?;
+    );
+    let (keys, entries, recent) = match read {
+        (Ok(keys), Ok(entries), Ok(recent)) => (keys, entries, recent),
+        (keys, entries, recent) => return Err(Failure::cause([keys.err(), entries.err(), recent.err()])),
+    };
     let revision = match entries.as_slice() {
         [(revision, ..), ..] => *revision,
         [] => installation::table.select(installation::definitions_revision).first(&mut &*conn).await?,
@@ -141,10 +147,12 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
 /// Writes a settled batch; answers the id of its outbox row.
 pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, Failure> {
     let conn = &*conn;
-    let (users, (updated, outbox), added, keys) =
-        try_join!(write_users(conn, writes), write_batch(conn, writes), add_entries(conn, writes), write_keys(conn, writes),)?;
-    // Where fewer rows were touched than the outcome says, it rests on what is no longer so: it has to be settled again.
-    if users && updated && added && keys { Ok(outbox) } else { Err(Failure::Raced) }
+    match join!(write_users(conn, writes), write_batch(conn, writes), add_entries(conn, writes), write_keys(conn, writes)) {
+        (Ok(true), Ok((true, outbox)), Ok(true), Ok(true)) => Ok(outbox),
+        // Where fewer rows were touched than the outcome says, it rests on what is no longer so: it has to be settled again.
+        (Ok(_), Ok(_), Ok(_), Ok(_)) => Err(Failure::Raced),
+        (users, batch, added, keys) => Err(Failure::cause([users.err(), batch.err(), added.err(), keys.err()])),
+    }
 }
 
 async fn write_users(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> {

@@ -26,6 +26,23 @@ type PastRow = (Vec<u8>, String, i64, bool, i64, Option<i64>, i64);
 /// A row as a receipt shows it: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
 type StandingRow = (i64, i64, String, String, bool, Option<i64>, i64, i64, i64);
 
+/// The columns of a [`StandingRow`].
+macro_rules! standing_columns {
+    () => {
+        (
+            score_events::leaderboard_pk,
+            score_events::season,
+            leaderboards::sort_order,
+            score_events::leaderboard_id,
+            score_events::applied,
+            score_events::previous_score,
+            score_events::new_score,
+            score_events::delta,
+            score_events::revision,
+        )
+    };
+}
+
 /// What a change is made of beside its standing: event, user, action, time, display name, revision of the name.
 type ChangeRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
 
@@ -46,17 +63,7 @@ pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
         .filter(score_events::event_id.eq(event_id.as_bytes().as_slice()))
         .order(score_events::position)
-        .select((
-            score_events::leaderboard_pk,
-            score_events::season,
-            leaderboards::sort_order,
-            score_events::leaderboard_id,
-            score_events::applied,
-            score_events::previous_score,
-            score_events::new_score,
-            score_events::delta,
-            score_events::revision,
-        ))
+        .select(standing_columns!())
         .load(conn)
         .await?;
     if rows.is_empty() {
@@ -86,17 +93,7 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
                 users::display_name.nullable(),
                 users::revision.nullable(),
             ),
-            (
-                score_events::leaderboard_pk,
-                score_events::season,
-                leaderboards::sort_order,
-                score_events::leaderboard_id,
-                score_events::applied,
-                score_events::previous_score,
-                score_events::new_score,
-                score_events::delta,
-                score_events::revision,
-            ),
+            standing_columns!(),
         ))
         .load(conn)
         .await?;
