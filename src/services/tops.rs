@@ -2,8 +2,8 @@
 //!
 //! An answer is kept where the board's feed is followed from before the ranking was asked, and it is given to others only while no change has been
 //! told since ([`Changed`]): a reader sees what this instance wrote, and what another one wrote as soon as the feed tells of it. Should
-//! the feed fail to, for whatever reason, then [`AGE`] is the end of it. Of many who find nothing kept, one asks and the others take its
-//! answer, unless it asked before they came and something has changed since.
+//! the feed fail to, for whatever reason, then a quarter of a second is the end of it. Of many who find nothing kept, one asks and the others
+//! take its answer, unless it asked before they came and something has changed since.
 
 use std::{
     collections::HashMap,
@@ -68,8 +68,8 @@ struct Slot {
 struct Kept {
     encoded: Arc<Encoded>,
     version: Option<Version>,
-    /// Of the definition that it was asked for under.
-    revision: i64,
+    /// What it was asked for under.
+    definition: Definition,
     /// The board's changes before the ranking was asked.
     changes: u64,
     /// `None` where the feed was not followed or the ranking did not answer: then it is only for those who waited for it.
@@ -77,10 +77,17 @@ struct Kept {
     asked: Instant,
 }
 
+/// Revision and season of a leaderboard.
+type Definition = (i64, i64);
+
+fn definition(leaderboard: &Leaderboard) -> Definition {
+    (leaderboard.revision, leaderboard.season)
+}
+
 /// What a reader needs an answer to contain.
 struct Needed<'a> {
     changes: u64,
-    revision: i64,
+    definition: Definition,
     version: Option<&'a Version>,
     now: Instant,
 }
@@ -94,7 +101,7 @@ impl Kept {
         };
         fresh
             && self.changes >= needed.changes
-            && self.revision == needed.revision
+            && self.definition == needed.definition
             && needed.version.is_none_or(|needed| self.version.as_ref().is_some_and(|version| reached(version, needed)))
     }
 }
@@ -145,7 +152,7 @@ impl Tops {
         let (served, version) = self.ask(leaderboard, limit, None).await?;
         let following = following.filter(|_| matches!(served.source, Source::Standings(_)));
         let encoded = Arc::clone(&served.value);
-        let kept = Kept { encoded, version, revision: leaderboard.revision, changes, following, asked };
+        let kept = Kept { encoded, version, definition: definition(leaderboard), changes, following, asked };
         slot.kept.store(Some(Arc::new(kept)));
         Ok(served)
     }
@@ -193,7 +200,7 @@ impl Tops {
 
 impl Top {
     fn needed<'a>(&self, leaderboard: &Leaderboard, version: Option<&'a Version>, now: Instant) -> Needed<'a> {
-        Needed { changes: self.changed.count(), revision: leaderboard.revision, version, now }
+        Needed { changes: self.changed.count(), definition: definition(leaderboard), version, now }
     }
 
     fn slot(&self, limit: u64) -> Option<Arc<Slot>> {

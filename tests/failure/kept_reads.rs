@@ -110,3 +110,30 @@ async fn a_feed_that_falls_silent_for_one_instance_shows_its_readers_no_past() {
     within(SOON, "the ranking is back", || async { !read(&reader).await.1["version"].is_null() }).await;
     write_and_find(&writer, &reader, 7).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_a_top_that_does_not_change_leave_redis_alone() {
+    const READS: usize = 400;
+    let redis = RedisServer::start(&[]);
+    let [writer, reader] = two_on([redis.port; 2]).await;
+    writer.post_point("ann").await;
+    warm(&reader).await;
+    redis.command("CONFIG RESETSTAT");
+    let begun = Instant::now();
+    for _ in 0..READS / 8 {
+        let reads = (0..8).map(|_| read(&reader));
+        let answers = futures_util::future::join_all(reads).await;
+        assert!(answers.iter().all(|(_, window)| window["entries"][0]["score"] == 1));
+    }
+    let scripts: u64 = redis.command("INFO commandstats").lines().filter_map(calls_of_a_script).sum();
+    // Four a second for the readers, and what the two instances ask for themselves.
+    let quarters = begun.elapsed().as_millis() as u64 / 250;
+    assert!(scripts <= 2 * quarters + 20, "{scripts} for {READS} reads in {quarters} quarters of a second");
+}
+
+/// The calls in a line like `cmdstat_evalsha:calls=12,usec=…`.
+fn calls_of_a_script(line: &str) -> Option<u64> {
+    let (command, rest) = line.split_once(":calls=")?;
+    let is_script = ["evalsha", "eval", "fcall"].iter().any(|name| command.ends_with(name));
+    is_script.then(|| rest.split(',').next()?.parse().ok())?
+}
