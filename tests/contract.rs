@@ -9,6 +9,7 @@ mod contract {
     mod order;
     mod outage;
     mod pooler;
+    mod ports;
     mod ranking;
     mod rebuild;
     mod redis_server;

@@ -14,6 +14,8 @@ mod kept_reads;
 mod kicks;
 mod ledger_outages;
 mod network;
+#[path = "../contract/ports.rs"]
+mod ports;
 mod postgres;
 mod random_kills;
 mod ranking_outages;

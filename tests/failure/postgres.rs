@@ -1,10 +1,11 @@
 //! Postgres for the tests: a new database on the common server, or a server of a test's own that can be stopped.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use crate::ports::free_port;
 
 /// A new, empty database on the server at `TEST_DATABASE_URL`.
 pub async fn fresh_database() -> String {
@@ -31,7 +32,7 @@ impl PostgresServer {
     pub fn start() -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-pg-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         if is_root() {
             assert!(Command::new("chown").args([owner(), directory.to_str().unwrap()]).status().unwrap().success());
         }

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -12,6 +11,8 @@ use std::{
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+
+use crate::ports::free_port;
 
 const SECRET: &str = "a-secret-of-32-bytes-for-the-tests!!";
 /// Everything that the program reads from its environment is taken away, so that a test does not depend on where it runs.
@@ -73,7 +74,7 @@ impl Server {
     pub fn prepare(stores: Stores) -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-failure-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         let settings = BTreeMap::new();
         let mut server = Self { port, directory, stores, settings, child: None, http, token: String::new() };

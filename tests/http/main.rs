@@ -10,6 +10,8 @@ mod idempotency;
 mod instances;
 mod operations;
 mod page;
+#[path = "../contract/ports.rs"]
+mod ports;
 mod problems;
 mod protocols;
 mod proxies;

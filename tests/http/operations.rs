@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     answers::{Expect, broken},
     app::{Backend, TestApp, status_and_json},
+    ports::free_port,
 };
 
 crate::both_backends!(
@@ -46,8 +47,7 @@ async fn metrics_tell_what_happened(backend: Backend) {
 }
 
 async fn an_internal_address_takes_the_metrics_away(backend: Backend) {
-    // A free port of the system's choosing; it is taken again at once.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let app = TestApp::spawn_with(backend, &[&format!("--internal-addr=127.0.0.1:{port}")]).await;
     app.anonymous(Method::GET, "/metrics").refused(404).await;
     let internal =

@@ -3,7 +3,6 @@
 //! `NGINX` and `HAPROXY` name the two programs where they are not in `/usr/sbin`.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     app::{Backend, TestApp, eventually},
+    ports::free_port,
     sse::Sse,
     streams::{Replay, scores},
 };
@@ -72,7 +72,7 @@ impl Proxy {
     async fn start(variable: &str, usual: &str, flags: &[&str], config: impl Fn(u16, &str) -> String) -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-proxy-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let file = directory.join("config");
         std::fs::write(&file, config(port, directory.to_str().unwrap())).unwrap();
         let program = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
