@@ -24,7 +24,7 @@ use crate::{
     config::{storage::StorageSettings, streams::StreamSettings},
     controllers::Services,
     domain::{ids::LeaderboardId, time::Clock},
-    middleware::{self, authentication::Authentication, rate_limit::RateLimit},
+    middleware::{self, authentication::Authentication, rate_limit::RateLimit, shortcut::Shortcut},
     repositories::{
         feed::Feed,
         ledger::{Ledger, LedgerError, LedgerSettings},
@@ -37,6 +37,7 @@ use crate::{
     services::{
         actions::Actions,
         announcer::Announcer,
+        changes::Changes,
         definitions::DefinitionCache,
         health::Health,
         leaderboards::Leaderboards,
@@ -48,6 +49,7 @@ use crate::{
             admission::{Admission, Caps},
         },
         tokens::Tokens,
+        tops::Tops,
         users::Users,
     },
     workers::{Workers, pruner, sweeper},
@@ -164,19 +166,20 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     workers.spawn("metrics upkeep", telemetry::upkeep(metrics.clone()));
     let limit = RateLimit::new(settings.http.rate_limit_per_second, settings.http.rate_limit_burst);
     workers.spawn("rate limit sweep", limit.clone().sweep());
+    let shortcut = Shortcut::new(Arc::clone(&built.services), limit.clone(), Arc::clone(&trusted_proxies));
     let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies };
     let public_metrics = internal.is_none().then(|| metrics.clone());
     let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics);
-    let routes = middleware::wrap(routes, &settings.http.cors_allowed_origins());
+    let front = middleware::wrap(routes, Some(shortcut), &settings.http.cors_allowed_origins());
 
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
     if let Some(tls) = &tls {
         workers.spawn("certificate", Arc::clone(tls).keep_fresh());
     }
-    let serving = tokio::spawn(server::serve(listener, tls, routes, connections, stop.clone()));
+    let serving = tokio::spawn(server::serve(listener, tls, front, connections, stop.clone()));
     let serving_internal = internal.map(|listener| {
-        let routes = middleware::wrap(router::metrics_route(metrics), &[]);
-        tokio::spawn(server::serve(listener, None, routes, 64, stop.clone()))
+        let front = middleware::wrap(router::metrics_route(metrics), None, &[]);
+        tokio::spawn(server::serve(listener, None, front, 64, stop.clone()))
     });
     tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
 
@@ -227,9 +230,10 @@ async fn build(
     let clock = Clock::system();
     let definitions = DefinitionCache::load(ledger.clone()).await?;
     let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone());
-    let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder));
+    let changes = Arc::<Changes>::default();
+    let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder), Arc::clone(&changes));
     let (announcer, delete_told) =
-        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder));
+        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder), changes);
     let leaderboards = Leaderboards {
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
@@ -275,6 +279,7 @@ async fn build(
         actions: Actions { ledger: ledger.clone(), definitions, clock: clock.clone() },
         users: Users { ledger: ledger.clone(), announcer, clock },
         scores,
+        tops: Tops::new(Arc::clone(&rankings), Arc::clone(&streams)),
         rankings,
         streams,
         health,

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod body;
+pub mod cached;
 pub mod entries;
 pub mod leaderboards;
 pub mod operations;
@@ -18,7 +19,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::services::{
     actions::Actions, error::ServiceError, health::Health, leaderboards::Leaderboards, rankings::Rankings, scores::Scores,
-    streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, users::Users,
+    streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, tops::Tops, users::Users,
 };
 use problem::Problem;
 
@@ -30,6 +31,7 @@ pub struct Services {
     pub users: Users,
     pub scores: Arc<Scores>,
     pub rankings: Arc<Rankings>,
+    pub tops: Tops,
     pub streams: Arc<Streams>,
     pub health: Health,
     /// What the short paths stand for.

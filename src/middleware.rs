@@ -5,8 +5,15 @@ pub mod observation;
 pub mod problems;
 pub mod rate_limit;
 pub mod request_id;
+pub mod shortcut;
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -15,27 +22,33 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use tower::ServiceBuilder;
+use futures_util::future;
+use tower::{
+    Layer, Service, ServiceBuilder, ServiceExt,
+    util::{Either, Oneshot},
+};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
-    cors::{AllowOrigin, CorsLayer},
+    cors::{AllowOrigin, Cors, CorsLayer},
     timeout::TimeoutLayer,
 };
 
 use tracing::Instrument;
 
-use self::observation::Observation;
+use self::{observation::Observation, request_id::RequestId, shortcut::Shortcut};
 use crate::{controllers::problem::Problem, services::error::ServiceError};
 
 /// How long an ordinary request may take. Streams begin within it and then last.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wraps the whole router, outermost layer first: CORS (outside, so that pages of other origins can read problem documents as well), the
-/// edge, panics, time-out, compression (which leaves event streams alone).
-pub fn wrap(router: Router, cors_origins: &[String]) -> Router {
+/// What a server serves: everything, with the layers around it.
+pub type Front = Either<Cors<Entrance>, Entrance>;
+
+/// Puts the layers around the whole router, outermost first: CORS (outside, so that pages of other origins can read problem documents as well), the
+/// shortcut, the edge, panics, time-out, compression (which leaves event streams alone).
+pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors_origins: &[String]) -> Front {
     let stack = ServiceBuilder::new()
-        .option_layer(cors(cors_origins))
         .layer(axum::middleware::from_fn(edge))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a handler panicked");
@@ -43,7 +56,36 @@ pub fn wrap(router: Router, cors_origins: &[String]) -> Router {
         }))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(CompressionLayer::new());
-    router.layer(stack)
+    let entrance = Entrance { shortcut: shortcut.map(Arc::new), router: router.layer(stack) };
+    match cors(cors_origins) {
+        Some(cors) => Either::Left(cors.layer(entrance)),
+        None => Either::Right(entrance),
+    }
+}
+
+/// Where a request takes the shortcut or goes to the router.
+#[derive(Clone)]
+pub struct Entrance {
+    shortcut: Option<Arc<Shortcut>>,
+    router: Router,
+}
+
+impl Service<Request> for Entrance {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = future::Either<Ready<Result<Response, Infallible>>, Oneshot<Router, Request>>;
+
+    /// A router is always ready.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match self.shortcut.as_ref().and_then(|shortcut| shortcut.answer(&request)) {
+            Some(response) => future::Either::Left(ready(Ok(response))),
+            None => future::Either::Right(self.router.clone().oneshot(request)),
+        }
+    }
 }
 
 /// What happens to every request, outermost first: its id, its log line and measurement, security headers, problem documents. One layer and not
@@ -53,12 +95,17 @@ async fn edge(mut request: Request, next: Next) -> Response {
     let observation = Observation::begin(&request, &id);
     let response = next.run(request).instrument(observation.span()).await;
     let mut response = problems::finish(&id, response);
+    finish(&id, &mut response);
+    observation.end(&response);
+    response
+}
+
+/// The headers of every answer.
+fn finish(id: &RequestId, response: &mut Response) {
     for (name, value) in SECURITY {
         response.headers_mut().entry(name).or_insert(value);
     }
-    id.put_into(&mut response);
-    observation.end(&response);
-    response
+    id.put_into(response);
 }
 
 const SECURITY: [(HeaderName, HeaderValue); 4] = [

@@ -10,7 +10,6 @@ pub mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -18,7 +17,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::middleware::authentication::Peer;
+use crate::middleware::{Front, authentication::Peer};
 
 use connection::Protocols;
 use tls::Tls;
@@ -50,10 +49,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. At most `connections` at once; further ones wait in the
 /// listener's backlog.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, connections: usize, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, front: Front, connections: usize, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(connections));
-    let server =
-        Server { protocols: Protocols::new(), router, stop, cut_off: CancellationToken::new(), open: TaskTracker::new() };
+    let server = Server { protocols: Protocols::new(), front, stop, cut_off: CancellationToken::new(), open: TaskTracker::new() };
     let server = Arc::new(server);
     loop {
         let (stream, peer, permit) = tokio::select! {
@@ -84,7 +82,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router,
 /// What all connections of a listener share.
 struct Server {
     protocols: Protocols,
-    router: Router,
+    front: Front,
     stop: CancellationToken,
     /// The time for finishing is over.
     cut_off: CancellationToken,
@@ -96,7 +94,7 @@ impl Server {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let serving = self.protocols.serve(io, peer, self.router.clone(), &self.stop);
+        let serving = self.protocols.serve(io, peer, self.front.clone(), &self.stop);
         let Some(Some((io, handed))) = self.cut_off.run_until_cancelled(serving).await else { return };
         // A task of its own, so that a stream keeps only what it needs and not the room of a whole dialogue.
         self.open.spawn(handed.deliver(io, permit));

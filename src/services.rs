@@ -2,7 +2,9 @@
 
 pub mod actions;
 pub mod announcer;
+pub mod changes;
 pub mod definitions;
+pub mod encoded;
 pub mod error;
 pub mod health;
 pub mod leaderboards;
@@ -12,5 +14,6 @@ pub mod receipts;
 pub mod scores;
 pub mod streams;
 pub mod tokens;
+pub mod tops;
 pub mod users;
 pub mod views;

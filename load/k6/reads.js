@@ -16,8 +16,11 @@ const arrivals = (exec, rate) => ({
   maxVUs: 512,
 });
 
+// Whole numbers only: k6 refuses any other rate.
+const rate = Number(__ENV.RATE || 500);
+
 export const options = {
-  scenarios: { top: arrivals("top", Number(__ENV.RATE || 500)), place: arrivals("place", Number(__ENV.RATE || 500) / 5) },
+  scenarios: { top: arrivals("top", rate), place: arrivals("place", Math.max(1, Math.round(rate / 5))) },
   thresholds: { http_req_failed: ["rate==0"], "http_req_duration{name:top}": ["p(95)<10"] },
 };
 

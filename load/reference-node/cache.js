@@ -4,7 +4,8 @@ import Redis from "ioredis";
 const CHANNEL = "score-updates";
 const SECONDS = 300;
 
-const redis = new Redis(process.env.REDIS_URL);
+// Commands of one turn of the event loop go out together.
+const redis = new Redis(process.env.REDIS_URL, { enableAutoPipelining: true });
 const subscriber = new Redis(process.env.REDIS_URL);
 
 const key = (limit) => `leaderboard:${limit}`;

@@ -1,10 +1,8 @@
 //! Reading a ranking: the window, one user's entry, friends.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -14,12 +12,13 @@ use crate::{
     domain::{
         entry::RankedEntry,
         ids::{LeaderboardId, UserId},
-        leaderboard::{Leaderboard, Visibility},
+        leaderboard::Leaderboard,
         position::Version,
     },
     services::{
+        encoded::Encoded,
         error::{FieldError, ServiceError},
-        rankings::{Served, Source},
+        rankings::Served,
         views::{self, StandingView, WindowView},
     },
 };
@@ -27,6 +26,7 @@ use crate::{
 use super::{
     App, Caller,
     body::Json,
+    cached::{answer, cache_status},
     params::{Params, Segments},
     problem::Problem,
 };
@@ -69,9 +69,13 @@ async fn answer_window(
     let from_rank = params.number("fromRank", 1..=LAST_RANK, 1);
     let min_version = params.parsed("minVersion", |text| text.parse::<Version>().map_err(|error| error.to_string()));
     params.finish()?;
-    let served = services.rankings.window(leaderboard.board(), from_rank, limit, min_version.as_ref()).await?;
-    let body = views::json(&WindowView::new(&leaderboard.id, &served.value, limit as usize, false));
-    Ok(cacheable(&leaderboard, served.source, body, headers))
+    if from_rank == 1 {
+        let Served { value, source } = services.tops.window(&leaderboard, limit, min_version.as_ref()).await?;
+        return Ok(answer(&leaderboard, source, &value, headers));
+    }
+    let Served { value, source } = services.rankings.window(leaderboard.board(), from_rank, limit, min_version.as_ref()).await?;
+    let json = views::json(&WindowView::new(&leaderboard.id, &value, limit as usize, false));
+    Ok(answer(&leaderboard, source, &Encoded::new(json), headers))
 }
 
 /// `GET /api/leaderboards/{id}/entries/{userId}`
@@ -89,8 +93,8 @@ pub async fn entry(
     let Served { value: (head, found), source } =
         services.rankings.neighbourhoods(leaderboard.board(), std::slice::from_ref(&user_id), around).await?;
     let neighbourhood = found.first().filter(|found| found.entry.is_some()).ok_or(ServiceError::NotFound("entry"))?;
-    let body = views::json(&StandingView::new(&leaderboard.id, &head, neighbourhood));
-    Ok(cacheable(&leaderboard, source, body, &headers))
+    let json = views::json(&StandingView::new(&leaderboard.id, &head, neighbourhood));
+    Ok(answer(&leaderboard, source, &Encoded::new(json), &headers))
 }
 
 /// `GET /api/leaderboards/{id}/entries/query`: a user may well be called `query`; only `POST` there is the friends query.
@@ -146,9 +150,8 @@ pub async fn friends(
         version: head.version.as_ref(),
         entries: entries.into_iter().zip(1..).map(|(entry, position)| FriendView { entry, position }).collect(),
     };
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], views::json(&view)).into_response();
-    response.headers_mut().insert("cache-status", cache_status(source));
-    Ok(response)
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(([content_type, cache_status(source)], views::json(&view)).into_response())
 }
 
 /// The users asked for, each once; one that can be no user is refused by its place.
@@ -163,37 +166,4 @@ fn distinct_users(ids: &[String]) -> Result<Vec<UserId>, ServiceError> {
         }
     }
     if errors.is_empty() { Ok(users) } else { Err(ServiceError::Invalid(errors)) }
-}
-
-/// Where an answer came from, after RFC 9211.
-fn cache_status(source: Source) -> HeaderValue {
-    HeaderValue::from_static(match source {
-        Source::Standings("redis") => "redis; hit",
-        Source::Standings(_) | Source::Copy => "memory; hit",
-        Source::Ledger => "ledger; fwd=miss",
-    })
-}
-
-/// JSON with an entity tag; 304 where the client has it already. The tag is taken from the content, because a new display name changes a
-/// window without changing its version.
-fn cacheable(leaderboard: &Leaderboard, source: Source, body: String, headers: &HeaderMap) -> Response {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    let tag = format!("W/\"{:016x}\"", hasher.finish());
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let matches = known.flat_map(|value| value.split(',')).map(str::trim).any(|known| known == "*" || weak(known) == weak(&tag));
-    let mut response = if matches { StatusCode::NOT_MODIFIED.into_response() } else { body.into_response() };
-    let public = leaderboard.settings.visibility == Visibility::Public;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(if public { "no-cache" } else { "private, no-cache" }));
-    headers.insert("cache-status", cache_status(source));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    response
-}
-
-fn weak(tag: &str) -> &str {
-    tag.strip_prefix("W/").unwrap_or(tag)
 }

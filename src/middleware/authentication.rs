@@ -37,10 +37,15 @@ pub async fn authenticate(State(layer): State<Authentication>, mut request: Requ
         Some(Err(error)) => return Problem::from(error).into_response(),
         None => None,
     };
-    let peer = request.extensions().get::<Peer>().map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
-    let address = network(client_address(peer, request.headers(), &layer.trusted_proxies));
+    let address = caller_address(&request, &layer.trusted_proxies);
     request.extensions_mut().insert(Caller { principal, address });
     next.run(request).await
+}
+
+/// The address that a caller without a token is known by.
+pub fn caller_address(request: &Request, trusted_proxies: &[IpNet]) -> IpAddr {
+    let peer = request.extensions().get::<Peer>().map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+    network(client_address(peer, request.headers(), trusted_proxies))
 }
 
 /// The bearer token; on streams also the parameter `access_token`, because a browser's EventSource cannot set headers.

@@ -9,6 +9,7 @@ use axum::{
     http::{Method, Uri},
     response::Response,
 };
+use metrics::Histogram;
 use tracing::Span;
 
 use super::request_id::RequestId;
@@ -21,6 +22,12 @@ fn known(method: &Method) -> &str {
         }
         _ => "OTHER",
     }
+}
+
+/// The durations of requests of a kind.
+pub fn histogram(method: &str, route: &str, status: &str) -> Histogram {
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_owned())];
+    metrics::histogram!("http_request_duration_seconds", &labels)
 }
 
 /// A request on its way through the server. A stream counts until its headers.
@@ -56,9 +63,7 @@ impl Observation {
         let elapsed = self.started.elapsed();
         let status = response.status();
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        let labels =
-            [("method", known(&self.method).to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
-        metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
+        histogram(known(&self.method), route, status.as_str()).record(elapsed);
         let (id, method, path, status) = (self.id.as_str(), &self.method, self.path.path(), status.as_u16());
         if response.status().is_server_error() {
             tracing::warn!(id, %method, path, status, ?elapsed, "answered");

@@ -68,6 +68,11 @@ impl RateLimit {
         })
     }
 
+    /// Whether this caller may send one more request now, which is charged where it may.
+    pub fn admits(&self, bucket: &Bucket) -> bool {
+        self.0.limiter().check_key(bucket).is_ok()
+    }
+
     /// Forgets callers that are quiet, for as long as it is polled.
     pub async fn sweep(self) {
         loop {

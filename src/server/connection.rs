@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use hyper::{
     Method,
     body::{Body as _, Incoming},
@@ -25,7 +25,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{middleware::authentication::Peer, services::streams::Handover};
+use crate::{
+    middleware::{Front, authentication::Peer},
+    services::streams::Handover,
+};
 
 use super::{delivery::Handed, link::Link};
 
@@ -56,12 +59,12 @@ impl Protocols {
     }
 
     /// Serves a connection until it ends or `stop` says to finish. Where it has become an event stream, answers the socket and what to write to it.
-    pub async fn serve<IO>(&self, io: IO, peer: Peer, router: Router, stop: &CancellationToken) -> Option<(IO, Handed)>
+    pub async fn serve<IO>(&self, io: IO, peer: Peer, front: Front, stop: &CancellationToken) -> Option<(IO, Handed)>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let requests =
-            Arc::new(Requests { router, peer, begun: AtomicBool::new(false), unsent: Arc::default(), handed: Mutex::default() });
+            Arc::new(Requests { front, peer, begun: AtomicBool::new(false), unsent: Arc::default(), handed: Mutex::default() });
         let begun = Arc::clone(&requests);
         let serving = self.serve_requests(io, requests, stop);
         // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its permit for ever.
@@ -117,7 +120,7 @@ impl Protocols {
 
 /// What the requests of one connection have in common.
 struct Requests {
-    router: Router,
+    front: Front,
     peer: Peer,
     /// A request has come.
     begun: AtomicBool,
@@ -134,7 +137,7 @@ impl Requests {
         let plain = request.method() == Method::GET && version < hyper::Version::HTTP_2 && request.body().is_end_stream();
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
-        let response = self.router.clone().oneshot(request).await?;
+        let response = self.front.clone().oneshot(request).await?;
         if !plain || self.unsent.load(Ordering::Relaxed) {
             return Ok(response);
         }

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         announcement::{Announcement, Change},
         leaderboard::Board,
+        position::Version,
     },
     repositories::{
         ledger::Ledger,
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-use super::{definitions::DefinitionCache, rebuild::Rebuilder};
+use super::{changes::Changes, definitions::DefinitionCache, rebuild::Rebuilder};
 
 /// How long a submitter waits for a ranking that is being rebuilt before the receipt goes out without ranks.
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
@@ -53,6 +54,8 @@ pub struct Announcer {
     standings: Arc<dyn Standings>,
     definitions: Arc<DefinitionCache>,
     rebuilder: Arc<Rebuilder>,
+    /// Told of every change before it is acknowledged, so that whoever wrote it reads it.
+    changes: Arc<Changes>,
     done: mpsc::Sender<i64>,
     /// Wakes the outbox sweeper: something was left untold, and what was committed since has to wait for it.
     overdue: Notify,
@@ -65,9 +68,10 @@ impl Announcer {
         ledger: Ledger,
         definitions: Arc<DefinitionCache>,
         rebuilder: Arc<Rebuilder>,
+        changes: Arc<Changes>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
         let (done, told) = mpsc::channel(DONE_QUEUE);
-        let announcer = Self { standings, definitions, rebuilder, done, overdue: Notify::new() };
+        let announcer = Self { standings, definitions, rebuilder, changes, done, overdue: Notify::new() };
         (Arc::new(announcer), delete_told(ledger, told))
     }
 
@@ -175,7 +179,12 @@ impl Announcer {
     }
 
     async fn apply_board(&self, board: Board, changes: &[Change]) -> Vec<Told> {
-        match self.standings.apply(board, changes).await {
+        let applied = self.standings.apply(board, changes).await;
+        match newest(&applied) {
+            Some(version) => self.changes.told(board.pk, version),
+            None => self.changes.untold(board.pk),
+        }
+        match applied {
             Ok(applied) => applied.into_iter().map(Told::Applied).collect(),
             Err(StandingsError::Unready(_)) if self.is_gone(board).await => vec![Told::Gone; changes.len()],
             Err(StandingsError::Unready(_)) => {
@@ -192,6 +201,7 @@ impl Announcer {
 
     /// Whether nothing is left to tell after this result.
     async fn settled<T>(&self, board: Board, result: Result<T, StandingsError>) -> bool {
+        self.changes.untold(board.pk);
         match result {
             Ok(_) => true,
             Err(StandingsError::Unready(_)) if self.is_gone(board).await => true,
@@ -212,6 +222,15 @@ impl Announcer {
 /// Whether nothing of these is left to tell.
 pub fn all_settled(told: &[Told]) -> bool {
     told.iter().all(Told::is_settled)
+}
+
+/// The position of the last change that has one.
+fn newest(applied: &Result<Vec<Applied>, StandingsError>) -> Option<&Version> {
+    let mut versions = applied.iter().flatten().filter_map(|applied| match applied {
+        Applied::Ranked { version, .. } | Applied::Known { version, .. } => Some(version),
+        Applied::Early => None,
+    });
+    versions.next_back()
 }
 
 async fn delete_told(ledger: Ledger, mut told: mpsc::Receiver<i64>) {

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{error::ServiceError, rebuild::Rebuilder};
+use super::{changes::Changes, error::ServiceError, rebuild::Rebuilder};
 
 /// How long a read waits for a version that this instance's ranking has not reached.
 const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ const COPIES: usize = 512;
 pub enum Source {
     /// The ranking, by the name of its store.
     Standings(&'static str),
-    /// A copy of the ledger's answer that is younger than 250 ms.
+    /// A copy of either's answer in this instance: the ledger's is younger than 250 ms, the ranking's has not changed since.
     Copy,
     Ledger,
 }
@@ -66,6 +66,8 @@ pub struct Rankings {
     standings: Arc<dyn Standings>,
     ledger: Ledger,
     rebuilder: Arc<Rebuilder>,
+    /// What this instance knows of changes, for those who keep answers.
+    pub changes: Arc<Changes>,
     /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
     /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
@@ -74,11 +76,12 @@ pub struct Rankings {
 }
 
 impl Rankings {
-    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>) -> Arc<Self> {
+    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>, changes: Arc<Changes>) -> Arc<Self> {
         Arc::new(Self {
             standings,
             ledger,
             rebuilder,
+            changes,
             copies: Mutex::default(),
             counts: Mutex::default(),
             ledger_reads: Semaphore::new(LEDGER_READS),
@@ -97,7 +100,7 @@ impl Rankings {
         let mut pause = MIN_VERSION_POLL;
         loop {
             match self.standings.window(board, from_rank, limit).await {
-                Ok(window) if min_version.is_none_or(|min| reached(&window.head, min)) => {
+                Ok(window) if min_version.is_none_or(|min| contains(&window.head, min)) => {
                     return Ok(Served { value: window, source: Source::Standings(self.standings.name()) });
                 }
                 Ok(_) => {}
@@ -108,7 +111,7 @@ impl Rankings {
                 }
             }
             // The window is read again only when it is worth it: waiting must stay cheaper than reading.
-            while self.standings.head(board).await.is_ok_and(|head| min_version.is_some_and(|min| !reached(&head, min))) {
+            while self.standings.head(board).await.is_ok_and(|head| min_version.is_some_and(|min| !contains(&head, min))) {
                 if Instant::now() >= deadline {
                     return Err(ServiceError::NotYet);
                 }
@@ -212,9 +215,11 @@ impl Rankings {
     }
 }
 
-/// Whether a state contains what was told at `min`. A state of another epoch does: epochs begin by loading all that is committed.
-fn reached(head: &Head, min: &Version) -> bool {
-    head.version
-        .as_ref()
-        .is_some_and(|version| if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch })
+/// Whether the state at a version contains what was told at `min`. One of a later epoch does: epochs begin by loading all that is committed.
+pub fn reached(version: &Version, min: &Version) -> bool {
+    if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch }
+}
+
+fn contains(head: &Head, min: &Version) -> bool {
+    head.version.as_ref().is_some_and(|version| reached(version, min))
 }

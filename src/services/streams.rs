@@ -6,7 +6,7 @@
 pub mod admission;
 mod event_stream;
 mod follower;
-mod frame;
+pub mod frame;
 mod group;
 mod groups;
 mod hub;
@@ -52,7 +52,7 @@ use follower::Follower;
 use group::{GroupKey, Subject};
 use hub::{Hub, Sources};
 
-/// How long a leaderboard is followed after its last watcher left, at least: browsers that reconnect find it warm.
+/// How long a leaderboard is followed after its last watcher or reader left, at least: browsers that reconnect find it warm.
 const LINGER: Duration = Duration::from_secs(15);
 /// Streams end spread over this many steps when the server shuts down, so that clients do not all come back in the same moment.
 const DRAIN_STEPS: u8 = 20;
@@ -94,9 +94,29 @@ impl Drain {
 /// A leaderboard that is followed, or whose hub is about to end.
 struct Followed {
     hub: Arc<Hub>,
-    /// Rounds of the sweep in which it had no watcher.
+    /// Rounds of the sweep in which it had neither watcher nor reader.
     idle_rounds: u8,
     task: JoinHandle<()>,
+}
+
+/// A leaderboard that is followed for those who read it without watching.
+pub struct Following(Arc<Hub>);
+
+impl Following {
+    /// Whether every change is told to the rankings' [`Changes`](super::changes::Changes), as soon as the feed tells it.
+    pub fn is_live(&self) -> bool {
+        self.0.followed.load(Ordering::Acquire)
+    }
+
+    /// It is not followed any more, and will not be.
+    pub fn is_over(&self) -> bool {
+        self.0.is_ending()
+    }
+
+    /// Somebody still reads it: it goes on.
+    pub fn note_reader(&self) {
+        self.0.readers.store(true, Ordering::Relaxed);
+    }
 }
 
 /// See the module's documentation.
@@ -121,6 +141,12 @@ impl Streams {
     ) -> Arc<Self> {
         let sources = Arc::new(Sources { standings, feed, rankings, rebuilder, definitions, clock });
         Arc::new(Self { sources, hubs: Mutex::default(), drain: Arc::default(), admission })
+    }
+
+    /// Follows a leaderboard for as long as somebody reads it; `None` while the server shuts down.
+    pub fn follow(&self, leaderboard: &Leaderboard) -> Option<Following> {
+        let following = || Following(self.hub(leaderboard.clone(), |hub| hub.readers.store(true, Ordering::Relaxed)));
+        (!self.drain.has_begun()).then(following)
     }
 
     /// A stream over one or several leaderboards, each with its view. With several, positions mean nothing and ids are left out.
@@ -158,6 +184,7 @@ impl Streams {
     /// Hands the feed's messages to the hubs for as long as the feed lives.
     pub async fn distribute(self: Arc<Self>, mut messages: mpsc::Receiver<FeedMessage>) {
         while let Some(message) = messages.recv().await {
+            self.count(&message);
             let hubs = self.hubs.lock();
             match &message {
                 FeedMessage::Lost => {
@@ -173,14 +200,29 @@ impl Streams {
         }
     }
 
-    /// Stops following leaderboards that nobody watches any more, for as long as it is polled.
+    /// Tells those who read from memory.
+    fn count(&self, message: &FeedMessage) {
+        let changes = &self.sources.rankings.changes;
+        match message {
+            FeedMessage::Events { pk, epoch, events } => {
+                let newest = events.last().map(|event| Version::new(Arc::clone(epoch), event.seq));
+                newest.iter().for_each(|newest| changes.told(*pk, newest));
+            }
+            FeedMessage::Renamed { pk } => changes.untold(*pk),
+            FeedMessage::Reset { pk, epoch } => changes.told(*pk, &Version::new(Arc::clone(epoch), 0)),
+            FeedMessage::Lost => changes.lost(),
+        }
+    }
+
+    /// Stops following leaderboards that nobody watches or reads any more, for as long as it is polled.
     pub async fn sweep(self: Arc<Self>) {
         let mut rounds = tokio::time::interval(LINGER);
         loop {
             rounds.tick().await;
             let mut hubs = self.hubs.lock();
             hubs.retain(|_, followed| {
-                let idle = followed.hub.watchers.load(Ordering::Acquire) == 0;
+                let read = followed.hub.readers.swap(false, Ordering::Relaxed);
+                let idle = followed.hub.watchers.load(Ordering::Acquire) == 0 && !read;
                 followed.idle_rounds = if idle { followed.idle_rounds.saturating_add(1) } else { 0 };
                 if followed.idle_rounds >= 2 {
                     followed.hub.closing.cancel();
@@ -192,8 +234,17 @@ impl Streams {
         }
     }
 
-    /// The hub of a leaderboard, started where there is none, with one watcher more.
+    /// The hub of a leaderboard with one watcher more.
     fn join(&self, leaderboard: Leaderboard) -> Arc<Hub> {
+        let hub = self.hub(leaderboard, |hub| {
+            hub.watchers.fetch_add(1, Ordering::AcqRel);
+        });
+        hub.wake.notify_one();
+        hub
+    }
+
+    /// The hub of a leaderboard, started where there is none. `enter` notes why it is needed before it can be found idle.
+    fn hub(&self, leaderboard: Leaderboard, enter: impl FnOnce(&Hub)) -> Arc<Hub> {
         let mut hubs = self.hubs.lock();
         let pk = leaderboard.pk;
         // A hub that ends is of no use to anybody new. Its successor waits until it has signed off at the feed, which would otherwise
@@ -212,8 +263,7 @@ impl Streams {
             Followed { hub, idle_rounds: 0, task }
         });
         followed.idle_rounds = 0;
-        followed.hub.watchers.fetch_add(1, Ordering::AcqRel);
-        followed.hub.wake.notify_one();
+        enter(&followed.hub);
         Arc::clone(&followed.hub)
     }
 }

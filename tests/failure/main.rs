@@ -10,6 +10,7 @@ mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod fail_points;
+mod kept_reads;
 mod kicks;
 mod ledger_outages;
 mod network;

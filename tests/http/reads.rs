@@ -4,6 +4,7 @@ mod caching;
 mod entry;
 mod friends;
 mod history;
+mod memory;
 mod window;
 
 use serde_json::{Value, json};

@@ -29,7 +29,7 @@ pub fn reports(directory: &Path, name: &str) -> anyhow::Result<BTreeMap<String, 
             found.insert(round.to_owned(), report);
         }
     }
-    ensure!(!found.is_empty(), "no report {name}.1.json in {}", directory.display());
+    ensure!(!found.is_empty(), "no report {name}.1.json");
     Ok(found)
 }
 

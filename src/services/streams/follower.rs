@@ -116,6 +116,7 @@ impl Follower {
                 self.serve_wants().await;
             }
         }
+        self.hub.followed.store(false, Ordering::Release);
         if self.subscribed {
             self.sources.feed.unsubscribe(self.board.pk).await;
         }

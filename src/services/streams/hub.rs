@@ -56,6 +56,10 @@ pub(super) struct Hub {
     pub lost: AtomicBool,
     /// Connections of this instance.
     pub watchers: AtomicU64,
+    /// Somebody read it from memory since the last sweep.
+    pub readers: AtomicBool,
+    /// The feed tells of every change.
+    pub followed: AtomicBool,
     pub closing: CancellationToken,
     /// Everybody may read, and whoever came was let in without being asked.
     pub public: AtomicBool,
@@ -74,6 +78,8 @@ impl Hub {
             messages,
             lost: AtomicBool::new(false),
             watchers: AtomicU64::new(0),
+            readers: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
             closing: CancellationToken::new(),
             public: AtomicBool::new(public),
         };
@@ -94,6 +100,7 @@ impl Hub {
 
     /// The hub's task is gone, whatever ended it: so are its streams, and whoever comes back finds a new hub.
     pub(super) fn abandon(&self) {
+        self.followed.store(false, Ordering::Release);
         self.closing.cancel();
         self.groups.abandon();
         self.events.abandon();

@@ -39,7 +39,7 @@ impl Embedded {
         let memory = MemoryRanking::new(100);
         let definitions = DefinitionCache::load(ledger.clone()).await.unwrap();
         let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone());
-        let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder));
+        let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default());
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
         Self { streams, leaderboard, directory }

@@ -1,6 +1,9 @@
 //! Whether the ranking answers: joining the feed, coming back to it, and what watchers see while it is away.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use crate::{repositories::standings::StandingsError, services::error::ServiceError};
 
@@ -24,6 +27,7 @@ impl Follower {
         if !self.subscribed {
             self.sources.feed.subscribe(self.board.pk).await?;
             self.subscribed = true;
+            self.hub.followed.store(true, Ordering::Release);
         }
         let head = self.sources.standings.head(self.board).await?;
         let Some(version) = head.version else { return Ok(()) };

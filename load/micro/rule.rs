@@ -1,0 +1,67 @@
+//! The scoring rule: what a commit computes between its reading and its writing.
+
+use std::{collections::HashMap, sync::Arc};
+
+use divan::{Bencher, black_box, counter::ItemsCount};
+use scoreboard::domain::{
+    action::{Action, ActionSettings, Points},
+    definition::Definitions,
+    ids::ActionId,
+    settlement::{EntryState, State, settle_batch},
+    submission::Submission,
+    time::{Clock, Timestamp},
+};
+use uuid::Uuid;
+
+use crate::{BOARD, leaderboard, user};
+
+/// Submissions of a commit.
+const SIZES: [u64; 3] = [1, 32, 512];
+
+fn definitions() -> Definitions {
+    let (leaderboard, at) = (leaderboard(), Timestamp(1_763_722_800_000_000));
+    let settings = ActionSettings {
+        name: "Goal".to_owned(),
+        leaderboards: vec![leaderboard.id.clone()],
+        points: Points::Fixed(10),
+        cooldown_seconds: 0,
+        limit: None,
+        self_service: false,
+        enabled: true,
+    };
+    let id = ActionId::parse("goal").expect("an id");
+    let action = Action { id: id.clone(), settings, created_at: at, updated_at: at };
+    Definitions {
+        revision: 1,
+        leaderboards: HashMap::from([(leaderboard.id.clone(), leaderboard)]),
+        actions: HashMap::from([(id, action)]),
+    }
+}
+
+/// Ten points each for users who have some already.
+#[divan::bench(args = SIZES)]
+fn settle(bencher: Bencher, size: u64) {
+    let (definitions, clock) = (definitions(), Clock::system());
+    let subject: Arc<str> = "game-1".into();
+    let action_id = ActionId::parse("goal").expect("an id");
+    let batch: Vec<_> = (0..size)
+        .map(|number| Submission {
+            event_id: Uuid::from_u128(u128::from(number)),
+            subject: Arc::clone(&subject),
+            self_service_only: false,
+            action_id: action_id.clone(),
+            user_id: user(number),
+            value: None,
+            metadata: None,
+            idempotency: None,
+        })
+        .collect();
+    let before = EntryState { score: 100, reached_at: Timestamp(1_763_722_800_000_000), revision: 10 };
+    bencher
+        .counter(ItemsCount::new(size))
+        .with_inputs(|| {
+            let entries = batch.iter().map(|one| ((BOARD.pk, BOARD.season, one.user_id.clone()), before)).collect();
+            State { entries, ..State::default() }
+        })
+        .bench_local_values(|state| settle_batch(black_box(&batch), &definitions, state, &clock));
+}

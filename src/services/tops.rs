@@ -1,0 +1,213 @@
+//! The first entries of leaderboards, encoded and kept for as long as nobody knows of a change: what most readers ask for.
+//!
+//! An answer is kept where the board's feed is followed from before the ranking was asked, and it is given to others only while no change has been
+//! told since ([`Changed`]): a reader sees what this instance wrote, and what another one wrote as soon as the feed tells of it. Should
+//! the feed fail to, for whatever reason, then a quarter of a second is the end of it. Of many who find nothing kept, one asks and the others
+//! take its answer, unless it asked before they came and something has changed since.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::RwLock;
+use tokio::{sync::Mutex, time::timeout};
+
+use crate::domain::{leaderboard::Leaderboard, position::Version};
+
+use super::{
+    changes::Changed,
+    encoded::Encoded,
+    error::ServiceError,
+    rankings::{Rankings, Served, Source, reached},
+    streams::{Following, Streams},
+    views::{self, WindowView},
+};
+
+/// The greatest age of an answer, however quiet the feed is.
+const AGE: Duration = Duration::from_millis(250);
+/// How long a reader waits for another one's answer before asking itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Boards whose answers are kept. When full, all are dropped.
+const BOARDS: usize = 512;
+/// Limits of one board whose answers are kept; those who ask for further ones have the ranking asked each time.
+const LIMITS: usize = 16;
+
+/// See the module's documentation.
+pub struct Tops {
+    rankings: Arc<Rankings>,
+    streams: Arc<Streams>,
+    /// By incarnation. At most [`BOARDS`].
+    boards: RwLock<HashMap<i64, Arc<Top>>>,
+}
+
+/// The answers of one board.
+struct Top {
+    changed: Arc<Changed>,
+    /// Somebody asked before. Boards that are read once are not followed.
+    known: AtomicBool,
+    following: ArcSwapOption<Following>,
+    /// By limit. At most [`LIMITS`].
+    slots: RwLock<HashMap<u64, Arc<Slot>>>,
+}
+
+/// The newest answer for one limit.
+#[derive(Default)]
+struct Slot {
+    kept: ArcSwapOption<Kept>,
+    /// Held by whoever asks the ranking.
+    asking: Mutex<()>,
+}
+
+/// An answer, and what it has to be held against.
+struct Kept {
+    encoded: Arc<Encoded>,
+    version: Option<Version>,
+    /// What it was asked for under.
+    definition: Definition,
+    /// The board's changes before the ranking was asked.
+    changes: u64,
+    /// `None` where the feed was not followed or the ranking did not answer: then it is only for those who waited for it.
+    following: Option<Arc<Following>>,
+    asked: Instant,
+}
+
+/// Revision and season of a leaderboard.
+type Definition = (i64, i64);
+
+fn definition(leaderboard: &Leaderboard) -> Definition {
+    (leaderboard.revision, leaderboard.season)
+}
+
+/// What a reader needs an answer to contain.
+struct Needed<'a> {
+    changes: u64,
+    definition: Definition,
+    version: Option<&'a Version>,
+    now: Instant,
+}
+
+impl Kept {
+    fn will_do(&self, needed: &Needed<'_>) -> bool {
+        let age = needed.now.saturating_duration_since(self.asked);
+        let fresh = match &self.following {
+            Some(following) => age < AGE && following.is_live(),
+            None => needed.now <= self.asked,
+        };
+        fresh
+            && self.changes >= needed.changes
+            && self.definition == needed.definition
+            && needed.version.is_none_or(|needed| self.version.as_ref().is_some_and(|version| reached(version, needed)))
+    }
+}
+
+impl Slot {
+    fn kept(&self, needed: &Needed<'_>) -> Option<Arc<Encoded>> {
+        let kept = self.kept.load();
+        kept.as_ref().filter(|kept| kept.will_do(needed)).map(|kept| Arc::clone(&kept.encoded))
+    }
+}
+
+impl Tops {
+    pub fn new(rankings: Arc<Rankings>, streams: Arc<Streams>) -> Self {
+        Self { rankings, streams, boards: RwLock::default() }
+    }
+
+    /// The first `limit` entries where they are at hand; asks nobody.
+    pub fn at_hand(&self, leaderboard: &Leaderboard, limit: u64, now: Instant) -> Option<Arc<Encoded>> {
+        let top = Arc::clone(self.boards.read().get(&leaderboard.pk)?);
+        let slot = Arc::clone(top.slots.read().get(&limit)?);
+        slot.kept(&top.needed(leaderboard, None, now))
+    }
+
+    /// The first `limit` entries; with `min_version`, as of that version or later.
+    pub async fn window(
+        &self,
+        leaderboard: &Leaderboard,
+        limit: u64,
+        min_version: Option<&Version>,
+    ) -> Result<Served<Arc<Encoded>>, ServiceError> {
+        let top = self.top(leaderboard.pk);
+        let Some(slot) = top.slot(limit) else { return Ok(self.ask(leaderboard, limit, min_version).await?.0) };
+        let needed = top.needed(leaderboard, min_version, Instant::now());
+        let at_hand = || slot.kept(&needed).map(|value| Served { value, source: Source::Copy });
+        if let Some(served) = at_hand() {
+            return Ok(served);
+        }
+        // Whoever waits for a version may wait for long: the others do not wait with them.
+        if min_version.is_some() {
+            return Ok(self.ask(leaderboard, limit, min_version).await?.0);
+        }
+        let _asking = timeout(PATIENCE, slot.asking.lock()).await;
+        if let Some(served) = at_hand() {
+            return Ok(served);
+        }
+        let following = self.follow(&top, leaderboard);
+        let (asked, changes) = (Instant::now(), top.changed.count());
+        let (served, version) = self.ask(leaderboard, limit, None).await?;
+        let following = following.filter(|_| matches!(served.source, Source::Standings(_)));
+        let encoded = Arc::clone(&served.value);
+        let kept = Kept { encoded, version, definition: definition(leaderboard), changes, following, asked };
+        slot.kept.store(Some(Arc::new(kept)));
+        Ok(served)
+    }
+
+    async fn ask(
+        &self,
+        leaderboard: &Leaderboard,
+        limit: u64,
+        min_version: Option<&Version>,
+    ) -> Result<(Served<Arc<Encoded>>, Option<Version>), ServiceError> {
+        let Served { value, source } = self.rankings.window(leaderboard.board(), 1, limit, min_version).await?;
+        let json = views::json(&WindowView::new(&leaderboard.id, &value, limit as usize, false));
+        Ok((Served { value: Arc::new(Encoded::new(json)), source }, value.head.version))
+    }
+
+    fn top(&self, pk: i64) -> Arc<Top> {
+        if let Some(top) = self.boards.read().get(&pk) {
+            return Arc::clone(top);
+        }
+        let mut boards = self.boards.write();
+        if boards.len() >= BOARDS {
+            boards.clear();
+        }
+        let top = || Top {
+            changed: self.rankings.changes.of(pk),
+            known: AtomicBool::new(false),
+            following: ArcSwapOption::empty(),
+            slots: RwLock::default(),
+        };
+        Arc::clone(boards.entry(pk).or_insert_with(|| Arc::new(top())))
+    }
+
+    /// What tells of the board's changes, once it does. From the second reader on the board is followed.
+    fn follow(&self, top: &Top, leaderboard: &Leaderboard) -> Option<Arc<Following>> {
+        let following = top.following.load_full().filter(|following| !following.is_over());
+        if following.is_none() && top.known.swap(true, Ordering::AcqRel) {
+            top.following.store(self.streams.follow(leaderboard).map(Arc::new));
+        }
+        following.filter(|following| {
+            following.note_reader();
+            following.is_live()
+        })
+    }
+}
+
+impl Top {
+    fn needed<'a>(&self, leaderboard: &Leaderboard, version: Option<&'a Version>, now: Instant) -> Needed<'a> {
+        Needed { changes: self.changed.count(), definition: definition(leaderboard), version, now }
+    }
+
+    fn slot(&self, limit: u64) -> Option<Arc<Slot>> {
+        if let Some(slot) = self.slots.read().get(&limit) {
+            return Some(Arc::clone(slot));
+        }
+        let mut slots = self.slots.write();
+        (slots.len() < LIMITS || slots.contains_key(&limit)).then(|| Arc::clone(slots.entry(limit).or_default()))
+    }
+}
