@@ -71,7 +71,8 @@ impl Scores {
         (Arc::new(Self { ledger, queue, begun: Uuid::now_v7() }), committer)
     }
 
-    /// Commits submissions of one caller in order, each on its own merits, and answers once they are durable. One result per submission.
+    /// Commits submissions of one caller, those of a user in order, each on its own merits, and answers once they are durable. One result per
+    /// submission; where some were committed and others did not get through, the latter have an error of their own.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
         let Some(first) = submissions.first() else { return Ok(Vec::new()) };
         let (caller, count) = (first.subject.clone(), submissions.len());

@@ -21,7 +21,7 @@ pub(super) const CROWD: usize = 256;
 /// Submissions that a caller may have committed before it is the next one's turn.
 const TURN: usize = 64;
 /// How many submissions of one caller are passed over, because their users are in a commit already, before it is the next one's turn.
-const PASSED_OVER: usize = 4_096;
+const PASSED_OVER: usize = 1_024;
 
 /// Submissions of one request, or a part of them: in order, in one commit.
 pub(super) struct Job {
@@ -69,8 +69,8 @@ impl Job {
         }
     }
 
-    /// Takes out the submissions that `may_go`; `None` where none may.
-    fn part(&mut self, may_go: impl Fn(&UserId) -> bool) -> Option<Self> {
+    /// Takes out the submissions whose users `may_go`.
+    fn part(&mut self, may_go: impl Fn(&UserId) -> bool) -> Self {
         let mut part = Self { submissions: Vec::new(), places: Vec::new(), request: Arc::clone(&self.request) };
         let all = std::mem::take(&mut self.submissions).into_iter().zip(std::mem::take(&mut self.places));
         for (submission, place) in all {
@@ -78,7 +78,7 @@ impl Job {
             job.submissions.push(submission);
             job.places.push(place);
         }
-        (part.count() > 0).then_some(part)
+        part
     }
 }
 
@@ -100,6 +100,8 @@ struct State {
     /// Submissions of each caller that wait or are on their way.
     held: HashMap<Arc<str>, usize>,
     held_by_all: usize,
+    /// The last look found nothing that may go, so whoever comes next may be the first.
+    nobody_could_go: bool,
     closed: bool,
 }
 
@@ -146,7 +148,7 @@ impl Queue {
         state.held_by_all += count;
         let before = state.count;
         state.count += count;
-        let news = before == 0 || (before < CROWD && state.count >= CROWD);
+        let news = before == 0 || (before < CROWD && state.count >= CROWD) || std::mem::take(&mut state.nobody_could_go);
         let (reply, answer) = oneshot::channel();
         let room = Room { queue: Arc::clone(self), caller: caller.clone(), count };
         let waiting = state.waiting.entry(caller.clone()).or_insert_with(|| {
@@ -169,24 +171,27 @@ impl Queue {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let (mut taken, mut count) = (Vec::new(), 0);
-        // Callers whose jobs all have to stay; when it is everybody, there is no more to take.
-        let mut stuck = 0;
-        while count < limit && stuck < state.turns.len() {
+        // Callers of whom nothing more may go; when it is everybody, there is no more to take.
+        let mut stuck = Vec::new();
+        while count < limit {
             let Some(caller) = state.turns.pop_front() else { break };
             let Some(waiting) = state.waiting.get_mut(&caller) else { continue };
             waiting.credit += TURN;
             let (of_caller, enough) = waiting.take(busy, limit - count);
             let got: usize = of_caller.iter().map(Job::count).sum();
             count += got;
-            stuck = if got == 0 && enough { stuck + 1 } else { 0 };
             taken.extend(of_caller);
             if waiting.jobs.is_empty() {
                 state.waiting.remove(&caller);
+            } else if got == 0 && enough {
+                stuck.push(caller);
             } else {
                 state.turns.push_back(caller);
             }
         }
+        state.turns.extend(stuck);
         state.count -= count;
+        state.nobody_could_go = count == 0;
         taken
     }
 
@@ -223,18 +228,22 @@ impl Waiting {
             if count >= limit || left_behind >= PASSED_OVER {
                 break;
             }
-            if job.count() > self.credit {
+            let may_go = |user: &UserId| busy.is_empty() || !busy.contains(user);
+            let free = job.submissions.iter().filter(|submission| may_go(&submission.user_id)).count();
+            // By what may go alone: else a job that has to stay would keep the caller saving, and the others waiting for it.
+            if free > self.credit {
                 enough = false;
                 break;
             }
             let Some(mut job) = self.jobs.pop_front() else { break };
-            let stays = |submission: &Submission| busy.contains(&submission.user_id);
-            if !busy.is_empty() && job.submissions.iter().any(stays) {
-                let part = job.part(|user| !busy.contains(user));
-                left_behind += job.count();
-                passed_over.push(job);
-                let Some(part) = part else { continue };
-                job = part;
+            if free < job.count() {
+                left_behind += job.count() - free;
+                if free == 0 {
+                    passed_over.push(job);
+                    continue;
+                }
+                let part = job.part(may_go);
+                passed_over.push(std::mem::replace(&mut job, part));
             }
             self.credit -= job.count();
             count += job.count();
@@ -312,6 +321,31 @@ mod tests {
         assert!(queue.take(512, &busy).is_empty());
         assert_eq!(users(&queue.take(512, &HashSet::new())), ["ann", "ann"]);
         assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn what_has_to_stay_keeps_nobody_looking_for_ever() {
+        let queue = Arc::new(Queue::default());
+        let busy = HashSet::from([UserId::parse("x").unwrap()]);
+        let others: Vec<String> = (0..64).map(|number| format!("y{number}")).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let _answers = [queue.push("a".into(), submissions(&["x"; 150])), queue.push("c".into(), submissions(&others))];
+        assert_eq!(queue.take(64, &busy).iter().map(Job::count).sum::<usize>(), 64);
+        // Both have to wait for the same user now, with what they have saved out of step.
+        let _answer = queue.push("b".into(), submissions(&["x"; 150]));
+        assert!(queue.take(512, &busy).is_empty());
+        assert_eq!(queue.take(512, &HashSet::new()).iter().map(Job::count).sum::<usize>(), 300);
+    }
+
+    #[tokio::test]
+    async fn whoever_may_go_is_told_of_while_others_have_to_stay() {
+        let queue = Arc::new(Queue::default());
+        let busy = HashSet::from([UserId::parse("ann").unwrap()]);
+        let _answers = queue.push("game".into(), submissions(&["ann"]));
+        queue.changed().await;
+        assert!(queue.take(512, &busy).is_empty());
+        let _answers = queue.push("game".into(), submissions(&["bob"]));
+        tokio::time::timeout(std::time::Duration::from_secs(5), queue.changed()).await.expect("bob may go");
     }
 
     #[test]
