@@ -271,6 +271,8 @@ async fn build(
         workers.spawn("definitions", Arc::clone(&definitions).keep_fresh());
     }
 
+    let tops = Arc::new(Tops::new(Arc::clone(&rankings), Arc::clone(&streams)));
+    workers.spawn("kept tops", Arc::clone(&tops).upkeep());
     let draining = Arc::new(AtomicBool::new(false));
     let health = Health { ledger: ledger.clone(), standings: Arc::clone(standings), draining: Arc::clone(&draining) };
     let services = Services {
@@ -279,7 +281,7 @@ async fn build(
         actions: Actions { ledger: ledger.clone(), definitions, clock: clock.clone() },
         users: Users { ledger: ledger.clone(), announcer, clock },
         scores,
-        tops: Tops::new(Arc::clone(&rankings), Arc::clone(&streams)),
+        tops,
         rankings,
         streams,
         health,

@@ -31,7 +31,7 @@ pub struct Services {
     pub users: Users,
     pub scores: Arc<Scores>,
     pub rankings: Arc<Rankings>,
-    pub tops: Tops,
+    pub tops: Arc<Tops>,
     pub streams: Arc<Streams>,
     pub health: Health,
     /// What the short paths stand for.

@@ -35,8 +35,10 @@ const AGE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Boards whose answers are kept. When full, all are dropped.
 const BOARDS: usize = 512;
-/// Limits of one board whose answers are kept; those who ask for further ones have the ranking asked each time.
+/// Limits of one board whose answers are kept. When full, those go that are of no use any more, or else all.
 const LIMITS: usize = 16;
+/// How often whatever is of no use any more is let go, so that a rush of readers does not fill the memory for good.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
 pub struct Tops {
@@ -107,6 +109,12 @@ impl Kept {
 }
 
 impl Slot {
+    /// Whether its answer may be given out again, or is being asked for.
+    fn is_of_use(&self, now: Instant) -> bool {
+        let young = |kept: &Arc<Kept>| now.saturating_duration_since(kept.asked) < AGE;
+        self.asking.try_lock().is_err() || self.kept.load().as_ref().is_some_and(young)
+    }
+
     fn kept(&self, needed: &Needed<'_>) -> Option<Arc<Encoded>> {
         let kept = self.kept.load();
         kept.as_ref().filter(|kept| kept.will_do(needed)).map(|kept| Arc::clone(&kept.encoded))
@@ -133,7 +141,7 @@ impl Tops {
         min_version: Option<&Version>,
     ) -> Result<Served<Arc<Encoded>>, ServiceError> {
         let top = self.top(leaderboard.pk);
-        let Some(slot) = top.slot(limit) else { return Ok(self.ask(leaderboard, limit, min_version).await?.0) };
+        let slot = top.slot(limit);
         let needed = top.needed(leaderboard, min_version, Instant::now());
         let at_hand = || slot.kept(&needed).map(|value| Served { value, source: Source::Copy });
         if let Some(served) = at_hand() {
@@ -155,6 +163,18 @@ impl Tops {
         let kept = Kept { encoded, version, definition: definition(leaderboard), changes, following, asked };
         slot.kept.store(Some(Arc::new(kept)));
         Ok(served)
+    }
+
+    /// Lets go of what is of no use any more, for ever.
+    pub async fn upkeep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.let_go(Instant::now());
+        }
+    }
+
+    fn let_go(&self, now: Instant) {
+        self.boards.write().retain(|_, top| top.let_go(now));
     }
 
     async fn ask(
@@ -203,11 +223,67 @@ impl Top {
         Needed { changes: self.changed.count(), definition: definition(leaderboard), version, now }
     }
 
-    fn slot(&self, limit: u64) -> Option<Arc<Slot>> {
+    fn slot(&self, limit: u64) -> Arc<Slot> {
         if let Some(slot) = self.slots.read().get(&limit) {
-            return Some(Arc::clone(slot));
+            return Arc::clone(slot);
         }
         let mut slots = self.slots.write();
-        (slots.len() < LIMITS || slots.contains_key(&limit)).then(|| Arc::clone(slots.entry(limit).or_default()))
+        if slots.len() >= LIMITS {
+            slots.retain(|_, slot| slot.is_of_use(Instant::now()));
+        }
+        if slots.len() >= LIMITS {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(limit).or_default())
+    }
+
+    /// Lets go of old answers, and of what followed the board and does not any more; false where nothing is left.
+    fn let_go(&self, now: Instant) -> bool {
+        if self.following.load().as_ref().is_some_and(|following| following.is_over()) {
+            self.following.store(None);
+        }
+        let mut slots = self.slots.write();
+        slots.retain(|_, slot| slot.is_of_use(now));
+        !slots.is_empty() || self.following.load().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn top() -> Top {
+        Top { changed: Arc::default(), known: AtomicBool::new(true), following: ArcSwapOption::empty(), slots: RwLock::default() }
+    }
+
+    fn keep(slot: &Slot, asked: Instant) {
+        let encoded = Arc::new(Encoded::new("{}".to_owned()));
+        let kept = Kept { encoded, version: None, definition: (1, 1), changes: 0, following: None, asked };
+        slot.kept.store(Some(Arc::new(kept)));
+    }
+
+    #[test]
+    fn odd_limits_take_nobody_elses_place_for_long() {
+        let (top, now) = (top(), Instant::now());
+        for limit in 900..900 + 2 * LIMITS as u64 {
+            keep(&top.slot(limit), now);
+            assert!(top.slots.read().len() <= LIMITS);
+        }
+        let slot = top.slot(10);
+        keep(&slot, now);
+        assert!(Arc::ptr_eq(&slot, &top.slot(10)));
+    }
+
+    #[test]
+    fn what_is_of_no_use_any_more_is_let_go() {
+        let (top, now) = (top(), Instant::now());
+        keep(&top.slot(10), now);
+        assert!(top.let_go(now), "it is still given out");
+        assert!(!top.let_go(now + AGE));
+        let slot = top.slot(10);
+        let asking = slot.asking.try_lock().unwrap();
+        assert!(top.let_go(now + AGE), "somebody asks at this moment");
+        drop(asking);
+        assert!(!top.let_go(now + AGE));
     }
 }
