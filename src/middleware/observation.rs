@@ -30,6 +30,11 @@ pub fn histogram(method: &str, route: &str, status: &str) -> Histogram {
     metrics::histogram!("http_request_duration_seconds", &labels)
 }
 
+/// Whether every request is logged.
+pub fn is_logged() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
 /// A request on its way through the server. A stream counts until its headers.
 pub struct Observation {
     started: Instant,

@@ -129,6 +129,9 @@ async fn readers_of_a_top_that_does_not_change_leave_redis_alone() {
     // Four a second for the readers, and what the two instances ask for themselves.
     let quarters = begun.elapsed().as_millis() as u64 / 250;
     assert!(scripts <= 2 * quarters + 20, "{scripts} for {READS} reads in {quarters} quarters of a second");
+    let metrics = reader.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    let short = metrics.lines().find_map(|line| line.strip_prefix("scoreboard_reads_past_router_total ")).unwrap();
+    assert!(short.parse::<usize>().unwrap() >= READS / 2, "{short} of {READS} went the short way");
 }
 
 /// The calls in a line like `cmdstat_evalsha:calls=12,usec=…`.

@@ -13,6 +13,7 @@ mod fail_points;
 mod kept_reads;
 mod kicks;
 mod ledger_outages;
+mod left_boards;
 mod network;
 #[path = "../contract/ports.rs"]
 mod ports;
