@@ -4,6 +4,7 @@
 //! answers.
 
 mod committer;
+mod job;
 mod queue;
 
 use std::{sync::Arc, time::Duration};

@@ -59,7 +59,7 @@ impl Chart {
         }
         let middle = (LEFT + WIDTH - RIGHT) / 2.0;
         _ = writeln!(svg, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>", HEIGHT - 10.0, self.x);
-        _ = writeln!(svg, "<text x=\"8\" y=\"{}\">{}</text>", TOP - 4.0, self.y);
+        _ = writeln!(svg, "<text x=\"8\" y=\"{}\">{}</text>", TOP - 16.0, self.y);
 
         let drawn = self.series.iter().filter(|series| !series.points.is_empty());
         for (number, (series, colour)) in drawn.zip(COLOURS).enumerate() {

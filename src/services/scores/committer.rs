@@ -35,7 +35,8 @@ use crate::{
 
 use super::{
     Answer, Reply,
-    queue::{CROWD, Job, Queue},
+    job::Job,
+    queue::{CROWD, Queue},
 };
 
 /// Submissions in one transaction, unless a single request brings more.

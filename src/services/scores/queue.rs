@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -11,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::domain::{ids::UserId, submission::Submission};
 
-use super::Reply;
+use super::{Reply, job::Job};
 
 /// Submissions that may wait or be on their way in this instance. When there is no room, callers are refused at once: waiting longer would
 /// help nobody.
@@ -22,65 +21,6 @@ pub(super) const CROWD: usize = 256;
 const TURN: usize = 64;
 /// How many submissions of one caller are passed over, because their users are in a commit already, before it is the next one's turn.
 const PASSED_OVER: usize = 1_024;
-
-/// Submissions of one request, or a part of them: in order, in one commit.
-pub(super) struct Job {
-    pub submissions: Vec<Submission>,
-    /// Where each of them stands in its request.
-    places: Vec<usize>,
-    request: Arc<Request>,
-}
-
-/// A request whose submissions wait or are on their way. Where all of its jobs are dropped before they answered, the caller learns that.
-struct Request {
-    answers: Mutex<Answers>,
-    since: Instant,
-    _room: Room,
-}
-
-struct Answers {
-    replies: Vec<Option<Reply>>,
-    missing: usize,
-    /// Taken by the last answer.
-    reply: Option<oneshot::Sender<Vec<Reply>>>,
-}
-
-impl Job {
-    /// How many replies it wants, also when its submissions were taken out.
-    pub fn count(&self) -> usize {
-        self.places.len()
-    }
-
-    /// When its request came.
-    pub fn since(&self) -> Instant {
-        self.request.since
-    }
-
-    /// Answers each of its submissions; the last job of a request answers the caller.
-    pub fn answer(self, replies: impl Iterator<Item = Reply>) {
-        let mut answers = self.request.answers.lock();
-        for (place, reply) in self.places.iter().zip(replies) {
-            answers.missing -= usize::from(answers.replies[*place].replace(reply).is_none());
-        }
-        if answers.missing == 0
-            && let Some(caller) = answers.reply.take()
-        {
-            caller.send(std::mem::take(&mut answers.replies).into_iter().flatten().collect()).ok();
-        }
-    }
-
-    /// Takes out the submissions whose users `may_go`.
-    fn part(&mut self, may_go: impl Fn(&UserId) -> bool) -> Self {
-        let mut part = Self { submissions: Vec::new(), places: Vec::new(), request: Arc::clone(&self.request) };
-        let all = std::mem::take(&mut self.submissions).into_iter().zip(std::mem::take(&mut self.places));
-        for (submission, place) in all {
-            let job = if may_go(&submission.user_id) { &mut part } else { &mut *self };
-            job.submissions.push(submission);
-            job.places.push(place);
-        }
-        part
-    }
-}
 
 /// See the module's documentation. Submissions of one caller leave in the order in which they came, except that one may overtake those of
 /// other users.
@@ -113,7 +53,7 @@ struct Waiting {
 }
 
 /// Room in the queue for so many submissions; given back when the request is answered or dropped.
-struct Room {
+pub(super) struct Room {
     queue: Arc<Queue>,
     caller: Arc<str>,
     count: usize,
@@ -149,16 +89,13 @@ impl Queue {
         let before = state.count;
         state.count += count;
         let news = before == 0 || (before < CROWD && state.count >= CROWD) || std::mem::take(&mut state.nobody_could_go);
-        let (reply, answer) = oneshot::channel();
         let room = Room { queue: Arc::clone(self), caller: caller.clone(), count };
         let waiting = state.waiting.entry(caller.clone()).or_insert_with(|| {
             state.turns.push_back(caller);
             Waiting::default()
         });
-        let replies = std::iter::repeat_with(|| None).take(count).collect();
-        let answers = Mutex::new(Answers { replies, missing: count, reply: Some(reply) });
-        let request = Arc::new(Request { answers, since: Instant::now(), _room: room });
-        waiting.jobs.push_back(Job { submissions, places: (0..count).collect(), request });
+        let (job, answer) = Job::whole(submissions, room);
+        waiting.jobs.push_back(job);
         drop(guard);
         if news {
             self.changed.notify_one();
