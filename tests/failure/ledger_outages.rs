@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     clients::Clients,
     events::Watcher,
-    postgres::{PostgresServer, fresh_database},
+    postgres::{PostgresServer, execute, fresh_database},
     redis_server::RedisServer,
     server::{Server, Stores, within},
 };
@@ -73,4 +73,28 @@ async fn readers_of_a_ledger_that_hangs_are_refused_together() {
     assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(server.served_from().await, "ledger; fwd=miss");
+}
+
+/// The ranks in a receipt cannot be computed again, so it has to be on the disk before anybody reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_outlives_a_database_that_dies_right_after_it() {
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start(&[]));
+    // What does not wait for the disk gets there late.
+    for statement in ["ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()"] {
+        execute(&postgres.url(), statement).await;
+    }
+    let server = Server::on(Stores { database_url: Some(postgres.url()), redis_url: Some(redis.url()) }).await;
+    let score = || {
+        let body = json!({ "actionId": "point", "userId": "ann" });
+        server.request(Method::POST, "/api/scores").header("Idempotency-Key", "a-goal").json(&body).send()
+    };
+    let receipt = score().await.unwrap().error_for_status().unwrap().text().await.unwrap();
+    assert!(receipt.contains("\"rank\":1"), "{receipt}");
+    postgres.crash();
+    postgres.run();
+    within(Duration::from_secs(20), "the ledger is back", || async {
+        score().await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    })
+    .await;
+    assert_eq!(score().await.unwrap().text().await.unwrap(), receipt);
 }
