@@ -19,7 +19,7 @@ use crate::{
         encoded::Encoded,
         error::{FieldError, ServiceError},
         rankings::Served,
-        views::{self, StandingView, WindowView},
+        views::{self, StandingView},
     },
 };
 
@@ -69,13 +69,8 @@ async fn answer_window(
     let from_rank = params.number("fromRank", 1..=LAST_RANK, 1);
     let min_version = params.parsed("minVersion", |text| text.parse::<Version>().map_err(|error| error.to_string()));
     params.finish()?;
-    if from_rank == 1 {
-        let Served { value, source } = services.tops.window(&leaderboard, limit, min_version.as_ref()).await?;
-        return Ok(answer(&leaderboard, source, &value, headers));
-    }
-    let Served { value, source } = services.rankings.window(leaderboard.board(), from_rank, limit, min_version.as_ref()).await?;
-    let json = views::json(&WindowView::new(&leaderboard.id, &value, limit as usize, false));
-    Ok(answer(&leaderboard, source, &Encoded::new(json), headers))
+    let Served { value, source } = services.tops.window(&leaderboard, from_rank, limit, min_version.as_ref()).await?;
+    Ok(answer(&leaderboard, source, &value, headers))
 }
 
 /// `GET /api/leaderboards/{id}/entries/{userId}`

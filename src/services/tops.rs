@@ -133,13 +133,17 @@ impl Tops {
         slot.kept(&top.needed(leaderboard, None, now))
     }
 
-    /// The first `limit` entries; with `min_version`, as of that version or later.
+    /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later. Only the first ones are kept.
     pub async fn window(
         &self,
         leaderboard: &Leaderboard,
+        from_rank: u64,
         limit: u64,
         min_version: Option<&Version>,
     ) -> Result<Served<Arc<Encoded>>, ServiceError> {
+        if from_rank != 1 {
+            return Ok(self.ask(leaderboard, from_rank, limit, min_version).await?.0);
+        }
         let top = self.top(leaderboard.pk);
         let slot = top.slot(limit);
         let needed = top.needed(leaderboard, min_version, Instant::now());
@@ -149,7 +153,7 @@ impl Tops {
         }
         // Whoever waits for a version may wait for long: the others do not wait with them.
         if min_version.is_some() {
-            return Ok(self.ask(leaderboard, limit, min_version).await?.0);
+            return Ok(self.ask(leaderboard, 1, limit, min_version).await?.0);
         }
         let _asking = timeout(PATIENCE, slot.asking.lock()).await;
         if let Some(served) = at_hand() {
@@ -157,7 +161,7 @@ impl Tops {
         }
         let following = self.follow(&top, leaderboard);
         let (asked, changes) = (Instant::now(), top.changed.count());
-        let (served, version) = self.ask(leaderboard, limit, None).await?;
+        let (served, version) = self.ask(leaderboard, 1, limit, None).await?;
         let following = following.filter(|_| matches!(served.source, Source::Standings(_)));
         let encoded = Arc::clone(&served.value);
         let kept = Kept { encoded, version, definition: definition(leaderboard), changes, following, asked };
@@ -180,10 +184,11 @@ impl Tops {
     async fn ask(
         &self,
         leaderboard: &Leaderboard,
+        from_rank: u64,
         limit: u64,
         min_version: Option<&Version>,
     ) -> Result<(Served<Arc<Encoded>>, Option<Version>), ServiceError> {
-        let Served { value, source } = self.rankings.window(leaderboard.board(), 1, limit, min_version).await?;
+        let Served { value, source } = self.rankings.window(leaderboard.board(), from_rank, limit, min_version).await?;
         let json = views::json(&WindowView::new(&leaderboard.id, &value, limit as usize, false));
         Ok((Served { value: Arc::new(Encoded::new(json)), source }, value.head.version))
     }

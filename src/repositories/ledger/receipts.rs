@@ -19,16 +19,12 @@ impl Ledger {
     /// Stores answers, the first one for each key winning; answers what is stored now, in order (for a key that is gone: the body given).
     /// Durably: a receipt that a crash took could only be made again without its ranks, and they were told to somebody.
     pub async fn store_receipts(&self, receipts: &[Receipt]) -> Result<Vec<String>, LedgerError> {
-        crate::failpoints::failpoint!("changes-told", LedgerError::Unavailable);
         let mut attempt = 1;
         loop {
             let given = receipts.to_vec();
             match transact!(self.write(LIMIT), receipts::store(&given)) {
                 Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
-                result => {
-                    crate::failpoints::failpoint!("receipts-stored", LedgerError::Unavailable);
-                    return Ok(result?);
-                }
+                result => return Ok(result?),
             }
         }
     }
