@@ -6,6 +6,10 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use super::LedgerError;
 
+/// The five characters by which a PostgreSQL server names an error, in every language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqlState(pub [u8; 5]);
+
 /// Why a transaction was not committed. Stays within the ledger: whether it is worth another try is decided here.
 #[derive(Debug)]
 pub enum Failure {
@@ -15,8 +19,8 @@ pub enum Failure {
     Raced,
     /// The connection was lost before the commit was asked for: nothing was committed, and another connection may do.
     Lost,
-    /// The database refused a statement.
-    Database(Error),
+    /// The database refused a statement. The code is that of the first error of the transaction, where the engine has codes.
+    Database { error: Error, state: Option<SqlState> },
     /// It was only a trial, and all went well: taken back.
     Trial,
     /// Nobody answered: no connection, or no free connection.
@@ -32,7 +36,7 @@ pub enum Remedy {
     Repeat,
     /// The data itself may be what the database refuses.
     Suspect,
-    /// Nothing that can be done here.
+    /// The store's own trouble: nothing that can be done here.
     Report,
 }
 
@@ -42,48 +46,79 @@ impl Failure {
         Self::Refused(LedgerError::Corrupt(what.to_string()))
     }
 
-    /// Why statements failed that were sent together: the first one to fail spoils the transaction, and those behind it are told just that, which
-    /// is as unknown as an error can be. At least one of them has to have failed.
+    /// Why statements failed that were sent together: the first one to fail spoils the transaction, and those behind it are told just that.
+    /// At least one of them has to have failed.
     pub fn cause<const STATEMENTS: usize>(failures: [Option<Self>; STATEMENTS]) -> Self {
         let mut failures: Vec<Self> = failures.into_iter().flatten().collect();
-        let known = failures.iter().position(|failure| failure.remedy() != Remedy::Suspect);
+        let known = failures.iter().position(|failure| failure.remedy() != Remedy::Report);
         failures.swap_remove(known.unwrap_or(0))
     }
 
-    /// Chooses the remedy. diesel names only some kinds of errors; a deadlock and a time-out can be told by their text alone, which
-    /// a server may give in another language. An unknown error is therefore suspected of the data, and whoever acts on the suspicion proves it.
-    pub fn remedy(&self) -> Remedy {
-        let Self::Database(error) = self else {
-            return if matches!(self, Self::Raced | Self::Lost) { Remedy::Repeat } else { Remedy::Report };
-        };
-        match error {
-            Error::DatabaseError(DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::SerializationFailure, _) => {
-                Remedy::Repeat
-            }
-            Error::DatabaseError(
-                DatabaseErrorKind::UnableToSendCommand
-                | DatabaseErrorKind::ClosedConnection
-                | DatabaseErrorKind::ReadOnlyTransaction,
-                _,
-            ) => Remedy::Report,
-            Error::DatabaseError(_, information) => match information.message() {
-                text if ["deadlock", "database is locked", "database table is locked"].iter().any(|sign| text.contains(sign)) => {
-                    Remedy::Repeat
-                }
-                text if ["timeout", "terminating", "shutting down", "disk", "full"].iter().any(|sign| text.contains(sign)) => {
-                    Remedy::Report
-                }
-                _ => Remedy::Suspect,
-            },
-            Error::SerializationError(_) | Error::QueryBuilderError(_) => Remedy::Suspect,
-            _ => Remedy::Report,
+    /// The same failure with the code that the server gave.
+    pub fn with_state(self, state: Option<SqlState>) -> Self {
+        match self {
+            Self::Database { error, state: None } => Self::Database { error, state },
+            other => other,
         }
+    }
+
+    /// Chooses the remedy. What is not known to be the data's fault, or a race, is the store's trouble: a client drops what is refused
+    /// for its data, so whoever blames the data has to be sure of it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Raced | Self::Lost => Remedy::Repeat,
+            Self::Database { state: Some(state), .. } => remedy_of_state(*state),
+            Self::Database { error, state: None } => remedy_of_error(error),
+            Self::Refused(_) | Self::Trial | Self::Unreachable(_) | Self::Unanswered(_) => Remedy::Report,
+        }
+    }
+}
+
+/// Class 40 is a transaction that was rolled back for another one's sake, 22 and 23 are data that is refused; a unique violation is the race of two
+/// that made the same row.
+fn remedy_of_state(SqlState(code): SqlState) -> Remedy {
+    match &code {
+        b"23505" => Remedy::Repeat,
+        [b'4', b'0', ..] => Remedy::Repeat,
+        [b'2', b'2' | b'3', ..] => Remedy::Suspect,
+        _ => Remedy::Report,
+    }
+}
+
+/// Errors of SQLite, whose texts are the same everywhere, and of diesel itself.
+fn remedy_of_error(error: &Error) -> Remedy {
+    use DatabaseErrorKind::{
+        CheckViolation, ExclusionViolation, ForeignKeyViolation, NotNullViolation, RestrictViolation, SerializationFailure,
+        UniqueViolation, Unknown,
+    };
+    match error {
+        Error::DatabaseError(UniqueViolation | SerializationFailure, _) => Remedy::Repeat,
+        Error::DatabaseError(
+            CheckViolation | ExclusionViolation | ForeignKeyViolation | NotNullViolation | RestrictViolation,
+            _,
+        ) => Remedy::Suspect,
+        Error::DatabaseError(Unknown, information) => {
+            let says = |signs: &[&str]| signs.iter().any(|sign| information.message().contains(sign));
+            match () {
+                () if says(&["database is locked", "database table is locked"]) => Remedy::Repeat,
+                () if says(&["string or blob too big", "cannot store"]) => Remedy::Suspect,
+                () => Remedy::Report,
+            }
+        }
+        Error::SerializationError(_) | Error::QueryBuilderError(_) => Remedy::Suspect,
+        _ => Remedy::Report,
+    }
+}
+
+impl std::fmt::Display for SqlState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Database(error)
+        Self::Database { error, state: None }
     }
 }
 
@@ -98,10 +133,11 @@ impl From<Failure> for LedgerError {
         match failure {
             Failure::Refused(error) => error,
             Failure::Raced => Self::Unavailable("too many transactions touched the same rows".into()),
-            Failure::Database(Error::DeserializationError(error)) => Self::Corrupt(error.to_string()),
+            Failure::Database { error: Error::DeserializationError(error), .. } => Self::Corrupt(error.to_string()),
             Failure::Lost => Self::Unavailable("the connection was lost".into()),
             Failure::Trial => Self::Unavailable("a trial was taken for the real thing".into()),
-            Failure::Database(error) => Self::Unavailable(error.to_string()),
+            Failure::Database { error, state: Some(state) } => Self::Unavailable(format!("{state}: {error}")),
+            Failure::Database { error, state: None } => Self::Unavailable(error.to_string()),
             Failure::Unreachable(why) => Self::Unavailable(why),
             Failure::Unanswered(limit) => Self::Unavailable(format!("no answer within {} s", limit.as_secs())),
         }
@@ -112,18 +148,35 @@ impl From<Failure> for LedgerError {
 mod tests {
     use super::*;
 
-    fn of(kind: DatabaseErrorKind, message: &str) -> Option<Failure> {
-        Some(Failure::Database(Error::DatabaseError(kind, Box::new(message.to_owned()))))
+    fn of(kind: DatabaseErrorKind, message: &str, state: Option<&[u8; 5]>) -> Failure {
+        let error = Error::DatabaseError(kind, Box::new(message.to_owned()));
+        Failure::Database { error, state: state.map(|code| SqlState(*code)) }
     }
 
     #[test]
-    fn the_statement_that_spoiled_a_transaction_is_told_from_those_behind_it() {
-        let behind = || of(DatabaseErrorKind::Unknown, "current transaction is aborted");
-        let race = || of(DatabaseErrorKind::SerializationFailure, "could not serialize access");
-        for failures in [[None, race(), behind()], [behind(), None, race()]] {
-            assert_eq!(Failure::cause(failures).remedy(), Remedy::Repeat);
+    fn the_code_decides_whatever_the_text_says() {
+        let cases: [(&[u8; 5], &str, Remedy); 8] = [
+            (b"40P01", "Verklemmung entdeckt", Remedy::Repeat),
+            (b"40001", "disk full", Remedy::Repeat),
+            (b"23505", "doppelter Schlüsselwert", Remedy::Repeat),
+            (b"22021", "invalid byte sequence: disk is full, timeout", Remedy::Suspect),
+            (b"23514", "deadlock", Remedy::Suspect),
+            (b"53100", "konnte Datei nicht erweitern", Remedy::Report),
+            (b"57014", "Anfrage wird storniert", Remedy::Report),
+            (b"P0001", "deadlock detected", Remedy::Report),
+        ];
+        for (code, text, remedy) in cases {
+            assert_eq!(of(DatabaseErrorKind::Unknown, text, Some(code)).remedy(), remedy, "{text}");
         }
-        let bad_row = of(DatabaseErrorKind::Unknown, "invalid byte sequence");
-        assert_eq!(Failure::cause([bad_row, behind()]).remedy(), Remedy::Suspect);
+    }
+
+    #[test]
+    fn what_sqlite_says_of_its_own_trouble_is_not_blamed_on_the_data() {
+        let remedy = |text: &str| of(DatabaseErrorKind::Unknown, text, None).remedy();
+        for text in ["database or disk is full", "disk I/O error", "database disk image is malformed", "whatever comes next"] {
+            assert_eq!(remedy(text), Remedy::Report, "{text}");
+        }
+        assert_eq!(remedy("database is locked"), Remedy::Repeat);
+        assert_eq!(remedy("string or blob too big"), Remedy::Suspect);
     }
 }

@@ -3,27 +3,25 @@
 mod batch;
 mod connection;
 mod locks;
+mod pool;
 #[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
 #[path = "queries/shared.rs"]
 pub mod queries;
+mod sqlstate;
 mod statements;
 
 use std::{sync::Arc, time::Duration};
 
-use diesel::connection::{Connection, SimpleConnection};
-use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection,
-    async_connection_wrapper::AsyncConnectionWrapper,
-    pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool, PoolError},
-    },
+use deadpool::managed::{Object, PoolError, TimeoutType};
+use diesel::{
+    connection::{Connection, SimpleConnection},
+    result::{DatabaseErrorKind, Error},
 };
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-
-use deadpool::managed::TimeoutType;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::pool::{Manager, Pool};
 use super::{LedgerError, LedgerSettings, failure::Failure};
 use crate::repositories::breaker::Breaker;
 
@@ -49,7 +47,7 @@ const FAIR_TIME: Duration = Duration::from_secs(3);
 /// A clonable handle on one database.
 #[derive(Clone)]
 pub struct Postgres {
-    pool: Pool<Conn>,
+    pool: Pool,
     server: connection::Server,
     breaker: Arc<Breaker>,
     /// Ends with the last handle.
@@ -60,16 +58,7 @@ impl Postgres {
     /// Prepares the pool and makes a first connection, so that a wrong address is noticed at the start.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
         let server = connection::Server::parse(&settings.url)?;
-        let mut config = ManagerConfig::default();
-        // A closed socket is noticed without a query; a server that hangs is noticed by the time-outs.
-        config.recycling_method = RecyclingMethod::Fast;
-        let dialled = server.clone();
-        config.custom_setup = Box::new(move |_| {
-            let server = dialled.clone();
-            Box::pin(async move { server.dial().await })
-        });
-        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Manager::new(server.clone()))
             .max_size(settings.max_connections.max(1))
             .wait_timeout(Some(WAIT_LIMIT))
             .create_timeout(Some(CREATE_LIMIT))
@@ -109,7 +98,7 @@ impl Postgres {
         F: FnOnce(&mut AsyncConnectionWrapper<Conn>) -> diesel::migration::Result<Vec<String>> + Send + 'static,
     {
         let unavailable = |error: &dyn std::fmt::Display| LedgerError::Unavailable(error.to_string());
-        let connection = self.server.dial().await.map_err(|error| unavailable(&error))?;
+        let connection = self.server.dial().await.map_err(|error| unavailable(&error))?.conn;
         let ran = tokio::task::spawn_blocking(move || {
             AsyncConnectionWrapper::from(connection).transaction(|connection| {
                 let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})");
@@ -120,7 +109,7 @@ impl Postgres {
         ran.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
     }
 
-    async fn pooled(&self) -> Result<Object<Conn>, Failure> {
+    async fn pooled(&self) -> Result<Object<Manager>, Failure> {
         if self.breaker.is_open() {
             return Err(Failure::Unreachable("it did not answer lately".into()));
         }
@@ -146,9 +135,16 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
     }
 
+    /// A connection for a single statement, which is a durable transaction by itself: nothing is asked before it or after it.
+    pub async fn statement(&self) -> Result<Transaction, Failure> {
+        let mut transaction = Transaction::on(self.pooled().await?);
+        transaction.single = true;
+        Ok(transaction)
+    }
+
     /// A transaction for a batch of submissions, which [`batch::open`] begins.
     pub async fn settle(&self) -> Result<Transaction, Failure> {
-        Ok(Transaction { connection: Some(self.pooled().await?) })
+        Ok(Transaction::on(self.pooled().await?))
     }
 
     /// Opens a transaction whose commit does not wait for the disk: a crash may lose it as a whole, but never a part of it or anything
@@ -168,11 +164,11 @@ impl Postgres {
     }
 
     async fn begin(&self, sql: &str) -> Result<Transaction, Failure> {
-        let mut transaction = Transaction { connection: Some(self.pooled().await?) };
+        let mut transaction = Transaction::on(self.pooled().await?);
         if transaction.execute(sql).await.is_err() {
             // The pool gave out a connection that was being closed at that moment. It is not to be given out again; and as nothing has
             // been asked of it yet, another one will do.
-            transaction = Transaction { connection: Some(self.pooled().await?) };
+            transaction = Transaction::on(self.pooled().await?);
             transaction.execute(sql).await?;
         }
         Ok(transaction)
@@ -181,40 +177,73 @@ impl Postgres {
 
 /// Whether somebody answers on a new connection. The connections that are idle stem from before, and each may hang like the one that timed
 /// out.
-async fn answers(server: connection::Server, pool: Pool<Conn>) -> bool {
+async fn answers(server: connection::Server, pool: Pool) -> bool {
     pool.retain(|_, _| false);
-    let asked = async { server.dial().await.ok()?.batch_execute("SELECT 1").await.ok() };
+    let asked = async { server.dial().await.ok()?.conn.batch_execute("SELECT 1").await.ok() };
     matches!(tokio::time::timeout(FAIR_TIME, asked).await, Ok(Some(())))
 }
 
 /// A transaction that is open or about to be. Dropping it unfinished (the caller gave up) closes its connection, which takes it back.
 pub struct Transaction {
-    connection: Option<Object<Conn>>,
+    connection: Option<Object<Manager>>,
+    /// There is nothing to commit or to take back.
+    single: bool,
 }
 
 impl Transaction {
+    fn on(connection: Object<Manager>) -> Self {
+        // Whatever an earlier transaction was told is none of this one's business.
+        connection.first_error.take();
+        Self { connection: Some(connection), single: false }
+    }
+
     /// The connection to run queries on.
     pub fn connection(&mut self) -> &mut Conn {
-        self.connection.as_mut().expect("a transaction has its connection until it is finished")
+        &mut self.connection.as_mut().expect("a transaction has its connection until it is finished").conn
+    }
+
+    /// The failure with the code of the first error that this transaction was told of.
+    fn explain(&self, failure: Failure) -> Failure {
+        failure.with_state(self.connection.as_ref().and_then(|connection| connection.first_error.take()))
     }
 
     /// Commits a success, takes back a failure, and hands the result on.
     pub async fn finish<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
+        if self.single {
+            return self.finish_single(result);
+        }
         match result {
             Ok(value) => {
-                self.execute("COMMIT").await?;
+                if let Err(failure) = self.execute("COMMIT").await {
+                    return Err(self.explain(failure));
+                }
                 self.connection = None;
                 Ok(value)
             }
             Err(failure) => {
+                let failure = self.explain(failure);
                 let taken_back = self.execute("ROLLBACK").await;
                 if taken_back.is_ok() {
                     self.connection = None;
-                } else if matches!(failure, Failure::Database(_)) {
+                } else if matches!(failure, Failure::Database { .. }) {
                     // The connection is gone, and the transaction with it.
                     return Err(Failure::Lost);
                 }
                 Err(failure)
+            }
+        }
+    }
+
+    fn finish_single<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
+        let result = result.map_err(|failure| self.explain(failure));
+        match result {
+            // Not refused but unanswered: the pool gave out a connection that was being closed.
+            Err(Failure::Database { error: Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _), state: None }) => {
+                Err(Failure::Lost)
+            }
+            result => {
+                self.connection = None;
+                result
             }
         }
     }

@@ -101,12 +101,12 @@ impl Ledger {
     ) -> Result<Committed, LedgerError> {
         let failure = match self.settle(batch.clone(), clock, progress, false).await {
             Ok(written) => return Ok(committed(written)),
-            Err(failure) if failure.remedy() == Remedy::Suspect && batch.len() > 1 => failure,
+            Err(failure) if failure.remedy() == Remedy::Suspect => failure,
             Err(failure) => return Err(failure.into()),
         };
         let mut bad = Vec::new();
         self.search(batch, 0, clock, &mut bad).await?;
-        if bad.len() == batch.len() {
+        if bad.is_empty() || self.prove_writable(clock).await.is_err() {
             return Err(failure.into()); // Then it is not the submissions.
         }
         tracing::error!(?failure, refused = bad.len(), "submissions that the database cannot hold");
@@ -118,10 +118,20 @@ impl Ledger {
         Ok(committed(written))
     }
 
+    /// Writes what the database is known to take, and takes it back: data is blamed only while that succeeds.
+    async fn prove_writable(&self, clock: &Clock) -> Result<(), LedgerError> {
+        let now = clock.now();
+        match transact!(self.write(LIMIT), scores::known_good(now)) {
+            Ok(()) | Err(Failure::Trial) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     /// Finds the submissions that the database refuses, in ascending order, by trying halves. Nothing is committed.
     async fn search(&self, batch: &[Submission], offset: usize, clock: &Clock, bad: &mut Vec<usize>) -> Result<(), LedgerError> {
         let middle = batch.len() / 2;
-        for (start, half) in [(0, &batch[..middle]), (middle, &batch[middle..])] {
+        for (start, half) in [(0, &batch[..middle]), (middle, &batch[middle..])].into_iter().filter(|(_, half)| !half.is_empty())
+        {
             match self.settle(half.into(), clock, &Arc::default(), true).await {
                 Ok(_) | Err(Failure::Trial) => {}
                 Err(failure) if failure.remedy() != Remedy::Suspect => return Err(failure.into()),

@@ -52,7 +52,7 @@ async fn a_batch_that_a_deadlock_takes_back_is_repeated() {
 /// `serialization_failure` and `deadlock_detected`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_lost_a_race_in_the_database_is_repeated() {
-    for (code, message) in [("40001", "could not serialize access"), ("40P01", "deadlock detected")] {
+    for (code, message) in [("40001", "could not serialize access"), ("40P01", "Verklemmung entdeckt: disk full, timeout")] {
         let database = Database::postgres().await;
         let ledger = database.ledger().await;
         main_and_goal(&ledger, Operator::Sum, Order::Desc).await;

@@ -26,6 +26,7 @@ on_both_engines![
     a_cooldown_and_a_limit_hold_across_instances,
     a_submission_that_the_database_refuses_spoils_nobody_else,
     where_the_database_refuses_everything_nobody_is_blamed,
+    a_lone_submission_that_the_database_refuses_is_refused,
 ];
 
 async fn a_batch_is_settled_in_order_and_announced_as_one(database: Database) {
@@ -210,14 +211,23 @@ async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
 /// Makes the database refuse some rows of the history, as a constraint that nobody thought of would.
 async fn poison(database: &Database, ledger: &Ledger, condition: &str) {
     let sql = if ledger.engine() == "postgres" {
-        format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poisoned'; END $$; \
-             CREATE TRIGGER poison BEFORE INSERT ON score_events FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
-        )
+        raise("23514", "Prüfung verletzt: no space left on device", condition)
     } else {
-        format!("CREATE TRIGGER poison BEFORE INSERT ON score_events WHEN {condition} BEGIN SELECT RAISE(ABORT, 'poisoned'); END")
+        format!(
+            "CREATE TABLE refused (never integer NOT NULL) STRICT; \
+             CREATE TRIGGER poison BEFORE INSERT ON score_events WHEN {condition} BEGIN INSERT INTO refused VALUES (NULL); END"
+        )
     };
     database.execute(&sql).await;
+}
+
+/// PostgreSQL only: makes the database answer rows of the history that meet the condition with an error.
+fn raise(code: &str, message: &str, condition: &str) -> String {
+    format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = '{code}'; END $$; \
+         CREATE TRIGGER poison BEFORE INSERT ON score_events FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
+    )
 }
 
 async fn a_submission_that_the_database_refuses_spoils_nobody_else(database: Database) {
@@ -244,4 +254,31 @@ async fn where_the_database_refuses_everything_nobody_is_blamed(database: Databa
     let commit = tokio::time::timeout(Duration::from_secs(20), commit(&ledger, &batch, &clock));
     assert!(commit.await.unwrap().is_err());
     assert_eq!(ledger.window(board, 1, 10).await.unwrap().head.total, 0);
+}
+
+/// `disk_full`, `out_of_memory`, `query_canceled`, an error of somebody's own trigger: in words that would mean something else. One of the
+/// batch repeats a key, and so writes nothing and always succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_s_own_trouble_is_nobody_s_data() {
+    for code in ["53100", "53200", "57014", "P0001"] {
+        let database = Database::postgres().await;
+        let ledger = database.ledger().await;
+        main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+        accepted(commit_one(&ledger, keyed_goal("ann", 1, "k")).await);
+        database.execute(&raise(code, "ungültige Byte-Sequenz", "NEW.delta > 0")).await;
+        let batch = [goal("ann", 1), keyed_goal("ann", 1, "k"), goal("bob", 3), goal("eve", 4)];
+        let refused = commit(&ledger, &batch, &Clock::system()).await;
+        assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{code}");
+        database.execute("DROP TRIGGER poison ON score_events").await;
+        let committed = commit(&ledger, &batch, &Clock::system()).await.unwrap();
+        assert!(committed.outcomes.iter().all(|outcome| !matches!(outcome, Settled::Refused(_))));
+    }
+}
+
+/// One that is alone is judged like one among many: by its code, and by what the database takes beside it.
+async fn a_lone_submission_that_the_database_refuses_is_refused(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    poison(&database, &ledger, "NEW.user_id = 'mal'").await;
+    assert_eq!(refusal(commit_one(&ledger, goal("mal", 2)).await), Refusal::Unstorable);
 }

@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::{ConnectionError, ConnectionResult};
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-use tokio_postgres::{Config, NoTls, config::SslMode};
+use tokio_postgres::{
+    Config, NoTls,
+    config::{Host, SslMode, SslNegotiation},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Conn, LedgerError};
+use super::{
+    Conn, LedgerError,
+    sqlstate::{FirstError, Watching},
+};
 
 /// What the server is told where the URL has no `options` of its own. A statement or a transaction that outlives its caller would hold
 /// locks that others wait for; and a reader who counts a large board gets one processor, not all of them.
@@ -19,6 +25,14 @@ const SESSION: &str =
 pub struct Server {
     config: Arc<Config>,
     tls: Option<MakeRustlsConnect>,
+    /// Whether the codes of errors can be read. tokio-postgres wraps no stream to a Unix socket or to an address without a name.
+    watched: bool,
+}
+
+/// A connection, and the first error that came over it.
+pub struct Dialled {
+    pub conn: Conn,
+    pub first_error: Arc<FirstError>,
 }
 
 impl Server {
@@ -49,28 +63,34 @@ impl Server {
             "require" | "verify-ca" | "verify-full" => true,
             _ => return Err(invalid("sslmode must be disable, prefer, require, verify-ca or verify-full")),
         };
-        config.ssl_mode(if secure { SslMode::Require } else { SslMode::Disable });
+        let named = !config.get_hosts().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Tcp(_)));
+        match (secure, named) {
+            (true, _) => config.ssl_mode(SslMode::Require),
+            // "Direct" TLS whose connector speaks none: nothing but the wrapped stream.
+            (false, true) => config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct),
+            (false, false) => config.ssl_mode(SslMode::Disable),
+        };
         add_defaults(&mut config);
         let tls = if secure { Some(tls(roots.as_deref())?) } else { None };
-        Ok(Self { config: Arc::new(config), tls })
+        Ok(Self { config: Arc::new(config), watched: secure || named, tls })
     }
 
     /// Makes a connection.
-    pub async fn dial(&self) -> ConnectionResult<Conn> {
+    pub async fn dial(&self) -> ConnectionResult<Dialled> {
         let bad = |error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConnectionError::BadConnection(format!("{error}{cause}"))
         };
-        match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
-                Conn::try_from_client_and_connection(client, connection).await
-            }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(bad)?;
-                Conn::try_from_client_and_connection(client, connection).await
-            }
-        }
+        let first_error = Arc::<FirstError>::default();
+        let conn = if self.watched {
+            let watching = Watching { tls: self.tls.clone(), first_error: Arc::clone(&first_error) };
+            let (client, connection) = self.config.connect(watching).await.map_err(bad)?;
+            Conn::try_from_client_and_connection(client, connection).await?
+        } else {
+            let (client, connection) = self.config.connect(NoTls).await.map_err(bad)?;
+            Conn::try_from_client_and_connection(client, connection).await?
+        };
+        Ok(Dialled { conn, first_error })
     }
 }
 

@@ -5,11 +5,17 @@ use std::{
     sync::Arc,
 };
 
+use diesel::ExpressionMethods;
+use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
-    super::super::scores::{Mode, Progress, Written},
+    super::super::{
+        schema::{entries, score_events, users},
+        scores::{Mode, Progress, Written},
+    },
     Conn, Failure, batch, definitions,
+    outbox::AddToOutbox,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
@@ -138,6 +144,30 @@ pub async fn commit(
     }
     crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, definitions })
+}
+
+/// Writes a row of each kind that every submission writes, as large as they get, and asks for all of it to be taken back.
+pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> {
+    const LARGE: usize = 2048;
+    let id = Uuid::new_v4();
+    let user = id.to_string();
+    let row = (users::id.eq(&user), users::revision.eq(0), users::created_at.eq(now.0), users::updated_at.eq(now.0));
+    diesel::insert_into(users::table).values(row).execute(conn).await?;
+    let of_entry = (
+        (entries::leaderboard_pk.eq(0), entries::season.eq(0), entries::user_id.eq(&user), entries::score.eq(1)),
+        (entries::sort_score.eq(-1), entries::reached_at.eq(now.0), entries::revision.eq(1)),
+    );
+    diesel::insert_into(entries::table).values(of_entry).execute(conn).await?;
+    let of_event = (
+        (score_events::event_id.eq(id.as_bytes().as_slice()), score_events::position.eq(0), score_events::leaderboard_pk.eq(0)),
+        (score_events::season.eq(0), score_events::delta.eq(1), score_events::new_score.eq(1), score_events::revision.eq(1)),
+        (score_events::at.eq(now.0), score_events::applied.eq(true), score_events::limited.eq(false)),
+        (score_events::user_id.eq(&user), score_events::leaderboard_id.eq(""), score_events::action_id.eq("")),
+        (score_events::subject.eq(""), score_events::metadata.eq("x".repeat(LARGE))),
+    );
+    diesel::insert_into(score_events::table).values(of_event).execute(conn).await?;
+    AddToOutbox { created_at: &now.0, payload: &"x".repeat(LARGE) }.get_result::<i64>(conn).await?;
+    Err(Failure::Trial)
 }
 
 fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {

@@ -1,0 +1,39 @@
+//! The pool's way to make connections and to tell whether one is still good. diesel-async's own would keep the connection alone, without what
+//! was read beside it.
+
+use deadpool::managed::{Metrics, RecycleError, RecycleResult};
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::PoolableConnection;
+
+use super::connection::{Dialled, Server};
+
+pub type Pool = deadpool::managed::Pool<Manager>;
+
+/// See the module's documentation.
+pub struct Manager {
+    server: Server,
+}
+
+impl Manager {
+    pub fn new(server: Server) -> Self {
+        Self { server }
+    }
+}
+
+impl deadpool::managed::Manager for Manager {
+    type Type = Dialled;
+    type Error = ConnectionError;
+
+    async fn create(&self) -> Result<Dialled, ConnectionError> {
+        // Boxed, so that not every future that may need a connection holds all of its making.
+        Box::pin(self.server.dial()).await
+    }
+
+    /// A closed socket is noticed without a query; a server that hangs is noticed by the time-outs.
+    async fn recycle(&self, dialled: &mut Dialled, _: &Metrics) -> RecycleResult<ConnectionError> {
+        if std::thread::panicking() || dialled.conn.is_broken() {
+            return Err(RecycleError::message("the connection is broken"));
+        }
+        Ok(())
+    }
+}
