@@ -29,6 +29,7 @@ use arc_swap::ArcSwap;
 
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite};
 pub use self::{
+    maintenance::KeysCursor,
     receipts::Receipt,
     scores::{Committed, Progress},
 };

@@ -134,7 +134,7 @@ impl Scores {
         let accepted = self.ledger.accepted(event_id).await?;
         let accepted =
             accepted.ok_or_else(|| ServiceError::Conflict("this key's score was deleted with its leaderboard".into()))?;
-        let receipt = Receipt { subject, key, body: receipts::body(&accepted, &[]) };
+        let receipt = Receipt { event_id, body: receipts::body(&accepted, &[]) };
         let mut stored = self.ledger.store_receipts(std::slice::from_ref(&receipt)).await?;
         Ok(Answer { body: stored.pop().unwrap_or(receipt.body), replayed: true })
     }

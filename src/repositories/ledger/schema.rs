@@ -115,6 +115,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    receipts (event_id) {
+        event_id -> Binary,
+        body -> Text,
+    }
+}
+
+diesel::table! {
     deleted_leaderboards (pk) {
         pk -> BigInt,
         swept_to -> Binary,
@@ -131,3 +138,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events);
+diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipts);

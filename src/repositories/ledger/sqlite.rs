@@ -121,6 +121,14 @@ impl Sqlite {
         self.write(body).await
     }
 
+    /// Like [`Self::write`]: there is nothing to save by going without a transaction.
+    pub async fn statement<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.write(body).await
+    }
+
     /// Like [`Self::write`]: one file has one kind of durability, and one more commit in the log costs little beside the batch's own.
     pub async fn relaxed<R: Send + 'static>(
         &self,

@@ -14,6 +14,7 @@ use tokio::{
     task::JoinSet,
     time::Instant,
 };
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -175,8 +176,9 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
         announcer.mark_done(outbox);
     }
     let places = places(announcer.standings(), &committed, told).await;
+    let kept_under = kept_under(&committed.outcomes, &submissions);
     let mut replies = replies(committed.outcomes, &submissions, places);
-    keep_receipts(ledger, &submissions, &mut replies).await;
+    keep_receipts(ledger, &kept_under, &mut replies).await;
     let mut replies = replies.into_iter();
     for job in jobs {
         let count = job.count();
@@ -249,13 +251,13 @@ fn replies(outcomes: Vec<Settled>, submissions: &[Submission], places: Vec<Vec<O
 
 /// Stores the receipts of submissions with a key before they are given out, so that a repeat gets the very same one even when this
 /// process dies right after answering. Whoever stored first decides what is answered; who could not store must not answer.
-async fn keep_receipts(ledger: &Ledger, submissions: &[Submission], replies: &mut [Reply]) {
+async fn keep_receipts(ledger: &Ledger, kept_under: &[Option<Uuid>], replies: &mut [Reply]) {
     let mut spots = Vec::new();
     let mut receipts = Vec::new();
-    for (index, (submission, reply)) in submissions.iter().zip(replies.iter()).enumerate() {
-        if let (Some(idempotency), Reply::Receipt(Answer { body, replayed: false })) = (&submission.idempotency, reply) {
+    for (index, (kept_under, reply)) in kept_under.iter().zip(replies.iter_mut()).enumerate() {
+        if let (Some(event_id), Reply::Receipt(Answer { body, replayed: false })) = (kept_under, reply) {
             spots.push(index);
-            receipts.push(Receipt { subject: submission.subject.clone(), key: idempotency.key.clone(), body: body.clone() });
+            receipts.push(Receipt { event_id: *event_id, body: std::mem::take(body) });
         }
     }
     if receipts.is_empty() {
@@ -273,6 +275,16 @@ async fn keep_receipts(ledger: &Ledger, submissions: &[Submission], replies: &mu
             }
         }
     }
+}
+
+/// The events whose receipts have to be stored: those of accepted submissions that brought a key.
+fn kept_under(outcomes: &[Settled], submissions: &[Submission]) -> Vec<Option<Uuid>> {
+    let outcomes = outcomes.iter().zip(submissions);
+    let events = outcomes.map(|(outcome, submission)| match (outcome, &submission.idempotency) {
+        (Settled::Accepted(accepted), Some(_)) => Some(accepted.event_id),
+        _ => None,
+    });
+    events.collect()
 }
 
 async fn store(ledger: &Ledger, receipts: &[Receipt]) -> Result<Vec<String>, ServiceError> {

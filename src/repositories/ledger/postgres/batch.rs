@@ -6,7 +6,7 @@
 //! users whose cooldowns count, and users who get their first entry in a ranking (a rename must not slip in between). After a race the
 //! batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries before keys, each in order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::QueryDsl;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
@@ -14,12 +14,12 @@ use futures_util::join;
 use uuid::Uuid;
 
 use super::{
-    super::schema::installation,
+    super::{maintenance::KeysCursor, schema::installation},
     Conn, Failure, locks,
     queries::scores::{Needs, Writes},
     statements::{
-        AddEntries, AddKeys, AddUsers, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow, LockEntries, LockKeys, LockUsers,
-        PutReceipts, RecentRow, WriteBatch,
+        AddEntries, AddKeys, AddReceipts, AddUsers, CountPages, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow, LockEntries,
+        LockUsers, PruneKeys, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
@@ -261,18 +261,26 @@ async fn write_keys(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> {
     Ok(made == rows.len())
 }
 
-/// Stores receipts where there are none; answers those that are stored then.
-pub async fn put_receipts(
+/// Stores receipts where there are none; answers how many were.
+pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> Result<usize, Failure> {
+    let events: Vec<&[u8]> = receipts.keys().map(|id| id.as_bytes().as_slice()).collect();
+    let bodies: Vec<&str> = receipts.values().copied().collect();
+    Ok(AddReceipts { events: &events, bodies: &bodies }.execute(conn).await?)
+}
+
+/// Pages of the table that one bite reads: one MiB.
+const PAGES: i64 = 128;
+
+/// Forgets the old keys of the next pages; answers how many, and where to go on, if there is more.
+pub async fn prune_keys(
     conn: &mut Conn,
-    receipts: &BTreeMap<(&str, &str), &str>,
-) -> Result<HashMap<(String, String), String>, Failure> {
-    let (subjects, keys): (Vec<_>, Vec<_>) = receipts.keys().copied().unzip();
-    let bodies: Vec<_> = receipts.values().copied().collect();
-    let locked: Vec<(String, String, Option<String>)> = LockKeys { subjects: &subjects, keys: &keys }.load(conn).await?;
-    PutReceipts { subjects: &subjects, keys: &keys, bodies: &bodies }.execute(conn).await?;
-    let stored = locked.into_iter().filter_map(|(subject, key, receipt)| {
-        let body = receipt.or_else(|| receipts.get(&(subject.as_str(), key.as_str())).map(ToString::to_string))?;
-        Some(((subject, key), body))
-    });
-    Ok(stored.collect())
+    created_before: Timestamp,
+    from: KeysCursor,
+) -> Result<(usize, Option<KeysCursor>), Failure> {
+    let KeysCursor { page, .. } = from;
+    let pages: i64 = CountPages { table: "idempotency_keys" }.get_result(conn).await?;
+    let next = page + PAGES;
+    let prune = PruneKeys { from: &format!("({page},0)"), to: &format!("({next},0)"), created_before: &created_before.0 };
+    let pruned = prune.execute(conn).await?;
+    Ok((pruned, (next < pages).then(|| KeysCursor { page: next, ..KeysCursor::default() })))
 }

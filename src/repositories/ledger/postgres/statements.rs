@@ -14,8 +14,8 @@ pub type RecentRow = (String, String, i64);
 statement!(
     Db, FindKeys { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str] }
     -> (Text, Text, Binary, Binary, Nullable<Text>),
-    "SELECT k.subject, k.key, k.fingerprint, k.event_id, k.receipt FROM unnest(?, ?) AS n(subject, key) \
-     JOIN idempotency_keys k ON k.subject = n.subject AND k.key = n.key"
+    "SELECT k.subject, k.key, k.fingerprint, k.event_id, coalesce(r.body, k.receipt) FROM unnest(?, ?) AS n(subject, key) \
+     JOIN idempotency_keys k ON k.subject = n.subject AND k.key = n.key LEFT JOIN receipts r ON r.event_id = k.event_id"
 );
 
 statement!(
@@ -105,14 +105,18 @@ statement!(
 );
 
 statement!(
-    /// Locks the rows in one order, because an `UPDATE … FROM` picks its own.
-    Db, LockKeys { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str] } -> (Text, Text, Nullable<Text>),
-    "SELECT k.subject, k.key, k.receipt FROM unnest(?, ?) AS n(subject, key) \
-     JOIN idempotency_keys k ON k.subject = n.subject AND k.key = n.key ORDER BY k.subject, k.key FOR NO KEY UPDATE OF k"
+    Db, AddReceipts { events: Array<Binary> = [&'a [u8]], bodies: Array<Text> = [&'a str] } -> BigInt,
+    "INSERT INTO receipts (event_id, body) SELECT * FROM unnest(?, ?) ON CONFLICT (event_id) DO NOTHING"
 );
 
 statement!(
-    Db, PutReceipts { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str], bodies: Array<Text> = [&'a str] } -> BigInt,
-    "UPDATE idempotency_keys k SET receipt = n.body FROM unnest(?, ?, ?) AS n(subject, key, body) \
-     WHERE k.subject = n.subject AND k.key = n.key AND k.receipt IS NULL"
+    /// How many pages a table has.
+    Db, CountPages { table: Text = str } -> BigInt,
+    "SELECT pg_relation_size(?::text::regclass) / current_setting('block_size')::bigint"
+);
+
+statement!(
+    /// Forgets old keys in a range of pages: read in one go, whatever indexes and statistics there are.
+    Db, PruneKeys { from: Text = str, to: Text = str, created_before: BigInt = i64 } -> BigInt,
+    "DELETE FROM idempotency_keys WHERE ctid >= ?::text::tid AND ctid < ?::text::tid AND created_at < ?"
 );

@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::super::{
+        maintenance::KeysCursor,
         schema::{deleted_leaderboards, score_events},
         statement::statement,
     },
@@ -16,9 +17,8 @@ use super::{
 use crate::domain::{leaderboard::Leaderboard, time::Timestamp};
 
 statement!(
-    Db, PruneKeys { created_before: BigInt = i64, limit: BigInt = i64 } -> BigInt,
-    "DELETE FROM idempotency_keys WHERE (subject, key) IN \
-     (SELECT subject, key FROM idempotency_keys WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+    Db, PruneReceipts { before: Binary = [u8], limit: BigInt = i64 } -> BigInt,
+    "DELETE FROM receipts WHERE event_id IN (SELECT event_id FROM receipts WHERE event_id < ? ORDER BY event_id LIMIT ?)"
 );
 
 statement!(
@@ -33,9 +33,18 @@ statement!(
      (SELECT season, user_id FROM entries WHERE leaderboard_pk = ? LIMIT ?)"
 );
 
-/// Forgets idempotency keys from before a time, oldest first; answers how many.
-pub async fn prune_keys(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<usize, Failure> {
-    Ok(PruneKeys { created_before: &older_than.0, limit: &limit }.execute(conn).await?)
+/// Forgets old idempotency keys among the next ones; answers how many, and where to go on, if there is more.
+pub async fn prune_keys(
+    conn: &mut Conn,
+    older_than: Timestamp,
+    from: KeysCursor,
+) -> Result<(usize, Option<KeysCursor>), Failure> {
+    batch::prune_keys(conn, older_than, from).await
+}
+
+/// Forgets receipts of events from before a time, oldest first; answers how many.
+pub async fn prune_receipts(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<usize, Failure> {
+    Ok(PruneReceipts { before: &uuid_floor(older_than), limit: &limit }.execute(conn).await?)
 }
 
 /// Notes that the rows of a deleted leaderboard are to be swept. Its history begins no earlier than it was made; event ids are made by

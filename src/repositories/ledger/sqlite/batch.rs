@@ -1,9 +1,9 @@
 //! A batch on SQLite: a loop of prepared statements. There is no round trip to save here, and a point read costs a few microseconds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::{
-    OptionalExtension, QueryDsl,
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl,
     sql_types::{BigInt, Binary, Bool, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        schema::{idempotency_keys, installation},
+        maintenance::KeysCursor,
+        schema::{idempotency_keys, installation, receipts},
         statement::statement,
     },
     Conn, Db, Failure,
@@ -29,6 +30,9 @@ use crate::domain::{
 
 /// What a claim of outbox rows says about rows that somebody else is claiming: nobody can be, while this transaction writes.
 pub const SKIP_CLAIMED: &str = "";
+
+/// An idempotency key: fingerprint, event, receipt, receipt of the release before.
+type KeyRow = (Vec<u8>, Vec<u8>, Option<String>, Option<String>);
 
 /// What [`FindEntry`] answers: display name, revision of the name, score, time, revision.
 type EntryRow = (Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
@@ -99,13 +103,21 @@ pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<
 async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     let mut state = State::default();
     for (subject, key) in &needs.keys {
-        let row: Option<(Vec<u8>, Vec<u8>, Option<String>)> = idempotency_keys::table
-            .find((subject, key))
-            .select((idempotency_keys::fingerprint, idempotency_keys::event_id, idempotency_keys::receipt))
+        let row: Option<KeyRow> = idempotency_keys::table
+            .left_join(receipts::table.on(receipts::event_id.eq(idempotency_keys::event_id)))
+            .filter(idempotency_keys::subject.eq(subject))
+            .filter(idempotency_keys::key.eq(key))
+            .select((
+                idempotency_keys::fingerprint,
+                idempotency_keys::event_id,
+                receipts::body.nullable(),
+                idempotency_keys::receipt,
+            ))
             .first(conn)
             .await
             .optional()?;
-        let Some((fingerprint, event_id, receipt)) = row else { continue };
+        let Some((fingerprint, event_id, stored, of_old)) = row else { continue };
+        let receipt = stored.or(of_old);
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
         state.keys.insert(((*subject).into(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
     }
@@ -184,21 +196,50 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
 }
 
 statement!(
-    Db, PutReceipt { body: Text = str, subject: Text = str, key: Text = str } -> Nullable<Text>,
-    "UPDATE idempotency_keys SET receipt = coalesce(receipt, ?) WHERE subject = ? AND key = ? RETURNING receipt"
+    Db, AddReceipt { event: Binary = [u8], body: Text = str } -> BigInt,
+    "INSERT INTO receipts (event_id, body) VALUES (?, ?) ON CONFLICT (event_id) DO NOTHING"
 );
 
-/// Stores receipts where there are none; answers those that are stored then.
-pub async fn put_receipts(
-    conn: &mut Conn,
-    receipts: &BTreeMap<(&str, &str), &str>,
-) -> Result<HashMap<(String, String), String>, Failure> {
-    let mut stored = HashMap::with_capacity(receipts.len());
-    for ((subject, key), body) in receipts {
-        let row: Option<Option<String>> = PutReceipt { body, subject, key }.get_result(conn).await.optional()?;
-        if let Some(body) = row.flatten() {
-            stored.insert((subject.to_string(), key.to_string()), body);
-        }
+/// Stores receipts where there are none; answers how many were.
+pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> Result<usize, Failure> {
+    let mut added = 0;
+    for (event_id, body) in receipts {
+        added += AddReceipt { event: event_id.as_bytes(), body }.execute(conn).await?;
     }
-    Ok(stored)
+    Ok(added)
+}
+
+statement!(
+    Db, PruneKeys { subject: Text = str, key: Text = str, last_subject: Text = str, last_key: Text = str, created_before: BigInt = i64 }
+    -> BigInt,
+    "DELETE FROM idempotency_keys WHERE (subject, key) > (?, ?) AND (subject, key) <= (?, ?) AND created_at < ?"
+);
+
+/// Keys that one bite reads.
+const KEYS: i64 = 4_096;
+
+/// Forgets old keys among the next ones; answers how many, and where to go on, if there is more.
+pub async fn prune_keys(
+    conn: &mut Conn,
+    created_before: Timestamp,
+    from: KeysCursor,
+) -> Result<(usize, Option<KeysCursor>), Failure> {
+    let (subject, key) = from.after;
+    let after =
+        idempotency_keys::subject.gt(&subject).or(idempotency_keys::subject.eq(&subject).and(idempotency_keys::key.gt(&key)));
+    let last: Option<(String, String)> = idempotency_keys::table
+        .filter(idempotency_keys::subject.ge(&subject))
+        .filter(after)
+        .order((idempotency_keys::subject, idempotency_keys::key))
+        .select((idempotency_keys::subject, idempotency_keys::key))
+        .offset(KEYS - 1)
+        .first(conn)
+        .await
+        .optional()?;
+    // Behind every subject that anybody would use; who did would keep a key for longer.
+    let end = last.clone().unwrap_or_else(|| ("\u{10ffff}".repeat(2), String::new()));
+    let prune =
+        PruneKeys { subject: &subject, key: &key, last_subject: &end.0, last_key: &end.1, created_before: &created_before.0 };
+    let pruned = prune.execute(conn).await?;
+    Ok((pruned, last.map(|after| KeysCursor { after, ..KeysCursor::default() })))
 }
