@@ -12,8 +12,9 @@ pub mod problem;
 pub mod scores;
 pub mod streams;
 pub mod users;
+pub mod whole;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
@@ -45,6 +46,8 @@ pub type App = axum::extract::State<Arc<Services>>;
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub principal: Option<Arc<Principal>>,
+    /// Why the token that was sent was not accepted, where the route goes on without one.
+    pub refused: Option<Cow<'static, str>>,
     /// The client's address, IPv6 as its /64.
     pub address: IpAddr,
 }
@@ -55,6 +58,14 @@ impl Caller {
         let principal = self.principal.as_ref().ok_or(ServiceError::Unauthenticated)?;
         principal.require_any(scopes)?;
         Ok(principal)
+    }
+
+    /// What to say where the lack of a token is at fault, and one was sent.
+    pub fn explain(&self, error: ServiceError) -> ServiceError {
+        match (&self.refused, error) {
+            (Some(why), ServiceError::Unauthenticated) => ServiceError::InvalidToken(why.clone()),
+            (_, error) => error,
+        }
     }
 }
 

@@ -6,5 +6,6 @@ mod epoch;
 pub mod feed;
 pub mod ledger; // the truth, on PostgreSQL or SQLite
 pub mod memory; // the in-process ranking: standings and feed in one
+pub mod private; // files that nobody else may read
 pub mod redis; // the shared ranking: standings and feed in one
 pub mod standings;

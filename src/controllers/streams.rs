@@ -68,7 +68,7 @@ pub async fn leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
+    let leaderboard = readable(&services, &caller, &id).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -79,7 +79,7 @@ pub async fn default_leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_deref()).await?;
+    let leaderboard = readable(&services, &caller, &services.default_leaderboard).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -104,9 +104,14 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
     let view = finish(params, view)?;
     let mut watched = Vec::with_capacity(ids.len());
     for id in &ids {
-        watched.push((services.leaderboards.readable(id, caller.principal.as_deref()).await?, view.clone()));
+        watched.push((readable(&services, &caller, id).await?, view.clone()));
     }
     Ok(respond(&services, &caller, watched))
+}
+
+/// The leaderboard, where this caller may watch it. On a public one a token that is not accepted counts as none.
+async fn readable(services: &Services, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
+    services.leaderboards.readable(id, caller.principal.as_deref()).await.map_err(|error| caller.explain(error))
 }
 
 fn open_one(

@@ -1,13 +1,14 @@
 //! Finds out who is calling: the token's holder, and the client's address behind trusted proxies.
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
 };
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -29,17 +30,28 @@ pub struct Authentication {
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
+/// The routes whose `GET` takes a token from the query, and that judge by themselves what a token is worth that is not accepted.
+const STREAMS: [&str; 3] = ["/api/leaderboards/{id}/stream", "/api/leaderboard/stream", "/api/stream"];
+
 /// Puts a [`Caller`] into the request. No token is an anonymous caller; a bad token is refused even where none is needed, because whoever sends
-/// one means it.
+/// one means it. Streams alone are let through with a bad one, as anonymous: a browser's EventSource gives up for ever on a 401, and what is public needs no
+/// token.
 pub async fn authenticate(State(layer): State<Authentication>, mut request: Request, next: Next) -> Response {
-    let principal = match token(&request).map(|token| token.and_then(|token| layer.services.tokens.verify(&token))) {
-        Some(Ok(principal)) => Some(principal),
-        Some(Err(error)) => return Problem::from(error).into_response(),
-        None => None,
+    let streams = is_stream(&request);
+    let verified = token(&request, streams).and_then(|token| token.map(|token| layer.services.tokens.verify(&token)).transpose());
+    let (principal, refused) = match verified {
+        Ok(principal) => (principal, None),
+        Err(ServiceError::InvalidToken(why)) if streams => (None, Some(why)),
+        Err(error) => return Problem::from(error).into_response(),
     };
     let address = caller_address(&request, &layer.trusted_proxies);
-    request.extensions_mut().insert(Caller { principal, address });
+    request.extensions_mut().insert(Caller { principal, refused, address });
     next.run(request).await
+}
+
+fn is_stream(request: &Request) -> bool {
+    request.method() == Method::GET
+        && request.extensions().get::<MatchedPath>().is_some_and(|path| STREAMS.contains(&path.as_str()))
 }
 
 /// The address that a caller without a token is known by.
@@ -48,19 +60,33 @@ pub fn caller_address(request: &Request, trusted_proxies: &[IpNet]) -> IpAddr {
     network(client_address(peer, request.headers(), trusted_proxies))
 }
 
-/// The bearer token; on streams also the parameter `access_token`, because a browser's EventSource cannot set headers.
-fn token(request: &Request) -> Option<Result<String, ServiceError>> {
-    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim().to_owned());
-        return Some(token.ok_or(ServiceError::InvalidToken("the Authorization header is no bearer token")));
-    }
-    if !request.uri().path().ends_with("/stream") {
-        return None;
+/// The token, where there is one; on streams also from the parameter `access_token`, because a browser's EventSource cannot set headers.
+fn token(request: &Request, streams: bool) -> Result<Option<Cow<'_, str>>, ServiceError> {
+    let bearer = bearer(request.headers())?.map(Cow::Borrowed);
+    if bearer.is_some() || !streams {
+        return Ok(bearer);
     }
     let query = request.uri().query().unwrap_or_default();
-    let token = url::form_urlencoded::parse(query.as_bytes()).find(|(name, value)| name == "access_token" && !value.is_empty());
-    token.map(|(_, token)| Ok(token.into_owned()))
+    let parameter =
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, value)| name == "access_token" && !value.is_empty());
+    Ok(parameter.map(|(_, token)| token))
+}
+
+/// The token in `Authorization: Bearer …`. Credentials of another scheme are somebody else's, such as those of a proxy in front.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ServiceError> {
+    let mut found = None;
+    for value in headers.get_all(header::AUTHORIZATION) {
+        let (scheme, token) = value.as_bytes().split_at(value.as_bytes().iter().position(|&b| b == b' ').unwrap_or(value.len()));
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            continue;
+        }
+        let token = std::str::from_utf8(token).map(str::trim).ok().filter(|token| !token.is_empty());
+        let token = token.ok_or(ServiceError::InvalidToken("the header Authorization holds no token after Bearer".into()))?;
+        if found.replace(token).is_some() {
+            return Err(ServiceError::InvalidToken("the header Authorization holds more than one token".into()));
+        }
+    }
+    Ok(found)
 }
 
 /// The client's address: the peer, or, where the peer is a trusted proxy, the rightmost address in `X-Forwarded-For` that is none. What stands left
@@ -68,17 +94,34 @@ fn token(request: &Request) -> Option<Result<String, ServiceError>> {
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();
-    let forwarded: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
-    for hop in forwarded.iter().rev().flat_map(|value| value.rsplit(',')) {
+    // What is no text breaks the chain like any other nonsense.
+    let forwarded: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?")).collect();
+    let hops = forwarded.iter().rev().flat_map(|value| value.rsplit(',')).map(str::trim).filter(|hop| !hop.is_empty());
+    for hop in hops {
         if !is_trusted(&address) {
             break;
         }
-        match hop.trim().parse::<IpAddr>() {
-            Ok(hop) => address = hop.to_canonical(),
-            Err(_) => break,
+        match forwarded_address(hop) {
+            Some(hop) => address = hop.to_canonical(),
+            None => break,
         }
     }
     address
+}
+
+/// A hop as proxies write it: an address, with its port where they add one, IPv6 in brackets then.
+fn forwarded_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim_matches('"');
+    if let Ok(address) = hop.parse::<IpAddr>() {
+        return Some(address);
+    }
+    if let Some((address, rest)) = hop.strip_prefix('[').and_then(|hop| hop.split_once(']')) {
+        let port = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        // A zone means something to the proxy alone.
+        let address = address.split('%').next().unwrap_or_default();
+        return address.parse::<Ipv6Addr>().ok().filter(|_| port).map(IpAddr::V6);
+    }
+    hop.parse::<SocketAddrV4>().ok().map(|address| IpAddr::V4(*address.ip()))
 }
 
 /// IPv6 clients own a whole /64: they count as one.
@@ -107,6 +150,48 @@ mod tests {
         assert_eq!(address("10.0.0.1", &["198.51.100.1, 203.0.113.9"], "10.0.0.0/8"), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &["198.51.100.1", "203.0.113.9, 10.0.0.2"], "10.0.0.0/8"), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &["nonsense"], "10.0.0.0/8"), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_hop_may_have_a_port_and_brackets() {
+        for (hop, expected) in [
+            ("198.51.100.1:4711", "198.51.100.1"),
+            ("[2001:db8::1]:50", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("\"[2001:db8::1]:50\"", "2001:db8::1"),
+            ("[fe80::1%eth0]:50", "fe80::1"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+            ("[::ffff:198.51.100.1]:50", "198.51.100.1"),
+            ("203.0.113.9:1, 198.51.100.1:4711 , ,", "198.51.100.1"),
+            ("203.0.113.9:1, 10.0.0.2:99", "203.0.113.9"),
+        ] {
+            assert_eq!(address("10.0.0.1", &[hop], "10.0.0.0/8"), expected, "{hop}");
+        }
+        for nonsense in ["unknown", "_hidden", "198.51.100.1:x", "[2001:db8::1]x", "[198.51.100.1]:5", "198.51.100.1:99999", "é"]
+        {
+            assert_eq!(address("10.0.0.1", &["203.0.113.9", nonsense], "10.0.0.0/8"), "10.0.0.1", "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_another_scheme_are_none() {
+        let bearer_of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            bearer(&headers).map(|token| token.map(str::to_owned)).map_err(|error| error.to_string())
+        };
+        for none in [&[][..], &["Basic Z2FtZTpzZWNyZXQ="], &["token"], &["Bearerx y"], &["Digest a=\"b\""], &[""]] {
+            assert_eq!(bearer_of(none), Ok(None), "{none:?}");
+        }
+        for one in [&["Bearer a.b.c"][..], &["bearer  a.b.c "], &["Basic x", "BEARER a.b.c"]] {
+            assert_eq!(bearer_of(one), Ok(Some("a.b.c".to_owned())), "{one:?}");
+        }
+        for refused in [&["Bearer"][..], &["Bearer "], &["Bearer a.b.c", "Bearer a.b.c"]] {
+            assert!(bearer_of(refused).unwrap_err().contains("Authorization"), "{refused:?}");
+        }
     }
 
     #[test]

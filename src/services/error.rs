@@ -1,5 +1,7 @@
 //! Why a service said no. Knows no HTTP: `controllers/problem.rs` gives each its status.
 
+use std::borrow::Cow;
+
 use crate::{
     domain::ids::LeaderboardId,
     repositories::{ledger::LedgerError, standings::StandingsError},
@@ -25,20 +27,20 @@ impl FieldError {
 /// See the module's documentation.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ServiceError {
-    #[error("a rule is broken")]
+    #[error("validation failed")]
     Invalid(Vec<FieldError>),
     #[error("there is no such {0}")]
     NotFound(&'static str),
     #[error("this id is taken")]
     Taken,
-    #[error("leaderboard {0} is frozen")]
-    Frozen(LeaderboardId),
+    #[error("leaderboard {0} is closed")]
+    Closed(LeaderboardId),
     #[error("{0}")]
     Conflict(String),
     #[error("a token is needed")]
     Unauthenticated,
     #[error("{0}")]
-    InvalidToken(&'static str),
+    InvalidToken(Cow<'static, str>),
     #[error("{0}")]
     Forbidden(String),
     #[error("too soon")]

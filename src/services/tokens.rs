@@ -1,30 +1,25 @@
 //! Tokens: who is calling, and what they may do.
 //!
-//! JWT bearer tokens. The algorithm comes from the configured key, never from the token; `sub`, `scope` and `exp` are required, `nbf` is
-//! obeyed, `iss` and `aud` are checked where configured.
+//! JWT bearer tokens. The algorithm comes from the configured key, never from the token; `sub`, a scope and `exp` are required, `nbf` is
+//! obeyed, `iss` and `aud` are checked where configured, and what `crit` names has to be known (nothing is).
 
+mod claims;
+mod keys;
 mod verified;
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail, ensure};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use anyhow::{bail, ensure};
+use jsonwebtoken::{Header, Validation};
+use serde::Serialize;
 
 use crate::config::{given, tokens::TokenSettings};
 
-use self::verified::Verified;
+use self::{claims::Carried, keys::Key, verified::Verified};
 use super::error::ServiceError;
 
-/// Bytes an HS256 secret has at least: fewer than the hash has can be guessed.
-const MIN_SECRET: usize = 32;
-/// Bytes of a subject at the most: it is stored with every score.
-const MAX_SUBJECT: usize = 512;
 /// Seconds that two machines' clocks may differ.
 const LEEWAY: u64 = 5;
-/// The name of the generated secret in `DATA_DIR`.
-const SECRET_FILE: &str = "jwt-secret";
 
 /// What a token may allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +36,11 @@ pub enum Scope {
 
 impl Scope {
     const ALL: [Self; 4] = [Self::ScoresWrite, Self::ScoresSelf, Self::LeaderboardsRead, Self::LeaderboardsAdmin];
+
+    /// The scope of this name.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
 
     /// The name inside the token.
     pub fn as_str(self) -> &'static str {
@@ -75,7 +75,7 @@ impl FromIterator<Scope> for Scopes {
 impl Principal {
     /// How long the token is still good for.
     pub fn time_left(&self) -> Duration {
-        Duration::from_secs((self.expires + LEEWAY).saturating_sub(jsonwebtoken::get_current_timestamp()))
+        Duration::from_secs(self.expires.saturating_add(LEEWAY).saturating_sub(jsonwebtoken::get_current_timestamp()))
     }
 
     /// Whether the token carries this scope.
@@ -93,7 +93,8 @@ impl Principal {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// The claims of the tokens that are made here.
+#[derive(Debug, Serialize)]
 struct Claims {
     sub: String,
     scope: String,
@@ -104,20 +105,10 @@ struct Claims {
     aud: Option<String>,
 }
 
-/// The claims that decide, as they come in; `aud` was checked by then and may have any shape.
-#[derive(Debug, Deserialize)]
-struct Carried {
-    sub: String,
-    scope: String,
-    exp: f64,
-}
-
 /// Checks tokens, and makes them where the key is a secret of ours.
 pub struct Tokens {
-    algorithm: Algorithm,
-    decoding: DecodingKey,
+    key: Key,
     validation: Validation,
-    encoding: Option<EncodingKey>,
     issuer: Option<String>,
     audience: Option<String>,
     verified: Verified,
@@ -126,28 +117,11 @@ pub struct Tokens {
 impl Tokens {
     /// Takes the key from the settings, or makes and keeps a random secret in `data_dir`.
     pub fn configure(settings: &TokenSettings, data_dir: &Path) -> anyhow::Result<Self> {
-        let public_key = settings.jwt_public_key_file.as_deref().filter(|path| !path.as_os_str().is_empty());
-        let (algorithm, decoding, encoding) = match (public_key, given(&settings.jwt_secret)) {
-            (Some(_), Some(_)) => bail!("set JWT_SECRET or JWT_PUBLIC_KEY_FILE, not both"),
-            (Some(path), None) => {
-                let pem = fs::read(path).with_context(|| format!("JWT_PUBLIC_KEY_FILE {} cannot be read", path.display()))?;
-                let (algorithm, key) =
-                    public_key_from(&pem).with_context(|| format!("JWT_PUBLIC_KEY_FILE {}", path.display()))?;
-                (algorithm, key, None)
-            }
-            (None, secret) => {
-                let secret = match secret {
-                    Some(secret) => secret.as_bytes().to_vec(),
-                    None => kept_secret(data_dir)?,
-                };
-                ensure!(secret.len() >= MIN_SECRET, "JWT_SECRET has {} bytes; it needs {MIN_SECRET} at least", secret.len());
-                (Algorithm::HS256, DecodingKey::from_secret(&secret), Some(EncodingKey::from_secret(&secret)))
-            }
-        };
+        let key = Key::configure(settings, data_dir)?;
         let issuer = given(&settings.jwt_issuer).map(str::to_owned);
         let audience = given(&settings.jwt_audience).map(str::to_owned);
-        let validation = validation(algorithm, issuer.as_deref(), audience.as_deref());
-        Ok(Self { algorithm, decoding, validation, encoding, issuer, audience, verified: Verified::default() })
+        let validation = validation(&key, issuer.as_deref(), audience.as_deref());
+        Ok(Self { key, validation, issuer, audience, verified: Verified::default() })
     }
 
     /// Who holds this token.
@@ -161,45 +135,57 @@ impl Tokens {
     }
 
     fn check(&self, token: &str) -> Result<Principal, ServiceError> {
-        use jsonwebtoken::errors::ErrorKind;
-        let claims = jsonwebtoken::decode::<Carried>(token, &self.decoding, &self.validation).map_err(|error| {
-            ServiceError::InvalidToken(match error.kind() {
-                ErrorKind::ExpiredSignature => "the token has expired",
-                ErrorKind::ImmatureSignature => "the token is not valid yet",
-                ErrorKind::InvalidIssuer => "the token's iss is not the expected one",
-                ErrorKind::InvalidAudience => "the token's aud is not the expected one",
-                ErrorKind::MissingRequiredClaim(_) => "the token lacks a required claim",
-                _ => "the token is not valid",
-            })
-        })?;
-        let Carried { sub, scope, exp } = claims.claims;
-        if sub.is_empty() || sub.len() > MAX_SUBJECT || sub.chars().any(char::is_control) {
-            return Err(ServiceError::InvalidToken("the token's sub is empty, too long, or holds control characters"));
+        // Told before the signature is looked at: an extension may change what is signed.
+        let header = jsonwebtoken::decode_header(token).map_err(|error| self.refused(&error))?;
+        if let Some(named) = header.crit {
+            let names = named.join(", ");
+            return Err(ServiceError::InvalidToken(
+                format!("the token's header crit asks for what is not known here: {names}").into(),
+            ));
         }
-        let scopes = scope.split_ascii_whitespace();
-        let scopes = scopes.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).collect();
-        Ok(Principal { subject: sub.into(), expires: exp as u64, scopes })
+        let claims = jsonwebtoken::decode::<Carried>(token, &self.key.decoding, &self.validation);
+        claims.map_err(|error| self.refused(&error))?.claims.principal()
+    }
+
+    /// Which header or claim is at fault.
+    fn refused(&self, error: &jsonwebtoken::errors::Error) -> ServiceError {
+        use jsonwebtoken::errors::ErrorKind;
+        ServiceError::InvalidToken(match error.kind() {
+            ErrorKind::ExpiredSignature => "the token has expired (exp)".into(),
+            ErrorKind::ImmatureSignature => "the token is not valid yet (nbf)".into(),
+            ErrorKind::InvalidIssuer => "the token's iss is not the expected one".into(),
+            ErrorKind::InvalidAudience => "the token's aud is not the expected one".into(),
+            ErrorKind::MissingRequiredClaim(name) => {
+                format!("the token lacks the claim {name}, or it is of the wrong type").into()
+            }
+            ErrorKind::InvalidClaimFormat(name) => format!("the token's claim {name} is of the wrong type").into(),
+            ErrorKind::InvalidAlgorithm => {
+                format!("the token's header alg is not {:?}, the algorithm of the configured key", self.key.algorithm).into()
+            }
+            ErrorKind::InvalidSignature => "the token's signature does not fit the configured key".into(),
+            _ => "what Authorization carries is not a JWT".into(),
+        })
     }
 
     /// A token for `sub` that ends `ttl_seconds` from now. Scopes are checked for typing errors.
     pub fn issue(&self, sub: &str, scope: &str, ttl_seconds: u64) -> anyhow::Result<String> {
-        let Some(key) = &self.encoding else {
+        let Some(key) = &self.key.encoding else {
             bail!("tokens are checked with JWT_PUBLIC_KEY_FILE here: only whoever holds the private key can make one")
         };
         ensure!(!sub.is_empty(), "a token needs a subject");
         for name in scope.split_ascii_whitespace() {
-            let known = Scope::ALL.map(Scope::as_str);
-            ensure!(known.contains(&name), "unknown scope {name}; there are {}", known.join(", "));
+            let known = Scope::ALL.map(Scope::as_str).join(", ");
+            ensure!(Scope::named(name).is_some(), "unknown scope {name}; there are {known}");
         }
         let exp = jsonwebtoken::get_current_timestamp() + ttl_seconds;
         let claims =
             Claims { sub: sub.to_owned(), scope: scope.to_owned(), exp, iss: self.issuer.clone(), aud: self.audience.clone() };
-        Ok(jsonwebtoken::encode(&Header::new(self.algorithm), &claims, key)?)
+        Ok(jsonwebtoken::encode(&Header::new(self.key.algorithm), &claims, key)?)
     }
 }
 
-fn validation(algorithm: Algorithm, issuer: Option<&str>, audience: Option<&str>) -> Validation {
-    let mut validation = Validation::new(algorithm);
+fn validation(key: &Key, issuer: Option<&str>, audience: Option<&str>) -> Validation {
+    let mut validation = Validation::new(key.algorithm);
     let mut required = vec!["exp", "sub"];
     validation.leeway = LEEWAY;
     validation.validate_nbf = true;
@@ -216,39 +202,4 @@ fn validation(algorithm: Algorithm, issuer: Option<&str>, audience: Option<&str>
     }
     validation.set_required_spec_claims(&required);
     validation
-}
-
-/// The key in a PEM file, and the one algorithm that goes with its kind.
-fn public_key_from(pem: &[u8]) -> anyhow::Result<(Algorithm, DecodingKey)> {
-    ensure!(!String::from_utf8_lossy(pem).contains("PRIVATE KEY"), "this is a private key; the server needs the public one");
-    DecodingKey::from_rsa_pem(pem)
-        .map(|key| (Algorithm::RS256, key))
-        .or_else(|_| DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key)))
-        .or_else(|_| DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key)))
-        .map_err(|_| anyhow::anyhow!("no RSA, P-256 or Ed25519 public key in PEM form"))
-}
-
-/// The secret in the data directory, made at the first start: 32 random bytes, readable by this user alone.
-fn kept_secret(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
-    let path = data_dir.join(SECRET_FILE);
-    if let Ok(secret) = fs::read(&path) {
-        return Ok(secret.trim_ascii().to_vec());
-    }
-    fs::create_dir_all(data_dir).with_context(|| format!("DATA_DIR {} cannot be made", data_dir.display()))?;
-    let mut random = [0; 32];
-    random[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    random[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    let secret = URL_SAFE_NO_PAD.encode(random);
-    // Written whole under another name first: two processes that start at once must end up with the same secret.
-    let draft = data_dir.join(format!("{SECRET_FILE}.{}", uuid::Uuid::new_v4().simple()));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(secret.as_bytes())?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&draft, &path);
-    fs::remove_file(&draft).ok();
-    match linked {
-        Ok(()) => Ok(secret.into_bytes()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(fs::read(&path)?.trim_ascii().to_vec()),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
-    }
 }

@@ -36,6 +36,12 @@ impl KeyPair {
         Self { private: read("private.pem"), public: read("public.pem"), directory }
     }
 
+    /// Runs `openssl` where the keys lie.
+    fn openssl(&self, arguments: &[&str]) {
+        let output = Command::new("openssl").args(arguments).current_dir(&self.directory).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
@@ -49,9 +55,10 @@ impl Drop for KeyPair {
 
 type FromPem = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
 
-const KINDS: [(Algorithm, &[&str], FromPem); 3] = [
+const KINDS: [(Algorithm, &[&str], FromPem); 4] = [
     (Algorithm::RS256, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], EncodingKey::from_rsa_pem),
     (Algorithm::ES256, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], EncodingKey::from_ec_pem),
+    (Algorithm::ES384, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"], EncodingKey::from_ec_pem),
     (Algorithm::EdDSA, &["-algorithm", "ed25519"], EncodingKey::from_ed_pem),
 ];
 
@@ -118,7 +125,7 @@ async fn a_server_refuses_to_start_with_a_weak_or_wrong_key() {
     let short = refusal(&[&format!("--jwt-secret={}", "x".repeat(31))]).await;
     assert!(short.contains("JWT_SECRET") && short.contains("32") && !short.contains("xxx"), "{short}");
 
-    let pair = KeyPair::make(KINDS[2].1);
+    let pair = KeyPair::make(KINDS[3].1);
     let private = refusal(&[&format!("--jwt-public-key-file={}", pair.path("private.pem"))]).await;
     assert!(private.contains("private key"), "{private}");
     let missing = refusal(&[&format!("--jwt-public-key-file={}", pair.path("no-such.pem"))]).await;
@@ -130,4 +137,53 @@ async fn a_server_refuses_to_start_with_a_weak_or_wrong_key() {
     let secret = format!("--jwt-secret={}", "x".repeat(32));
     let both = refusal(&[&secret, &format!("--jwt-public-key-file={}", pair.path("public.pem"))]).await;
     assert!(both.contains("not both"), "{both}");
+}
+
+/// The flag that names a key file.
+fn key_file(pair: &KeyPair, name: &str) -> String {
+    format!("--jwt-public-key-file={}", pair.path(name))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_could_never_check_a_token_is_refused_at_the_start() {
+    for (kind, why) in [
+        (&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"][..], "not supported"),
+        (&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"], "not supported"),
+        (&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], "2048 to 8192 bits"),
+        (&["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"], "not PSS"),
+        (&["-algorithm", "ed448"], "not supported"),
+        (&["-algorithm", "x25519"], "not supported"),
+    ] {
+        let pair = KeyPair::make(kind);
+        let reason = refusal(&[&key_file(&pair, "public.pem")]).await;
+        assert!(reason.contains("JWT_PUBLIC_KEY_FILE") && reason.contains(why), "{kind:?}: {reason}");
+    }
+    let pair = KeyPair::make(KINDS[1].1);
+    let other = KeyPair::make(KINDS[1].1);
+    let text = String::from_utf8(pair.public.clone()).unwrap();
+    for (name, content, why) in [
+        ("two.pem", format!("{text}{}", String::from_utf8_lossy(&other.public)), "2 keys"),
+        ("both.pem", format!("{text}{}", String::from_utf8_lossy(&pair.private)), "private key"),
+        ("empty.pem", String::new(), "0 keys"),
+        ("cut.pem", text[..text.len() / 2].to_owned(), "0 keys"),
+        ("torn.pem", text.replace("MFkw", "MFkx"), "not supported"),
+        ("csr.pem", text.replace("PUBLIC KEY", "CERTIFICATE REQUEST"), "CERTIFICATE REQUEST"),
+    ] {
+        std::fs::write(pair.directory.join(name), content).unwrap();
+        let reason = refusal(&[&key_file(&pair, name)]).await;
+        assert!(reason.contains("JWT_PUBLIC_KEY_FILE") && reason.contains(why), "{name}: {reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_taken_from_a_certificate_and_from_pkcs_1_as_well() {
+    let pair = KeyPair::make(KINDS[1].1);
+    pair.openssl(&["req", "-x509", "-key", "private.pem", "-subj", "/CN=issuer", "-out", "certificate.pem"]);
+    let app = TestApp::spawn_bare(Backend::Embedded, &[&key_file(&pair, "certificate.pem")]).await;
+    assert_eq!(status(&app, &token(Algorithm::ES256, &EncodingKey::from_ec_pem(&pair.private).unwrap())).await, 200);
+
+    let pair = KeyPair::make(KINDS[0].1);
+    pair.openssl(&["rsa", "-pubin", "-in", "public.pem", "-RSAPublicKey_out", "-out", "pkcs1.pem"]);
+    let app = TestApp::spawn_bare(Backend::Embedded, &[&key_file(&pair, "pkcs1.pem")]).await;
+    assert_eq!(status(&app, &token(Algorithm::RS256, &EncodingKey::from_rsa_pem(&pair.private).unwrap())).await, 200);
 }

@@ -17,7 +17,12 @@ crate::both_backends!(
     a_token_says_who_and_what_and_until_when,
     issuer_and_audience_are_checked_where_configured,
     a_bad_token_is_refused_even_where_none_is_needed,
+    a_refusal_names_the_header_or_the_claim_at_fault,
+    scopes_stand_in_scope_or_scp_as_a_text_or_a_list,
+    an_extension_that_is_not_known_is_refused,
+    credentials_of_another_scheme_count_as_none,
     only_streams_take_a_token_from_the_query,
+    a_stream_of_what_is_public_takes_a_bad_token_for_none,
 );
 
 fn now() -> i64 {
@@ -126,7 +131,9 @@ async fn a_token_says_who_and_what_and_until_when(backend: Backend) {
         claims.as_object_mut().unwrap().remove(claim);
         assert_eq!(status(&app, &ours(&app, &claims)).await, 401, "without {claim}");
     }
-    for (claim, value) in [("sub", json!("")), ("sub", json!(17)), ("sub", Value::Null), ("scope", json!(["scores:write"]))] {
+    for (claim, value) in
+        [("sub", json!("")), ("sub", json!(17)), ("sub", Value::Null), ("scope", json!(7)), ("scope", json!([7]))]
+    {
         let mut claims = claims();
         claims[claim] = value.clone();
         assert_eq!(status(&app, &ours(&app, &claims)).await, 401, "{claim} {value}");
@@ -163,11 +170,121 @@ async fn a_bad_token_is_refused_even_where_none_is_needed(backend: Backend) {
     let mut expired = claims();
     expired["exp"] = json!(now() - 60);
     let expired = ours(&app, &expired);
-    for path in ["/api/leaderboard", "/api/actions", "/api/leaderboard/stream"] {
+    for path in ["/api/leaderboard", "/api/actions"] {
         app.anonymous(Method::GET, path).bearer_auth(&expired).refused(401).await;
     }
-    app.anonymous(Method::GET, &format!("/api/leaderboard/stream?access_token={expired}")).refused(401).await;
     app.anonymous(Method::GET, "/livez").bearer_auth(&expired).answers(200).await;
+}
+
+async fn a_refusal_names_the_header_or_the_claim_at_fault(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--jwt-issuer=https://issuer.example", "--jwt-audience=scoreboard"]).await;
+    let good = || {
+        let mut claims = claims();
+        claims["iss"] = json!("https://issuer.example");
+        claims["aud"] = json!("scoreboard");
+        claims
+    };
+    let detail = async |token: String| {
+        let request = app.anonymous(Method::POST, "/api/scores").bearer_auth(token);
+        let problem = request.json(&json!({"actionId": "goal", "userId": "ann"})).refused(401).await;
+        problem["detail"].as_str().unwrap().to_owned()
+    };
+    for (claim, value, named) in [
+        ("sub", Value::Null, "sub"),
+        ("sub", json!(7), "sub"),
+        ("sub", json!(""), "sub"),
+        ("exp", Value::Null, "exp"),
+        ("exp", json!("tomorrow"), "exp"),
+        ("exp", json!(now() - 60), "exp"),
+        ("nbf", json!(now() + 60), "nbf"),
+        ("nbf", json!("x"), "nbf"),
+        ("iss", Value::Null, "iss"),
+        ("iss", json!("https://evil.example"), "iss"),
+        ("aud", Value::Null, "aud"),
+        ("aud", json!(["other"]), "aud"),
+        ("scope", Value::Null, "scope"),
+        ("scope", json!(7), "scope"),
+        ("scp", json!({}), "scp"),
+    ] {
+        let mut claims = good();
+        claims[claim] = value.clone();
+        let detail = detail(ours(&app, &claims)).await;
+        assert!(detail.split(|c: char| !c.is_alphanumeric()).any(|word| word == named), "{claim} {value}: {detail}");
+    }
+    let secret = app.settings.tokens.jwt_secret.clone().unwrap();
+    let other_algorithm = detail(signed(Algorithm::HS384, &good(), secret.as_bytes())).await;
+    assert!(other_algorithm.contains("alg") && other_algorithm.contains("HS256"), "{other_algorithm}");
+    let other_key = detail(signed(Algorithm::HS256, &good(), &[b'x'; 36])).await;
+    assert!(other_key.contains("signature"), "{other_key}");
+    let no_token = detail("nonsense".to_owned()).await;
+    assert!(no_token.contains("Authorization"), "{no_token}");
+}
+
+async fn scopes_stand_in_scope_or_scp_as_a_text_or_a_list(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for (claim, value, expected) in [
+        ("scp", json!("leaderboards:read scores:write"), 200),
+        ("scp", json!(["leaderboards:read", "scores:write"]), 200),
+        ("scope", json!(["scores:write"]), 200),
+        ("scp", json!([]), 403),
+        ("scp", json!("leaderboards:read"), 403),
+        ("roles", json!(["scores:write"]), 401),
+    ] {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove("scope");
+        claims[claim] = value.clone();
+        assert_eq!(status(&app, &ours(&app, &claims)).await, expected, "{claim} {value}");
+    }
+}
+
+async fn an_extension_that_is_not_known_is_refused(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let secret = app.settings.tokens.jwt_secret.clone().unwrap();
+    let with = |crit: Option<Vec<String>>| {
+        let header = Header { crit, ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    };
+    assert_eq!(status(&app, &with(None)).await, 200);
+    for crit in [vec!["http://example.com/unknown"], vec!["b64"], vec!["exp"], vec!["alg"], vec![]] {
+        let token = with(Some(crit.iter().map(|&name| name.to_owned()).collect()));
+        let request = app.anonymous(Method::POST, "/api/scores").bearer_auth(token);
+        let problem = request.json(&json!({"actionId": "goal", "userId": "ann"})).refused(401).await;
+        assert!(problem["detail"].as_str().unwrap().contains("crit"), "{crit:?}: {problem}");
+    }
+}
+
+async fn credentials_of_another_scheme_count_as_none(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    let reader = app.token("reader", "leaderboards:read");
+    for other in ["Basic Z2FtZTpzZWNyZXQ=", "Digest username=\"x\"", "Negotiate", "token"] {
+        let with = |path: &str| app.anonymous(Method::GET, path).header("Authorization", other);
+        with("/api/leaderboard").answers(200).await;
+        with("/api/leaderboard/stream?view=top").responds(200).await;
+        with("/api/leaderboards/secret").refused(401).await;
+        with("/api/leaderboards/secret/stream").refused(401).await;
+        with(&format!("/api/leaderboards/secret/stream?access_token={reader}")).responds(200).await;
+        with("/api/leaderboards/secret").bearer_auth(&reader).answers(200).await;
+    }
+}
+
+async fn a_stream_of_what_is_public_takes_a_bad_token_for_none(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    let mut expired = claims();
+    expired["exp"] = json!(now() - 60);
+    let expired = ours(&app, &expired);
+    for token in [expired.as_str(), "nonsense"] {
+        for path in ["/api/leaderboard/stream?view=top", "/api/leaderboards/main/stream", "/api/stream?leaderboards=main"] {
+            app.anonymous(Method::GET, path).bearer_auth(token).responds(200).await;
+            let join = if path.contains('?') { '&' } else { '?' };
+            app.anonymous(Method::GET, &format!("{path}{join}access_token={token}")).responds(200).await;
+        }
+        for path in ["/api/leaderboards/secret/stream", "/api/stream?leaderboards=main,secret"] {
+            let problem = app.anonymous(Method::GET, path).bearer_auth(token).refused(401).await;
+            assert_eq!(problem["type"], "urn:scoreboard:problem:invalid-token", "{problem}");
+        }
+    }
 }
 
 async fn only_streams_take_a_token_from_the_query(backend: Backend) {
@@ -184,4 +301,13 @@ async fn only_streams_take_a_token_from_the_query(backend: Backend) {
     let writer = app.token("game-1", "scores:write");
     let request = app.anonymous(Method::POST, &format!("/api/scores?access_token={writer}"));
     request.json(&json!({"actionId": "goal", "userId": "ann"})).refused(401).await;
+    // A leaderboard may be called like the last part of a stream's path.
+    app.make_leaderboard("stream", json!({"visibility": "private"})).await;
+    let admin = app.token("admin", "leaderboards:admin leaderboards:read");
+    for method in [Method::GET, Method::PATCH, Method::DELETE] {
+        let request = app.anonymous(method, &format!("/api/leaderboards/stream?access_token={admin}"));
+        request.json(&json!({})).refused(401).await;
+    }
+    app.anonymous(Method::GET, &format!("/api/users/stream?access_token={admin}")).refused(401).await;
+    app.admin(Method::GET, "/api/leaderboards/stream").answers(200).await;
 }

@@ -1,0 +1,109 @@
+//! The claims that decide, as foreign issuers write them.
+//!
+//! Scopes stand in `scope` (RFC 9068) or `scp` (Azure AD, Okta), as one text with spaces or as a list. Each claim is taken in whatever shape it has and
+//! judged afterwards, so that a refusal can name the claim.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Principal, Scope};
+use crate::services::error::ServiceError;
+
+/// Bytes of a subject at the most: it is stored with every score.
+const MAX_SUBJECT: usize = 512;
+/// The latest end of a token, in seconds since 1970: the last year that has four digits. Later ones count as this one.
+const LATEST: u64 = 253_402_300_799;
+
+/// What a token says; `exp`, `iss` and `aud` were checked by then.
+#[derive(Debug, Deserialize)]
+pub(super) struct Carried {
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    scope: Value,
+    #[serde(default)]
+    scp: Value,
+    #[serde(default)]
+    exp: Value,
+}
+
+impl Carried {
+    /// Whoever holds the token.
+    pub fn principal(self) -> Result<Principal, ServiceError> {
+        let refused = |why: &'static str| ServiceError::InvalidToken(why.into());
+        let Value::String(subject) = self.sub else { return Err(refused("the token's claim sub is no text")) };
+        if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(char::is_control) {
+            return Err(refused("the token's claim sub is empty, too long, or holds control characters"));
+        }
+        if self.scope.is_null() && self.scp.is_null() {
+            return Err(refused("the token lacks the claim scope (or scp)"));
+        }
+        let mut scopes = Vec::new();
+        for (name, claim) in [("scope", &self.scope), ("scp", &self.scp)] {
+            let known = known_scopes(claim);
+            let wrong =
+                || ServiceError::InvalidToken(format!("the token's claim {name} is neither a text nor a list of texts").into());
+            scopes.extend(known.ok_or_else(wrong)?);
+        }
+        let expires = self.exp.as_f64().ok_or_else(|| refused("the token's claim exp is no number"))? as u64;
+        Ok(Principal { subject: subject.into(), expires: expires.min(LATEST), scopes: scopes.into_iter().collect() })
+    }
+}
+
+/// The scopes that this server knows among those in a claim; `None` where the claim has another shape than a text or a list of texts.
+fn known_scopes(claim: &Value) -> Option<Vec<Scope>> {
+    let in_text = |text: &str| text.split_ascii_whitespace().filter_map(Scope::named).collect::<Vec<_>>();
+    match claim {
+        Value::Null => Some(Vec::new()),
+        Value::String(text) => Some(in_text(text)),
+        Value::Array(items) => {
+            let texts: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(in_text)).collect();
+            Some(texts?.concat())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(claims: Value) -> Result<Principal, String> {
+        serde_json::from_value::<Carried>(claims).unwrap().principal().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn scopes_come_in_either_claim_and_shape() {
+        for claims in [
+            json!({"sub": "a", "exp": 1, "scope": "x scores:write leaderboards:read"}),
+            json!({"sub": "a", "exp": 1.5, "scope": ["scores:write", "leaderboards:read", "x"]}),
+            json!({"sub": "a", "exp": 1, "scp": "scores:write leaderboards:read"}),
+            json!({"sub": "a", "exp": 1, "scp": ["scores:write"], "scope": "leaderboards:read"}),
+            json!({"sub": "a", "exp": 1, "scp": ["scores:write leaderboards:read"], "scope": null}),
+        ] {
+            let principal = of(claims.clone()).unwrap();
+            assert!(principal.has(Scope::ScoresWrite) && principal.has(Scope::LeaderboardsRead), "{claims}");
+            assert!(!principal.has(Scope::LeaderboardsAdmin) && !principal.has(Scope::ScoresSelf), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_claim() {
+        for (claims, named) in [
+            (json!({"sub": "a", "exp": 1}), "scope (or scp)"),
+            (json!({"sub": "a", "exp": 1, "scope": 7}), "claim scope"),
+            (json!({"sub": "a", "exp": 1, "scp": ["scores:write", 7]}), "claim scp"),
+            (json!({"sub": 7, "exp": 1, "scope": ""}), "claim sub"),
+            (json!({"sub": "", "exp": 1, "scope": ""}), "claim sub"),
+        ] {
+            assert!(of(claims.clone()).unwrap_err().contains(named), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_an_end_in_sight_ends_some_day() {
+        let principal = of(json!({"sub": "a", "exp": 1.8e19, "scope": ""})).unwrap();
+        assert!(std::time::Instant::now().checked_add(principal.time_left()).is_some());
+    }
+}
