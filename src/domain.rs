@@ -12,5 +12,6 @@ pub mod position;
 pub mod score;
 pub mod settlement;
 pub mod submission;
+pub mod text;
 pub mod time;
 pub mod user;

@@ -19,9 +19,10 @@ use crate::{
 
 use super::{
     Admin, App,
-    body::{self, Json, broken, nullable, nullable_object, plain_text, present},
+    body::{self, Json, broken, nullable, nullable_object, present},
     params::Segments,
     problem::Problem,
+    whole::Whole,
 };
 
 /// The longest cooldown or limit period: a year.
@@ -33,9 +34,9 @@ const LONGEST: i64 = 31_536_000;
 #[validate(schema(function = "ordered"))]
 pub struct ValueBody {
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
-    min: i64,
+    min: Whole,
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
-    max: i64,
+    max: Whole,
 }
 
 /// At most `count` in any `perSeconds`.
@@ -43,9 +44,9 @@ pub struct ValueBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LimitBody {
     #[validate(range(min = 1, max = 1_000_000))]
-    count: i64,
+    count: Whole,
     #[validate(range(min = 1, max = "LONGEST"))]
-    per_seconds: i64,
+    per_seconds: Whole,
 }
 
 /// Settings of an action as clients write them, each of them optional.
@@ -57,20 +58,20 @@ pub struct Settings {
     #[validate(custom(function = "body::slug"))]
     id: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
+    #[validate(length(min = 1, max = 128), custom(function = "body::name"))]
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[validate(length(min = 1, max = 16), custom(function = "distinct_slugs"))]
     leaderboards: Option<Vec<String>>,
     #[serde(default, deserialize_with = "nullable")]
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
-    points: Option<Option<i64>>,
+    points: Option<Option<Whole>>,
     #[serde(default, deserialize_with = "nullable_object")]
     #[validate(nested)]
     value: Option<Option<ValueBody>>,
     #[serde(default, deserialize_with = "present")]
     #[validate(range(min = 0, max = "LONGEST"))]
-    cooldown_seconds: Option<i64>,
+    cooldown_seconds: Option<Whole>,
     #[serde(default, deserialize_with = "nullable_object")]
     #[validate(nested)]
     limit: Option<Option<LimitBody>>,
@@ -100,16 +101,16 @@ impl Settings {
     /// The points that these settings ask for, over those there are; an error where both or neither would be given.
     fn points(&self, base: Option<Points>) -> Result<Points, ServiceError> {
         let (fixed, range) = match base {
-            Some(Points::Fixed(points)) => (Some(points), None),
-            Some(Points::Range { min, max }) => (None, Some(ValueBody { min, max })),
+            Some(Points::Fixed(points)) => (Some(Whole(points)), None),
+            Some(Points::Range { min, max }) => (None, Some(ValueBody { min: Whole(min), max: Whole(max) })),
             None => (None, None),
         };
         // Naming the one kind replaces the other.
         let fixed = self.points.unwrap_or(if matches!(self.value, Some(Some(_))) { None } else { fixed });
         let range = self.value.unwrap_or(if matches!(self.points, Some(Some(_))) { None } else { range });
         match (fixed, range) {
-            (Some(points), None) => Ok(Points::Fixed(points)),
-            (None, Some(ValueBody { min, max })) => Ok(Points::Range { min, max }),
+            (Some(Whole(points)), None) => Ok(Points::Fixed(points)),
+            (None, Some(ValueBody { min: Whole(min), max: Whole(max) })) => Ok(Points::Range { min, max }),
             (None, None) => Err(ServiceError::invalid("points", "required", "an action needs points, or a value range")),
             (Some(_), Some(_)) => {
                 Err(ServiceError::invalid("points", "exclusive", "an action has points or a value range, not both"))
@@ -127,12 +128,12 @@ impl Settings {
 
     /// These settings over others; the parts that can fail were worked out before.
     fn over(self, base: ActionSettings, points: Points, leaderboards: Option<Vec<LeaderboardId>>) -> ActionSettings {
-        let limit = |limit: LimitBody| Limit { count: limit.count, per_seconds: limit.per_seconds };
+        let limit = |limit: LimitBody| Limit { count: limit.count.0, per_seconds: limit.per_seconds.0 };
         ActionSettings {
             name: self.name.unwrap_or(base.name),
             leaderboards: leaderboards.unwrap_or(base.leaderboards),
             points,
-            cooldown_seconds: self.cooldown_seconds.unwrap_or(base.cooldown_seconds),
+            cooldown_seconds: self.cooldown_seconds.map_or(base.cooldown_seconds, |Whole(seconds)| seconds),
             limit: self.limit.map_or(base.limit, |given| given.map(limit)),
             self_service: self.self_service.unwrap_or(base.self_service),
             enabled: self.enabled.unwrap_or(base.enabled),
@@ -161,7 +162,7 @@ impl<'a> From<&'a Action> for View<'a> {
         let settings = &action.settings;
         let (points, value) = match settings.points {
             Points::Fixed(points) => (Some(points), None),
-            Points::Range { min, max } => (None, Some(ValueBody { min, max })),
+            Points::Range { min, max } => (None, Some(ValueBody { min: Whole(min), max: Whole(max) })),
         };
         Self {
             id: &action.id,

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     Admin, App, Caller,
-    body::{self, Json, broken, nullable, plain_text, present},
+    body::{self, Json, broken, nullable, present},
     params::Segments,
     problem::Problem,
 };
@@ -32,7 +32,7 @@ pub struct Settings {
     #[validate(custom(function = "body::slug"))]
     id: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    #[validate(length(min = 1, max = 128), custom(function = "plain_text"))]
+    #[validate(length(min = 1, max = 128), custom(function = "body::name"))]
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[validate(length(max = 1024), custom(function = "body::lines_of_text"))]
@@ -42,7 +42,7 @@ pub struct Settings {
     #[serde(default, deserialize_with = "present")]
     operator: Option<Operator>,
     #[serde(default, deserialize_with = "present")]
-    #[validate(length(min = 1, max = 32), custom(function = "plain_text"))]
+    #[validate(length(min = 1, max = 32), custom(function = "body::name"))]
     unit: Option<String>,
     #[serde(default, deserialize_with = "present")]
     visibility: Option<Visibility>,
@@ -52,8 +52,9 @@ pub struct Settings {
     #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "known_timezone"))]
     timezone: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    frozen: Option<bool>,
+    /// The first release called it `frozen`, and is still understood.
+    #[serde(default, alias = "frozen", deserialize_with = "present")]
+    closed: Option<bool>,
 }
 
 fn no_schedule(_: &str) -> Result<(), ValidationError> {
@@ -82,7 +83,7 @@ impl Settings {
             visibility: self.visibility.unwrap_or(base.visibility),
             reset_schedule: self.reset_schedule.unwrap_or(base.reset_schedule),
             timezone: self.timezone.unwrap_or(base.timezone),
-            frozen: self.frozen.unwrap_or(base.frozen),
+            closed: self.closed.unwrap_or(base.closed),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Query and path parameters.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive};
 
 use axum::{
     extract::{FromRequestParts, Path},
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::services::error::{FieldError, ServiceError};
 
-use super::problem::Problem;
+use super::{problem::Problem, whole};
 
 /// The query, read field by field; what is wrong with it is gathered and told at once by [`Params::finish`].
 pub struct Params {
@@ -35,10 +35,15 @@ impl Params {
     }
 
     /// A whole number within a range, or the default.
-    pub fn number<N: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, range: RangeInclusive<N>, default: N) -> N {
+    pub fn number<N: TryFrom<i64> + PartialOrd + Display + Copy>(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<N>,
+        default: N,
+    ) -> N {
         let Some(text) = self.text(name) else { return default };
-        match text.parse::<N>() {
-            Ok(number) if range.contains(&number) => number,
+        match whole::parse(text).and_then(|number| N::try_from(number).ok()) {
+            Some(number) if range.contains(&number) => number,
             _ => {
                 let message = format!("must be a whole number between {} and {}", range.start(), range.end());
                 self.errors.push(FieldError::new(name, "range", message));

@@ -54,7 +54,7 @@ impl Problem {
             StatusCode::NOT_FOUND => ("not-found", "There is nothing here"),
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "This method is not offered here"),
             StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The body has to be application/json"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The body has to be plain application/json"),
             StatusCode::REQUEST_TIMEOUT => ("timeout", "The request took too long"),
             StatusCode::TOO_MANY_REQUESTS => ("rate-limited", "Too many requests"),
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The server cannot do this at the moment"),
@@ -72,6 +72,17 @@ impl Problem {
     /// The body is not JSON.
     pub fn not_json(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "not-json", "The body is not JSON", detail)
+    }
+
+    /// The body is compressed, or wrapped in another way.
+    pub fn encoded() -> Self {
+        let detail = "the body has a Content-Encoding; it has to be sent without one";
+        Self { detail: detail.to_owned(), ..Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE) }
+    }
+
+    /// A header that has one value came with several.
+    pub fn repeated_header(name: &str) -> Self {
+        Self { detail: format!("the header {name} came more than once"), ..Self::of_status(StatusCode::BAD_REQUEST) }
     }
 
     /// The body is over this many bytes.
@@ -130,11 +141,11 @@ impl From<ServiceError> for Problem {
                     [error] => format!("{}: {}", error.field, error.message),
                     errors => format!("{} fields break a rule", errors.len()),
                 };
-                Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, "invalid", "A rule is broken", detail) }
+                Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, "invalid", "Validation failed", detail) }
             }
             ServiceError::NotFound(_) => Self::new(S::NOT_FOUND, "not-found", "There is nothing here", detail),
             ServiceError::Taken => Self::new(S::CONFLICT, "taken", "This id is taken", detail),
-            ServiceError::Frozen(_) => Self::new(S::CONFLICT, "frozen", "The leaderboard is frozen", detail),
+            ServiceError::Closed(_) => Self::new(S::CONFLICT, "closed", "The leaderboard is closed", detail),
             ServiceError::Conflict(_) => Self::new(S::CONFLICT, "conflict", "This can no longer be done", detail),
             ServiceError::Unauthenticated => {
                 Self::new(S::UNAUTHORIZED, "unauthenticated", "A token is needed", "send Authorization: Bearer <token>")
@@ -150,8 +161,8 @@ impl From<ServiceError> for Problem {
             ServiceError::NotYet => Self::new(S::SERVICE_UNAVAILABLE, "not-yet", "Not reached yet", detail).retry_after(1),
             ServiceError::LedgerAway(reason) => {
                 tracing::warn!(reason, "the ledger is out of reach");
-                let detail = "the ledger is out of reach; repeat with the same Idempotency-Key";
-                Self::new(S::SERVICE_UNAVAILABLE, "ledger-away", "The ledger is out of reach", detail).retry_after(1)
+                let detail = "the storage is unavailable; repeat with the same Idempotency-Key";
+                Self::new(S::SERVICE_UNAVAILABLE, "storage-unavailable", "Storage unavailable", detail).retry_after(1)
             }
             ServiceError::Internal(reason) => {
                 tracing::error!(reason, "internal error");

@@ -29,6 +29,7 @@ use super::{
     body::{self, BATCH_BODY_LIMIT, Json, json_size},
     params::{Params, Segments},
     problem::Problem,
+    whole::Whole,
 };
 
 /// Submissions in one batch at the most.
@@ -45,7 +46,7 @@ pub struct SubmissionBody {
     #[validate(custom(function = "body::user_id"))]
     user_id: String,
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
-    value: Option<i64>,
+    value: Option<Whole>,
     #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
     /// Within a batch only; a single submission brings it as a header.
@@ -138,11 +139,16 @@ fn item_of_problem(problem: &Problem, request_id: &str) -> String {
     format!("{{\"status\":{},\"body\":{}}}", problem.status().as_u16(), problem.document(request_id))
 }
 
-fn header_key(headers: &HeaderMap) -> Result<Option<String>, ServiceError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+/// The key in the header. Of two nobody can know which one counts.
+fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::repeated_header("Idempotency-Key"));
+    }
     let key = value.to_str().ok().filter(|key| visible_ascii(key).is_ok());
     let refused = || ServiceError::invalid("Idempotency-Key", "format", "must be 1 to 128 visible ASCII characters");
-    key.map(|key| Some(key.to_owned())).ok_or_else(refused)
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| refused().into())
 }
 
 /// The submission, where this token may make it.
@@ -150,13 +156,14 @@ fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, 
     let invalid =
         |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
     let action_id = ActionId::parse(&item.action_id).map_err(invalid("actionId"))?;
-    let user_id = UserId::parse(&item.user_id).map_err(invalid("userId"))?;
+    let user_id = UserId::parse_new(&item.user_id).map_err(invalid("userId"))?;
     let self_service_only = !principal.has(Scope::ScoresWrite);
     if self_service_only && *principal.subject != *user_id.as_str() {
         return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
     }
+    let value = item.value.map(|Whole(value)| value);
     let idempotency = item.idempotency_key.map(|key| {
-        let fingerprint = fingerprint(&action_id, &user_id, item.value, item.metadata.as_ref());
+        let fingerprint = fingerprint(&action_id, &user_id, value, item.metadata.as_ref());
         Idempotency { key, fingerprint }
     });
     Ok(Submission {
@@ -165,7 +172,7 @@ fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, 
         self_service_only,
         action_id,
         user_id,
-        value: item.value,
+        value,
         metadata: item.metadata,
         idempotency,
     })

@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Admin, App, Caller,
-    body::{Json, broken, json_size, plain_text},
+    body::{self, Json, broken, json_size},
     params::Segments,
     problem::Problem,
 };
@@ -31,7 +31,7 @@ const METADATA_LIMIT: usize = 4096;
 #[derive(Debug, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileBody {
-    #[validate(length(min = 1, max = 64), custom(function = "plain_text"))]
+    #[validate(length(min = 1, max = 64), custom(function = "body::name"))]
     display_name: Option<String>,
     #[validate(length(max = 2048), custom(function = "web_address"))]
     avatar_url: Option<String>,
@@ -97,7 +97,7 @@ pub async fn put(
     Segments(id): Segments<String>,
     Json(body): Json<ProfileBody>,
 ) -> Result<Response, Problem> {
-    let id = UserId::parse(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
+    let id = UserId::parse_new(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
     let ProfileBody { display_name, avatar_url, country, metadata } = body;
     let user = services.users.put(&id, &Profile { display_name, avatar_url, country, metadata }).await?;
     Ok(axum::Json(View::from(&user)).into_response())

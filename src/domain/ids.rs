@@ -4,6 +4,8 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::text::check_name;
+
 /// Largest magnitude of a score or of points: ±(2^53 − 1), which a browser, a Redis sorted set and both databases hold exactly.
 pub const MAX_SCORE: i64 = (1 << 53) - 1;
 
@@ -76,10 +78,21 @@ text_id!(
     check_slug
 );
 text_id!(
-    /// Whoever owns a score: 1–128 characters of any script, no control characters, not blank. Ordered bytewise.
+    /// Whoever owns a score: 1–128 characters of any script, no control characters, not blank. Ordered bytewise. Ids that are new are held to
+    /// [`UserId::parse_new`].
     UserId,
     check_user_id
 );
+
+impl UserId {
+    /// Checks an id that may be somebody's first: it can be seen and addressed, too ([`check_name`]). Earlier releases were not so strict, and whoever got an id from
+    /// them can still be read.
+    pub fn parse_new(text: &str) -> Result<Self, InvalidId> {
+        let id = Self::parse(text)?;
+        check_name(text).map_err(InvalidId)?;
+        Ok(id)
+    }
+}
 
 fn check_slug(text: &str) -> Result<(), InvalidId> {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -119,6 +132,17 @@ mod tests {
         for bad in ["", "-a", ".a", "Main", "a b", "é", &"x".repeat(65)] {
             assert!(LeaderboardId::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_new_user_id_can_be_seen_and_addressed() {
+        for good in ["u-17", "宮本 茂", "...", "a/..", "\u{200b}a"] {
+            assert!(UserId::parse_new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "\u{200b}\u{200b}", "\u{e000}", "\u{2800}", "a\nb", &"é".repeat(129)] {
+            assert!(UserId::parse_new(bad).is_err(), "{bad:?}");
+        }
+        assert!(UserId::parse("\u{200b}").is_ok(), "stored by an earlier release");
     }
 
     #[test]

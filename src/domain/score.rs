@@ -16,7 +16,7 @@ pub struct Outcome {
     pub delta: i64,
 }
 
-/// The new score would leave ±(2^53 − 1).
+/// The new score, or the step to it, would leave ±(2^53 − 1), and browsers would round it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfRange;
 
@@ -31,8 +31,11 @@ pub fn settle(operator: Operator, order: Order, previous: Option<i64>, points: i
     if new.abs() > MAX_SCORE {
         return Err(OutOfRange);
     }
-    let applied = previous != Some(new);
-    Ok(Outcome { applied, previous, new, delta: new - previous.unwrap_or(0) })
+    let delta = new - previous.unwrap_or(0);
+    if delta.abs() > MAX_SCORE {
+        return Err(OutOfRange);
+    }
+    Ok(Outcome { applied: previous != Some(new), previous, new, delta })
 }
 
 #[cfg(test)]
@@ -70,5 +73,16 @@ mod tests {
         assert_eq!(settle(Operator::Sum, Order::Desc, Some(MAX_SCORE), 1), Err(OutOfRange));
         assert_eq!(settle(Operator::Sum, Order::Desc, Some(-MAX_SCORE), -1), Err(OutOfRange));
         assert!(settle(Operator::Sum, Order::Desc, Some(MAX_SCORE - 1), 1).is_ok());
+    }
+
+    #[test]
+    fn a_step_never_leaves_the_exact_range() {
+        for operator in [Operator::Last, Operator::Best] {
+            assert_eq!(settle(operator, Order::Desc, Some(-MAX_SCORE), MAX_SCORE), Err(OutOfRange));
+            assert_eq!(settle(operator, Order::Desc, Some(-1), MAX_SCORE), Err(OutOfRange));
+            assert_eq!(new_score(operator, Order::Desc, Some(0), MAX_SCORE), (true, MAX_SCORE, MAX_SCORE));
+        }
+        assert_eq!(settle(Operator::Last, Order::Desc, Some(MAX_SCORE), -1), Err(OutOfRange));
+        assert_eq!(new_score(Operator::Best, Order::Desc, Some(MAX_SCORE), -MAX_SCORE), (false, MAX_SCORE, 0));
     }
 }

@@ -20,7 +20,9 @@ crate::both_backends!(
     a_method_that_is_not_offered_is_told_which_are,
     a_body_that_is_not_json_is_a_problem,
     a_body_that_is_not_declared_as_json_is_a_problem,
+    a_body_that_is_compressed_is_a_problem,
     a_body_that_is_too_large_is_a_problem,
+    a_problem_is_told_in_plain_words,
     a_path_that_cannot_be_decoded_names_nothing,
     a_request_keeps_its_id,
     a_problem_names_every_broken_field_and_reveals_nothing,
@@ -103,6 +105,42 @@ async fn a_body_that_is_not_declared_as_json_is_a_problem(backend: Backend) {
     }
     for kind in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
         app.game(Method::POST, "/api/scores").header("content-type", kind).body(body).answers(200).await;
+    }
+}
+
+async fn a_body_that_is_compressed_is_a_problem(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let body = json!({"actionId": "goal", "userId": "ann"});
+    for coding in ["gzip", "br", "deflate", "aws-chunked", "gzip, identity", "x"] {
+        let request = app.game(Method::POST, "/api/scores").header("content-encoding", coding).json(&body);
+        let problem = request.refused(415).await;
+        assert!(problem["detail"].as_str().unwrap().contains("Content-Encoding"), "{problem}");
+    }
+    app.game(Method::POST, "/api/scores").header("content-encoding", "identity").json(&body).answers(200).await;
+}
+
+async fn a_problem_is_told_in_plain_words(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let message = async |path: &str, body: &str| {
+        let request = app.admin(Method::POST, path).header("content-type", "application/json").body(body.to_owned());
+        let problem = request.refused(422).await;
+        assert_eq!(problem["title"], "Validation failed");
+        problem["errors"][0]["message"].as_str().unwrap().to_owned()
+    };
+    let long = "x".repeat(129);
+    for (path, body, said) in [
+        ("/api/leaderboards", format!(r#"{{"id":"a","name":"{long}"}}"#), "must be 1 to 128 characters long"),
+        ("/api/leaderboards", r#"{"id":"a","name":""}"#.into(), "must be 1 to 128 characters long"),
+        ("/api/leaderboards", r#"{"id":"a","name":7}"#.into(), "must be a string"),
+        ("/api/leaderboards", r#"{"id":"a","closed":"yes"}"#.into(), "must be true or false"),
+        ("/api/leaderboards", r#"{"id":"a","order":"up"}"#.into(), "must be desc or asc"),
+        ("/api/leaderboards", r#"{"id":"a","name":"b","name":"c"}"#.into(), "name is there more than once"),
+        ("/api/actions", r#"{"id":"a","points":1,"leaderboards":[]}"#.into(), "must have 1 to 16 items"),
+        ("/api/actions", r#"{"id":"a","points":1,"leaderboards":"main"}"#.into(), "must be an array"),
+        ("/api/actions", r#"{"id":"a","points":1.5,"leaderboards":["main"]}"#.into(), "must be a whole number"),
+        ("/api/actions", r#"{"id":"a","limit":3,"leaderboards":["main"]}"#.into(), "must be an object"),
+    ] {
+        assert_eq!(message(path, &body).await, said, "{body}");
     }
 }
 

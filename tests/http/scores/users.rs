@@ -82,6 +82,36 @@ async fn a_user_id_that_nobody_could_read_is_refused(backend: Backend) {
         let path = format!("/api/leaderboards/main/entries/{}", segment(id));
         app.anonymous(Method::GET, &path).refused(404).await;
     }
+    // Neither what nobody sees nor what no browser can put into an address is anybody's id or name.
+    let hidden = [
+        "\u{200b}\u{200b}\u{200b}",
+        "\u{2060}",
+        "\u{e000}",
+        "\u{378}",
+        "\u{3164}",
+        "\u{fe0f}",
+        "\u{2800}",
+        " \u{200d} ",
+        ".",
+        "..",
+    ];
+    for text in hidden {
+        let body = json!({"actionId": "goal", "userId": text});
+        let problem = app.game(Method::POST, "/api/scores").json(&body).refused(422).await;
+        assert_eq!(broken(&problem), ["userId"], "{text:?}");
+        let item = json!({"submissions": [body]});
+        let results = app.game(Method::POST, "/api/scores/batch").json(&item).answers(200).await;
+        assert_eq!(results["results"][0]["status"], 422, "{text:?}");
+        let problem = app.admin(Method::PUT, "/api/users/ann").json(&json!({"displayName": text})).refused(422).await;
+        assert_eq!(broken(&problem), ["displayName"], "{text:?}");
+        for path in ["/api/leaderboards/main", "/api/actions/goal"] {
+            let problem = app.admin(Method::PATCH, path).json(&json!({"name": text})).refused(422).await;
+            assert_eq!(broken(&problem), ["name"], "{path} {text:?}");
+        }
+        if !text.starts_with('.') {
+            app.admin(Method::PUT, &format!("/api/users/{}", segment(text))).json(&json!({})).refused(422).await;
+        }
+    }
     let lone_surrogate = r#"{"actionId":"goal","userId":"\ud800"}"#;
     let request = app.game(Method::POST, "/api/scores").header("content-type", "application/json").body(lone_surrogate);
     assert!(request.send().await.unwrap().status().is_client_error());
