@@ -88,7 +88,8 @@ pub struct LeaderboardSettings {
     pub reset_schedule: Option<String>,
     /// IANA name.
     pub timezone: String,
-    pub frozen: bool,
+    /// Takes no scores.
+    pub closed: bool,
 }
 
 impl LeaderboardSettings {
@@ -103,7 +104,7 @@ impl LeaderboardSettings {
             visibility: Visibility::Public,
             reset_schedule: None,
             timezone: "UTC".to_owned(),
-            frozen: false,
+            closed: false,
         }
     }
 }
@@ -144,7 +145,7 @@ impl Serialize for Leaderboard {
         map.serialize_entry("visibility", &settings.visibility)?;
         map.serialize_entry("resetSchedule", &settings.reset_schedule)?;
         map.serialize_entry("timezone", &settings.timezone)?;
-        map.serialize_entry("frozen", &settings.frozen)?;
+        map.serialize_entry("closed", &settings.closed)?;
         map.serialize_entry("createdAt", &self.created_at)?;
         map.serialize_entry("updatedAt", &self.updated_at)?;
         map.end()

@@ -125,8 +125,8 @@ fn replay(submission: &Submission, state: &State) -> Option<Settled> {
 
 fn settle_one(submission: &Submission, definitions: &Definitions, state: &State, clock: &Clock) -> Result<Accepted, Refusal> {
     let fed = fed_by(submission, definitions)?;
-    if let Some(frozen) = fed.iter().find(|leaderboard| leaderboard.settings.frozen) {
-        return Err(Refusal::Frozen(frozen.id.clone()));
+    if let Some(closed) = fed.iter().find(|leaderboard| leaderboard.settings.closed) {
+        return Err(Refusal::Closed(closed.id.clone()));
     }
     let action = &definitions.actions[&submission.action_id].settings;
     let points = action.points.of(submission.value).map_err(Refusal::Value)?;

@@ -82,7 +82,7 @@ pub enum Refusal {
     NoLeaderboard,
     /// The token may only submit actions open to self-service.
     NotSelfService,
-    Frozen(LeaderboardId),
+    Closed(LeaderboardId),
     Value(ValueError),
     /// The score would leave ±(2^53 − 1) in this leaderboard.
     ScoreOutOfRange(LeaderboardId),

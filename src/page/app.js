@@ -373,7 +373,7 @@ function adopt(definition) {
   $('description').textContent = definition.description ?? '';
   $('description').hidden = !definition.description;
   $('unit').textContent = definition.unit || 'Score';
-  $('frozen').hidden = !definition.frozen;
+  $('closed').hidden = !definition.closed;
   document.title = `${definition.name || definition.id} · Scoreboard`;
   draw();
 }

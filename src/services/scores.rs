@@ -157,7 +157,7 @@ fn refused(refusal: Refusal) -> ServiceError {
         Refusal::NotSelfService => {
             ServiceError::Forbidden("this action is not open to self-service; scope scores:write is needed".into())
         }
-        Refusal::Frozen(id) => ServiceError::Frozen(id),
+        Refusal::Closed(id) => ServiceError::Closed(id),
         Refusal::Value(ValueError::Required) => ServiceError::invalid("value", "required", "this action needs a value"),
         Refusal::Value(ValueError::NotAllowed) => {
             ServiceError::invalid("value", "not-allowed", "this action has fixed points and takes no value")
@@ -166,7 +166,7 @@ fn refused(refusal: Refusal) -> ServiceError {
             ServiceError::invalid("value", "range", format!("must be between {min} and {max}"))
         }
         Refusal::ScoreOutOfRange(id) => {
-            let message = format!("the score in leaderboard {id} would leave ±(2^53 − 1)");
+            let message = format!("the score in leaderboard {id} would leave ±(2^53 − 1), or change by more than that");
             ServiceError::invalid("value", "score-range", message)
         }
         Refusal::TooSoon { retry_after } => {

@@ -70,7 +70,7 @@ fn leaderboard_settings(operator: Operator, order: Order) -> LeaderboardSettings
         visibility: Visibility::Public,
         reset_schedule: None,
         timezone: "UTC".into(),
-        frozen: false,
+        closed: false,
     }
 }
 

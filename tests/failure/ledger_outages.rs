@@ -29,7 +29,7 @@ async fn while_postgres_is_away_writes_are_refused_and_reads_and_streams_go_on()
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
     let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds));
-    assert_eq!(refused.json::<Value>().await.unwrap()["type"], "urn:scoreboard:problem:ledger-away");
+    assert_eq!(refused.json::<Value>().await.unwrap()["type"], "urn:scoreboard:problem:storage-unavailable");
     assert_eq!(server.served_from().await, "redis; hit");
     assert_eq!(server.get("/api/leaderboards/main/entries/user-0").await["entry"]["userId"], "user-0");
     let mut late = Watcher::open(&server, "/api/leaderboard/stream?view=top").await;

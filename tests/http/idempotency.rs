@@ -15,6 +15,7 @@ crate::both_backends!(
     fifty_repeats_at_once_count_once,
     a_refused_submission_does_not_use_its_key_up,
     a_key_is_visible_ascii,
+    two_keys_for_one_request_are_refused,
     a_repeat_after_a_restart_is_recognised,
     a_repeat_is_answered_even_where_a_new_submission_would_be_refused,
     a_batch_keeps_a_key_for_each_item,
@@ -161,8 +162,8 @@ async fn a_repeat_to_another_instance_is_recognised() {
 async fn a_repeat_is_answered_even_where_a_new_submission_would_be_refused(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     let answer = first(&app, "key-1", &goal("ann")).await;
-    app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"frozen": true})).answers(200).await;
-    assert_eq!(repeat(&app, "key-1", &goal("ann")).await, answer, "frozen");
+    app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"closed": true})).answers(200).await;
+    assert_eq!(repeat(&app, "key-1", &goal("ann")).await, answer, "closed");
     app.admin(Method::PATCH, "/api/actions/goal").json(&json!({"enabled": false})).answers(200).await;
     assert_eq!(repeat(&app, "key-1", &goal("ann")).await, answer, "disabled");
     app.admin(Method::DELETE, "/api/actions/goal").responds(204).await;
@@ -208,4 +209,14 @@ async fn a_batch_refuses_the_header_that_would_not_protect_it(backend: Backend) 
     let request = app.game(Method::POST, "/api/scores/batch").header("Idempotency-Key", "key-1").json(&batch);
     assert_eq!(broken(&request.refused(422).await), ["Idempotency-Key"]);
     assert_eq!(app.get("/api/leaderboard").await["total"], 0);
+}
+
+async fn two_keys_for_one_request_are_refused(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let body = json!({"actionId": "goal", "userId": "ann"});
+    for second in ["key-1", "key-2", ""] {
+        let problem = keyed(&app, "key-1", &body).header("Idempotency-Key", second).refused(400).await;
+        assert!(problem["detail"].as_str().unwrap().contains("Idempotency-Key"), "{problem}");
+    }
+    assert_eq!(keyed(&app, "key-1", &body).answers(200).await["newScore"], 10, "nothing was counted before");
 }

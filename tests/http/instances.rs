@@ -125,17 +125,17 @@ async fn what_is_defined_on_one_can_be_used_on_another_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leaderboard_frozen_on_one_refuses_scores_on_another_at_once() {
+async fn a_leaderboard_closed_on_one_refuses_scores_on_another_at_once() {
     let [a, b, _] = three().await;
     b.post_score("ann", "goal").await;
     let mut stream = Sse::open(&b, STREAM).await;
     stream.expect("leaderboard").await;
-    let freeze = a.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({ "frozen": true }));
-    freeze.send().await.unwrap().error_for_status().unwrap();
+    let close = a.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({ "closed": true }));
+    close.send().await.unwrap().error_for_status().unwrap();
     let refused = b.game(Method::POST, "/api/scores").json(&json!({ "actionId": "goal", "userId": "ann" }));
     let (status, problem) = status_and_json(refused.send().await.unwrap()).await;
-    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("urn:scoreboard:problem:frozen")));
-    assert_eq!(stream.expect("leaderboard-changed").await.data["frozen"], true);
+    assert_eq!((status, &problem["type"]), (StatusCode::CONFLICT, &json!("urn:scoreboard:problem:closed")));
+    assert_eq!(stream.expect("leaderboard-changed").await.data["closed"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,10 +106,10 @@ async fn another_handle_obeys_a_freeze_at_once(database: Database) {
     let (one, other) = (database.ledger().await, database.connect().await);
     main_and_goal(&one, Operator::Sum, Order::Desc).await;
     accepted(commit_one(&other, goal("ann", 1)).await);
-    let frozen = |frozen| move |now: &Leaderboard| LeaderboardSettings { frozen, ..now.settings.clone() };
-    one.update_leaderboard(&slug("main"), NOW, frozen(true)).await.unwrap();
-    assert_eq!(refusal(commit_one(&other, goal("ann", 1)).await), Refusal::Frozen(slug("main")));
-    one.update_leaderboard(&slug("main"), NOW, frozen(false)).await.unwrap();
+    let closed = |closed| move |now: &Leaderboard| LeaderboardSettings { closed, ..now.settings.clone() };
+    one.update_leaderboard(&slug("main"), NOW, closed(true)).await.unwrap();
+    assert_eq!(refusal(commit_one(&other, goal("ann", 1)).await), Refusal::Closed(slug("main")));
+    one.update_leaderboard(&slug("main"), NOW, closed(false)).await.unwrap();
     accepted(commit_one(&other, goal("ann", 1)).await);
 }
 

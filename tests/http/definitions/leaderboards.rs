@@ -15,6 +15,7 @@ crate::both_backends!(
     an_id_is_a_short_lower_case_name,
     every_broken_setting_is_named,
     only_the_named_settings_change,
+    closed_is_still_understood_by_its_first_name,
     order_and_operator_change_until_there_are_scores,
     an_unknown_leaderboard_is_not_found,
     a_leaderboard_made_again_starts_from_nothing,
@@ -45,7 +46,7 @@ async fn a_new_leaderboard_has_defaults_and_a_location(backend: Backend) {
     assert_eq!(response.headers()["location"], "/api/leaderboards/laps");
     let made: Value = response.json().await.unwrap();
     let expected = json!({"id": "laps", "name": "laps", "description": "", "order": "desc", "operator": "sum", "unit": "points",
-        "visibility": "public", "resetSchedule": null, "timezone": "UTC", "frozen": false});
+        "visibility": "public", "resetSchedule": null, "timezone": "UTC", "closed": false});
     assert_eq!(settings(&made), expected);
     assert_eq!((&made["season"], &made["total"], &made["watchers"]), (&json!(1), &json!(0), &json!(0)));
     assert_eq!(made["createdAt"], made["updatedAt"]);
@@ -57,7 +58,7 @@ async fn a_leaderboard_keeps_every_setting(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     let body = json!({"id": "0.a_b-c", "name": "Fastest lap 🏁", "description": "First line\n\tSecond 'line'; --", "order": "asc",
         "operator": "best", "unit": "ms", "visibility": "private", "resetSchedule": null, "timezone": "Europe/London",
-        "frozen": true});
+        "closed": true});
     let made = create(&app, &body).answers(201).await;
     assert_eq!(settings(&made), body);
     assert_eq!(app.admin(Method::GET, "/api/leaderboards/0.a_b-c").answers(200).await, made);
@@ -106,8 +107,8 @@ async fn every_broken_setting_is_named(backend: Backend) {
         ("resetSchedule", json!("daily")),
         ("timezone", json!("Europe/Atlantis")),
         ("timezone", json!("")),
-        ("frozen", json!("yes")),
-        ("frozen", Value::Null),
+        ("closed", json!("yes")),
+        ("closed", Value::Null),
         ("colour", json!("red")),
         ("season", json!(2)),
     ];
@@ -217,4 +218,14 @@ async fn the_first_start_makes_the_default_leaderboard(backend: Backend) {
     app.restart().await;
     app.anonymous(Method::GET, "/api/leaderboard").refused(404).await;
     assert_eq!(app.get("/api/leaderboards/other").await["id"], "other", "what was deleted on purpose stays deleted");
+}
+
+async fn closed_is_still_understood_by_its_first_name(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let patch = |body: Value| app.admin(Method::PATCH, "/api/leaderboards/main").json(&body);
+    let closed = patch(json!({"frozen": true})).answers(200).await;
+    assert_eq!((&closed["closed"], &closed["frozen"]), (&json!(true), &Value::Null));
+    assert_eq!(patch(json!({"frozen": false})).answers(200).await["closed"], false);
+    patch(json!({"frozen": true, "closed": false})).refused(422).await;
+    assert_eq!(create(&app, &json!({"id": "cup", "frozen": true})).answers(201).await["closed"], true);
 }

@@ -1,4 +1,4 @@
-//! When an action may not be submitted: too soon, frozen, disabled, not by oneself.
+//! When an action may not be submitted: too soon, closed, disabled, not by oneself.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ crate::both_backends!(
     a_cooldown_holds_per_user_and_action,
     an_action_made_anew_forgets_the_cooldown_of_the_old_one,
     a_limit_allows_so_many_and_no_more,
-    a_frozen_leaderboard_takes_no_scores,
+    a_closed_leaderboard_takes_no_scores,
     a_disabled_action_takes_no_scores,
     a_player_submits_only_own_scores_by_self_service_actions,
 );
@@ -81,20 +81,20 @@ async fn a_limit_allows_so_many_and_no_more(backend: Backend) {
     assert_eq!(answers.into_iter().filter(|answer| answer.as_ref().unwrap().status() == 200).count(), 3);
 }
 
-async fn a_frozen_leaderboard_takes_no_scores(backend: Backend) {
+async fn a_closed_leaderboard_takes_no_scores(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     app.make_leaderboard("other", json!({})).await;
     let both = json!({"id": "both", "leaderboards": ["main", "other"], "points": 1});
     app.admin(Method::POST, "/api/actions").json(&both).answers(201).await;
     app.post_score("ann", "goal").await;
-    let frozen = app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"frozen": true})).answers(200).await;
-    assert_eq!(frozen["frozen"], true);
+    let closed = app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"closed": true})).answers(200).await;
+    assert_eq!(closed["closed"], true);
     submission(&app, "goal", "ann").refused(409).await;
     submission(&app, "both", "ann").refused(409).await;
     let total = app.get("/api/leaderboards/other/entries").await["total"].clone();
-    assert_eq!(total, 0, "an action with one frozen leaderboard feeds none");
+    assert_eq!(total, 0, "an action with one closed leaderboard feeds none");
     assert_eq!(app.get("/api/leaderboard").await["entries"][0]["score"], 10, "it is read all the same");
-    app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"frozen": false})).answers(200).await;
+    app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"closed": false})).answers(200).await;
     submission(&app, "both", "ann").answers(200).await;
 }
 

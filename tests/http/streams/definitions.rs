@@ -39,17 +39,17 @@ async fn a_changed_definition_is_told_in_every_view(backend: Backend) {
         let first = stream.next().await.unwrap();
         streams.push((stream, first));
     }
-    let definition = patch(&app, "main", json!({ "name": "Renamed", "frozen": true })).await;
+    let definition = patch(&app, "main", json!({ "name": "Renamed", "closed": true })).await;
     let mut ids = Vec::new();
     for (stream, _) in &mut streams {
         let event = stream.expect("leaderboard-changed").await;
         assert_eq!((&event.data["id"], &event.data["name"]), (&json!("main"), &json!("Renamed")));
-        assert_eq!((&event.data["frozen"], &event.data["updatedAt"]), (&json!(true), &definition["updatedAt"]));
+        assert_eq!((&event.data["closed"], &event.data["updatedAt"]), (&json!(true), &definition["updatedAt"]));
         ids.push(event.id);
     }
     assert!(ids.iter().all(|id| *id == ids[0] && !id.is_empty()), "{ids:?}");
 
-    patch(&app, "main", json!({ "frozen": false })).await;
+    patch(&app, "main", json!({ "closed": false })).await;
     let (events, snapshot) = &mut streams[0];
     let thawed = events.expect("leaderboard-changed").await;
     let mut replay = Replay::of(snapshot);
