@@ -13,6 +13,7 @@ mod contract {
     mod ranking;
     mod rebuild;
     mod redis_server;
+    mod refusals;
     mod standings;
     mod topology;
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::standings::StandingsError;
 use crate::domain::time::Timestamp;
@@ -43,6 +44,12 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
+    /// The score event it tells of; `None` for other kinds.
+    pub fn event_id(&self) -> Option<Uuid> {
+        let (_, after) = self.body.split_once("\"eventId\":\"").filter(|_| self.kind == FeedEventKind::Score)?;
+        after.split_once('"')?.0.parse().ok()
+    }
+
     /// When the score was committed, as its body says; `None` for other kinds.
     pub fn at(&self) -> Option<Timestamp> {
         let (_, after) = self.body.rsplit_once("\"at\":\"").filter(|_| self.kind == FeedEventKind::Score)?;
@@ -59,8 +66,19 @@ pub enum FeedMessage {
     Renamed { pk: i64 },
     /// The board was rebuilt: a new epoch begins at sequence 0.
     Reset { pk: i64, epoch: Arc<str> },
+    /// The definitions have this revision now; `None` where it is not told what has changed.
+    Definitions { revision: i64, change: Option<AccessChange> },
+    /// Another instance could not announce the changes in this outbox row: this board's ranking lacks them until the row is gone.
+    Behind { pk: i64, row: i64 },
     /// Messages of any board may have been lost: the connection was gone, or the subscriber was too slow.
     Lost,
+}
+
+/// Whether everybody may read a leaderboard from a revision of the definitions on; not where it was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessChange {
+    pub pk: i64,
+    pub public: bool,
 }
 
 /// A stretch of the history.
@@ -96,6 +114,13 @@ pub trait Feed: Send + Sync {
 
     /// How many watchers all live instances have on each of these boards.
     async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError>;
+
+    /// The newest revision of the definitions that any instance has announced; `None` where there is no other instance. With `announce`, it is
+    /// at least that one, and where it is new, or a change is told, every instance gets [`FeedMessage::Definitions`], without having subscribed to anything.
+    async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, StandingsError>;
+
+    /// Sends every instance [`FeedMessage::Behind`]. Nobody may rely on it: who is not reached finds out by the outbox.
+    async fn report_behind(&self, pk: i64, row: i64);
 }
 
 #[cfg(test)]

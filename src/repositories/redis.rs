@@ -1,33 +1,46 @@
 //! The ranking shared by any number of instances: what `app` builds where `REDIS_URL` is set. This file holds the connections and the way of
 //! a call; `standings::redis` and `feed::redis` implement the two ports for the store made here.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
     interfaces::ClientLike,
     types::{
-        Builder, ClientState, ClusterHash, CustomCommand, RespVersion, Value,
+        Builder, ClusterHash, CustomCommand, RespVersion, Value,
         config::{Config, Options, ReconnectPolicy, TcpConfig},
     },
     util::redis_keyslot,
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{keys::Keys, scripts::Script, subscription::Subscription};
+use self::{
+    keys::{HOLDER, INSTALLATION, Keys, PROBE},
+    reply::unreadable,
+    scripts::Script,
+    subscription::Subscription,
+    watch::{answers, watch},
+};
 use super::{breaker::Breaker, feed::outlet::Outlet, standings::StandingsError};
-use crate::domain::time::Clock;
+use crate::{domain::time::Clock, supervisor::supervised};
 
 pub(super) mod keys;
 pub(super) mod record;
 pub(super) mod reply;
 pub(super) mod scripts;
 mod subscription;
+mod watch;
 
 /// How long a call may take altogether, waiting for a permit included.
 const CALL_WITHIN: Duration = Duration::from_millis(800);
@@ -35,18 +48,20 @@ const CALL_WITHIN: Duration = Duration::from_millis(800);
 /// How much of that a call needs for its time-out to say that the server hangs, and how long a probe may take.
 const FAIR_TIME: Duration = Duration::from_millis(500);
 
-/// Calls that may be on their way at once. The client's own queue knows no bound, so this is the bound; further calls wait for a permit
-/// until their time is up.
-const IN_FLIGHT: usize = 256;
+/// Calls of each lane that may be on their way at once. The client's own queue knows no bound, so this is the bound; further calls wait for
+/// their turn until their time is up. All reads of a lane together take the server some milliseconds: longer, and an announcement that comes
+/// behind them would have to wait.
+const ANNOUNCING: usize = 64;
+const REBUILDING: usize = 8;
+const READING: usize = 128;
+const READING_WIDELY: usize = 4;
+
+/// How long a probe that was written is kept, in milliseconds.
+const PROBE_MS: i64 = 60_000;
 
 /// Messages that may wait for the draining task, which does next to nothing for each. When it is full the oldest are dropped, and the task
 /// learns of it.
 const PENDING_MESSAGES: usize = 8192;
-
-/// How often both connections are asked for a sign of life, and how many may fail to come: the client itself does not watch a connection
-/// that only listens, nor one whose packets vanish.
-const WATCH_EVERY: Duration = Duration::from_secs(2);
-const MISSES_ALLOWED: u32 = 2;
 
 /// What `app` knows about the Redis.
 #[derive(Debug, Clone)]
@@ -62,9 +77,29 @@ pub struct RedisSettings {
 #[error("the Redis URL is not usable: {0}")]
 pub struct InvalidRedisUrl(String);
 
-/// Both ports on one Redis: one connection for calls, which pipelines them by itself, and one for subscriptions.
-pub struct RedisStore {
+/// What a call is for. Each lane has turns of its own, and whatever writes has a connection of its own, so that no crowd of readers keeps an
+/// announcement waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Announce,
+    Rebuild,
+    Read,
+    /// A read of so many rows that the server is busy with it for a noticeable time.
+    ReadWidely,
+}
+
+/// A connection, which pipelines calls by itself, and the turns on it.
+struct Track {
     client: Client,
+    turns: Semaphore,
+}
+
+/// Both ports on one Redis: a connection for what writes, one for reads, and one for subscriptions.
+pub struct RedisStore {
+    /// By [`Lane`].
+    tracks: [Track; 4],
+    /// Nothing is called while it is not settled whose rankings these are.
+    closed: AtomicBool,
     pub(super) subscription: Arc<Subscription>,
     pub(super) outlet: Arc<Outlet>,
     pub(super) keys: Keys,
@@ -72,11 +107,10 @@ pub struct RedisStore {
     /// Random for each process: whose watchers a note speaks of.
     pub(super) instance: String,
     pub(super) clock: Clock,
-    permits: Semaphore,
     breaker: Arc<Breaker>,
     /// The draining task, the watch and the probe, and what drives the connections: all end with the store.
     _tasks: [AbortOnDropHandle<()>; 3],
-    _connections: [AbortOnDropHandle<Result<(), Error>>; 2],
+    _connections: [AbortOnDropHandle<Result<(), Error>>; 3],
 }
 
 impl RedisStore {
@@ -84,49 +118,111 @@ impl RedisStore {
     pub fn connect(settings: &RedisSettings, installation_id: &str) -> Result<Arc<Self>, InvalidRedisUrl> {
         let builder = builder(&settings.url)?;
         let unusable = |error: Error| InvalidRedisUrl(error.details().to_owned());
-        let (client, subscriber) = (builder.build().map_err(unusable)?, builder.build_subscriber_client().map_err(unusable)?);
+        let [writer, reader] = [builder.build().map_err(unusable)?, builder.build().map_err(unusable)?];
+        let subscriber = builder.build_subscriber_client().map_err(unusable)?;
         let (keys, outlet) = (Keys::new(installation_id), Arc::new(Outlet::new()));
         let subscription = Subscription::new(subscriber, keys.clone(), outlet.clone());
         let breaker = Breaker::new("redis", FAIR_TIME);
-        let probed = client.clone();
+        let (drained, watched) = (subscription.clone(), [writer.clone(), reader.clone()]);
+        let (listener, probed, probing) = (subscription.clone(), writer.clone(), breaker.clone());
         let tasks = [
-            tokio::spawn(subscription.clone().drain()),
-            tokio::spawn(watch(client.clone(), subscription.clone())),
-            tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), FAIR_TIME))),
+            tokio::spawn(supervised("redis messages", move || drained.clone().drain())),
+            tokio::spawn(supervised("redis watch", move || watch(watched.clone(), listener.clone()))),
+            tokio::spawn(supervised("redis probe", move || {
+                let probed = probed.clone();
+                probing.clone().probe(move || answers(probed.clone(), FAIR_TIME))
+            })),
         ];
-        let connections = [client.connect(), subscription.client.connect()];
+        let connections = [writer.connect(), reader.connect(), subscription.client.connect()];
+        let track = |client: &Client, turns| Track { client: client.clone(), turns: Semaphore::new(turns) };
         Ok(Arc::new(Self {
-            client,
+            tracks: [
+                track(&writer, ANNOUNCING),
+                track(&writer, REBUILDING),
+                track(&reader, READING),
+                track(&reader, READING_WIDELY),
+            ],
+            closed: AtomicBool::new(false),
             subscription,
             outlet,
             keys,
             stream_history: settings.stream_history,
             instance: uuid::Uuid::new_v4().simple().to_string(),
             clock: Clock::system(),
-            permits: Semaphore::new(IN_FLIGHT),
             breaker,
             _tasks: tasks.map(AbortOnDropHandle::new),
             _connections: connections.map(AbortOnDropHandle::new),
         }))
     }
 
-    /// Waits until both connections stand, and answers whether they do. Nobody has to: it spares the first calls after a start a refusal.
+    /// Waits until all connections stand, and answers whether they do. Nobody has to: it spares the first calls after a start a refusal.
     pub async fn connected_within(&self, patience: Duration) -> bool {
-        let both = async { tokio::join!(self.client.wait_for_connect(), self.subscription.connected()) };
-        matches!(timeout(patience, both).await, Ok((Ok(()), ())))
+        let [writer, reader] = self.clients();
+        let all = async { tokio::join!(writer.wait_for_connect(), reader.wait_for_connect(), self.subscription.connected()) };
+        matches!(timeout(patience, all).await, Ok((Ok(()), Ok(()), ())))
     }
 
-    /// Closes both connections in an orderly way; dropping the store closes them too.
+    /// Closes the connections in an orderly way; dropping the store closes them too.
     pub async fn shutdown(&self) {
-        let both = async { (self.client.quit().await, self.subscription.client.quit().await) };
-        if timeout(CALL_WITHIN, both).await.is_err() {
+        let [writer, reader] = self.clients();
+        let all = async { (writer.quit().await, reader.quit().await, self.subscription.client.quit().await) };
+        if timeout(CALL_WITHIN, all).await.is_err() {
             tracing::debug!("the Redis connections did not close in time");
+        }
+    }
+
+    /// Refuses every call on rankings until [`Self::open`].
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Takes calls: it is settled whose rankings these are.
+    pub fn open(&self) {
+        self.closed.store(false, Ordering::Release);
+    }
+
+    /// The token of the ledger that feeds these rankings, where one has put it there.
+    pub async fn holder(&self) -> Result<Option<String>, StandingsError> {
+        let key = [Value::from(self.keys.key(INSTALLATION, HOLDER))];
+        match self.command("GET", INSTALLATION, key).await? {
+            Value::Null => Ok(None),
+            token => token.into_string().map(Some).ok_or_else(unreadable),
+        }
+    }
+
+    /// Puts a token there in place of another one; false where another one than that is there.
+    pub async fn hold(&self, token: &str, in_place_of: Option<&str>) -> Result<bool, StandingsError> {
+        let args = [Value::from(token), Value::from(in_place_of.unwrap_or_default())];
+        let answer = self.run(Lane::Announce, &scripts::HOLD, INSTALLATION, &[HOLDER], args).await?;
+        Ok(answer.as_i64() == Some(1))
+    }
+
+    /// Goes over to the keys and channels of another installation; all rankings are missing there at first.
+    pub async fn adopt(&self, installation_id: &str) {
+        let old = self.subscription.channels();
+        if self.keys.adopt(installation_id) {
+            self.subscription.move_from(old).await;
         }
     }
 
     /// Runs a script on some of a board's keys.
     pub(super) async fn call(
         &self,
+        lane: Lane,
+        script: &Script,
+        pk: i64,
+        suffixes: &[&str],
+        args: impl IntoIterator<Item = Value>,
+    ) -> Result<Value, StandingsError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StandingsError::Unreachable("it is not settled yet whose rankings they are".into()));
+        }
+        self.run(lane, script, pk, suffixes, args).await
+    }
+
+    async fn run(
+        &self,
+        lane: Lane,
         script: &Script,
         pk: i64,
         suffixes: &[&str],
@@ -139,71 +235,58 @@ impl RedisStore {
         let mut words = vec![Value::from(script.sha.as_str()), Value::from(suffixes.len() as i64)];
         words.extend(keys.chain(args));
         let slot = redis_keyslot(self.keys.channel(pk).as_bytes());
-        match self.send("EVALSHA", slot, words.clone()).await {
+        match self.send(lane, "EVALSHA", slot, words.clone()).await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
                 words[0] = Value::from_static_str(script.source);
-                self.send("EVAL", slot, words).await
+                self.send(lane, "EVAL", slot, words).await
             }
             answered => answered,
         }
-        .map_err(out_of_reach)
+        .map_err(failed)
     }
 
-    /// Whether the server answers.
+    /// A plain command on a key or a channel in the slot of this pk.
+    pub(super) async fn command(
+        &self,
+        command: &'static str,
+        pk: i64,
+        words: impl IntoIterator<Item = Value>,
+    ) -> Result<Value, StandingsError> {
+        let slot = redis_keyslot(self.keys.channel(pk).as_bytes());
+        self.send(Lane::Announce, command, slot, words.into_iter().collect()).await.map_err(failed)
+    }
+
+    /// Whether the server answers on both connections, and takes writes.
     pub(super) async fn answer(&self) -> Result<(), StandingsError> {
-        self.send("PING", 0, vec![]).await.map_err(out_of_reach)?;
-        self.breaker.close();
-        Ok(())
+        let key = Value::from(self.keys.key(INSTALLATION, PROBE));
+        let words = [key, self.instance.as_str().into(), Value::from_static_str("PX"), PROBE_MS.into()];
+        let read = async { self.send(Lane::Read, "PING", 0, vec![]).await.map_err(failed) };
+        let (written, read) = tokio::join!(self.command("SET", INSTALLATION, words), read);
+        let answer = written.and(read);
+        if !matches!(answer, Err(StandingsError::Unreachable(_))) {
+            self.breaker.close();
+        }
+        answer.map(drop)
     }
 
-    async fn send(&self, command: &'static str, slot: u16, words: Vec<Value>) -> Result<Value, Error> {
+    fn clients(&self) -> [&Client; 2] {
+        [Lane::Announce, Lane::Read].map(|lane| &self.tracks[lane as usize].client)
+    }
+
+    async fn send(&self, lane: Lane, command: &'static str, slot: u16, words: Vec<Value>) -> Result<Value, Error> {
+        let track = &self.tracks[lane as usize];
         let deadline = Instant::now() + CALL_WITHIN;
         let late = |_| Error::new(ErrorKind::Timeout, "too many calls are on their way");
-        let _permit = timeout_at(deadline, self.permits.acquire()).await.map_err(late)?;
+        let _turn = timeout_at(deadline, track.turns.acquire()).await.map_err(late)?;
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(left), ..Options::default() };
         // The client's own `evalsha` ignores these options, hence the custom command.
         let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
-        let answer = self.client.with_options(&options).custom(command, words).await;
+        let answer = track.client.with_options(&options).custom(command, words).await;
         if matches!(&answer, Err(error) if *error.kind() == ErrorKind::Timeout) {
             self.breaker.timed_out(left);
         }
         answer
-    }
-}
-
-/// Reconnects a connection that stands but does not answer.
-async fn watch(client: Client, subscription: Arc<Subscription>) {
-    let mut ticks = interval(WATCH_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut calls_missed, mut subscription_missed) = (0, 0);
-    loop {
-        ticks.tick().await;
-        let (calls, listening) = tokio::join!(answers(client.clone(), CALL_WITHIN), subscription.ping());
-        revive(&client, calls, &mut calls_missed).await;
-        revive(&subscription.client, listening.is_ok(), &mut subscription_missed).await;
-    }
-}
-
-/// Whether the server answers a ping in time.
-async fn answers(client: Client, within: Duration) -> bool {
-    let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(within), ..Options::default() };
-    client.with_options(&options).ping::<Value>(None).await.is_ok()
-}
-
-/// Counts missed answers of a client that believes it is connected, and after too many makes it connect anew.
-async fn revive<C: ClientLike>(client: &C, answered: bool, missed: &mut u32) {
-    if answered || client.state() != ClientState::Connected {
-        *missed = 0;
-        return;
-    }
-    *missed += 1;
-    if *missed >= MISSES_ALLOWED {
-        *missed = 0;
-        tracing::warn!(client = client.id(), "Redis does not answer: connecting anew");
-        if timeout(WATCH_EVERY, client.force_reconnection()).await.is_err() {
-            tracing::debug!(client = client.id(), "the reconnection is still on its way");
-        }
     }
 }
 
@@ -231,6 +314,12 @@ fn builder(url: &str) -> Result<Builder, InvalidRedisUrl> {
     Ok(builder)
 }
 
-fn out_of_reach(error: Error) -> StandingsError {
-    StandingsError::Unreachable(error.to_string())
+/// A server that answers with an error is there, and refuses.
+fn failed(error: Error) -> StandingsError {
+    match error.kind() {
+        ErrorKind::Unknown | ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand => {
+            StandingsError::Refused(error.to_string())
+        }
+        _ => StandingsError::Unreachable(error.to_string()),
+    }
 }

@@ -10,6 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::domain::{
     announcement::{Change, DefinitionChange},
@@ -30,14 +31,17 @@ mod redis;
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// Why the ranking gave no answer.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StandingsError {
     /// The ranking is reachable but incomplete or absent: a rebuild is due or on its way.
     #[error("the ranking of leaderboard {0} has to be rebuilt")]
     Unready(i64),
-    /// The cache did not answer in time, or refused. The call may or may not have been carried out; all calls may be repeated.
+    /// The cache did not answer in time. The call may or may not have been carried out; all calls may be repeated.
     #[error("the ranking is out of reach: {0}")]
     Unreachable(String),
+    /// The cache answers, and refuses: no memory, no disk, too few replicas, no permission. All calls may be repeated.
+    #[error("the ranking refuses: {0}")]
+    Refused(String),
     /// Another rebuild of the same ranking took over.
     #[error("the rebuild of leaderboard {0} was overtaken by another one")]
     Overtaken(i64),
@@ -50,10 +54,23 @@ pub enum Applied {
     /// very version.
     Ranked { version: Version, rank: u64, previous_rank: Option<u64>, total: u64 },
     /// The ranking holds this revision or a later one already, and its event has been told (or fell into a new epoch). The rank is the
-    /// present one, at the present version.
-    Known { version: Version, rank: u64, total: u64 },
+    /// present one, at the present version; `revision` is the one that is held.
+    Known { version: Version, rank: u64, total: u64, revision: i64 },
     /// An earlier revision of this entry has not arrived yet (another instance is about to bring it): nothing was changed, try again shortly.
-    Early,
+    Early { version: Version },
+    /// The ranking holds this very revision with another score or time: it was fed by another ledger, or by this one before it was set
+    /// back. Nothing was changed.
+    Conflict { version: Version },
+}
+
+impl Applied {
+    /// The ranking's position at that moment.
+    pub fn version(&self) -> &Version {
+        match self {
+            Self::Ranked { version, .. } | Self::Known { version, .. } => version,
+            Self::Early { version } | Self::Conflict { version } => version,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -74,8 +91,8 @@ pub trait Standings: Send + Sync {
     async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError>;
 
     /// Renames a user in one board where the name's revision is newer than the one held. Allots no sequence number; tells
-    /// the feed's subscribers by [`FeedMessage::Renamed`](super::feed::FeedMessage::Renamed).
-    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<(), StandingsError>;
+    /// the feed's subscribers by [`FeedMessage::Renamed`](super::feed::FeedMessage::Renamed). Answers the present version.
+    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<Version, StandingsError>;
 
     /// Version, season and number of entries.
     async fn head(&self, board: Board) -> Result<Head, StandingsError>;
@@ -91,9 +108,8 @@ pub trait Standings: Send + Sync {
         around: u64,
     ) -> Result<(Head, Vec<Neighbourhood>), StandingsError>;
 
-    /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up. With `force` also where another instance is
-    /// rebuilding it.
-    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Begun, StandingsError>;
+    /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up, where it may be.
+    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, StandingsError>;
 
     /// Adds entries to the ranking under construction and renews the lease, which without entries is all it does. An entry's user id comes
     /// once per rebuild.
@@ -103,11 +119,27 @@ pub trait Standings: Send + Sync {
     /// an empty history. Tells subscribers by [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
     async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError>;
 
-    /// Whether the store answers at all; within a short time-out.
+    /// The present version, and which score events came last: up to `events` of them, newest first, as far as they are remembered.
+    async fn survey(&self, board: Board, events: usize) -> Result<Survey, StandingsError>;
+
+    /// Whether the store answers and takes writes; within a short time-out.
     async fn ping(&self) -> Result<(), StandingsError>;
 
     /// Entries in ranking order, for `scoreboard verify`: up to `limit` from rank `from_rank`, with revision and name.
     async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError>;
+}
+
+/// What a rebuild may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces<'a> {
+    /// A ranking that is not ready and that nobody rebuilds.
+    Lost,
+    /// Whatever there is, also what another instance is rebuilding.
+    Any,
+    /// The ranking of this epoch, because it proved wrong; not one that somebody has built since.
+    Wrong(&'a str),
+    /// A lost one, also where the deletion of its leaderboard was announced: the ledger says otherwise.
+    Deleted,
 }
 
 /// What became of the wish to rebuild a ranking.
@@ -115,10 +147,19 @@ pub trait Standings: Send + Sync {
 pub enum Begun {
     /// This process holds the lease now.
     Yours(Rebuild),
-    /// Another instance is rebuilding it: its lease lapses some seconds after its last sign of life.
+    /// Another instance is rebuilding it, or has done so: its lease lapses some seconds after its last sign of life.
     Elsewhere,
-    /// The leaderboard was deleted: there is nothing to rebuild, whoever asks.
+    /// The leaderboard was deleted, or goes on with a later season: there is nothing to rebuild, whoever asks.
     Gone,
+}
+
+/// What can be said of a ranking without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    pub version: Version,
+    pub total: u64,
+    /// Newest first.
+    pub newest_events: Vec<Uuid>,
 }
 
 /// A rebuild that this process holds the lease of.

@@ -6,7 +6,7 @@ use scoreboard::{
         entry::{DisplayName, StoredEntry},
         leaderboard::Board,
     },
-    repositories::standings::{Begun, Standings, StandingsError},
+    repositories::standings::{Begun, Replaces, Standings, StandingsError},
 };
 
 use super::{
@@ -82,8 +82,8 @@ async fn a_deletion_removes_everything_and_is_told_once(backend: Backend) {
     assert_eq!(told.seq, 2);
     assert_eq!(standings.tell_definition(&definition(board, 2, true)).await.expect("known"), told);
     assert_unready(standings, board).await;
-    for force in [false, true] {
-        let refused = standings.begin_rebuild(board, force).await.expect("an answer");
+    for replaces in [Replaces::Lost, Replaces::Any] {
+        let refused = standings.begin_rebuild(board, replaces).await.expect("an answer");
         assert!(matches!(refused, Begun::Gone), "nobody rebuilds what is gone: {refused:?}");
     }
 }

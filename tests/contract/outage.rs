@@ -274,7 +274,7 @@ async fn a_store_that_ends_closes_its_connections() {
     let backend = Backend::redis_at(server.url(), HISTORY);
     let clients = || server.command("CLIENT LIST").lines().count();
     let (dropped, closed) = (connected(&backend).await, connected(&backend).await);
-    assert_eq!(clients(), 5, "two of each store, and the one that asks");
+    assert_eq!(clients(), 7, "three of each store, and the one that asks");
     drop(dropped);
     closed.shutdown().await;
     eventually("only the one that asks is left", || async { (clients() == 1).then_some(()) }).await;

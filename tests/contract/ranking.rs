@@ -16,7 +16,7 @@ use scoreboard::{
     },
     repositories::{
         feed::{FeedEvent, FeedMessage},
-        standings::{Applied, Begun, Rebuild, Standings, StandingsError},
+        standings::{Applied, Begun, Rebuild, Replaces, Standings, StandingsError},
     },
 };
 use tokio::sync::mpsc::Receiver;
@@ -66,19 +66,28 @@ pub fn stored(change: &Change) -> StoredEntry {
 
 pub fn definition(board: Board, revision: i64, deleted: bool) -> DefinitionChange {
     let leaderboard_id = LeaderboardId::parse("main").expect("a leaderboard id");
-    DefinitionChange { board, leaderboard_id, revision, deleted, event: format!("{{\"revision\":{revision}}}") }
+    DefinitionChange {
+        board,
+        leaderboard_id,
+        revision,
+        deleted,
+        definitions: 0,
+        public: true,
+        event: format!("{{\"revision\":{revision}}}"),
+    }
 }
 
-/// Builds a ranking of these entries.
+/// Builds a ranking of these entries, whatever there is.
 pub async fn build(standings: &dyn Standings, board: Board, entries: &[StoredEntry]) -> Version {
-    let rebuild = begun(standings, board, false).await;
+    let rebuild = begun(standings, board, true).await;
     standings.load(&rebuild, entries).await.expect("loaded");
     finished(standings, rebuild).await
 }
 
 /// Begins a rebuild, which nothing has to stand in the way of.
 pub async fn begun(standings: &dyn Standings, board: Board, force: bool) -> Rebuild {
-    match standings.begin_rebuild(board, force).await.expect("an answer") {
+    let replaces = if force { Replaces::Any } else { Replaces::Lost };
+    match standings.begin_rebuild(board, replaces).await.expect("an answer") {
         Begun::Yours(rebuild) => rebuild,
         other => panic!("the rebuild cannot begin: {other:?}"),
     }
@@ -146,6 +155,7 @@ pub async fn assert_unready(standings: &dyn Standings, board: Board) {
         ("head", standings.head(board).await.err()),
         ("window", standings.window(board, 1, 10).await.err()),
         ("neighbourhoods", standings.neighbourhoods(board, &[user("u")], 1).await.err()),
+        ("survey", standings.survey(board, 1).await.err()),
         ("dump", standings.dump(board, 1, 10).await.err()),
     ];
     for (call, error) in answers {

@@ -2,11 +2,16 @@
 
 use std::time::Instant;
 
-use scoreboard::repositories::standings::{Applied, Begun, StandingsError};
+use scoreboard::{
+    domain::leaderboard::Board,
+    repositories::standings::{Applied, Begun, Replaces, StandingsError},
+};
 
 use super::{
     backends::{Backend, on_each_backend},
-    ranking::{assert_unready, begun, build, change, eventually, finished, fresh_board, now_or_later, ranked, stored},
+    ranking::{
+        assert_unready, begun, build, change, definition, eventually, finished, fresh_board, now_or_later, ranked, stored,
+    },
 };
 
 const HISTORY: u64 = 100;
@@ -16,6 +21,9 @@ on_each_backend! {
     a_rebuild_has_one_owner_until_it_is_taken_over
     an_owner_without_a_sign_of_life_is_succeeded_within_seconds
     a_repeated_load_and_a_repeated_finish_change_nothing
+    a_ready_ranking_gives_way_only_where_it_proved_wrong
+    a_later_season_is_no_lost_ranking
+    a_deletion_that_was_taken_back_is_forgotten
 }
 
 async fn changes_during_a_rebuild_are_refused_and_known_after_it(backend: Backend) {
@@ -23,14 +31,14 @@ async fn changes_during_a_rebuild_are_refused_and_known_after_it(backend: Backen
     let board = fresh_board();
     let before = build(&*store.standings, board, &[]).await;
     let late = change(board, "late", 1, 5, 5);
-    let rebuild = begun(&*store.standings, board, false).await;
+    let rebuild = begun(&*store.standings, board, true).await;
     assert_unready(&*store.standings, board).await;
     store.standings.load(&rebuild, &[stored(&late), stored(&change(board, "x", 3, 9, 1))]).await.expect("loaded");
     assert_unready(&*store.standings, board).await;
     let after = finished(&*store.standings, rebuild).await;
     assert!(after.epoch > before.epoch && after.seq == 0, "{before} then {after}");
     let outcomes = store.standings.apply(board, &[late]).await.expect("an answer");
-    assert_eq!(outcomes, [Applied::Known { version: after, rank: 2, total: 2 }]);
+    assert_eq!(outcomes, [Applied::Known { version: after, rank: 2, total: 2, revision: 1 }]);
     assert_eq!(ranked(&*store.standings, &change(board, "x", 4, 1, 6)).await.1, 2);
 }
 
@@ -38,7 +46,7 @@ async fn a_rebuild_has_one_owner_until_it_is_taken_over(backend: Backend) {
     let (one, two) = (backend.store().await, backend.store().await);
     let board = fresh_board();
     let first = begun(&*one.standings, board, false).await;
-    assert!(matches!(two.standings.begin_rebuild(board, false).await.expect("an answer"), Begun::Elsewhere));
+    assert!(matches!(two.standings.begin_rebuild(board, Replaces::Lost).await.expect("an answer"), Begun::Elsewhere));
     let entry = stored(&change(board, "left-behind", 1, 1, 1));
     one.standings.load(&first, std::slice::from_ref(&entry)).await.expect("loaded");
     let second = begun(&*two.standings, board, true).await;
@@ -58,7 +66,7 @@ async fn an_owner_without_a_sign_of_life_is_succeeded_within_seconds(backend: Ba
     dead.standings.load(&lost, &[stored(&change(board, "left-behind", 1, 1, 1))]).await.expect("loaded");
     let died = Instant::now();
     let successor = eventually("the lease lapses", || async {
-        match other.standings.begin_rebuild(board, false).await.expect("an answer") {
+        match other.standings.begin_rebuild(board, Replaces::Lost).await.expect("an answer") {
             Begun::Yours(rebuild) => Some(rebuild),
             _ => None,
         }
@@ -84,4 +92,46 @@ async fn a_repeated_load_and_a_repeated_finish_change_nothing(backend: Backend) 
     assert!(matches!(store.standings.load(&rebuild, &entries).await, Err(StandingsError::Overtaken(_))));
     let head = store.standings.head(board).await.expect("a head");
     assert_eq!((head.total, head.version.expect("a version").seq), (1200, 1));
+}
+
+async fn a_ready_ranking_gives_way_only_where_it_proved_wrong(backend: Backend) {
+    let (one, two) = (backend.store().await, backend.store().await);
+    let board = fresh_board();
+    let wrong = build(&*one.standings, board, &[]).await;
+    for (replaces, what) in [(Replaces::Lost, "it is ready"), (Replaces::Wrong("0"), "it is another one")] {
+        assert!(matches!(one.standings.begin_rebuild(board, replaces).await.expect("an answer"), Begun::Elsewhere), "{what}");
+    }
+    one.standings.head(board).await.expect("still ready");
+    let begun = one.standings.begin_rebuild(board, Replaces::Wrong(&wrong.epoch)).await.expect("an answer");
+    let Begun::Yours(rebuild) = begun else { panic!("{begun:?}") };
+    assert_unready(&*two.standings, board).await;
+    for also in [Replaces::Wrong(&wrong.epoch), Replaces::Lost] {
+        assert!(matches!(two.standings.begin_rebuild(board, also).await.expect("an answer"), Begun::Elsewhere));
+    }
+    let right = finished(&*one.standings, rebuild).await;
+    let late = two.standings.begin_rebuild(board, Replaces::Wrong(&wrong.epoch)).await.expect("an answer");
+    assert!(matches!(late, Begun::Elsewhere), "whoever comes late replaces nothing: {late:?}");
+    assert_eq!(two.standings.head(board).await.expect("ready").version, Some(right));
+}
+
+async fn a_later_season_is_no_lost_ranking(backend: Backend) {
+    let store = backend.store().await;
+    let board = Board { season: 2, ..fresh_board() };
+    build(&*store.standings, board, &[]).await;
+    for replaces in [Replaces::Lost, Replaces::Any] {
+        let begun = store.standings.begin_rebuild(Board { season: 1, ..board }, replaces).await.expect("an answer");
+        assert!(matches!(begun, Begun::Gone), "{begun:?}");
+    }
+    store.standings.head(board).await.expect("still ready");
+}
+
+async fn a_deletion_that_was_taken_back_is_forgotten(backend: Backend) {
+    let store = backend.store().await;
+    let board = fresh_board();
+    build(&*store.standings, board, &[]).await;
+    store.standings.tell_definition(&definition(board, 2, true)).await.expect("told");
+    let begun = store.standings.begin_rebuild(board, Replaces::Deleted).await.expect("an answer");
+    let Begun::Yours(rebuild) = begun else { panic!("{begun:?}") };
+    finished(&*store.standings, rebuild).await;
+    store.standings.head(board).await.expect("ready");
 }

@@ -9,7 +9,7 @@ use scoreboard::{
 
 use super::{
     backends::{Backend, on_each_backend},
-    ranking::{assert_unready, build, change, fresh_board, name, order_of, ranked, stored, user},
+    ranking::{assert_unready, build, change, definition, fresh_board, name, order_of, ranked, stored, user},
 };
 
 const HISTORY: u64 = 100;
@@ -18,6 +18,8 @@ on_each_backend! {
     a_board_is_not_ready_before_it_is_built_nor_in_another_season
     a_known_change_answers_its_present_place_and_moves_nobody
     an_early_change_waits_for_its_predecessor
+    the_same_revision_with_another_score_or_time_is_a_conflict
+    a_survey_tells_the_newest_events
     two_instances_that_bring_the_same_changes_apply_each_once
     a_batch_of_many_hundreds_is_one_run_of_positions
     neighbourhoods_end_where_the_ranking_ends
@@ -47,7 +49,7 @@ async fn a_known_change_answers_its_present_place_and_moves_nobody(backend: Back
     let (version, ..) = ranked(&*store.standings, &change(board, "b", 1, 30, 3)).await;
     for repeat in [&first, &second] {
         let outcomes = store.standings.apply(board, std::slice::from_ref(repeat)).await.expect("an answer");
-        assert_eq!(outcomes, [Applied::Known { version: version.clone(), rank: 2, total: 2 }]);
+        assert_eq!(outcomes, [Applied::Known { version: version.clone(), rank: 2, total: 2, revision: 2 }]);
     }
     let head = store.standings.head(board).await.expect("a head");
     assert_eq!(head.version, Some(version));
@@ -59,10 +61,10 @@ async fn an_early_change_waits_for_its_predecessor(backend: Backend) {
     build(&*store.standings, board, &[]).await;
     let [first, second, third] = [1, 2, 3].map(|revision| change(board, "a", revision, revision, revision));
     let outcomes = store.standings.apply(board, &[second.clone(), third.clone()]).await.expect("an answer");
-    assert_eq!(outcomes, [Applied::Early, Applied::Early]);
+    assert!(matches!(outcomes[..], [Applied::Early { .. }, Applied::Early { .. }]), "{outcomes:?}");
     assert_eq!(store.standings.head(board).await.expect("a head").total, 0);
     let outcomes = store.standings.apply(board, &[third, first, second]).await.expect("an answer");
-    assert!(matches!(outcomes[..], [Applied::Early, Applied::Ranked { .. }, Applied::Ranked { .. }]), "{outcomes:?}");
+    assert!(matches!(outcomes[..], [Applied::Early { .. }, Applied::Ranked { .. }, Applied::Ranked { .. }]), "{outcomes:?}");
     assert_eq!(store.standings.window(board, 1, 1).await.expect("a window").entries[0].score, 2);
 }
 
@@ -85,7 +87,7 @@ async fn two_instances_that_bring_the_same_changes_apply_each_once(backend: Back
             let batch: Vec<_> = waiting.drain(..size).collect();
             let outcomes = standings.apply(board, &batch).await.expect("applied");
             taken += outcomes.iter().filter(|outcome| matches!(outcome, Applied::Ranked { .. })).count();
-            let early = batch.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome == Applied::Early);
+            let early = batch.into_iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Applied::Early { .. }));
             waiting.extend(early.map(|(change, _)| change));
         }
         taken
@@ -159,4 +161,36 @@ async fn a_dump_tells_revisions_and_names_page_by_page(backend: Backend) {
 
 async fn ping_answers(backend: Backend) {
     backend.store().await.standings.ping().await.expect("an answer");
+}
+
+/// As a ledger brings it that was set back, or a copy of the one that fed the ranking.
+async fn the_same_revision_with_another_score_or_time_is_a_conflict(backend: Backend) {
+    let store = backend.store().await;
+    let board = fresh_board();
+    build(&*store.standings, board, &[stored(&change(board, "b", 3, 7, 5))]).await;
+    let (version, ..) = ranked(&*store.standings, &change(board, "a", 1, 10, 1)).await;
+    for other in [change(board, "a", 1, 11, 1), change(board, "a", 1, 10, 2), change(board, "b", 3, 8, 5)] {
+        let outcomes = store.standings.apply(board, &[other]).await.expect("an answer");
+        assert_eq!(outcomes, [Applied::Conflict { version: version.clone() }]);
+    }
+    for same in [change(board, "a", 1, 10, 1), change(board, "b", 3, 7, 5)] {
+        let outcomes = store.standings.apply(board, &[same]).await.expect("an answer");
+        assert!(matches!(outcomes[..], [Applied::Known { .. }]), "{outcomes:?}");
+    }
+    assert_eq!(store.standings.head(board).await.expect("a head").version, Some(version), "nothing was told");
+}
+
+async fn a_survey_tells_the_newest_events(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    build(standings, board, &[]).await;
+    assert!(standings.survey(board, 9).await.expect("an answer").newest_events.is_empty());
+    let changes: Vec<_> = (1..=300).map(|u| change(board, &format!("u{u}"), 1, u, u)).collect();
+    for batch in changes.chunks(7) {
+        standings.apply(board, batch).await.expect("applied");
+    }
+    standings.tell_definition(&definition(board, 2, false)).await.expect("told");
+    let survey = standings.survey(board, 20).await.expect("an answer");
+    let newest: Vec<_> = changes.iter().rev().take(20).map(|change| change.event_id).collect();
+    assert_eq!((survey.version.seq, survey.total, survey.newest_events), (301, 300, newest));
 }

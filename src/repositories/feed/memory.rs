@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Feed, FeedMessage, History};
+use super::{AccessChange, Feed, FeedMessage, History};
 use crate::repositories::{memory::MemoryRanking, standings::StandingsError};
 
 #[async_trait]
@@ -38,4 +38,10 @@ impl Feed for MemoryRanking {
     async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError> {
         Ok(pks.iter().map(|&pk| self.with(pk, |slot| slot.watchers)).collect())
     }
+
+    async fn definitions(&self, _: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, StandingsError> {
+        Ok(None)
+    }
+
+    async fn report_behind(&self, _: i64, _: i64) {}
 }

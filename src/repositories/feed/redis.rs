@@ -7,11 +7,11 @@ use fred::types::Value;
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 
-use super::{Feed, FeedEvent, FeedMessage, History};
+use super::{AccessChange, Feed, FeedEvent, FeedMessage, History};
 use crate::repositories::{
     redis::{
-        RedisStore,
-        keys::{ENTRIES, META, NAMES, PLACES, STREAM, WATCHERS},
+        Lane, RedisStore,
+        keys::{DEFINITIONS, ENTRIES, INSTALLATION, META, NAMES, PLACES, STREAM, WATCHERS},
         record,
         reply::{Reply, unreadable},
         scripts,
@@ -39,7 +39,7 @@ impl Feed for RedisStore {
     async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError> {
         let until = after.saturating_add(limit as u64);
         let args = [Value::from(after.to_string()), Value::from(until.to_string())];
-        let answer = self.call(&scripts::HISTORY, pk, &[META, PLACES, ENTRIES, NAMES, STREAM], args).await?;
+        let answer = self.call(Lane::Read, &scripts::HISTORY, pk, &[META, PLACES, ENTRIES, NAMES, STREAM], args).await?;
         let mut reply = Reply::ready(answer, pk)?;
         let (epoch, head) = (Arc::from(&*reply.text()?), reply.number()?);
         let mut payloads = reply.array()?;
@@ -54,12 +54,30 @@ impl Feed for RedisStore {
 
     async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError> {
         let note = [Value::from(self.instance.as_str()), watchers.to_string().into(), NOTE_MS.into()];
-        sum(self.call(&scripts::WATCHERS, pk, &[WATCHERS], note).await?)
+        sum(self.call(Lane::Read, &scripts::WATCHERS, pk, &[WATCHERS], note).await?)
     }
 
     async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError> {
-        let asked = pks.iter().map(|&pk| async move { sum(self.call(&scripts::WATCHERS, pk, &[WATCHERS], []).await?) });
+        let asked =
+            pks.iter().map(|&pk| async move { sum(self.call(Lane::Read, &scripts::WATCHERS, pk, &[WATCHERS], []).await?) });
         try_join_all(asked).await
+    }
+
+    async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, StandingsError> {
+        let told = announce.into_iter().flat_map(|(revision, change)| {
+            let message = record::definitions(revision, change);
+            let telling = u8::from(change.is_some()).to_string();
+            [self.keys.channel(INSTALLATION), revision.to_string(), message, telling].map(Value::from)
+        });
+        let answer = self.call(Lane::Announce, &scripts::DEFINITIONS, INSTALLATION, &[DEFINITIONS], told).await?;
+        answer.as_i64().map(Some).ok_or_else(unreadable)
+    }
+
+    async fn report_behind(&self, pk: i64, row: i64) {
+        let words = [self.keys.channel(INSTALLATION), record::behind(pk, row)].map(Value::from);
+        if let Err(error) = self.command("PUBLISH", INSTALLATION, words).await {
+            tracing::debug!(leaderboard = pk, %error, "the other instances will find out by the outbox");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     repositories::{
         feed::{FeedEvent, FeedEventKind, History},
-        standings::{Applied, worth_keeping},
+        standings::{Applied, Survey, worth_keeping},
     },
 };
 
@@ -85,18 +85,23 @@ impl Ranking {
 
     /// Applies one change; the event is there where it was taken.
     pub fn apply(&mut self, board: Board, change: &Change) -> (Applied, Option<FeedEvent>) {
-        let held = self.entries.get(&change.user_id).map_or(0, |held| held.revision);
-        if change.revision > held + 1 {
-            return (Applied::Early, None);
+        let held = self.entries.get(&change.user_id);
+        let revision = held.map_or(0, |held| held.revision);
+        if change.revision > revision + 1 {
+            return (Applied::Early { version: self.version() }, None);
+        }
+        let (sort_score, reached_at) = (board.order.sort_score(change.score), Timestamp(change.reached_at));
+        let other = held.is_some_and(|held| (held.sort_score, held.reached_at) != (sort_score, reached_at));
+        if change.revision == revision && other {
+            return (Applied::Conflict { version: self.version() }, None);
         }
         let previous_rank = self.rank(&change.user_id);
         if let Some(rank) = previous_rank
-            && change.revision <= held
+            && change.revision <= revision
         {
-            return (Applied::Known { version: self.version(), rank, total: self.total() }, None);
+            return (Applied::Known { version: self.version(), rank, total: self.total(), revision }, None);
         }
-        let rank =
-            self.place(&change.user_id, board.order.sort_score(change.score), Timestamp(change.reached_at), change.revision);
+        let rank = self.place(&change.user_id, sort_score, reached_at, change.revision);
         self.name(&change.user_id, &change.name);
         let event = self.tell(FeedEventKind::Score, rank, previous_rank, change.event.clone());
         (Applied::Ranked { version: self.version(), rank, previous_rank, total: self.total() }, Some(event))
@@ -147,6 +152,12 @@ impl Ranking {
                 name: self.names.get(&key.user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 }),
             })
             .collect()
+    }
+
+    /// See [`Standings::survey`](crate::repositories::standings::Standings::survey).
+    pub fn survey(&self, events: usize) -> Survey {
+        let newest_events = self.history.iter().rev().filter_map(FeedEvent::event_id).take(events).collect();
+        Survey { version: self.version(), total: self.total(), newest_events }
     }
 
     pub fn history(&self, after: u64, limit: usize) -> History {

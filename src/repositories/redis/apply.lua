@@ -3,7 +3,8 @@
 -- ARGV: season, channel, history; then for each change: user, revision, sort score, time reached (14 hex digits),
 --       name revision ('' where there is no name worth keeping), name record, event body.
 -- Returns false where the ranking is not ready, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
--- total}, what became of it being 0 early, 1 known, 2 ranked.
+-- total}, what became of it being 0 early, 1 known (the previous rank then tells the revision held), 2 ranked, 3 in conflict: this very
+-- revision is held with another score or time, so another ledger than the caller's has fed this ranking.
 --
 -- Scores and times are texts from beginning to end: Lua's numbers would print them in 14 digits. Nothing is written before the first
 -- change that is taken, and a repeated call finds its changes known.
@@ -38,7 +39,11 @@ for i = 4, #ARGV, 7 do
   if wanted > have + 1 then
     answered(0, 0, 0)
   elseif held and wanted <= have then
-    answered(1, redis.call('ZRANK', places, old) + 1, 0)
+    if wanted == have and held ~= revision .. ':' .. score .. ':' .. time then
+      answered(3, 0, 0)
+    else
+      answered(1, redis.call('ZRANK', places, old) + 1, have)
+    end
   else
     local new, previous = time .. user, 0
     if held then

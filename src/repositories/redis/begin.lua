@@ -1,19 +1,33 @@
--- Begins a rebuild: the ranking is not ready from here on, and what was held of it is given up.
+-- Begins a rebuild: the ranking is not ready from here on, and what was held of it is given up. Behind `ready`.
 -- KEYS: meta, places, entries, names, stream, lease, tombstone.
--- ARGV: token, length of the lease (ms), '1' to take over a rebuild that is on its way.
--- Returns 0 where the board was deleted, false where another rebuild holds the lease, else {the previous epoch, or ''}.
+-- ARGV: token, length of the lease (ms), season, what may be replaced, an epoch.
+--       'lost': a ranking that is not ready; 'any': also a ready one, and one that another instance is rebuilding; 'wrong': the ready one of
+--       that epoch, where it is still the present one; 'deleted': also one whose deletion was announced.
+-- Returns 0 where the board was deleted or a later season is held, false where another rebuild holds the lease or has been quicker, else
+-- {the previous epoch, or ''}.
 --
 -- Of meta only what outlives a rebuild stays; without the rest `ready` says no, so the new entries are loaded right where they will be
--- read. The old ones are freed in the background.
-if redis.call('EXISTS', KEYS[7]) == 1 then
+-- read. The old ones are freed in the background. A ranking that proved wrong has told nothing that counts, definitions included.
+local what = ARGV[4]
+if what == 'deleted' then
+  redis.call('DEL', KEYS[7])
+elseif redis.call('EXISTS', KEYS[7]) == 1 then
   return 0
 end
-if ARGV[3] ~= '1' and redis.call('EXISTS', KEYS[6]) == 1 then
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'season')
+if held[2] and tonumber(held[2]) > tonumber(ARGV[3]) then
+  return 0
+end
+local state = ready(ARGV[3])
+if what ~= 'any' and ((state and (what ~= 'wrong' or state.epoch ~= ARGV[5])) or redis.call('EXISTS', KEYS[6]) == 1) then
   return false
 end
 redis.call('DEL', KEYS[6])
 redis.call('HSET', KEYS[6], 'token', ARGV[1], 'n', 0, 'names', 0)
 redis.call('PEXPIRE', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[1], 'seq', 'season', 'n', 'names', 'server', 'builder')
+if what == 'wrong' then
+  redis.call('HDEL', KEYS[1], 'definition')
+end
 redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-return { redis.call('HGET', KEYS[1], 'epoch') or '' }
+return { held[1] or '' }

@@ -1,6 +1,10 @@
 //! What the keys and channels of a board are called. All of a board's keys carry the hash tag `{pk}`, so that they lie in one slot of a
 //! cluster and one script may touch them all.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 /// Version, season, sizes and the server the ranking was built on.
 pub(in crate::repositories) const META: &str = "meta";
 /// Sorted set: sort score → time and user.
@@ -18,24 +22,43 @@ pub(in crate::repositories) const WATCHERS: &str = "w";
 /// Hash with a time-out: where the deletion was told.
 pub(in crate::repositories) const TOMBSTONE: &str = "x";
 
+/// Text: a token of the ledger that feeds the rankings. One for the installation.
+pub(in crate::repositories) const HOLDER: &str = "o";
+/// Number: the newest revision of the definitions that was announced. One for the installation.
+pub(in crate::repositories) const DEFINITIONS: &str = "d";
+/// Text: written to see whether writing is possible. One for the installation.
+pub(in crate::repositories) const PROBE: &str = "p";
+
+/// What belongs to no board but to the whole installation hangs on this pk, which no leaderboard has.
+pub(in crate::repositories) const INSTALLATION: i64 = 0;
+
 /// The keys that every check for readiness looks at, in the order in which the scripts expect them.
 pub(in crate::repositories) const BOARD: [&str; 4] = [META, PLACES, ENTRIES, NAMES];
 
-/// The names of one installation: several may share a Redis.
+/// The names of one installation: several may share a Redis. Clones change their prefix together.
 #[derive(Debug, Clone)]
 pub(in crate::repositories) struct Keys {
-    prefix: String,
+    prefix: Arc<ArcSwap<String>>,
 }
 
 impl Keys {
     /// `sb:` and the first eight hexadecimal digits of the installation's id.
     pub fn new(installation_id: &str) -> Self {
-        let id: String = installation_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-        Self { prefix: format!("sb:{}", id.to_ascii_lowercase()) }
+        Self { prefix: Arc::new(ArcSwap::from_pointee(prefix(installation_id))) }
+    }
+
+    /// Goes over to the names of another installation; answers whether they are other ones.
+    pub fn adopt(&self, installation_id: &str) -> bool {
+        let prefix = prefix(installation_id);
+        let other = **self.prefix.load() != prefix;
+        if other {
+            self.prefix.store(Arc::new(prefix));
+        }
+        other
     }
 
     pub fn key(&self, pk: i64, suffix: &str) -> String {
-        format!("{}:{{{pk}}}:{suffix}", self.prefix)
+        format!("{}:{{{pk}}}:{suffix}", self.prefix.load())
     }
 
     pub fn channel(&self, pk: i64) -> String {
@@ -48,6 +71,11 @@ impl Keys {
     }
 }
 
+fn prefix(installation_id: &str) -> String {
+    let id: String = installation_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    format!("sb:{}", id.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +86,8 @@ mod tests {
         assert_eq!(keys.key(17, PLACES), "sb:01932b5c:{17}:z");
         assert_eq!(Keys::board_of(&keys.channel(-3)), Some(-3));
         assert_eq!(Keys::board_of("elsewhere"), None);
+        let clone = keys.clone();
+        assert!(keys.adopt("ffffffff-0000") && !keys.adopt("ffffffff-0001"));
+        assert_eq!(clone.key(17, PLACES), "sb:ffffffff:{17}:z");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{entry::DisplayName, ids::UserId, time::Timestamp},
-    repositories::feed::{FeedEvent, FeedEventKind, FeedMessage},
+    repositories::feed::{AccessChange, FeedEvent, FeedEventKind, FeedMessage},
 };
 
 /// Digits of a time in microseconds, in hex: constant width makes text order time order, and 56 bits last beyond the year 4000.
@@ -69,8 +69,38 @@ pub(in crate::repositories) fn parse_events(payload: &str) -> Option<(Arc<str>, 
     Some((epoch.into(), events))
 }
 
-/// A message of a board's channel.
+/// The message that tells of a revision of the definitions.
+pub(in crate::repositories) fn definitions(revision: i64, change: Option<AccessChange>) -> String {
+    match change {
+        Some(AccessChange { pk, public }) => format!("definitions {revision} {pk} {}", u8::from(public)),
+        None => format!("definitions {revision}"),
+    }
+}
+
+fn parse_definitions(fields: &str) -> Option<FeedMessage> {
+    let mut fields = fields.split(' ');
+    let revision = fields.next()?.parse().ok()?;
+    let change = match (fields.next(), fields.next()) {
+        (Some(pk), Some(public)) => Some(AccessChange { pk: pk.parse().ok()?, public: public == "1" }),
+        _ => None,
+    };
+    Some(FeedMessage::Definitions { revision, change })
+}
+
+/// The message that tells of a board whose changes could not be announced, and of the outbox row that holds them.
+pub(in crate::repositories) fn behind(pk: i64, row: i64) -> String {
+    format!("behind {pk} {row}")
+}
+
+/// A message of a board's channel, or of the installation's.
 pub(in crate::repositories) fn parse_message(pk: i64, payload: &str) -> Option<FeedMessage> {
+    if let Some(fields) = payload.strip_prefix("definitions ") {
+        return parse_definitions(fields);
+    }
+    if let Some(fields) = payload.strip_prefix("behind ") {
+        let (pk, row) = fields.split_once(' ')?;
+        return Some(FeedMessage::Behind { pk: pk.parse().ok()?, row: row.parse().ok()? });
+    }
     if payload == "renamed" {
         return Some(FeedMessage::Renamed { pk });
     }

@@ -27,9 +27,12 @@ scripts! {
     RENAME = "ready.lua" "rename.lua";
     WINDOW = "ready.lua" "rows.lua" "window.lua";
     NEIGHBOURHOODS = "ready.lua" "rows.lua" "neighbourhoods.lua";
-    BEGIN = "begin.lua";
+    BEGIN = "ready.lua" "begin.lua";
     LOAD = "load.lua";
     FINISH = "finish.lua";
     HISTORY = "ready.lua" "history.lua";
+    SURVEY = "ready.lua" "survey.lua";
+    HOLD = "hold.lua";
+    DEFINITIONS = "definitions.lua";
     WATCHERS = "watchers.lua";
 }

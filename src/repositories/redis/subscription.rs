@@ -12,7 +12,10 @@ use fred::{
 use parking_lot::Mutex;
 use tokio::sync::{broadcast::error::RecvError, watch};
 
-use super::{keys::Keys, record};
+use super::{
+    keys::{INSTALLATION, Keys},
+    record,
+};
 use crate::repositories::feed::{FeedMessage, outlet::Outlet};
 
 /// How long the server may take to answer on this connection.
@@ -25,7 +28,8 @@ const RENEW_AFTER: Duration = Duration::from_millis(200);
 pub(in crate::repositories) struct Subscription {
     pub client: SubscriberClient,
     keys: Keys,
-    /// The boards that are subscribed, or are being. One entry for each board that somebody watches. Held for single look-ups only.
+    /// The boards that are subscribed, or are being: the installation's own channel, and one entry for each board that somebody watches. Held
+    /// for single look-ups only.
     wanted: Mutex<BTreeSet<i64>>,
     /// How many times the subscriptions have been renewed, which they also are on the first connection.
     renewals: watch::Sender<u64>,
@@ -34,7 +38,8 @@ pub(in crate::repositories) struct Subscription {
 
 impl Subscription {
     pub fn new(client: SubscriberClient, keys: Keys, outlet: Arc<Outlet>) -> Arc<Self> {
-        Arc::new(Self { client, keys, wanted: Mutex::default(), renewals: watch::Sender::default(), outlet })
+        let wanted = Mutex::new(BTreeSet::from([INSTALLATION]));
+        Arc::new(Self { client, keys, wanted, renewals: watch::Sender::default(), outlet })
     }
 
     /// Waits for the first connection.
@@ -67,6 +72,20 @@ impl Subscription {
     async fn subscribe(&self, channels: Vec<String>) -> Result<(), Error> {
         self.client.with_options(&options()).subscribe(channels).await?;
         self.ping().await
+    }
+
+    /// Goes over to the channels of another installation, whose names the keys have taken on: `old` are those that were wanted under the
+    /// former ones. Where the server cannot be told, a new connection does it.
+    pub async fn move_from(&self, old: Vec<String>) {
+        let left: Result<(), _> = self.client.with_options(&options()).unsubscribe(old).await;
+        if left.is_err() || !self.renew().await {
+            self.client.force_reconnection().await.ok();
+        }
+    }
+
+    /// The channels that are wanted.
+    pub fn channels(&self) -> Vec<String> {
+        self.wanted.lock().iter().map(|&pk| self.keys.channel(pk)).collect()
     }
 
     /// Asks for a sign of life on the connection that carries the subscriptions: in a cluster, that is the node which the client's
@@ -105,11 +124,11 @@ impl Subscription {
     /// Subscribes everything anew on a new connection, then says that messages were lost: in this order, so that whoever fills the gap
     /// has no other one behind it. Answers whether that is done.
     async fn renew(&self) -> bool {
-        let channels: Vec<_> = self.wanted.lock().iter().map(|&pk| self.keys.channel(pk)).collect();
-        let renewed = if channels.is_empty() { Ok(()) } else { self.subscribe(channels.clone()).await };
-        match renewed {
+        let channels = self.channels();
+        let boards = channels.len() > 1;
+        match self.subscribe(channels).await {
             Ok(()) => {
-                if !channels.is_empty() {
+                if boards {
                     self.outlet.deliver(FeedMessage::Lost);
                 }
                 self.renewals.send_modify(|renewals| *renewals += 1);

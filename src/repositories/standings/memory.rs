@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Applied, Begun, LEASE, Rebuild, Standings, StandingsError};
+use super::{Applied, Begun, LEASE, Rebuild, Replaces, Standings, StandingsError, Survey};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
@@ -47,13 +47,14 @@ impl Standings for MemoryRanking {
         })
     }
 
-    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<(), StandingsError> {
+    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<Version, StandingsError> {
         self.with(board.pk, |slot| {
-            let renamed = slot.ready_for(board)?.name(user_id, name);
-            if renamed && slot.subscribed {
+            let subscribed = slot.subscribed;
+            let ranking = slot.ready_for(board)?;
+            if ranking.name(user_id, name) && subscribed {
                 self.outlet.deliver(FeedMessage::Renamed { pk: board.pk });
             }
-            Ok(())
+            Ok(ranking.version())
         })
     }
 
@@ -77,14 +78,23 @@ impl Standings for MemoryRanking {
         })
     }
 
-    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Begun, StandingsError> {
+    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, StandingsError> {
         self.with(board.pk, |slot| {
-            let taken = slot.rebuild.as_ref().is_some_and(|building| building.expires > Instant::now());
-            if slot.deleted.is_some() {
+            if replaces == Replaces::Deleted {
+                slot.deleted = None;
+            }
+            let later = slot.ready.as_ref().is_some_and(|ranking| ranking.season > board.season);
+            if slot.deleted.is_some() || later {
                 return Ok(Begun::Gone);
             }
-            if taken && !force {
+            let taken = slot.rebuild.as_ref().is_some_and(|building| building.expires > Instant::now());
+            let held = slot.ready_for(board).ok().map(|ranking| ranking.epoch.clone());
+            let right = held.is_some_and(|epoch| replaces != Replaces::Wrong(&epoch));
+            if replaces != Replaces::Any && (taken || right) {
                 return Ok(Begun::Elsewhere);
+            }
+            if matches!(replaces, Replaces::Wrong(_)) {
+                slot.definition = 0;
             }
             let token = uuid::Uuid::new_v4().simple().to_string();
             let ranking = Ranking::new(board.season, self.history_cap);
@@ -120,6 +130,10 @@ impl Standings for MemoryRanking {
             }
             Ok(Version::new(epoch, 0))
         })
+    }
+
+    async fn survey(&self, board: Board, events: usize) -> Result<Survey, StandingsError> {
+        self.with_ready(board, |ranking| ranking.survey(events))
     }
 
     async fn ping(&self) -> Result<(), StandingsError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use fred::types::Value;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Standings, StandingsError, worth_keeping};
+use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Replaces, Standings, StandingsError, Survey, worth_keeping};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
@@ -20,7 +20,7 @@ use crate::{
         epoch::epoch_after,
         feed::outlet::EVENTS_PER_MESSAGE,
         redis::{
-            RedisStore,
+            Lane, RedisStore,
             keys::{BOARD, ENTRIES, LEASE, META, NAMES, PLACES, STREAM, TOMBSTONE, WATCHERS},
             record,
             reply::{Reply, unreadable},
@@ -38,6 +38,9 @@ const ENTRIES_PER_CALL: usize = 500;
 
 /// Loads on their way at once: while the server carries one out the next arrives, and other calls still find a gap between them.
 const LOADS_AT_ONCE: usize = 2;
+
+/// Rows from which on a read is a wide one: the server is busy with it for half a millisecond.
+const WIDE: u64 = 500;
 
 /// The length of the lease as the scripts take it.
 const LEASE_MS: i64 = LEASE_TIME.as_millis() as i64;
@@ -65,16 +68,16 @@ impl Standings for RedisStore {
         let answer = if change.deleted {
             let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, WATCHERS, TOMBSTONE];
             let epoch = text(epoch_after(self.clock.now(), None).as_ref());
-            self.call(&scripts::DELETE, pk, &keys, [channel, epoch, body, TOMBSTONE_SECONDS.into()]).await?
+            self.call(Lane::Announce, &scripts::DELETE, pk, &keys, [channel, epoch, body, TOMBSTONE_SECONDS.into()]).await?
         } else {
             let args = [change.board.season.into(), channel, self.history_arg(), change.revision.into(), body];
-            self.call(&scripts::DEFINE, pk, &told_keys(), args).await?
+            self.call(Lane::Announce, &scripts::DEFINE, pk, &told_keys(), args).await?
         };
         let mut reply = Reply::ready(answer, pk)?;
         Ok(Version::new(&*reply.text()?, reply.number()?))
     }
 
-    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<(), StandingsError> {
+    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<Version, StandingsError> {
         let record = if worth_keeping(name) { record::name(name) } else { String::new() };
         let args = [
             board.season.into(),
@@ -83,10 +86,9 @@ impl Standings for RedisStore {
             name.revision.into(),
             record.into(),
         ];
-        match self.call(&scripts::RENAME, board.pk, &BOARD, args).await? {
-            Value::Integer(_) => Ok(()),
-            _ => Err(StandingsError::Unready(board.pk)),
-        }
+        let answer = self.call(Lane::Announce, &scripts::RENAME, board.pk, &BOARD, args).await?;
+        let mut reply = Reply::ready(answer, board.pk)?;
+        Ok(Version::new(&*reply.text()?, reply.number()?))
     }
 
     async fn head(&self, board: Board) -> Result<Head, StandingsError> {
@@ -108,18 +110,25 @@ impl Standings for RedisStore {
     ) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
         let asked = users.iter().map(|user| text(user.as_str()));
         let args = [board.season.into(), number(around)].into_iter().chain(asked);
-        let answer = self.call(&scripts::NEIGHBOURHOODS, board.pk, &BOARD, args).await?;
+        let rows = users.len() as u64 * (2 * around + 1);
+        let answer = self.call(reading(rows), &scripts::NEIGHBOURHOODS, board.pk, &BOARD, args).await?;
         let mut reply = Reply::ready(answer, board.pk)?;
         let head = head_of(board, &mut reply)?;
         let neighbourhoods = users.iter().map(|user| neighbourhood(board, user, reply.array()?)).collect::<Result<_, _>>()?;
         Ok((head, neighbourhoods))
     }
 
-    async fn begin_rebuild(&self, board: Board, force: bool) -> Result<Begun, StandingsError> {
+    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, StandingsError> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, TOMBSTONE];
-        let args = [text(&token), LEASE_MS.into(), i64::from(force).into()];
-        let answer = self.call(&scripts::BEGIN, board.pk, &keys, args).await?;
+        let (what, epoch) = match replaces {
+            Replaces::Lost => ("lost", ""),
+            Replaces::Any => ("any", ""),
+            Replaces::Wrong(epoch) => ("wrong", epoch),
+            Replaces::Deleted => ("deleted", ""),
+        };
+        let args = [text(&token), LEASE_MS.into(), board.season.into(), text(what), text(epoch)];
+        let answer = self.call(Lane::Rebuild, &scripts::BEGIN, board.pk, &keys, args).await?;
         if matches!(answer, Value::Integer(_)) {
             return Ok(Begun::Gone);
         }
@@ -138,13 +147,25 @@ impl Standings for RedisStore {
     async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError> {
         let pk = rebuild.board.pk;
         let args = [text(&rebuild.token), epoch_name(epoch).into(), rebuild.board.season.into(), self.keys.channel(pk).into()];
-        match self.call(&scripts::FINISH, pk, &[META, PLACES, ENTRIES, NAMES, LEASE], args).await? {
+        match self.call(Lane::Rebuild, &scripts::FINISH, pk, &[META, PLACES, ENTRIES, NAMES, LEASE], args).await? {
             Value::Integer(_) => Err(StandingsError::Unready(pk)),
             answer => {
                 let mut reply = Reply::open(answer)?.ok_or(StandingsError::Overtaken(pk))?;
                 Ok(Version::new(&*reply.text()?, 0))
             }
         }
+    }
+
+    async fn survey(&self, board: Board, events: usize) -> Result<Survey, StandingsError> {
+        let args = [board.season.into(), number(events as u64)];
+        let answer = self.call(Lane::Read, &scripts::SURVEY, board.pk, &told_keys(), args).await?;
+        let mut reply = Reply::ready(answer, board.pk)?;
+        let head = head_of(board, &mut reply)?;
+        let (mut ids, mut newest_events) = (reply.array()?, vec![]);
+        while !ids.is_empty() {
+            newest_events.push(ids.text()?.parse().map_err(|_| unreadable())?);
+        }
+        Ok(Survey { version: head.version.ok_or_else(unreadable)?, total: head.total, newest_events })
     }
 
     async fn ping(&self) -> Result<(), StandingsError> {
@@ -171,7 +192,7 @@ impl RedisStore {
     async fn apply_batch(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
         let columns = changes.iter().flat_map(|change| change_columns(board, change));
         let head = [board.season.into(), self.keys.channel(board.pk).into(), self.history_arg()];
-        let answer = self.call(&scripts::APPLY, board.pk, &told_keys(), head.into_iter().chain(columns)).await?;
+        let answer = self.call(Lane::Announce, &scripts::APPLY, board.pk, &told_keys(), head.into_iter().chain(columns)).await?;
         crate::failpoints::failpoint!("redis-applied", StandingsError::Unreachable);
         let mut reply = Reply::ready(answer, board.pk)?;
         let epoch: Arc<str> = Arc::from(&*reply.text()?);
@@ -182,7 +203,7 @@ impl RedisStore {
         let board = rebuild.board;
         let columns = entries.iter().flat_map(|entry| load_columns(board, entry));
         let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
-        match self.call(&scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await? {
+        match self.call(Lane::Rebuild, &scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await? {
             Value::Integer(_) => Ok(()),
             _ => Err(StandingsError::Overtaken(board.pk)),
         }
@@ -193,12 +214,17 @@ impl RedisStore {
         let first = i64::try_from(from_rank - 1).unwrap_or(i64::MAX);
         let last = first.saturating_add_unsigned(limit) - 1;
         let args = [board.season, first, last, i64::from(details)].map(Value::from);
-        Reply::ready(self.call(&scripts::WINDOW, board.pk, &BOARD, args).await?, board.pk)
+        Reply::ready(self.call(reading(limit), &scripts::WINDOW, board.pk, &BOARD, args).await?, board.pk)
     }
 
     fn history_arg(&self) -> Value {
         number(self.stream_history)
     }
+}
+
+/// How a read of so many rows goes.
+fn reading(rows: u64) -> Lane {
+    if rows < WIDE { Lane::Read } else { Lane::ReadWidely }
 }
 
 /// The keys of the scripts that tell events.
@@ -247,8 +273,9 @@ fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, StandingsErro
     let (previous, total) = (reply.number()?, reply.number()?);
     let version = Version::new(epoch.clone(), seq);
     match what {
-        0 => Ok(Applied::Early),
-        1 => Ok(Applied::Known { version, rank, total }),
+        0 => Ok(Applied::Early { version }),
+        1 => Ok(Applied::Known { version, rank, total, revision: i64::try_from(previous).map_err(|_| unreadable())? }),
+        3 => Ok(Applied::Conflict { version }),
         2 => Ok(Applied::Ranked { version, rank, previous_rank: (previous > 0).then_some(previous), total }),
         _ => Err(unreadable()),
     }
