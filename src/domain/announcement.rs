@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     entry::DisplayName,
     ids::{ActionId, LeaderboardId, UserId},
-    leaderboard::{Board, Leaderboard},
+    leaderboard::{Board, Leaderboard, Visibility},
     submission::Standing,
     time::Timestamp,
 };
@@ -26,6 +26,18 @@ pub enum Announcement {
     /// A user's display name was changed, in every ranking that shows it.
     #[serde(rename_all = "camelCase")]
     Rename { boards: Vec<Board>, user_id: UserId, name: DisplayName },
+}
+
+impl Announcement {
+    /// The boards that it is about, as far as it says; some more than once.
+    pub fn boards(&self) -> Box<dyn Iterator<Item = Board> + Send + '_> {
+        match self {
+            Self::Scores { changes } => Box::new(changes.iter().map(|change| change.board)),
+            Self::Events { .. } => Box::new(std::iter::empty()),
+            Self::Definition(change) => Box::new(std::iter::once(change.board)),
+            Self::Rename { boards, .. } => Box::new(boards.iter().copied()),
+        }
+    }
 }
 
 /// One change of one entry.
@@ -104,24 +116,32 @@ pub struct DefinitionChange {
     /// The definition's revision after this change: the ranking ignores one that is not newer.
     pub revision: i64,
     pub deleted: bool,
+    /// The revision of all definitions after this change; 0 in rows of an earlier release, which did not say.
+    #[serde(default)]
+    pub definitions: i64,
+    /// Whether everybody may read it from now on.
+    #[serde(default)]
+    pub public: bool,
     /// The data of the `leaderboard-changed` event: a whole JSON object.
     pub event: String,
 }
 
 impl DefinitionChange {
     /// The leaderboard now reads like this.
-    pub fn changed(leaderboard: &Leaderboard) -> Self {
+    pub fn changed(leaderboard: &Leaderboard, definitions: i64) -> Self {
         let event = serde_json::to_string(leaderboard).expect("a definition always serialises");
-        Self::of(leaderboard, leaderboard.revision, false, event)
+        let public = leaderboard.settings.visibility == Visibility::Public;
+        Self { public, definitions, ..Self::of(leaderboard, leaderboard.revision, false, event) }
     }
 
     /// The leaderboard is gone.
-    pub fn deleted(leaderboard: &Leaderboard) -> Self {
+    pub fn deleted(leaderboard: &Leaderboard, definitions: i64) -> Self {
         let event = serde_json::json!({ "leaderboardId": leaderboard.id, "deleted": true }).to_string();
-        Self::of(leaderboard, leaderboard.revision + 1, true, event)
+        Self { definitions, ..Self::of(leaderboard, leaderboard.revision + 1, true, event) }
     }
 
     fn of(leaderboard: &Leaderboard, revision: i64, deleted: bool, event: String) -> Self {
-        Self { board: leaderboard.board(), leaderboard_id: leaderboard.id.clone(), revision, deleted, event }
+        let (board, leaderboard_id) = (leaderboard.board(), leaderboard.id.clone());
+        Self { board, leaderboard_id, revision, deleted, definitions: 0, public: false, event }
     }
 }

@@ -8,6 +8,7 @@ mod actions;
 mod entries;
 mod failure;
 mod history;
+mod installation;
 mod leaderboards;
 mod maintenance;
 mod outbox;
@@ -30,6 +31,7 @@ use arc_swap::ArcSwap;
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite};
 pub use self::{
     maintenance::KeysCursor,
+    outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},
 };
@@ -188,11 +190,6 @@ impl Ledger {
     pub async fn ping(&self) -> Result<(), LedgerError> {
         transact!(self.read(PING_LIMIT), definitions::revision())?;
         Ok(())
-    }
-
-    /// An id made at the first migration, so that a ranking is never fed from two ledgers.
-    pub async fn installation_id(&self) -> Result<String, LedgerError> {
-        Ok(transact!(self.read(LIMIT), definitions::installation_id())?)
     }
 
     /// The revision of the definitions alone: cheap enough to ask often.

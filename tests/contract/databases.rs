@@ -59,6 +59,23 @@ impl Database {
         ledger
     }
 
+    /// A copy of this database on PostgreSQL, made from it as from a template. Whoever is connected to it is cut off.
+    pub async fn copied(&self) -> Self {
+        let Home::Server { url: server, name } = &self.home else { panic!("a file is copied by other means") };
+        let copy = format!("test_{}", Uuid::new_v4().simple());
+        for allowed in [false, true] {
+            execute_on_postgres(server, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")).await;
+            if !allowed {
+                let others = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+                execute_on_postgres(server, &others).await;
+                execute_on_postgres(server, &format!("CREATE DATABASE {copy} TEMPLATE {name}")).await;
+            }
+        }
+        let mut url = url::Url::parse(server).expect("TEST_DATABASE_URL is a URL");
+        url.set_path(&copy);
+        Self { url: url.into(), home: Home::Server { url: server.clone(), name: copy } }
+    }
+
     /// Runs statements behind the ledger's back.
     pub async fn execute(&self, sql: &str) {
         match &self.home {

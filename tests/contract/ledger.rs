@@ -37,6 +37,7 @@ macro_rules! on_both_engines {
 
 mod definitions;
 mod history;
+mod installation;
 mod migrations;
 mod outbox;
 mod reading;

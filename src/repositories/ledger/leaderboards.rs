@@ -45,7 +45,7 @@ impl Ledger {
     /// Allots the epoch of a ranking that is being rebuilt: `earliest`, or one more than the greatest that this leaderboard ever had. `None` where
     /// the leaderboard is gone.
     pub async fn allot_epoch(&self, board: Board, earliest: i64) -> Result<Option<i64>, LedgerError> {
-        Ok(transact!(self.write(LIMIT), leaderboards::allot_epoch(board.pk, earliest))?)
+        Ok(transact!(self.write(LIMIT), leaderboards::allot_epoch(board, earliest))?)
     }
 
     /// Deletes the leaderboard with its entries and its history. No later commit feeds it. `NotFound`.

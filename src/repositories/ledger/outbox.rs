@@ -1,31 +1,98 @@
-//! The outbox: announcements that were committed and have yet to be told.
+//! The outbox: announcements that were committed and have yet to be made.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
 
 use super::{LIMIT, Ledger, LedgerError, transact};
-use crate::domain::{announcement::Announcement, time::Timestamp};
+use crate::domain::{announcement::Announcement, ids::UserId, leaderboard::Board, time::Timestamp};
 
-/// How long a claimed row is left to whoever claimed it. Longer than telling it takes; telling it twice does no harm, and a row that could
-/// not be told should not wait long for the next try.
+/// How long a claimed row is left to whoever claimed it. Longer than announcing it takes; announcing it twice does no harm, and a row that
+/// could not be announced should not wait long for the next try.
 pub const CLAIM_SECONDS: i64 = 5;
 
+/// How long a row waits that could not be announced although the ranking answered, by how often that happened.
+pub const POSTPONED_SECONDS: [i64; 4] = [5, 10, 20, 60];
+
+/// A row that was announced, and to which rankings: their boards' pks, each with the epoch that it answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    pub row: i64,
+    pub epochs: Vec<(i64, i64)>,
+}
+
+/// A ranking that is not the one which the ledger knows of. Where it is behind, another one has been built since, elsewhere, perhaps from
+/// entries that lack what this one was told. Where it is ahead, the ledger has been set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherEpoch {
+    pub pk: i64,
+    pub ranking: i64,
+    pub ledger: i64,
+}
+
 impl Ledger {
-    /// Claims up to `limit` rows made before `older_than`, oldest first, for some seconds: no other instance is given the same rows
-    /// meanwhile. What is not [`Self::outbox_done`] by then is due again.
-    pub async fn outbox_due(&self, older_than: Timestamp, limit: i64) -> Result<Vec<(i64, Announcement)>, LedgerError> {
-        Ok(transact!(self.relaxed(LIMIT), outbox::due(older_than, limit))?)
+    /// Claims up to `limit` rows behind row `after` and made before `older_than`, in their order, for some seconds: no other instance is given
+    /// the same rows meanwhile. What is not [`Self::outbox_done`] by then is due again. `None` stands for a row that nobody can read.
+    pub async fn outbox_due(
+        &self,
+        older_than: Timestamp,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Option<Announcement>)>, LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), outbox::due(older_than, after, limit))?)
     }
 
-    /// Removes rows that were told. Where a crash brings one back it is told twice.
-    pub async fn outbox_done(&self, ids: &[i64]) -> Result<(), LedgerError> {
-        let ids = ids.to_vec();
-        if ids.is_empty() {
-            return Ok(());
+    /// Removes rows that were announced to the rankings that the ledger knows of; the others stay, and are answered for. Where a crash
+    /// brings a row back it is announced twice.
+    pub async fn outbox_done(&self, rows: &[Announced]) -> Result<Vec<OtherEpoch>, LedgerError> {
+        let rows = rows.to_vec();
+        if rows.is_empty() {
+            return Ok(Vec::new());
         }
         crate::failpoints::failpoint!("outbox-done", LedgerError::Unavailable);
-        Ok(transact!(self.relaxed(LIMIT), outbox::done(&ids))?)
+        Ok(transact!(self.relaxed(LIMIT), outbox::done(&rows))?)
     }
 
-    /// How many rows have yet to be told.
+    /// Lets rows wait, longer each time, that could not be announced although the ranking answered.
+    pub async fn outbox_postpone(&self, rows: &[i64], now: Timestamp) -> Result<(), LedgerError> {
+        let rows = rows.to_vec();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        Ok(transact!(self.relaxed(LIMIT), outbox::postpone(&rows, now))?)
+    }
+
+    /// Which of these rows are still there.
+    pub async fn outbox_left(&self, rows: &[i64]) -> Result<Vec<i64>, LedgerError> {
+        let rows = rows.to_vec();
+        Ok(transact!(self.read(LIMIT), outbox::left(&rows))?)
+    }
+
+    /// How many rows have yet to be announced.
     pub async fn outbox_len(&self) -> Result<i64, LedgerError> {
         Ok(transact!(self.read(LIMIT), outbox::len())?)
+    }
+
+    /// Whether the outbox holds the change that made this revision of an entry.
+    pub async fn outbox_holds(&self, board: Board, user: &UserId, revision: i64) -> Result<bool, LedgerError> {
+        let user = user.clone();
+        Ok(transact!(self.read(LIMIT), outbox::holds(board, &user, revision))?)
+    }
+
+    /// Which of these score events the ledger does not have.
+    pub async fn unknown_events(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, LedgerError> {
+        let ids = ids.to_vec();
+        Ok(transact!(self.read(LIMIT), evidence::unknown(&ids))?)
+    }
+
+    /// The revisions of these users' entries, where they have one.
+    pub async fn entry_revisions(&self, board: Board, users: &[UserId]) -> Result<HashMap<UserId, i64>, LedgerError> {
+        let users = users.to_vec();
+        Ok(transact!(self.read(LIMIT), entries::revisions(board, &users))?)
+    }
+
+    /// The newest epoch that a ranking of each leaderboard was given, by pk.
+    pub async fn epochs(&self) -> Result<HashMap<i64, i64>, LedgerError> {
+        Ok(transact!(self.read(LIMIT), leaderboards::epochs())?)
     }
 }

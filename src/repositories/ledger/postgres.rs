@@ -3,6 +3,7 @@
 mod batch;
 mod connection;
 mod locks;
+mod place;
 mod pool;
 #[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
 #[path = "queries/shared.rs"]

@@ -7,6 +7,7 @@ diesel::table! {
         id -> Text,
         definitions_revision -> BigInt,
         leaderboards_made -> BigInt,
+        home -> Nullable<Text>,
     }
 }
 
@@ -134,6 +135,15 @@ diesel::table! {
         created_at -> BigInt,
         claimed_until -> BigInt,
         payload -> Text,
+        attempts -> BigInt,
+    }
+}
+
+diesel::table! {
+    ranking_claims (id) {
+        id -> BigInt,
+        token -> Text,
+        timeline -> Text,
     }
 }
 

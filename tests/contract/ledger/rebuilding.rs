@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use scoreboard::{
     domain::announcement::DefinitionChange,
     repositories::{memory::MemoryRanking, standings::Standings},
-    services::rebuild::Rebuilder,
+    services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
 use super::*;
@@ -15,10 +15,13 @@ on_both_engines![
     a_ranking_that_forgot_everything_gets_a_greater_epoch_even_where_the_clock_stands_behind,
     every_entry_is_loaded_however_many_pages_they_fill,
     the_rebuild_of_a_deleted_leaderboard_ends_at_once,
+    a_deletion_that_the_ledger_knows_nothing_of_does_not_stop_a_rebuild,
+    a_ranking_that_proved_wrong_is_replaced_once,
+    the_rebuild_of_an_older_season_ends_at_once,
 ];
 
 fn rebuilder(standings: &Arc<MemoryRanking>, ledger: &Ledger, clock: Clock) -> Arc<Rebuilder> {
-    Rebuilder::new(standings.clone(), ledger.clone(), clock)
+    Rebuilder::new(standings.clone(), ledger.clone(), clock, Backlog::new(Arc::default()))
 }
 
 async fn an_epoch_is_never_given_out_again_and_none_is_smaller(database: Database) {
@@ -71,7 +74,7 @@ async fn the_rebuild_of_a_deleted_leaderboard_ends_at_once(database: Database) {
     for told in [false, true] {
         let standings = MemoryRanking::new(10);
         if told {
-            standings.tell_definition(&DefinitionChange::deleted(&main)).await.unwrap();
+            standings.tell_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
         }
         let rebuilder = rebuilder(&standings, &ledger, Clock::system());
         let mut ended = rebuilder.kick(main.board());
@@ -80,4 +83,37 @@ async fn the_rebuild_of_a_deleted_leaderboard_ends_at_once(database: Database) {
         assert!(standings.head(main.board()).await.is_err(), "nothing was built");
         assert!(rebuilder.force(main.board()).await.is_err(), "nor is it by force");
     }
+}
+
+/// The ledger was set back to before the deletion.
+async fn a_deletion_that_the_ledger_knows_nothing_of_does_not_stop_a_rebuild(database: Database) {
+    let ledger = database.ledger().await;
+    let main = ledger.create_leaderboard(&slug("main"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
+    let standings = MemoryRanking::new(10);
+    standings.tell_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
+    let mut ended = rebuilder(&standings, &ledger, Clock::system()).kick(main.board());
+    tokio::time::timeout(Duration::from_secs(5), ended.changed()).await.expect("it ends").unwrap_err();
+    assert_eq!(standings.head(main.board()).await.unwrap().total, 0);
+}
+
+async fn a_ranking_that_proved_wrong_is_replaced_once(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let standings = MemoryRanking::new(10);
+    let rebuilder = rebuilder(&standings, &ledger, Clock::system());
+    let wrong = rebuilder.force(board).await.unwrap().1;
+    for _ in 0..2 {
+        let mut ended = rebuilder.replace(board, wrong.epoch.clone(), "a test");
+        tokio::time::timeout(Duration::from_secs(5), ended.changed()).await.expect("it ends").unwrap_err();
+    }
+    let epochs = ledger.epochs().await.unwrap();
+    let present = standings.head(board).await.unwrap().version.unwrap();
+    assert!(present.epoch > wrong.epoch);
+    assert_eq!(scoreboard::domain::position::epoch_number(&present.epoch), epochs.get(&board.pk).copied(), "and not twice");
+}
+
+async fn the_rebuild_of_an_older_season_ends_at_once(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    assert_eq!(ledger.allot_epoch(Board { season: board.season - 1, ..board }, 1).await.unwrap(), None);
 }

@@ -13,11 +13,6 @@ use super::{
 };
 use crate::domain::definition::Definitions;
 
-/// The id that was made up when the ledger was set up.
-pub async fn installation_id(conn: &mut Conn) -> Result<String, Failure> {
-    Ok(installation::table.select(installation::id).first(conn).await?)
-}
-
 /// The revision alone: what a caller compares before it asks for all.
 pub async fn revision(conn: &mut Conn) -> Result<i64, Failure> {
     Ok(installation::table.select(installation::definitions_revision).first(conn).await?)
@@ -47,12 +42,12 @@ pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
     Ok(definitions)
 }
 
-/// Takes the lock that keeps commits away and counts the revision up. Every change of definitions starts with this.
-pub async fn begin_change(conn: &mut Conn) -> Result<(), Failure> {
+/// Takes the lock that keeps commits away and counts the revision up. Every change of definitions starts with this. Answers the revision.
+pub async fn begin_change(conn: &mut Conn) -> Result<i64, Failure> {
     super::locks::definitions_exclusively(conn).await?;
     diesel::update(installation::table)
         .set(installation::definitions_revision.eq(installation::definitions_revision + 1))
         .execute(conn)
         .await?;
-    Ok(())
+    revision(conn).await
 }

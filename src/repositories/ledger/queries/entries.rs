@@ -190,6 +190,14 @@ pub async fn after_key(conn: &mut Conn, board: Board, after: Option<&RankKey>, l
     rows.into_iter().map(stored).collect()
 }
 
+/// The revisions of these users' entries.
+pub async fn revisions(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<HashMap<UserId, i64>, Failure> {
+    let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    let those = entries::table.filter(by_user!(board).and(entries::user_id.eq_any(&ids)));
+    let rows: Vec<(String, i64)> = those.select((entries::user_id, entries::revision)).load(conn).await?;
+    rows.into_iter().map(|(user, revision)| Ok((UserId::parse(&user).map_err(Failure::corrupt)?, revision))).collect()
+}
+
 async fn head(conn: &mut Conn, board: Board, total: Option<u64>) -> Result<Head, Failure> {
     if let Some(total) = total {
         return Ok(Head { season: board.season, version: None, total });

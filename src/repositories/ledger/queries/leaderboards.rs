@@ -1,5 +1,7 @@
 //! Leaderboards: making, changing and deleting them.
 
+use std::collections::HashMap;
+
 use diesel::{
     ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper, dsl::exists, select,
     sql_types::BigInt,
@@ -13,7 +15,7 @@ use super::{
 use crate::domain::{
     announcement::{Announcement, DefinitionChange},
     ids::LeaderboardId,
-    leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
+    leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     time::Timestamp,
 };
 
@@ -58,8 +60,8 @@ struct NewLeaderboard<'a> {
 }
 
 statement!(
-    Db, AllotEpoch { earliest: BigInt = i64, otherwise: BigInt = i64, pk: BigInt = i64 } -> BigInt,
-    "UPDATE leaderboards SET epoch = CASE WHEN epoch < ? THEN ? ELSE epoch + 1 END WHERE pk = ? RETURNING epoch"
+    Db, AllotEpoch { earliest: BigInt = i64, otherwise: BigInt = i64, pk: BigInt = i64, season: BigInt = i64 } -> BigInt,
+    "UPDATE leaderboards SET epoch = CASE WHEN epoch < ? THEN ? ELSE epoch + 1 END WHERE pk = ? AND season = ? RETURNING epoch"
 );
 
 /// Makes a leaderboard at season 1.
@@ -132,28 +134,42 @@ pub async fn update(
             return Err(LedgerError::Conflict(if turned { "order" } else { "operator" }).into());
         }
     }
-    definitions::begin_change(conn).await?;
+    let definitions = definitions::begin_change(conn).await?;
     let after = Leaderboard { settings, revision: before.revision + 1, updated_at: now, ..before };
     store(conn, &after).await?;
-    let announcement = Announcement::Definition(DefinitionChange::changed(&after));
+    let announcement = Announcement::Definition(DefinitionChange::changed(&after, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
 }
 
 /// Deletes the leaderboard. Its entries and its history are out of sight at once, because they hang on its pk, and swept later.
 pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, Failure> {
-    definitions::begin_change(conn).await?;
+    let definitions = definitions::begin_change(conn).await?;
     let gone = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
     diesel::delete(leaderboards::table.find(gone.pk)).execute(conn).await?;
     maintenance::leave_to_sweep(conn, &gone).await?;
-    let announcement = Announcement::Definition(DefinitionChange::deleted(&gone));
+    let announcement = Announcement::Definition(DefinitionChange::deleted(&gone, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
     Ok(Updated { value: gone, outbox: Some((outbox, announcement)) })
 }
 
-/// Takes the next epoch of a leaderboard, where there still is one.
-pub async fn allot_epoch(conn: &mut Conn, pk: i64, earliest: i64) -> Result<Option<i64>, Failure> {
-    Ok(AllotEpoch { earliest: &earliest, otherwise: &earliest, pk: &pk }.get_result(conn).await.optional()?)
+/// Takes the next epoch of a leaderboard, where there still is one, in that season.
+pub async fn allot_epoch(conn: &mut Conn, board: Board, earliest: i64) -> Result<Option<i64>, Failure> {
+    let allot = AllotEpoch { earliest: &earliest, otherwise: &earliest, pk: &board.pk, season: &board.season };
+    Ok(allot.get_result(conn).await.optional()?)
+}
+
+/// The newest epoch of every leaderboard.
+pub async fn epochs(conn: &mut Conn) -> Result<HashMap<i64, i64>, Failure> {
+    let epochs: Vec<(i64, i64)> = leaderboards::table.select((leaderboards::pk, leaderboards::epoch)).load(conn).await?;
+    Ok(epochs.into_iter().collect())
+}
+
+/// The newest epoch of these leaderboards, where they still exist.
+pub async fn epochs_of(conn: &mut Conn, pks: &[i64]) -> Result<HashMap<i64, i64>, Failure> {
+    let those = leaderboards::table.filter(leaderboards::pk.eq_any(pks));
+    let epochs: Vec<(i64, i64)> = those.select((leaderboards::pk, leaderboards::epoch)).load(conn).await?;
+    Ok(epochs.into_iter().collect())
 }
 
 async fn find(conn: &mut Conn, id: &LeaderboardId) -> Result<Option<Leaderboard>, Failure> {

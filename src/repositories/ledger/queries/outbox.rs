@@ -1,17 +1,26 @@
 //! The outbox: what was committed and has yet to be told.
 
-use diesel::{ExpressionMethods, QueryDsl, sql_types::BigInt, sql_types::Text};
+use std::collections::BTreeSet;
+
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_types::BigInt, sql_types::Text};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::{schema::outbox, statement::statement},
-    Conn, Db, Failure, batch, history,
+    super::super::{
+        outbox::{Announced, CLAIM_SECONDS, OtherEpoch, POSTPONED_SECONDS},
+        schema::outbox,
+        statement::statement,
+    },
+    Conn, Db, Failure, batch, evidence, history, leaderboards,
 };
-use crate::domain::{announcement::Announcement, time::Timestamp};
+use crate::domain::{announcement::Announcement, ids::UserId, leaderboard::Board, time::Timestamp};
 
 /// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another. More than the age
 /// of a row that is due and the length of a claim together.
 const CLOCKS_APART: i64 = 15;
+
+/// Rows that are looked through for one change, newest first. In a larger outbox it counts as found.
+const LOOKED_THROUGH: i64 = 20_000;
 
 statement!(
     /// Adds a row that nobody has claimed.
@@ -23,14 +32,20 @@ statement!(
     /// Claims what is due. Rows that another sweeper is claiming at this moment are passed over, not waited for.
     Db, ClaimDue {
         claimed_until: BigInt = i64, created_before: BigInt = i64, created_beyond: BigInt = i64, free_since: BigInt = i64,
-        free_beyond: BigInt = i64, limit: BigInt = i64,
+        free_beyond: BigInt = i64, after: BigInt = i64, limit: BigInt = i64,
     } -> (BigInt, Text),
     format!(
         "UPDATE outbox SET claimed_until = ? WHERE id IN (SELECT id FROM outbox \
-         WHERE (created_at <= ? OR created_at > ?) AND (claimed_until <= ? OR claimed_until > ?) ORDER BY id LIMIT ? {}) \
+         WHERE (created_at <= ? OR created_at > ?) AND (claimed_until <= ? OR claimed_until > ?) AND id > ? ORDER BY id LIMIT ? {}) \
          RETURNING id, payload",
         batch::SKIP_CLAIMED
     )
+);
+
+statement!(
+    /// Whether one of the newest rows holds a text.
+    Db, FindInOutbox { limit: BigInt = i64, pattern: Text = str } -> BigInt,
+    "SELECT n.id FROM (SELECT id, payload FROM outbox ORDER BY id DESC LIMIT ?) n WHERE n.payload LIKE ? LIMIT 1"
 );
 
 /// Adds a row; answers its id.
@@ -39,19 +54,26 @@ pub async fn add(conn: &mut Conn, now: Timestamp, announcement: &Announcement) -
     Ok(AddToOutbox { created_at: &now.0, payload: &payload }.get_result(conn).await?)
 }
 
-/// Claims up to `limit` rows that are older and unclaimed, oldest first. The claim lapses after `CLAIM_SECONDS`.
-pub async fn due(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<Vec<(i64, Announcement)>, Failure> {
+/// Claims up to `limit` rows that are older and unclaimed, in their order from behind `after` on. The claim lapses after `CLAIM_SECONDS`.
+pub async fn due(
+    conn: &mut Conn,
+    older_than: Timestamp,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Option<Announcement>)>, Failure> {
     // Claims are kept on the caller's scale, which lags the clock by a fixed age; so they lapse after just this long.
-    let claimed_until = older_than.plus_seconds(super::super::super::outbox::CLAIM_SECONDS).0;
+    let claimed_until = older_than.plus_seconds(CLAIM_SECONDS).0;
     // Times that lie so far ahead were written by a clock that was wrong, or before this one was set back. Who wrote them may be dead, and
     // nobody is to wait until the time has come.
     let beyond = older_than.plus_seconds(CLOCKS_APART).0;
+    let longest = POSTPONED_SECONDS[POSTPONED_SECONDS.len() - 1];
     let claim = ClaimDue {
         claimed_until: &claimed_until,
         created_before: &older_than.0,
         created_beyond: &beyond,
         free_since: &older_than.0,
-        free_beyond: &beyond,
+        free_beyond: &older_than.plus_seconds(longest + CLOCKS_APART).0,
+        after: &after,
         limit: &limit,
     };
     let mut rows: Vec<(i64, String)> = claim.load(conn).await?;
@@ -60,20 +82,63 @@ pub async fn due(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<V
     for (id, payload) in rows {
         match serde_json::from_str(&payload) {
             Ok(Announcement::Events { ids }) => {
-                due.push((id, Announcement::Scores { changes: history::changes(conn, &ids).await? }))
+                due.push((id, Some(Announcement::Scores { changes: history::changes(conn, &ids).await? })))
             }
-            Ok(announcement) => due.push((id, announcement)),
+            Ok(announcement) => due.push((id, Some(announcement))),
             // One row that nobody can read must not hold up those behind it.
-            Err(error) => tracing::error!(id, %error, "an outbox row is not understood and stays"),
+            Err(error) => {
+                tracing::error!(id, %error, "an outbox row is not understood and stays");
+                due.push((id, None));
+            }
         }
     }
     Ok(due)
 }
 
-/// Removes rows that were told.
-pub async fn done(conn: &mut Conn, ids: &[i64]) -> Result<(), Failure> {
-    diesel::delete(outbox::table.filter(outbox::id.eq_any(ids))).execute(conn).await?;
+/// Removes rows that were announced to rankings of the present epochs; answers those epochs that were other ones.
+///
+/// A rebuild takes its epoch before it reads the first entry. So whoever finds the epoch unchanged knows that every later rebuild reads
+/// what was committed before this moment, and that includes what the row announces.
+pub async fn done(conn: &mut Conn, rows: &[Announced]) -> Result<Vec<OtherEpoch>, Failure> {
+    let answered: BTreeSet<(i64, i64)> = rows.iter().flat_map(|row| row.epochs.iter().copied()).collect();
+    let mut pks: Vec<i64> = answered.iter().map(|(pk, _)| *pk).collect();
+    pks.dedup();
+    let known = leaderboards::epochs_of(conn, &pks).await?;
+    let other = answered.into_iter().filter_map(|(pk, ranking)| {
+        let ledger = *known.get(&pk)?;
+        (ledger != ranking).then_some(OtherEpoch { pk, ranking, ledger })
+    });
+    let other: Vec<OtherEpoch> = other.collect();
+    let is_other = |(pk, ranking): &(i64, i64)| other.iter().any(|other| (other.pk, other.ranking) == (*pk, *ranking));
+    let done: Vec<i64> = rows.iter().filter(|row| !row.epochs.iter().any(is_other)).map(|row| row.row).collect();
+    diesel::delete(outbox::table.filter(outbox::id.eq_any(&done))).execute(conn).await?;
+    Ok(other)
+}
+
+/// Lets rows wait, longer each time.
+pub async fn postpone(conn: &mut Conn, ids: &[i64], now: Timestamp) -> Result<(), Failure> {
+    let rows: Vec<(i64, i64)> =
+        outbox::table.filter(outbox::id.eq_any(ids)).select((outbox::id, outbox::attempts)).load(conn).await?;
+    for (id, attempts) in rows {
+        let step = usize::try_from(attempts).unwrap_or_default().min(POSTPONED_SECONDS.len() - 1);
+        let until = now.plus_seconds(POSTPONED_SECONDS[step]).0;
+        let row = diesel::update(outbox::table.find(id));
+        row.set((outbox::claimed_until.eq(until), outbox::attempts.eq(attempts + 1))).execute(conn).await?;
+    }
     Ok(())
+}
+
+/// Which of these rows are there.
+pub async fn left(conn: &mut Conn, ids: &[i64]) -> Result<Vec<i64>, Failure> {
+    Ok(outbox::table.filter(outbox::id.eq_any(ids)).select(outbox::id).load(conn).await?)
+}
+
+/// Whether a row holds the change that made this revision of an entry.
+pub async fn holds(conn: &mut Conn, board: Board, user: &UserId, revision: i64) -> Result<bool, Failure> {
+    let Some(event) = evidence::of_revision(conn, board, user, revision).await? else { return Ok(false) };
+    let pattern = format!("%{event}%");
+    let find = FindInOutbox { limit: &LOOKED_THROUGH, pattern: &pattern };
+    Ok(find.get_result::<i64>(conn).await.optional()?.is_some() || len(conn).await? > LOOKED_THROUGH)
 }
 
 /// How many rows there are.

@@ -6,7 +6,9 @@
 pub mod actions;
 pub mod definitions;
 pub mod entries;
+pub mod evidence;
 pub mod history;
+pub mod installation;
 pub mod leaderboards;
 pub mod maintenance;
 pub mod outbox;
@@ -14,4 +16,4 @@ pub mod receipts;
 pub mod scores;
 pub mod users;
 
-use super::{super::failure::Failure, Conn, Db, batch, locks};
+use super::{super::failure::Failure, Conn, Db, batch, locks, place};

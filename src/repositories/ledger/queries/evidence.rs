@@ -1,0 +1,39 @@
+//! Single score events, as whoever suspects that something was lost asks for them.
+
+use std::collections::HashSet;
+
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{super::super::schema::score_events, Conn, Failure};
+use crate::domain::{ids::UserId, leaderboard::Board};
+
+/// Ids that one statement looks up.
+const IDS_AT_ONCE: usize = 500;
+
+/// Which of these events are not there.
+pub async fn unknown(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let mut unknown = Vec::new();
+    for page in ids.chunks(IDS_AT_ONCE) {
+        let bytes: Vec<&[u8]> = page.iter().map(|id| id.as_bytes().as_slice()).collect();
+        let known = score_events::table.filter(score_events::event_id.eq_any(&bytes)).select(score_events::event_id);
+        let known: HashSet<Vec<u8>> = known.load(conn).await?.into_iter().collect();
+        unknown.extend(page.iter().filter(|id| !known.contains(id.as_bytes().as_slice())));
+    }
+    Ok(unknown)
+}
+
+/// The event that made this revision of an entry. Whoever asks for one asks for a new one.
+pub async fn of_revision(conn: &mut Conn, board: Board, user: &UserId, revision: i64) -> Result<Option<Uuid>, Failure> {
+    let of_board = score_events::leaderboard_pk.eq(board.pk).and(score_events::season.eq(board.season));
+    let id: Option<Vec<u8>> = score_events::table
+        .filter(score_events::user_id.eq(user.as_str()).and(of_board))
+        .filter(score_events::revision.eq(revision).and(score_events::applied.eq(true)))
+        .order(score_events::event_id.desc())
+        .select(score_events::event_id)
+        .first(conn)
+        .await
+        .optional()?;
+    id.map(|id| Uuid::from_slice(&id).map_err(Failure::corrupt)).transpose()
+}
