@@ -11,4 +11,5 @@ pub mod repositories; // all SQL and all Redis: ledger, standings, feed
 pub mod router; // every route in one table
 pub mod server; // accept, serve, drain
 pub mod services; // decisions and the order of effects; streams: the fan-out
-pub mod workers; // long-lived tasks under one supervisor
+mod supervisor; // long-lived tasks outlive a panic
+pub mod workers; // long-lived tasks

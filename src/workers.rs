@@ -1,36 +1,41 @@
-//! Long-lived tasks, under one supervisor.
+//! Long-lived tasks, under one supervisor: one that panics is started again, and the instance is not ready while one is missing.
 
+pub mod inspector;
 pub mod pruner;
 pub mod sweeper;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Runs tasks until it is told to stop. A task that ends early is reported; none of them may.
+use crate::supervisor::{Broken, supervised_as};
+
+/// Runs tasks until it is told to stop.
 pub struct Workers {
     tasks: JoinSet<()>,
     stop: CancellationToken,
+    broken: Broken,
 }
 
 impl Workers {
-    pub fn new(stop: CancellationToken) -> Self {
-        Self { tasks: JoinSet::new(), stop }
+    pub fn new(stop: CancellationToken, broken: Broken) -> Self {
+        Self { tasks: JoinSet::new(), stop, broken }
     }
 
-    /// Runs a task until the workers are stopped.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
+    /// Runs the task that `make` makes until the workers are stopped; makes it again where it panics. It must not end by itself.
+    pub fn spawn<F>(&mut self, name: &'static str, make: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, broken) = (self.stop.clone(), self.broken.clone());
         self.tasks.spawn(async move {
-            let work = tokio::spawn(task);
-            let abort = work.abort_handle();
-            tokio::select! {
-                () = stop.cancelled() => abort.abort(),
-                result = work => {
-                    // Channels close in any order while everything stops.
-                    if !stop.is_cancelled() {
-                        tracing::error!(task = name, panicked = result.is_err(), "a worker ended");
-                    }
-                }
+            let ended = tokio::select! {
+                () = stop.cancelled() => false,
+                () = supervised_as(name, &broken, make) => true,
+            };
+            // Channels close in any order while everything stops.
+            if ended && !stop.is_cancelled() {
+                tracing::error!(task = name, "a worker ended");
+                broken.note_loss();
             }
         });
     }

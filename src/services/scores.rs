@@ -7,7 +7,7 @@ mod committer;
 mod job;
 mod queue;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -65,11 +65,24 @@ impl Drop for Scores {
 }
 
 impl Scores {
-    /// The service, and the committer that has to run for it. The committer ends, after all that is waiting is committed, once the service is dropped.
-    pub fn new(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock) -> (Arc<Self>, impl Future<Output = ()> + Send) {
+    /// The service, and what makes the committer that has to run for it, and be made again where it panics. It ends once the service is closed
+    /// and all that was waiting is committed.
+    pub fn new(
+        ledger: Ledger,
+        announcer: Arc<Announcer>,
+        clock: Clock,
+    ) -> (Arc<Self>, impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send) {
         let queue = Arc::new(Queue::default());
-        let committer = committer::run(ledger.clone(), announcer, clock, Arc::clone(&queue));
+        let (of_committer, jobs) = (ledger.clone(), Arc::clone(&queue));
+        let committer = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(committer::run(of_committer.clone(), Arc::clone(&announcer), clock.clone(), Arc::clone(&jobs)))
+        };
         (Arc::new(Self { ledger, queue, begun: Uuid::now_v7() }), committer)
+    }
+
+    /// Takes no more submissions in; what waits is still committed.
+    pub fn close(&self) {
+        self.queue.close();
     }
 
     /// Commits submissions of one caller, those of a user in order, each on its own merits, and answers once they are durable. One result per

@@ -10,8 +10,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures_util::poll;
 use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
+    sync::{
+        Semaphore,
+        mpsc::{self, error::SendError},
+    },
+    task::{JoinHandle, JoinSet},
     time::Instant,
 };
 use uuid::Uuid;
@@ -23,12 +26,9 @@ use crate::{
         submission::{Accepted, Settled, Submission},
         time::Clock,
     },
-    repositories::{
-        ledger::{Committed, Ledger, Progress, Receipt},
-        standings::Standings,
-    },
+    repositories::ledger::{Committed, Ledger, Progress, Receipt},
     services::{
-        announcer::{Announcer, Told, all_settled},
+        announcer::{Announcer, Told},
         error::ServiceError,
         receipts::{self, Place},
     },
@@ -58,8 +58,7 @@ struct Batch {
 
 /// Commits and announces until the queue is closed and all that was in it is answered.
 pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock, queue: Arc<Queue>) {
-    let (announce, batches) = mpsc::channel(ANNOUNCE_QUEUE);
-    let announcing = tokio::spawn(announce_in_order(ledger.clone(), announcer, batches));
+    let (mut announce, mut announcing) = start_announcing(&ledger, &announcer);
     let mut commits: JoinSet<(Vec<UserId>, Option<Batch>)> = JoinSet::new();
     let mut busy: HashSet<UserId> = HashSet::new();
     let mut last: Option<Arc<Progress>> = None;
@@ -97,9 +96,12 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
                     continue;
                 };
                 if let Some(batch) = batch
-                    && announce.send(batch).await.is_err()
+                    && let Err(SendError(batch)) = announce.send(batch).await
                 {
-                    break;
+                    // It can only have panicked. What it had taken is in the outbox.
+                    tracing::error!("the announcing task ended and is started again");
+                    (announce, announcing) = start_announcing(&ledger, &announcer);
+                    announce.send(batch).await.ok();
                 }
                 // Only now, so that the next commit of these users is announced behind this one.
                 users.iter().for_each(|user| { busy.remove(user); });
@@ -110,6 +112,12 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
     }
     drop(announce);
     announcing.await.ok();
+}
+
+/// The task that announces committed batches, and the way to it.
+fn start_announcing(ledger: &Ledger, announcer: &Arc<Announcer>) -> (mpsc::Sender<Batch>, JoinHandle<()>) {
+    let (announce, batches) = mpsc::channel(ANNOUNCE_QUEUE);
+    (announce, tokio::spawn(announce_in_order(ledger.clone(), Arc::clone(announcer), batches)))
 }
 
 /// Commits the jobs as one transaction; answers them itself where that fails.
@@ -170,12 +178,10 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
     for (change, told) in committed.changes.iter().zip(&told) {
         tracing::trace!(event = %change.event_id, leaderboard = change.board.pk, ?told, "told");
     }
-    if let Some(outbox) = committed.outbox
-        && all_settled(&told)
-    {
-        announcer.mark_done(outbox);
+    if let Some(outbox) = committed.outbox {
+        announcer.close_scores(outbox, &committed.changes, &told);
     }
-    let places = places(announcer.standings(), &committed, told).await;
+    let places = places(announcer, &committed, told).await;
     let kept_under = kept_under(&committed.outcomes, &submissions);
     let mut replies = replies(committed.outcomes, &submissions, places);
     keep_receipts(ledger, &kept_under, &mut replies).await;
@@ -189,7 +195,7 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
 }
 
 /// The place of each standing of each accepted submission: of the changed ones as it was told, of the unchanged ones as it is.
-async fn places(standings: &dyn Standings, committed: &Committed, told: Vec<Told>) -> Vec<Vec<Option<Place>>> {
+async fn places(announcer: &Announcer, committed: &Committed, told: Vec<Told>) -> Vec<Vec<Option<Place>>> {
     let mut told = told.into_iter();
     let mut places = Vec::with_capacity(committed.outcomes.len());
     let mut unchanged: Vec<(Board, Vec<(usize, usize)>)> = Vec::new();
@@ -215,7 +221,7 @@ async fn places(standings: &dyn Standings, committed: &Committed, told: Vec<Told
     }
     for (board, spots) in unchanged {
         let users: Vec<_> = spots.iter().map(|&(index, _)| accepted(&committed.outcomes[index]).user_id.clone()).collect();
-        let Ok((head, found)) = standings.neighbourhoods(board, &users, 0).await else { continue };
+        let Ok((head, found)) = announcer.places(board, &users).await else { continue };
         for ((index, position), neighbourhood) in spots.into_iter().zip(found) {
             places[index][position] = neighbourhood.entry.zip(head.version.clone()).map(|(entry, version)| Place {
                 version,
