@@ -1,6 +1,7 @@
 //! The composition root: settings become ledger, standings, feed and services, and those a running server. The only place that names
 //! backends.
 
+mod stores;
 mod telemetry;
 
 use std::{
@@ -12,34 +13,31 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use futures_util::future::OptionFuture;
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+pub use stores::Stores;
 pub use telemetry::init_logging;
 
 use crate::{
-    config::Settings,
-    config::{storage::StorageSettings, streams::StreamSettings},
+    config::{Settings, streams::StreamSettings},
     controllers::Services,
     domain::{ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, rate_limit::RateLimit, shortcut::Shortcut},
-    repositories::{
-        feed::Feed,
-        ledger::{Ledger, LedgerError, LedgerSettings},
-        memory::MemoryRanking,
-        redis::{RedisSettings, RedisStore},
-        standings::Standings,
-    },
+    repositories::{feed::FeedMessage, ledger::Ledger},
     router,
     server::{self, tls::Tls},
     services::{
         actions::Actions,
-        announcer::Announcer,
+        announcer::{Announcer, Parts},
+        backlog::Backlog,
         changes::Changes,
         definitions::DefinitionCache,
         health::Health,
+        inspection::Inspection,
         leaderboards::Leaderboards,
         rankings::Rankings,
         rebuild::Rebuilder,
@@ -52,13 +50,10 @@ use crate::{
         tops::Tops,
         users::Users,
     },
-    workers::{Workers, pruner, sweeper},
+    supervisor::{Broken, supervised_as},
+    workers::{Workers, inspector, pruner, sweeper},
 };
 
-/// How long a start waits for a database that is not up yet.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a start waits for Redis before it serves from the ledger instead.
-const RANKING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
 const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that are kept back from the streams, at the most; a tenth where there are few.
@@ -72,61 +67,6 @@ const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
 const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
 /// Files that are kept back for the stores, the log and the like.
 const RESERVED_FILES: u64 = 256;
-
-/// The stores, opened.
-pub struct Stores {
-    pub ledger: Ledger,
-    pub standings: Arc<dyn Standings>,
-    pub feed: Arc<dyn Feed>,
-    redis: Option<Arc<RedisStore>>,
-}
-
-impl Stores {
-    /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open.
-    pub async fn open(settings: &StorageSettings, stream_history: u64, exclusive: bool) -> anyhow::Result<Self> {
-        if let Some(contradiction) = settings.contradiction() {
-            bail!(contradiction);
-        }
-        let ledger = open_ledger(settings, exclusive).await?;
-        for migration in ledger.migrate().await.context("the ledger could not be migrated")? {
-            tracing::info!(migration, "migrated");
-        }
-        let Some(url) = settings.redis_url() else {
-            let memory = MemoryRanking::new(stream_history);
-            return Ok(Self { ledger, standings: memory.clone(), feed: memory, redis: None });
-        };
-        let redis_settings = RedisSettings { url: url.to_owned(), stream_history };
-        let redis = RedisStore::connect(&redis_settings, &ledger.installation_id().await?)?;
-        if !redis.connected_within(RANKING_PATIENCE).await {
-            tracing::warn!("Redis does not answer: serving from the ledger until it does");
-        }
-        Ok(Self { ledger, standings: redis.clone(), feed: redis.clone(), redis: Some(redis) })
-    }
-
-    /// Closes the connections to Redis, where there are any.
-    pub async fn close(&self) {
-        if let Some(redis) = &self.redis {
-            redis.shutdown().await;
-        }
-    }
-}
-
-/// Opens the ledger; waits for a Postgres that is still starting.
-async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Result<Ledger> {
-    let url = settings.database_url();
-    let ledger_settings = LedgerSettings { url: url.clone(), max_connections: settings.database_max_connections, exclusive };
-    let deadline = Instant::now() + LEDGER_PATIENCE;
-    loop {
-        match Ledger::connect(&ledger_settings).await {
-            Ok(ledger) => return Ok(ledger),
-            Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && Instant::now() < deadline => {
-                tracing::warn!(reason, "the ledger does not answer yet");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            Err(error) => return Err(error).context("the ledger (DATABASE_URL) could not be opened"),
-        }
-    }
-}
 
 /// A server that is up.
 pub struct Running {
@@ -159,13 +99,16 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
 
     let stores = Stores::open(&settings.storage, settings.streams.stream_history, true).await?;
     let stop = CancellationToken::new();
-    let mut workers = Workers::new(stop.clone());
-    let built = build(settings, &stores, tokens, default_leaderboard, &mut workers).await?;
+    let broken = Broken::default();
+    let mut workers = Workers::new(stop.clone(), broken.clone());
+    let built = build(settings, &stores, tokens, default_leaderboard, &mut workers, broken).await?;
 
     let metrics = telemetry::metrics()?;
-    workers.spawn("metrics upkeep", telemetry::upkeep(metrics.clone()));
+    let folded = metrics.clone();
+    workers.spawn("metrics upkeep", move || telemetry::upkeep(folded.clone()));
     let limit = RateLimit::new(settings.http.rate_limit_per_second, settings.http.rate_limit_burst);
-    workers.spawn("rate limit sweep", limit.clone().sweep());
+    let swept = limit.clone();
+    workers.spawn("rate limit sweep", move || swept.clone().sweep());
     let shortcut = Shortcut::new(Arc::clone(&built.services), limit.clone(), Arc::clone(&trusted_proxies));
     let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies };
     let public_metrics = internal.is_none().then(|| metrics.clone());
@@ -174,7 +117,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
 
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
     if let Some(tls) = &tls {
-        workers.spawn("certificate", Arc::clone(tls).keep_fresh());
+        let tls = Arc::clone(tls);
+        workers.spawn("certificate", move || Arc::clone(&tls).keep_fresh());
     }
     let serving = tokio::spawn(server::serve(listener, tls, front, connections, stop.clone()));
     let serving_internal = internal.map(|listener| {
@@ -194,7 +138,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         stop.cancel();
         let serving = async { tokio::join!(serving, OptionFuture::from(serving_internal)) };
         in_time(end - LEFT_BY_REQUESTS, serving, "requests were cut off").await;
-        // With the last handle on the score service gone, the committer answers what is queued and ends.
+        // The committer answers what is queued, and ends.
+        built.services.scores.close();
         drop(built.services);
         let unanswered = "submissions were left unanswered; what was committed is in the outbox";
         in_time(end - LEFT_BY_COMMITTER, built.committer, unanswered).await;
@@ -225,15 +170,33 @@ async fn build(
     tokens: Tokens,
     default_leaderboard: LeaderboardId,
     workers: &mut Workers,
+    broken: Broken,
 ) -> anyhow::Result<Built> {
     let Stores { ledger, standings, feed, .. } = stores;
     let clock = Clock::system();
-    let definitions = DefinitionCache::load(ledger.clone()).await?;
-    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone());
+    let definitions = DefinitionCache::load(ledger.clone(), Arc::clone(feed)).await?;
     let changes = Arc::<Changes>::default();
+    let backlog = Backlog::new(Arc::clone(&changes));
+    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone(), Arc::clone(&backlog));
     let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder), Arc::clone(&changes));
-    let (announcer, delete_told) =
-        Announcer::new(Arc::clone(standings), ledger.clone(), Arc::clone(&definitions), Arc::clone(&rebuilder), changes);
+    let announcer = Announcer::new(Parts {
+        standings: Arc::clone(standings),
+        feed: Arc::clone(feed),
+        ledger: ledger.clone(),
+        definitions: Arc::clone(&definitions),
+        rebuilder: Arc::clone(&rebuilder),
+        backlog: Arc::clone(&backlog),
+        changes,
+    });
+    let inspection = Arc::new(Inspection {
+        standings: Arc::clone(standings),
+        ledger: ledger.clone(),
+        definitions: Arc::clone(&definitions),
+        rebuilder: Arc::clone(&rebuilder),
+        backlog: Arc::clone(&backlog),
+        tenure: stores.tenure.clone(),
+        patience: Mutex::default(),
+    });
     let leaderboards = Leaderboards {
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
@@ -244,7 +207,7 @@ async fn build(
         clock: clock.clone(),
     };
     leaderboards.ensure_default(&default_leaderboard).await?;
-    prepare_rankings(&definitions, &rebuilder).await;
+    prepare_rankings(&inspection, &definitions, &rebuilder).await;
 
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
     // Requests and health checks keep a share of the connections, however many watch.
@@ -262,19 +225,22 @@ async fn build(
         admission,
     );
     let messages = feed.take_messages().context("the feed's messages are taken")?;
-    workers.spawn("feed", Arc::clone(&streams).distribute(messages));
-    workers.spawn("stream sweep", Arc::clone(&streams).sweep());
-    workers.spawn("outbox deletion", delete_told);
-    workers.spawn("outbox sweep", sweeper::run(ledger.clone(), Arc::clone(&announcer), clock.clone()));
-    workers.spawn("key pruning", pruner::run(ledger.clone(), clock.clone()));
-    if ledger.engine() == "postgres" {
-        workers.spawn("definitions", Arc::clone(&definitions).keep_fresh());
-    }
+    let fan_out = (Arc::clone(&streams), Arc::new(tokio::sync::Mutex::new(messages)));
+    let sweeper = (Arc::clone(&announcer), Arc::clone(&backlog));
+    spawn_workers(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions);
 
     let tops = Arc::new(Tops::new(Arc::clone(&rankings), Arc::clone(&streams)));
-    workers.spawn("kept tops", Arc::clone(&tops).upkeep());
+    let kept = Arc::clone(&tops);
+    workers.spawn("kept tops", move || Arc::clone(&kept).upkeep());
     let draining = Arc::new(AtomicBool::new(false));
-    let health = Health { ledger: ledger.clone(), standings: Arc::clone(standings), draining: Arc::clone(&draining) };
+    let health = Health {
+        ledger: ledger.clone(),
+        standings: Arc::clone(standings),
+        backlog,
+        broken: broken.clone(),
+        draining: Arc::clone(&draining),
+    };
+    let committer = tokio::spawn(async move { supervised_as("committer", &broken, committer).await });
     let services = Services {
         tokens,
         leaderboards,
@@ -287,13 +253,51 @@ async fn build(
         health,
         default_leaderboard: default_leaderboard.to_string(),
     };
-    Ok(Built { services: Arc::new(services), committer: tokio::spawn(committer), draining })
+    Ok(Built { services: Arc::new(services), committer, draining })
 }
 
-/// Rebuilds the rankings that are not ready, and waits a little for them.
-async fn prepare_rankings(definitions: &DefinitionCache, rebuilder: &Arc<Rebuilder>) {
+type Messages = Arc<tokio::sync::Mutex<mpsc::Receiver<FeedMessage>>>;
+
+/// The long-lived tasks that look after the stores, and those that follow the feed.
+fn spawn_workers(
+    workers: &mut Workers,
+    ledger: &Ledger,
+    clock: &Clock,
+    (streams, messages): (Arc<Streams>, Messages),
+    (announcer, backlog): (Arc<Announcer>, Arc<Backlog>),
+    inspection: Arc<Inspection>,
+    definitions: &Arc<DefinitionCache>,
+) {
+    let (fed, swept, deleting) = (Arc::clone(&streams), streams, Arc::clone(&announcer));
+    workers.spawn("feed", move || Arc::clone(&fed).distribute(Arc::clone(&messages)));
+    workers.spawn("stream sweep", move || Arc::clone(&swept).sweep());
+    workers.spawn("outbox deletion", move || Arc::clone(&deleting).delete_announced());
+    let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
+    workers
+        .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
+    let (keys, time) = (ledger.clone(), clock.clone());
+    workers.spawn("key pruning", move || pruner::run(keys.clone(), time.clone()));
+    workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
+    if ledger.is_shared() {
+        let fresh = Arc::clone(definitions);
+        workers.spawn("definitions", move || Arc::clone(&fresh).keep_fresh());
+    }
+}
+
+/// Holds the rankings against the ledger, rebuilds those that are not ready or not right, and waits a little for them.
+async fn prepare_rankings(inspection: &Inspection, definitions: &DefinitionCache, rebuilder: &Arc<Rebuilder>) {
+    match tokio::time::timeout(REBUILD_PATIENCE, inspection.first_round()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the rankings could not be held against the ledger yet"),
+        Err(_) => tracing::warn!("the rankings are still being held against the ledger"),
+    }
     let definitions = definitions.current();
-    let mut ends: Vec<_> = definitions.leaderboards.values().map(|leaderboard| rebuilder.kick(leaderboard.board())).collect();
+    let mut ends: Vec<_> = definitions
+        .leaderboards
+        .values()
+        .filter(|leaderboard| rebuilder.is_rebuilding(leaderboard.pk))
+        .map(|leaderboard| rebuilder.kick(leaderboard.board()))
+        .collect();
     let all = futures_util::future::join_all(ends.iter_mut().map(|ended| ended.changed()));
     if tokio::time::timeout(REBUILD_PATIENCE, all).await.is_err() {
         tracing::warn!("rankings are still being rebuilt: serving from the ledger meanwhile");

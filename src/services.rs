@@ -2,17 +2,20 @@
 
 pub mod actions;
 pub mod announcer;
+pub mod backlog;
 pub mod changes;
 pub mod definitions;
 pub mod encoded;
 pub mod error;
 pub mod health;
+pub mod inspection;
 pub mod leaderboards;
 pub mod rankings;
 pub mod rebuild;
 pub mod receipts;
 pub mod scores;
 pub mod streams;
+pub mod tenure;
 pub mod tokens;
 pub mod tops;
 pub mod users;

@@ -1,5 +1,7 @@
 //! `scoreboard rebuild`: rankings made anew from the ledger, while servers go on.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use clap::Args;
 
@@ -7,7 +9,7 @@ use crate::{
     app::{Stores, init_logging},
     config::LogFormat,
     domain::time::Clock,
-    services::rebuild::Rebuilder,
+    services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
 use super::StoreArgs;
@@ -39,7 +41,8 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
         bail!("there is no such leaderboard");
     }
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
-    let rebuilder = Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system());
+    let rebuilder =
+        Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system(), Backlog::new(Arc::default()));
     for leaderboard in leaderboards {
         let (entries, version) = rebuilder.force(leaderboard.board()).await?;
         println!("{}: {entries} entries, version {version}", leaderboard.id);

@@ -1,6 +1,12 @@
 //! `scoreboard verify`: does the history add up to the entries, and does the ranking hold exactly those entries, in the right order?
+//!
+//! A ranking that is being rebuilt is waited for, and is no difference: the exit status tells one from the other.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::bail;
 
@@ -12,8 +18,11 @@ use crate::{
         leaderboard::{Board, Leaderboard},
         time::Clock,
     },
-    repositories::{ledger::Ledger, standings::Standings},
-    services::rebuild::Rebuilder,
+    repositories::{
+        ledger::Ledger,
+        standings::{Standings, StandingsError},
+    },
+    services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
 use super::StoreArgs;
@@ -24,6 +33,18 @@ const TOLD: usize = 20;
 /// A difference counts when it is seen this often, this far apart: what is on its way is no difference.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long rankings that are being rebuilt are waited for, all together.
+const REBUILT_WITHIN: Duration = Duration::from_secs(30);
+/// The exit status where nothing differs, and rankings are still missing.
+const STILL_REBUILDING: i32 = 3;
+
+/// What was found of one leaderboard.
+enum Found {
+    Agreement,
+    Differences(usize),
+    /// Its ranking is not there.
+    Rebuilding,
+}
 
 /// Prints what differs; an error where anything does.
 pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
@@ -32,44 +53,75 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
     let mut leaderboards: Vec<_> = definitions.leaderboards.values().collect();
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
     let embedded = args.storage.redis_url().is_none();
-    let mut differences = 0;
+    let (mut differences, mut rebuilding) = (0, 0);
+    let deadline = Instant::now() + REBUILT_WITHIN;
     for leaderboard in &leaderboards {
         if embedded {
             // The server's own ranking lives in its memory; this checks that the ledger makes a right one.
-            Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system()).force(leaderboard.board()).await?;
+            let (ledger, backlog) = (stores.ledger.clone(), Backlog::new(Arc::default()));
+            let rebuilder = Rebuilder::new(stores.standings.clone(), ledger, Clock::system(), backlog);
+            rebuilder.force(leaderboard.board()).await?;
         }
-        differences += verify(&stores, leaderboard).await?;
+        match verify(&stores, leaderboard, deadline).await? {
+            Found::Agreement => {}
+            Found::Differences(found) => differences += found,
+            Found::Rebuilding => rebuilding += 1,
+        }
     }
     stores.close().await;
     if differences > 0 {
-        bail!("{differences} differences");
+        bail!(counted(differences, "difference"));
     }
-    println!("{} leaderboards verified: history, ledger and ranking agree", leaderboards.len());
+    if rebuilding > 0 {
+        println!("nothing differs; {} still being rebuilt: is a server running?", are(rebuilding, "ranking"));
+        std::process::exit(STILL_REBUILDING);
+    }
+    println!("{} verified: history, ledger and ranking agree", counted(leaderboards.len(), "leaderboard"));
     Ok(())
 }
 
-async fn verify(stores: &Stores, leaderboard: &Leaderboard) -> anyhow::Result<usize> {
-    let board = leaderboard.board();
-    let mut found = Vec::new();
-    for attempt in 1..=ATTEMPTS {
-        found = stores.ledger.history_mismatches(board, TOLD as i64).await?;
-        found.extend(compare(&stores.ledger, &*stores.standings, board).await?);
-        if found.is_empty() {
-            println!("{}: ok", leaderboard.id);
-            return Ok(0);
-        }
-        if attempt < ATTEMPTS {
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-    found.iter().take(TOLD).for_each(|difference| println!("{}: {difference}", leaderboard.id));
-    Ok(found.len())
+/// How many there are, in words.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-async fn compare(ledger: &Ledger, standings: &dyn Standings, board: Board) -> anyhow::Result<Vec<String>> {
+fn are(count: usize, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
+}
+
+async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -> anyhow::Result<Found> {
+    let board = leaderboard.board();
+    let mut attempt = 1;
+    loop {
+        let mut found = stores.ledger.history_mismatches(board, TOLD as i64).await?;
+        let compared = compare(&stores.ledger, &*stores.standings, board).await?;
+        let missing = compared.is_none();
+        found.extend(compared.unwrap_or_default());
+        if found.is_empty() && !missing {
+            println!("{}: ok", leaderboard.id);
+            return Ok(Found::Agreement);
+        }
+        // Where the history itself is wrong, nobody waits for a ranking.
+        let wait = if missing && found.is_empty() { Instant::now() < deadline } else { attempt < ATTEMPTS };
+        if !wait {
+            if found.is_empty() {
+                println!("{}: its ranking is being rebuilt", leaderboard.id);
+                return Ok(Found::Rebuilding);
+            }
+            found.iter().take(TOLD).for_each(|difference| println!("{}: {difference}", leaderboard.id));
+            return Ok(Found::Differences(found.len()));
+        }
+        attempt += u32::from(!missing || !found.is_empty());
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What differs; `None` where the ranking is not there.
+async fn compare(ledger: &Ledger, standings: &dyn Standings, board: Board) -> anyhow::Result<Option<Vec<String>>> {
     let ranked = match all_ranked(standings, board).await {
         Ok(ranked) => ranked,
-        Err(error) => return Ok(vec![error.to_string()]),
+        Err(StandingsError::Unready(_)) => return Ok(None),
+        Err(error) => return Ok(Some(vec![error.to_string()])),
     };
     let mut differences = Vec::new();
     let keys: Vec<RankKey> = ranked.iter().map(|entry| key(board, entry)).collect();
@@ -98,10 +150,10 @@ async fn compare(ledger: &Ledger, standings: &dyn Standings, board: Board) -> an
         }
     }
     differences.extend(ranked.into_keys().map(|user| format!("{user} is in the ranking but not in the ledger")));
-    Ok(differences)
+    Ok(Some(differences))
 }
 
-async fn all_ranked(standings: &dyn Standings, board: Board) -> anyhow::Result<Vec<StoredEntry>> {
+async fn all_ranked(standings: &dyn Standings, board: Board) -> Result<Vec<StoredEntry>, StandingsError> {
     let mut ranked = Vec::new();
     loop {
         let page = standings.dump(board, ranked.len() as u64 + 1, PAGE).await?;

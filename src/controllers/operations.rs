@@ -19,10 +19,13 @@ pub async fn readyz(State(services): App) -> Response {
     let report = services.health.check().await;
     let status = if report.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let up = |up: bool| if up { "up" } else { "down" };
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "status": report.status(),
-        "checks": { "ledger": up(report.ledger), "ranking": up(report.ranking) },
+        "checks": { "ledger": up(report.ledger), "ranking": report.ranking.as_str() },
     });
+    if !report.tasks {
+        body["checks"]["tasks"] = up(false).into();
+    }
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }
 

@@ -68,7 +68,7 @@ pub async fn leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = readable(&services, &caller, &id).await?;
+    let Some(leaderboard) = watchable(&services, &caller, &id).await? else { return Ok(event_stream(busy())) };
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -79,7 +79,8 @@ pub async fn default_leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = readable(&services, &caller, &services.default_leaderboard).await?;
+    let id = &services.default_leaderboard;
+    let Some(leaderboard) = watchable(&services, &caller, id).await? else { return Ok(event_stream(busy())) };
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -104,14 +105,23 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
     let view = finish(params, view)?;
     let mut watched = Vec::with_capacity(ids.len());
     for id in &ids {
-        watched.push((readable(&services, &caller, id).await?, view.clone()));
+        let Some(leaderboard) = watchable(&services, &caller, id).await? else { return Ok(event_stream(busy())) };
+        watched.push((leaderboard, view.clone()));
     }
     Ok(respond(&services, &caller, watched))
 }
 
-/// The leaderboard, where this caller may watch it. On a public one a token that is not accepted counts as none.
-async fn readable(services: &Services, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
-    services.leaderboards.readable(id, caller.principal.as_deref()).await.map_err(|error| caller.explain(error))
+/// The leaderboard, where this caller may watch it; `None` where nobody can say at this moment. A browser would never come back to any other
+/// status than 200. On a public one a token that is not accepted counts as none.
+async fn watchable(services: &Services, caller: &Caller, id: &str) -> Result<Option<Leaderboard>, ServiceError> {
+    match services.leaderboards.readable(id, caller.principal.as_deref()).await {
+        Err(ServiceError::LedgerAway(_)) => Ok(None),
+        found => found.map(Some).map_err(|error| caller.explain(error)),
+    }
+}
+
+fn busy() -> Body {
+    Body::from(busy_body("unconfirmed"))
 }
 
 fn open_one(
@@ -179,8 +189,13 @@ fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View
         }
         Err(busy) => Body::from(busy_body(busy.reason())),
     };
-    let mut response = body.into_response();
+    let mut response = event_stream(body);
     handed.map(|handover| response.extensions_mut().insert(handover));
+    response
+}
+
+fn event_stream(body: Body) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));

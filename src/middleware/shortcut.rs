@@ -17,7 +17,6 @@ use metrics::{Counter, Histogram};
 
 use crate::{
     controllers::{Services, cached},
-    domain::leaderboard::Visibility,
     services::rankings::Source,
 };
 
@@ -72,10 +71,10 @@ impl Shortcut {
         let asked = asked(request.uri(), &self.services.default_leaderboard)?;
         let definitions = self.services.leaderboards.definitions.current();
         let leaderboard = definitions.leaderboards.get(asked.leaderboard)?;
-        if leaderboard.settings.visibility != Visibility::Public {
+        let started = Instant::now();
+        if !self.services.leaderboards.definitions.is_public(leaderboard, started) {
             return None;
         }
-        let started = Instant::now();
         let encoded = self.services.tops.at_hand(leaderboard, asked.limit, started)?;
         // Last, because the router would charge for the request once more. It is the router that refuses.
         if !self.limit.admits(&Bucket::Address(caller_address(request, &self.trusted_proxies))) {

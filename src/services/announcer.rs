@@ -1,37 +1,52 @@
-//! Telling the ranking and the watchers what was committed. Write, then announce: everything here may be repeated, and is, until the
-//! outbox row is gone.
+//! Announcing to the ranking and the watchers what was committed. Write, then announce: everything here may be repeated, and is, until the
+//! outbox row is gone. `announcer/divergence.rs` tells what answers say about the ranking itself.
 
-use std::{sync::Arc, time::Duration};
+mod divergence;
+mod rows;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::sync::{Notify, mpsc};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use crate::{
     domain::{
-        announcement::{Announcement, Change},
+        announcement::Change,
+        entry::{Head, Neighbourhood},
+        ids::UserId,
         leaderboard::Board,
-        position::Version,
+        position::{Version, epoch_number},
     },
     repositories::{
-        ledger::Ledger,
+        feed::Feed,
+        ledger::{Announced, Ledger},
         standings::{Applied, Standings, StandingsError},
     },
 };
 
-use super::{changes::Changes, definitions::DefinitionCache, rebuild::Rebuilder};
+use super::{backlog::Backlog, changes::Changes, definitions::DefinitionCache, rebuild::Rebuilder};
+pub use rows::Outcome;
 
 /// How long a submitter waits for a ranking that is being rebuilt before the receipt goes out without ranks.
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
-/// How long to wait for another instance to tell an earlier revision of the same entry; past that the outbox sweeper tells both.
+/// How long to wait for another instance to announce an earlier revision of the same entry; past that the outbox sweeper announces both.
 const EARLY_PATIENCE: Duration = Duration::from_secs(1);
-/// How long an earlier revision may be on its way before it counts as left untold, and the sweeper is sent for it.
+/// How long an earlier revision may be on its way before the sweeper is sent for it.
 const OVERDUE: Duration = Duration::from_millis(100);
-/// Outbox rows that wait for their deletion. When full, a row stays and the sweeper tells it again, which changes nothing.
+/// How long it may be on its way before it is asked whether anything is.
+const LOST: Duration = Duration::from_millis(250);
+/// For how long nobody else waits for an entry that one submitter has waited for in vain.
+const STUCK_FOR: Duration = Duration::from_secs(10);
+/// Entries that are remembered as such. When full, all are forgotten, and somebody waits again.
+const STUCK: usize = 4_096;
+/// Outbox rows that wait for their deletion. When full, a row stays and the sweeper announces it again, which changes nothing.
 const DONE_QUEUE: usize = 16_384;
-/// How often told outbox rows are deleted, in bulk.
-const DONE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What became of one change when it was told.
+/// What became of one change when it was announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     Applied(Applied),
@@ -39,82 +54,77 @@ pub enum Told {
     Gone,
     /// The ranking has to be rebuilt, and is about to be.
     Unready,
-    /// The ranking is out of reach: the outbox keeps it.
+    /// The ranking is out of reach or refuses: the outbox keeps it.
     NotYet,
 }
 
 impl Told {
-    fn is_settled(&self) -> bool {
-        !matches!(self, Self::NotYet | Self::Unready | Self::Applied(Applied::Early))
+    fn is_early(&self) -> bool {
+        matches!(self, Self::Applied(Applied::Early { .. }))
     }
 }
 
 /// See the module's documentation.
 pub struct Announcer {
     standings: Arc<dyn Standings>,
+    feed: Arc<dyn Feed>,
+    ledger: Ledger,
     definitions: Arc<DefinitionCache>,
     rebuilder: Arc<Rebuilder>,
+    backlog: Arc<Backlog>,
     /// Told of every change before it is acknowledged, so that whoever wrote it reads it.
     changes: Arc<Changes>,
-    done: mpsc::Sender<i64>,
-    /// Wakes the outbox sweeper: something was left untold, and what was committed since has to wait for it.
+    done: mpsc::Sender<Announced>,
+    /// Until the task that deletes announced rows has them.
+    announced: tokio::sync::Mutex<mpsc::Receiver<Announced>>,
+    /// Wakes the outbox sweeper: something was left unannounced, and what was committed since has to wait for it.
     overdue: Notify,
+    /// Entries that somebody waited for in vain, and when. At most [`STUCK`].
+    stuck: Mutex<HashMap<(i64, UserId), Instant>>,
+    /// When the other instances were last told that a board is behind.
+    reported: Mutex<Option<Instant>>,
+}
+
+/// What an announcer works with.
+pub struct Parts {
+    pub standings: Arc<dyn Standings>,
+    pub feed: Arc<dyn Feed>,
+    pub ledger: Ledger,
+    pub definitions: Arc<DefinitionCache>,
+    pub rebuilder: Arc<Rebuilder>,
+    pub backlog: Arc<Backlog>,
+    pub changes: Arc<Changes>,
 }
 
 impl Announcer {
-    /// The announcer, and the task that deletes told outbox rows.
-    pub fn new(
-        standings: Arc<dyn Standings>,
-        ledger: Ledger,
-        definitions: Arc<DefinitionCache>,
-        rebuilder: Arc<Rebuilder>,
-        changes: Arc<Changes>,
-    ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
-        let (done, told) = mpsc::channel(DONE_QUEUE);
-        let announcer = Self { standings, definitions, rebuilder, changes, done, overdue: Notify::new() };
-        (Arc::new(announcer), delete_told(ledger, told))
+    /// The announcer; [`Self::delete_announced`] has to run beside it.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { standings, feed, ledger, definitions, rebuilder, backlog, changes } = parts;
+        let (done, announced) = mpsc::channel(DONE_QUEUE);
+        let (announced, overdue) = (tokio::sync::Mutex::new(announced), Notify::new());
+        let (stuck, reported) = (Mutex::default(), Mutex::default());
+        Arc::new(Self {
+            standings,
+            feed,
+            ledger,
+            definitions,
+            rebuilder,
+            backlog,
+            changes,
+            done,
+            announced,
+            overdue,
+            stuck,
+            reported,
+        })
     }
 
-    /// The ranking that is told.
-    pub fn standings(&self) -> &dyn Standings {
-        &*self.standings
-    }
-
-    /// Tells one announcement whole. True once nothing of it is left to tell. Waits for nobody: what comes too early is tried again later.
-    pub async fn tell(&self, announcement: &Announcement) -> bool {
-        match announcement {
-            Announcement::Scores { changes } => all_settled(&self.apply(changes).await),
-            // Only the ledger knows what stands behind these, and it gives them out whole.
-            Announcement::Events { .. } => false,
-            Announcement::Definition(change) => {
-                let result = self.standings.tell_definition(change).await;
-                match result {
-                    Err(StandingsError::Unready(_)) if change.deleted => true,
-                    result => self.settled(change.board, result).await,
-                }
-            }
-            Announcement::Rename { boards, user_id, name } => {
-                let results = boards.iter().map(async |&board| {
-                    let result = self.standings.rename(board, user_id, name).await;
-                    self.settled(board, result).await
-                });
-                join_all(results).await.into_iter().all(|settled| settled)
-            }
+    /// Users' entries and ranks, where the ranking lacks nothing.
+    pub async fn places(&self, board: Board, users: &[UserId]) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
+        if self.backlog.is_behind(board.pk) {
+            return Err(StandingsError::Unready(board.pk));
         }
-    }
-
-    /// Tells an outbox row and marks it as done.
-    pub async fn tell_row(&self, id: i64, announcement: &Announcement) -> bool {
-        let told = self.tell(announcement).await;
-        if told {
-            self.mark_done(id);
-        }
-        told
-    }
-
-    /// The outbox row has been told and may be deleted.
-    pub fn mark_done(&self, id: i64) {
-        self.done.try_send(id).ok();
+        self.standings.neighbourhoods(board, users, 0).await
     }
 
     /// Applies changes, each board's in order, once. Parallel to `changes`.
@@ -142,32 +152,37 @@ impl Announcer {
         told
     }
 
-    /// Waits until something is found to be overdue.
+    /// Waits until the sweeper is needed: something is overdue, or a ranking has been rebuilt and what waited for it can be announced.
     pub async fn overdue(&self) {
-        self.overdue.notified().await;
+        tokio::select! {
+            () = self.overdue.notified() => {}
+            () = self.rebuilder.rebuilt() => {}
+        }
     }
 
-    /// Tries again what could not be told at once, for as long as it is worth waiting for: changes that came too early until whoever holds the
-    /// earlier revision has told it, and changes of a ranking that is being rebuilt until it is ready. Where an earlier revision takes long,
-    /// whoever it was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay behind for ever.
+    /// Tries again what could not be announced at once, for as long as it is worth waiting for: changes that came too early until whoever
+    /// holds the earlier revision has announced it, and changes of a ranking that is being rebuilt until it is ready. Where an earlier
+    /// revision takes long, whoever it was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay
+    /// behind for ever. Where it is nowhere, the ranking is rebuilt.
     pub async fn see_through(&self, changes: &[Change], told: &mut [Told]) {
-        let begun = tokio::time::Instant::now();
-        let mut called = false;
+        let begun = Instant::now();
+        let (mut called, mut looked) = (false, false);
         let mut pause = Duration::from_millis(1);
         loop {
             let elapsed = begun.elapsed();
-            let worth_waiting = |told: &Told| match told {
-                Told::Applied(Applied::Early) => elapsed < EARLY_PATIENCE,
-                Told::Unready => elapsed < REBUILD_PATIENCE,
-                _ => false,
-            };
-            let again: Vec<usize> = (0..told.len()).filter(|&index| worth_waiting(&told[index])).collect();
+            let again: Vec<usize> =
+                (0..told.len()).filter(|&index| self.is_worth_waiting(&changes[index], &told[index], elapsed)).collect();
             if again.is_empty() {
-                return;
+                break;
             }
-            if !called && elapsed >= OVERDUE && told.contains(&Told::Applied(Applied::Early)) {
+            let early = again.iter().any(|&index| told[index].is_early());
+            if early && !called && elapsed >= OVERDUE {
                 called = true;
                 self.overdue.notify_one();
+            }
+            if early && !looked && elapsed >= LOST {
+                looked = true;
+                self.look_into_gaps(changes, told).await;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));
@@ -175,6 +190,35 @@ impl Announcer {
             for (index, result) in again.into_iter().zip(self.apply(&of_these).await) {
                 told[index] = result;
             }
+        }
+        self.remember_stuck(changes, told);
+    }
+
+    fn is_worth_waiting(&self, change: &Change, told: &Told, elapsed: Duration) -> bool {
+        match told {
+            // A ranking that refuses what came before would have to refuse this.
+            told if told.is_early() => {
+                elapsed < EARLY_PATIENCE && !self.backlog.is_behind(change.board.pk) && !self.is_stuck(change)
+            }
+            Told::Unready => elapsed < REBUILD_PATIENCE,
+            _ => false,
+        }
+    }
+
+    fn is_stuck(&self, change: &Change) -> bool {
+        let stuck = self.stuck.lock();
+        !stuck.is_empty()
+            && stuck.get(&(change.board.pk, change.user_id.clone())).is_some_and(|since| since.elapsed() < STUCK_FOR)
+    }
+
+    fn remember_stuck(&self, changes: &[Change], told: &[Told]) {
+        for (change, _) in changes.iter().zip(told).filter(|(_, told)| told.is_early()) {
+            let mut stuck = self.stuck.lock();
+            if stuck.len() >= STUCK {
+                stuck.clear();
+            }
+            stuck.entry((change.board.pk, change.user_id.clone())).or_insert_with(Instant::now);
+            stuck.retain(|_, since| since.elapsed() < STUCK_FOR);
         }
     }
 
@@ -185,7 +229,13 @@ impl Announcer {
             None => self.changes.untold(board.pk),
         }
         match applied {
-            Ok(applied) => applied.into_iter().map(Told::Applied).collect(),
+            Ok(applied) => {
+                self.note_epoch(board, &applied);
+                if self.is_foreign(board, changes, &applied).await {
+                    return vec![Told::Unready; changes.len()];
+                }
+                applied.into_iter().map(Told::Applied).collect()
+            }
             Err(StandingsError::Unready(_)) if self.is_gone(board).await => vec![Told::Gone; changes.len()],
             Err(StandingsError::Unready(_)) => {
                 self.rebuilder.kick(board);
@@ -199,17 +249,11 @@ impl Announcer {
         }
     }
 
-    /// Whether nothing is left to tell after this result.
-    async fn settled<T>(&self, board: Board, result: Result<T, StandingsError>) -> bool {
-        self.changes.untold(board.pk);
-        match result {
-            Ok(_) => true,
-            Err(StandingsError::Unready(_)) if self.is_gone(board).await => true,
-            Err(StandingsError::Unready(_)) => {
-                self.rebuilder.kick(board);
-                false
-            }
-            Err(_) => false,
+    fn note_epoch(&self, board: Board, applied: &[Applied]) {
+        if let Some(epoch) =
+            applied.first().and_then(|applied| epoch_number(&applied.version().epoch)).filter(|_| !self.backlog.is_empty())
+        {
+            self.backlog.note_epoch(board.pk, epoch);
         }
     }
 
@@ -219,27 +263,11 @@ impl Announcer {
     }
 }
 
-/// Whether nothing of these is left to tell.
-pub fn all_settled(told: &[Told]) -> bool {
-    told.iter().all(Told::is_settled)
-}
-
 /// The position of the last change that has one.
 fn newest(applied: &Result<Vec<Applied>, StandingsError>) -> Option<&Version> {
     let mut versions = applied.iter().flatten().filter_map(|applied| match applied {
         Applied::Ranked { version, .. } | Applied::Known { version, .. } => Some(version),
-        Applied::Early => None,
+        Applied::Early { .. } | Applied::Conflict { .. } => None,
     });
     versions.next_back()
-}
-
-async fn delete_told(ledger: Ledger, mut told: mpsc::Receiver<i64>) {
-    let mut ids = Vec::new();
-    while told.recv_many(&mut ids, 1024).await > 0 {
-        if let Err(error) = ledger.outbox_done(&ids).await {
-            tracing::debug!(%error, "told outbox rows stay until the sweeper has told them again");
-        }
-        ids.clear();
-        tokio::time::sleep(DONE_INTERVAL).await;
-    }
 }

@@ -5,29 +5,60 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::repositories::{ledger::Ledger, standings::Standings};
+use crate::{
+    repositories::{
+        ledger::Ledger,
+        standings::{Standings, StandingsError},
+    },
+    supervisor::Broken,
+};
+
+use super::backlog::Backlog;
+
+/// How the ranking is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RankingState {
+    Up,
+    /// It answers and refuses writes, or lacks something that is committed: reads of what it lacks come from the ledger.
+    Behind,
+    Down,
+}
+
+impl RankingState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Behind => "behind",
+            Self::Down => "down",
+        }
+    }
+}
 
 /// What is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     pub ledger: bool,
-    pub ranking: bool,
+    pub ranking: RankingState,
+    /// Whether all long-lived tasks run.
+    pub tasks: bool,
     pub draining: bool,
 }
 
 impl Report {
     /// Whether requests should come here: without the ranking they are served all the same, from the ledger.
     pub fn ready(self) -> bool {
-        self.ledger && !self.draining
+        self.ledger && self.tasks && !self.draining
     }
 
-    /// `ready`, `degraded` (the ranking is away), `unavailable` (the ledger is away) or `draining` (shutting down).
+    /// `ready`, `degraded` (the ranking is away or behind), `unavailable` (the ledger is away, or a part of the server) or `draining`
+    /// (shutting down).
     pub fn status(self) -> &'static str {
         match self {
             Self { draining: true, .. } => "draining",
-            Self { ledger: false, .. } => "unavailable",
-            Self { ranking: false, .. } => "degraded",
-            _ => "ready",
+            Self { ledger: false, .. } | Self { tasks: false, .. } => "unavailable",
+            Self { ranking: RankingState::Up, .. } => "ready",
+            _ => "degraded",
         }
     }
 }
@@ -36,6 +67,8 @@ impl Report {
 pub struct Health {
     pub ledger: Ledger,
     pub standings: Arc<dyn Standings>,
+    pub backlog: Arc<Backlog>,
+    pub broken: Broken,
     pub draining: Arc<AtomicBool>,
 }
 
@@ -43,6 +76,12 @@ impl Health {
     /// Asks both stores, within their short time-outs.
     pub async fn check(&self) -> Report {
         let (ledger, ranking) = tokio::join!(self.ledger.ping(), self.standings.ping());
-        Report { ledger: ledger.is_ok(), ranking: ranking.is_ok(), draining: self.draining.load(Ordering::Acquire) }
+        let ranking = match ranking {
+            Ok(()) if self.backlog.is_empty() => RankingState::Up,
+            Ok(()) | Err(StandingsError::Refused(_)) => RankingState::Behind,
+            Err(_) => RankingState::Down,
+        };
+        let (tasks, draining) = (self.broken.count() == 0, self.draining.load(Ordering::Acquire));
+        Report { ledger: ledger.is_ok(), ranking, tasks, draining }
     }
 }

@@ -1,6 +1,9 @@
 //! Leaderboards: making, changing and deleting them, and who may read them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     domain::{
@@ -64,15 +67,24 @@ impl Leaderboards {
 
     async fn open_to(&self, id: &str, caller: Option<&Principal>, scopes: &[Scope]) -> Result<Leaderboard, ServiceError> {
         let leaderboard = self.definitions.leaderboard(id).await?;
-        if leaderboard.settings.visibility == Visibility::Private {
-            caller.ok_or(ServiceError::Unauthenticated)?.require_any(scopes)?;
+        if self.definitions.is_public(&leaderboard, Instant::now())
+            || caller.is_some_and(|caller| caller.require_any(scopes).is_ok())
+        {
+            return Ok(leaderboard);
         }
+        if leaderboard.settings.visibility == Visibility::Public {
+            return Err(uncertain());
+        }
+        caller.ok_or(ServiceError::Unauthenticated)?.require_any(scopes)?;
         Ok(leaderboard)
     }
 
     /// Every leaderboard whose definition this caller may see, by id.
     pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
         let private_too = caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok());
+        if !private_too && !self.definitions.is_confirmed(Instant::now()) {
+            return Err(uncertain());
+        }
         let definitions = self.definitions.current();
         let mut leaderboards: Vec<_> = definitions
             .leaderboards
@@ -106,7 +118,7 @@ impl Leaderboards {
     pub async fn create(&self, id: &LeaderboardId, settings: &LeaderboardSettings) -> Result<Overview, ServiceError> {
         let leaderboard = self.ledger.create_leaderboard(id, settings, self.clock.now()).await?;
         self.definitions.refresh().await?;
-        self.rebuilder.kick_and_wait(leaderboard.board(), PREPARATION).await;
+        self.rebuilder.prepare(leaderboard.board(), PREPARATION).await;
         Ok(Overview { leaderboard, total: 0, watchers: 0 })
     }
 
@@ -140,7 +152,7 @@ impl Leaderboards {
     async fn tell(&self, updated: Updated<Leaderboard>) -> Result<Leaderboard, ServiceError> {
         self.definitions.refresh().await?;
         if let Some((row, announcement)) = &updated.outbox {
-            self.announcer.tell_row(*row, announcement).await;
+            self.announcer.announce_row(*row, announcement).await;
         }
         Ok(updated.value)
     }
@@ -157,6 +169,11 @@ impl Leaderboards {
             .map(|(leaderboard, (total, watchers))| Overview { leaderboard, total, watchers })
             .collect())
     }
+}
+
+/// Whoever may read a private leaderboard may read any; nobody else is let in where it is not certain that it is public.
+fn uncertain() -> ServiceError {
+    ServiceError::LedgerAway("nobody confirms that it may still be read without a token".into())
 }
 
 fn no_leaderboard(error: crate::repositories::ledger::LedgerError) -> ServiceError {

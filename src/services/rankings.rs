@@ -99,7 +99,7 @@ impl Rankings {
         let deadline = Instant::now() + MIN_VERSION_WAIT;
         let mut pause = MIN_VERSION_POLL;
         loop {
-            match self.standings.window(board, from_rank, limit).await {
+            match self.believed(board, self.standings.window(board, from_rank, limit)).await {
                 Ok(window) if min_version.is_none_or(|min| contains(&window.head, min)) => {
                     return Ok(Served { value: window, source: Source::Standings(self.standings.name()) });
                 }
@@ -111,7 +111,11 @@ impl Rankings {
                 }
             }
             // The window is read again only when it is worth it: waiting must stay cheaper than reading.
-            while self.standings.head(board).await.is_ok_and(|head| min_version.is_some_and(|min| !contains(&head, min))) {
+            while self
+                .believed(board, self.standings.head(board))
+                .await
+                .is_ok_and(|head| min_version.is_some_and(|min| !contains(&head, min)))
+            {
                 if Instant::now() >= deadline {
                     return Err(ServiceError::NotYet);
                 }
@@ -128,7 +132,7 @@ impl Rankings {
         users: &[UserId],
         around: u64,
     ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
-        match self.standings.neighbourhoods(board, users, around).await {
+        match self.believed(board, self.standings.neighbourhoods(board, users, around)).await {
             Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
             Err(error) => {
                 self.note(board, &error);
@@ -143,13 +147,25 @@ impl Rankings {
 
     /// Entries in each ranking, 0 where neither store answers.
     pub async fn total(&self, board: Board) -> u64 {
-        match self.standings.head(board).await {
+        match self.believed(board, self.standings.head(board)).await {
             Ok(head) => head.total,
             Err(error) => {
                 self.note(board, &error);
                 self.window_from_ledger(board, 1, 1, true).await.map_or(0, |served| served.value.head.total)
             }
         }
+    }
+
+    /// The ranking's answer, where it lacks nothing that is committed. One that refuses what it is told answers all the same.
+    async fn believed<T>(
+        &self,
+        board: Board,
+        asked: impl Future<Output = Result<T, StandingsError>>,
+    ) -> Result<T, StandingsError> {
+        if self.rebuilder.is_behind(board.pk) {
+            return Err(StandingsError::Refused("it lacks what it was to be told".into()));
+        }
+        asked.await
     }
 
     /// Sees to it that a ranking that is not ready becomes so.

@@ -15,17 +15,22 @@ use std::{
 
 use futures_util::future::try_join;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    domain::{entry::StoredEntry, leaderboard::Board, position::Version, time::Clock},
+    domain::{
+        entry::StoredEntry,
+        leaderboard::Board,
+        position::{Version, epoch_number},
+        time::Clock,
+    },
     repositories::{
         ledger::{Ledger, LedgerError},
-        standings::{Begun, Rebuild, Standings, StandingsError},
+        standings::{Begun, Rebuild, Replaces, Standings, StandingsError},
     },
 };
 
-use super::error::ServiceError;
+use super::{backlog::Backlog, error::ServiceError};
 
 /// Entries a page: some milliseconds of the ranking's time.
 const PAGE: i64 = 5_000;
@@ -35,6 +40,9 @@ const REST: Duration = Duration::from_millis(200);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How long to watch another instance's rebuild before looking again whether it is alive.
 const OTHER_INSTANCE: Duration = Duration::from_millis(50);
+
+/// Rebuilds of this process at once; the others wait for their turn. Each keeps the ranking's store busy by itself.
+const AT_ONCE: usize = 4;
 
 /// Why a rebuild did not come to its end.
 enum Broken {
@@ -50,44 +58,97 @@ pub struct Rebuilder {
     standings: Arc<dyn Standings>,
     ledger: Ledger,
     clock: Clock,
+    backlog: Arc<Backlog>,
     /// Rebuilds on their way, by incarnation; the receiver closes when the rebuild has ended, well or not.
     running: Mutex<HashMap<i64, watch::Receiver<()>>>,
+    turns: Semaphore,
+    /// Wakes whoever has something for rebuilt rankings.
+    rebuilt: Notify,
+}
+
+/// A rebuild that is noted as running, until this is dropped: also where it panics.
+struct Running {
+    rebuilder: Arc<Rebuilder>,
+    pk: i64,
+    _open: watch::Sender<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.rebuilder.running.lock().remove(&self.pk);
+    }
 }
 
 impl Rebuilder {
-    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { standings, ledger, clock, running: Mutex::default() })
+    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, clock: Clock, backlog: Arc<Backlog>) -> Arc<Self> {
+        let (running, turns, rebuilt) = (Mutex::default(), Semaphore::new(AT_ONCE), Notify::new());
+        Arc::new(Self { standings, ledger, clock, backlog, running, turns, rebuilt })
     }
 
-    /// Makes sure that a rebuild of this board is on its way, and answers a receiver that closes when it has ended.
+    /// Makes sure that a rebuild of this board is on its way, where its ranking is lost, and answers a receiver that closes when it has ended.
     pub fn kick(self: &Arc<Self>, board: Board) -> watch::Receiver<()> {
+        self.start(board, None)
+    }
+
+    /// The same for a ranking of this epoch that has proved wrong, although it answers.
+    pub fn replace(self: &Arc<Self>, board: Board, epoch: Arc<str>, why: &str) -> watch::Receiver<()> {
+        tracing::warn!(leaderboard = board.pk, epoch = &*epoch, why, "the ranking is not the ledger's and is rebuilt");
+        metrics::counter!("scoreboard_ranking_divergences_total").increment(1);
+        self.start(board, Some(epoch))
+    }
+
+    /// Whether this instance has a rebuild of this board on its way.
+    pub fn is_rebuilding(&self, pk: i64) -> bool {
+        self.running.lock().contains_key(&pk)
+    }
+
+    /// Whether this ranking lacks something that is committed, so that it is not to be believed.
+    pub fn is_behind(&self, pk: i64) -> bool {
+        self.backlog.is_behind(pk)
+    }
+
+    /// Another instance could not tell this ranking what this outbox row announces.
+    pub fn note_behind(&self, pk: i64, row: i64) {
+        self.backlog.add(pk, row);
+    }
+
+    /// Waits for the end of a rebuild.
+    pub async fn rebuilt(&self) {
+        self.rebuilt.notified().await;
+    }
+
+    fn start(self: &Arc<Self>, board: Board, wrong: Option<Arc<str>>) -> watch::Receiver<()> {
         let mut running = self.running.lock();
         if let Some(ended) = running.get(&board.pk) {
             return ended.clone();
         }
         let (open, ended) = watch::channel(());
         running.insert(board.pk, ended.clone());
-        let rebuilder = Arc::clone(self);
+        let running = Running { rebuilder: Arc::clone(self), pk: board.pk, _open: open };
         tokio::spawn(async move {
-            if let Err(error) = rebuilder.until_ready(board).await {
+            if let Err(error) = running.rebuilder.until_ready(board, wrong).await {
                 tracing::warn!(leaderboard = board.pk, %error, "the ranking could not be rebuilt");
                 tokio::time::sleep(REST).await;
             }
-            rebuilder.running.lock().remove(&board.pk);
-            drop(open);
         });
         ended
     }
 
-    /// Kicks a rebuild and waits for its end, for so long at the most.
-    pub async fn kick_and_wait(self: &Arc<Self>, board: Board, limit: Duration) {
-        let mut ended = self.kick(board);
+    /// Builds the ranking of a leaderboard that has just been made, and waits for that, for so long at the most. What is there of it, under an
+    /// epoch that the ledger never gave it, is a leftover of a leaderboard that the ledger forgot when it was set back.
+    pub async fn prepare(self: &Arc<Self>, board: Board, limit: Duration) {
+        let held = self.standings.survey(board, 0).await.map(|survey| survey.version.epoch);
+        let given = self.ledger.epochs().await.map(|epochs| epochs.get(&board.pk).copied());
+        let mut ended = match (held, given) {
+            (Ok(epoch), Ok(given)) if epoch_number(&epoch) != given => self.replace(board, epoch, "its leaderboard is a new one"),
+            _ => self.kick(board),
+        };
         tokio::time::timeout(limit, ended.changed()).await.ok();
     }
 
     /// Rebuilds whatever the state of the ranking is, for `scoreboard rebuild`. Answers the entries loaded and the new version.
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
-        let begun = self.standings.begin_rebuild(board, true).await?;
+        let begun = self.standings.begin_rebuild(board, Replaces::Any).await?;
         let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound("leaderboard")) };
         self.run(rebuild).await.map_err(|broken| match broken {
             Broken::Overtaken => ServiceError::Conflict("another rebuild took over".into()),
@@ -96,30 +157,43 @@ impl Rebuilder {
         })
     }
 
-    /// Ends when the ranking is ready, by whoever's doing, or when the leaderboard is gone. Another instance is watched for as long as it
-    /// keeps its lease.
-    async fn until_ready(&self, board: Board) -> Result<(), ServiceError> {
-        let mut mine = false;
+    /// Ends when the ranking is ready, by whoever's doing, and not the one that is wrong; or when the leaderboard is gone. Another instance
+    /// is watched for as long as it keeps its lease.
+    async fn until_ready(&self, board: Board, wrong: Option<Arc<str>>) -> Result<(), ServiceError> {
+        let wanted = wrong.as_deref().map_or(Replaces::Lost, Replaces::Wrong);
+        let mut replaces = wanted;
         loop {
             match self.standings.head(board).await {
                 Err(StandingsError::Unready(_)) => {}
+                Ok(head) if wrong.is_some() && head.version.as_ref().map(|version| &version.epoch) == wrong.as_ref() => {}
                 other => return Ok(other.map(drop)?),
             }
-            match self.standings.begin_rebuild(board, mine).await? {
+            let turn = self.turns.acquire().await.expect("the semaphore is never closed");
+            match self.standings.begin_rebuild(board, replaces).await? {
+                Begun::Gone if replaces != Replaces::Deleted && self.is_there(board).await? => replaces = Replaces::Deleted,
                 Begun::Gone => return Ok(()),
-                Begun::Elsewhere => tokio::time::sleep(OTHER_INSTANCE).await,
+                Begun::Elsewhere => {
+                    drop(turn);
+                    tokio::time::sleep(OTHER_INSTANCE).await;
+                }
                 Begun::Yours(rebuild) => match self.run(rebuild).await {
                     Ok(_) | Err(Broken::Gone) => return Ok(()),
-                    Err(Broken::Overtaken) => mine = false,
+                    Err(Broken::Overtaken) => replaces = wanted,
                     // The lease is still ours: without taking it over from ourselves the next try would have to wait for its end.
-                    Err(Broken::Failed(error)) if !mine => {
+                    Err(Broken::Failed(error)) if replaces != Replaces::Any => {
                         tracing::debug!(leaderboard = board.pk, %error, "a rebuild is begun again");
-                        mine = true;
+                        replaces = Replaces::Any;
                     }
                     Err(Broken::Failed(error)) => return Err(error),
                 },
             }
         }
+    }
+
+    /// Whether the ledger has this leaderboard, in this season. The ranking's store may remember a deletion that the ledger, set back
+    /// since, has not seen.
+    async fn is_there(&self, board: Board) -> Result<bool, ServiceError> {
+        Ok(self.ledger.allot_epoch(board, 0).await?.is_some())
     }
 
     async fn run(&self, rebuild: Rebuild) -> Result<(u64, Version), Broken> {
@@ -132,6 +206,9 @@ impl Rebuilder {
         };
         crate::failpoints::failpoint!("rebuild-loaded", |why| Broken::Failed(ServiceError::Internal(why)));
         let version = self.standings.finish_rebuild(rebuild, epoch).await?;
+        // All that is committed is in it, up to what this instance is about to announce.
+        self.backlog.forget(board.pk);
+        self.rebuilt.notify_one();
         metrics::counter!("scoreboard_ranking_rebuilds_total").increment(1);
         tracing::info!(leaderboard = board.pk, entries, %version, elapsed = ?started.elapsed(), "ranking rebuilt");
         Ok((entries, version))

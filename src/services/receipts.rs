@@ -28,8 +28,8 @@ impl Place {
     pub fn of(applied: Applied) -> Option<Self> {
         match applied {
             Applied::Ranked { version, rank, previous_rank, total } => Some(Self { version, rank, previous_rank, total }),
-            Applied::Known { version, rank, total } => Some(Self { version, rank, previous_rank: None, total }),
-            Applied::Early => None,
+            Applied::Known { version, rank, total, .. } => Some(Self { version, rank, previous_rank: None, total }),
+            Applied::Early { .. } | Applied::Conflict { .. } => None,
         }
     }
 }

@@ -182,7 +182,8 @@ impl Streams {
     }
 
     /// Hands the feed's messages to the hubs for as long as the feed lives.
-    pub async fn distribute(self: Arc<Self>, mut messages: mpsc::Receiver<FeedMessage>) {
+    pub async fn distribute(self: Arc<Self>, messages: Arc<tokio::sync::Mutex<mpsc::Receiver<FeedMessage>>>) {
+        let mut messages = messages.lock().await;
         while let Some(message) = messages.recv().await {
             self.count(&message);
             let hubs = self.hubs.lock();
@@ -191,6 +192,12 @@ impl Streams {
                     metrics::counter!("scoreboard_feed_losses_total").increment(1);
                     hubs.values().for_each(|followed| followed.hub.note_loss());
                 }
+                FeedMessage::Definitions { revision, change } => {
+                    self.sources.definitions.take(*revision, *change);
+                    // Streams that everybody may read have to end where they may not be any more.
+                    hubs.values().for_each(|followed| followed.hub.wake.notify_one());
+                }
+                FeedMessage::Behind { pk, row } => self.sources.rebuilder.note_behind(*pk, *row),
                 FeedMessage::Events { pk, .. } | FeedMessage::Renamed { pk } | FeedMessage::Reset { pk, .. } => {
                     if let Some(followed) = hubs.get(pk) {
                         followed.hub.deliver(message);
@@ -211,6 +218,7 @@ impl Streams {
             FeedMessage::Renamed { pk } => changes.untold(*pk),
             FeedMessage::Reset { pk, epoch } => changes.told(*pk, &Version::new(Arc::clone(epoch), 0)),
             FeedMessage::Lost => changes.lost(),
+            FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } => {}
         }
     }
 

@@ -30,7 +30,7 @@ impl Users {
     pub async fn put(&self, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
         let updated = self.ledger.put_user(id, profile, self.clock.now()).await?;
         if let Some((row, announcement)) = &updated.outbox {
-            self.announcer.tell_row(*row, announcement).await;
+            self.announcer.announce_row(*row, announcement).await;
         }
         Ok(updated.value)
     }

@@ -1,49 +1,99 @@
-//! Tells what a dead instance, or a dead ranking, left untold: outbox rows older than a few seconds, and all there are where something was
-//! found to be missing.
+//! Announces what a dead instance, a dead ranking or one that refused left in the outbox: rows older than a few seconds, and all there are
+//! where something was found to be missing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::{
     domain::time::{Clock, Timestamp},
-    repositories::ledger::Ledger,
-    services::announcer::Announcer,
+    repositories::ledger::{Announced, Ledger, LedgerError},
+    services::{
+        announcer::{Announcer, Outcome},
+        backlog::Backlog,
+    },
 };
 
-/// Younger rows are still being told by whoever committed them.
+/// Younger rows are still being announced by whoever committed them.
 const AGE_SECONDS: i64 = 4;
+/// The same while a ranking lacks something that it could not be told: the sooner it is tried again, the sooner the ranking is believed.
+const AGE_SECONDS_BEHIND: i64 = 1;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Rows taken at once: few enough to be told before other instances may take them over.
+/// Rows taken at once: few enough to be announced before other instances may take them over.
 const ROWS: i64 = 32;
+/// After so many rows in a row that no ranking took, the rest waits for the next round: the store is away.
+const IN_VAIN: usize = 64;
 
 /// Sweeps for as long as it is polled.
-pub async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock) {
+pub async fn run(ledger: Ledger, announcer: Arc<Announcer>, backlog: Arc<Backlog>, clock: Clock) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweep = Sweep { ledger, announcer, clock, after: 0 };
     loop {
-        // Fixed for the whole sweep: new rows never keep it from ending.
+        let age = if backlog.is_empty() { AGE_SECONDS } else { AGE_SECONDS_BEHIND };
+        // Fixed for the whole round: new rows never keep it from ending.
         let made_before = tokio::select! {
-            _ = ticks.tick() => clock.now().plus_seconds(-AGE_SECONDS),
-            () = announcer.overdue() => clock.now(),
+            _ = ticks.tick() => sweep.clock.now().plus_seconds(-age),
+            () = sweep.announcer.overdue() => sweep.clock.now(),
         };
-        while sweep(&ledger, &announcer, made_before).await == Some(ROWS as usize) {}
+        if let Err(error) = sweep.round(made_before).await {
+            tracing::debug!(%error, "the outbox could not be swept");
+        }
+        let asked = backlog.rows();
+        if !asked.is_empty()
+            && let Ok(left) = sweep.ledger.outbox_left(&asked).await
+        {
+            backlog.keep(&asked, &left);
+        }
     }
 }
 
-/// Tells the oldest rows. Answers how many there were; `None` where something could not be told, so that there is no hurry to go on.
-async fn sweep(ledger: &Ledger, announcer: &Announcer, made_before: Timestamp) -> Option<usize> {
-    let rows = ledger.outbox_due(made_before, ROWS).await;
-    let rows = rows.inspect_err(|error| tracing::debug!(%error, "the outbox could not be read")).ok()?;
-    let count = rows.len();
-    let mut done = Vec::with_capacity(count);
-    for (id, announcement) in rows {
-        if announcer.tell(&announcement).await {
-            done.push(id);
+struct Sweep {
+    ledger: Ledger,
+    announcer: Arc<Announcer>,
+    clock: Clock,
+    /// The row at which the next round goes on: one that was cut off begins where it ended, so that no row keeps others from their turn.
+    after: i64,
+}
+
+impl Sweep {
+    /// Announces the rows from where the last round ended on, each once.
+    async fn round(&mut self, made_before: Timestamp) -> Result<(), LedgerError> {
+        let mut in_vain = 0;
+        // Boards that took nothing in this round: their other rows need not be tried.
+        let mut away = HashSet::new();
+        loop {
+            let rows = self.ledger.outbox_due(made_before, self.after, ROWS).await?;
+            let (mut done, mut stuck) = (Vec::new(), Vec::new());
+            let last = rows.last().map(|(row, _)| *row);
+            let full = rows.len() as i64 == ROWS;
+            for (row, announcement) in rows {
+                let Some(announcement) = announcement else {
+                    stuck.push(row);
+                    continue;
+                };
+                if announcement.boards().any(|board| away.contains(&board.pk)) {
+                    continue;
+                }
+                match self.announcer.announce_again(row, &announcement).await {
+                    Outcome::Announced(epochs) => done.push(Announced { row, epochs }),
+                    Outcome::Away(boards) => away.extend(boards),
+                    Outcome::Stuck => stuck.push(row),
+                }
+            }
+            in_vain = if done.is_empty() { in_vain + ROWS as usize } else { 0 };
+            self.finish(&done, &stuck).await?;
+            self.after = last.filter(|_| full).unwrap_or(0);
+            if self.after == 0 || (in_vain >= IN_VAIN && !away.is_empty()) {
+                return Ok(());
+            }
         }
     }
-    if !done.is_empty() {
-        metrics::counter!("scoreboard_outbox_swept_total").increment(done.len() as u64);
-        tracing::info!(rows = done.len(), "told what was left in the outbox");
-        ledger.outbox_done(&done).await.ok()?;
+
+    async fn finish(&self, done: &[Announced], stuck: &[i64]) -> Result<(), LedgerError> {
+        if !done.is_empty() {
+            metrics::counter!("scoreboard_outbox_swept_total").increment(done.len() as u64);
+            tracing::info!(rows = done.len(), "announced what was left in the outbox");
+            self.announcer.delete(done).await;
+        }
+        self.ledger.outbox_postpone(stuck, self.clock.now()).await
     }
-    (done.len() == count).then_some(count)
 }

@@ -236,7 +236,6 @@ async fn an_instance_that_stops_leaves_the_others_in_order() {
 async fn a_leaderboard_made_private_on_one_is_watched_by_nobody_unasked_on_another() {
     const ROUNDS: usize = 6;
     let [a, b, _] = three().await;
-    let mut let_in = 0;
     for round in 0..ROUNDS {
         let id = format!("board-{round}");
         a.make_leaderboard(&id, json!({})).await;
@@ -244,10 +243,9 @@ async fn a_leaderboard_made_private_on_one_is_watched_by_nobody_unasked_on_anoth
         b.get(&definition).await;
         let hide = a.admin(Method::PATCH, &definition).json(&json!({ "visibility": "private" }));
         hide.send().await.unwrap().error_for_status().unwrap();
-        // The other instance looks every half second, so that most of these are let in by the definition that it still holds.
+        // The other instance hears of it at once, but not before the answer is here: some of these may still be let in.
         let opened = b.anonymous(Method::GET, &stream).send().await.unwrap();
         if opened.status() == StatusCode::OK {
-            let_in += 1;
             let mut opened = Sse::of(opened);
             while let Some(event) = opened.next().await {
                 assert_eq!(event.event, "leaderboard-changed", "nothing is shown: {event:?}");
@@ -256,5 +254,4 @@ async fn a_leaderboard_made_private_on_one_is_watched_by_nobody_unasked_on_anoth
             assert_eq!(opened.status(), StatusCode::UNAUTHORIZED);
         }
     }
-    assert!(let_in > 0, "no round met the old definition");
 }

@@ -112,6 +112,9 @@ impl Follower {
             if self.definition_due.is_some_and(|due| due <= Instant::now()) {
                 self.refresh_definition().await;
             }
+            if self.is_uncertain() {
+                break;
+            }
             if self.live && !self.ended {
                 self.serve_wants().await;
             }
@@ -146,6 +149,8 @@ impl Follower {
                 FeedMessage::Renamed { .. } => self.renamed(),
                 FeedMessage::Reset { epoch, .. } => self.follow_epoch(epoch).await,
                 FeedMessage::Lost => self.hub.lost.store(true, Ordering::Release),
+                // Those are for the whole instance.
+                FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } => {}
             }
             next = if taken < TURN { self.messages.try_recv().ok() } else { None };
         }

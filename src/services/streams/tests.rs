@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::*;
+use crate::services::backlog::Backlog;
 
 /// Streams over embedded stores with one leaderboard.
 struct Embedded {
@@ -37,8 +38,9 @@ impl Embedded {
         let (id, clock) = (LeaderboardId::parse("main").unwrap(), Clock::system());
         let leaderboard = ledger.create_leaderboard(&id, &LeaderboardSettings::named("main"), clock.now()).await.unwrap();
         let memory = MemoryRanking::new(100);
-        let definitions = DefinitionCache::load(ledger.clone()).await.unwrap();
-        let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone());
+        let definitions = DefinitionCache::load(ledger.clone(), memory.clone()).await.unwrap();
+        let backlog = Backlog::new(Arc::default());
+        let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone(), backlog);
         let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default());
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);

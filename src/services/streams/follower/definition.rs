@@ -38,6 +38,14 @@ impl Follower {
         }
     }
 
+    /// Whether definitions have changed in a way that nobody can tell here, and everybody watches this leaderboard: then its streams end, and
+    /// their clients come back to where it is known.
+    pub(super) fn is_uncertain(&self) -> bool {
+        let definitions = &self.sources.definitions;
+        let public = self.hub.public.load(Ordering::Acquire);
+        public && definitions.is_outdated() && !definitions.is_confirmed(std::time::Instant::now())
+    }
+
     /// Notes whether everybody may read now. True where that ended: everybody has to come back and be asked.
     pub(super) fn set_public(&self, public: bool) -> bool {
         let was_public = self.hub.public.swap(public, Ordering::AcqRel);

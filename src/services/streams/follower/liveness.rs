@@ -29,6 +29,11 @@ impl Follower {
             self.subscribed = true;
             self.hub.followed.store(true, Ordering::Release);
         }
+        // The feed may be back before anybody can say who may still read.
+        let certain = self.sources.definitions.is_confirmed(std::time::Instant::now());
+        if !certain && self.hub.public.load(Ordering::Acquire) {
+            return Err(StandingsError::Unreachable("nobody confirms who may read it".into()));
+        }
         let head = self.sources.standings.head(self.board).await?;
         let Some(version) = head.version else { return Ok(()) };
         self.live = true;

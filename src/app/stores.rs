@@ -1,0 +1,87 @@
+//! The stores that the settings name, opened.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::time::Instant;
+
+use crate::{
+    config::storage::StorageSettings,
+    repositories::{
+        feed::Feed,
+        ledger::{Ledger, LedgerError, LedgerSettings},
+        memory::MemoryRanking,
+        redis::{RedisSettings, RedisStore},
+        standings::Standings,
+    },
+    services::tenure::Tenure,
+};
+
+/// How long a start waits for a database that is not up yet.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a start waits for Redis before it serves from the ledger instead.
+const RANKING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The stores, opened.
+pub struct Stores {
+    pub ledger: Ledger,
+    pub standings: Arc<dyn Standings>,
+    pub feed: Arc<dyn Feed>,
+    /// Whose rankings they are, where several ledgers may get at them.
+    pub tenure: Option<Arc<Tenure>>,
+    redis: Option<Arc<RedisStore>>,
+}
+
+impl Stores {
+    /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open.
+    pub async fn open(settings: &StorageSettings, stream_history: u64, exclusive: bool) -> anyhow::Result<Self> {
+        if let Some(contradiction) = settings.contradiction() {
+            bail!(contradiction);
+        }
+        let ledger = open_ledger(settings, exclusive).await?;
+        for migration in ledger.migrate().await.context("the ledger could not be migrated")? {
+            tracing::info!(migration, "migrated");
+        }
+        let Some(url) = settings.redis_url() else {
+            let memory = MemoryRanking::new(stream_history);
+            return Ok(Self { ledger, standings: memory.clone(), feed: memory, tenure: None, redis: None });
+        };
+        if ledger.settle_in().await? {
+            tracing::warn!(
+                "this ledger is a copy of another one: it takes on an id of its own, under which its rankings are built anew"
+            );
+        }
+        let redis_settings = RedisSettings { url: url.to_owned(), stream_history };
+        let id = ledger.installation_id().await?;
+        let redis = RedisStore::connect(&redis_settings, &id)?;
+        if !redis.connected_within(RANKING_PATIENCE).await {
+            tracing::warn!("Redis does not answer: serving from the ledger until it does");
+        }
+        let tenure = exclusive.then(|| Tenure::new(ledger.clone(), redis.clone(), id));
+        Ok(Self { ledger, standings: redis.clone(), feed: redis.clone(), tenure, redis: Some(redis) })
+    }
+
+    /// Closes the connections to Redis, where there are any.
+    pub async fn close(&self) {
+        if let Some(redis) = &self.redis {
+            redis.shutdown().await;
+        }
+    }
+}
+
+/// Opens the ledger; waits for a Postgres that is still starting.
+async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Result<Ledger> {
+    let url = settings.database_url();
+    let ledger_settings = LedgerSettings { url: url.clone(), max_connections: settings.database_max_connections, exclusive };
+    let deadline = Instant::now() + LEDGER_PATIENCE;
+    loop {
+        match Ledger::connect(&ledger_settings).await {
+            Ok(ledger) => return Ok(ledger),
+            Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && Instant::now() < deadline => {
+                tracing::warn!(reason, "the ledger does not answer yet");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => return Err(error).context("the ledger (DATABASE_URL) could not be opened"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the ranking's answers say about the ranking itself: that it was fed by another ledger, by this one before it was set back, or that
+//! something announced to it was lost. Each is proved by the ledger before anything is done about it.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{
+        announcement::Change,
+        ids::UserId,
+        leaderboard::Board,
+        position::{epoch_name, epoch_number},
+    },
+    repositories::{ledger::OtherEpoch, standings::Applied},
+};
+
+use super::{Announcer, Told};
+
+impl Announcer {
+    /// Whether these answers prove that the ranking is not this ledger's; then it is rebuilt.
+    pub(super) async fn is_foreign(&self, board: Board, changes: &[Change], applied: &[Applied]) -> bool {
+        let Some(epoch) = applied.first().map(|applied| Arc::clone(&applied.version().epoch)) else { return false };
+        if applied.iter().any(|applied| matches!(applied, Applied::Conflict { .. })) {
+            self.rebuilder.replace(board, epoch, "it holds another entry under the same revision");
+            return true;
+        }
+        let later = |(change, applied): (&Change, &Applied)| match applied {
+            Applied::Known { revision, .. } if *revision > change.revision => Some((change.user_id.clone(), *revision)),
+            _ => None,
+        };
+        let later: Vec<(UserId, i64)> = changes.iter().zip(applied).filter_map(later).collect();
+        if later.is_empty() {
+            return false;
+        }
+        let users: Vec<UserId> = later.iter().map(|(user, _)| user.clone()).collect();
+        let Ok(revisions) = self.ledger.entry_revisions(board, &users).await else { return false };
+        let ahead = later.iter().any(|(user, revision)| revisions.get(user).is_none_or(|known| known < revision));
+        if ahead {
+            self.rebuilder.replace(board, epoch, "it is ahead of the ledger");
+        }
+        ahead
+    }
+
+    /// Looks into changes that came too early: where the outbox does not hold what they wait for, and it still has not come, it was lost, and
+    /// the ranking is rebuilt. One change of each board is looked into.
+    pub(super) async fn look_into_gaps(&self, changes: &[Change], told: &[Told]) {
+        let mut seen: Vec<i64> = Vec::new();
+        for (change, told) in changes.iter().zip(told) {
+            let early = matches!(told, Told::Applied(Applied::Early { .. }));
+            if !early || seen.contains(&change.board.pk) {
+                continue;
+            }
+            seen.push(change.board.pk);
+            // Who cannot say takes it for held.
+            let held = self.ledger.outbox_holds(change.board, &change.user_id, change.revision - 1).await.unwrap_or(true);
+            if held {
+                continue;
+            }
+            // What it waits for may have been announced between the two questions.
+            let applied = self.standings.apply(change.board, std::slice::from_ref(change)).await;
+            if let Ok([Applied::Early { version }]) = applied.as_deref() {
+                let why = "it lacks a change that nobody will announce any more";
+                self.rebuilder.replace(change.board, Arc::clone(&version.epoch), why);
+            }
+        }
+    }
+
+    /// Outbox rows stay, because they were announced to rankings of other epochs than the ledger's.
+    pub(super) async fn look_into_epochs(&self, others: &[OtherEpoch], rows: &[(i64, i64)]) {
+        for other in others {
+            let found = self.definitions.current().leaderboard_by_pk(other.pk).map(|found| found.board());
+            let Some(board) = found else { continue };
+            if other.ranking > other.ledger {
+                self.rebuilder.replace(board, epoch_name(other.ranking).into(), "its epoch is none of the ledger's");
+                continue;
+            }
+            // It may have been rebuilt since it answered: then the rows are announced again, and that is all.
+            let Ok(survey) = self.standings.survey(board, 0).await else { continue };
+            if epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < other.ledger) {
+                tracing::warn!(leaderboard = board.pk, "another ranking has taken the place of this one");
+                self.backlog.supersede(board.pk, other.ledger);
+                rows.iter().filter(|(pk, _)| *pk == board.pk).for_each(|(pk, row)| {
+                    self.backlog.add(*pk, *row);
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Outbox rows: what announcing one comes to, and their deletion once all of it is announced.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::{
+    domain::{
+        announcement::{Announcement, Change, DefinitionChange},
+        leaderboard::Board,
+        position::{Version, epoch_number},
+    },
+    repositories::{
+        feed::AccessChange,
+        ledger::Announced,
+        standings::{Applied, StandingsError},
+    },
+};
+
+use super::{Announcer, Told};
+
+/// How often announced outbox rows are deleted, in bulk.
+const DONE_INTERVAL: Duration = Duration::from_millis(200);
+/// Rows that are deleted at once.
+const AT_ONCE: usize = 1_024;
+/// How often the other instances are told at the most that boards are behind.
+const REPORT_AGAIN: Duration = Duration::from_millis(250);
+
+/// What announcing an outbox row came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing of it is left to announce. The rankings that took it: pks and epochs.
+    Announced(Vec<(i64, i64)>),
+    /// Rankings of these boards are out of reach, refuse, or are being rebuilt.
+    Away(Vec<i64>),
+    /// The rankings answer, and it has to wait for something else.
+    Stuck,
+}
+
+impl Announcer {
+    /// Announces an outbox row, and has it deleted or notes what it leaves behind. Waits for nobody.
+    pub async fn announce_row(&self, row: i64, announcement: &Announcement) {
+        let outcome = self.announce(announcement).await;
+        self.close_row(row, outcome);
+    }
+
+    /// The same for whoever sees to its deletion.
+    pub async fn announce_again(&self, row: i64, announcement: &Announcement) -> Outcome {
+        let outcome = self.announce(announcement).await;
+        if matches!(outcome, Outcome::Away(_)) {
+            self.close_row(row, outcome.clone());
+        }
+        outcome
+    }
+
+    /// Notes what became of the changes in a row, as [`Self::apply`] and [`Self::see_through`] told it.
+    pub fn close_scores(&self, row: i64, changes: &[Change], told: &[Told]) {
+        self.close_row(row, outcome(changes, told));
+    }
+
+    async fn announce(&self, announcement: &Announcement) -> Outcome {
+        match announcement {
+            Announcement::Scores { changes } => {
+                let told = self.apply(changes).await;
+                if told.iter().any(Told::is_early) {
+                    self.look_into_gaps(changes, &told).await;
+                }
+                outcome(changes, &told)
+            }
+            // Only the ledger knows what stands behind these, and it gives them out whole.
+            Announcement::Events { .. } => Outcome::Stuck,
+            Announcement::Definition(change) => self.announce_definition(change).await,
+            Announcement::Rename { boards, user_id, name } => {
+                let results = boards.iter().map(async |&board| {
+                    let result = self.standings.rename(board, user_id, name).await;
+                    (board, self.settled(board, result).await)
+                });
+                together(join_all(results).await)
+            }
+        }
+    }
+
+    async fn announce_definition(&self, change: &DefinitionChange) -> Outcome {
+        if change.definitions > 0 {
+            // Before the ranking's own event: whoever hears of that finds the new definition in force.
+            let access = AccessChange { pk: change.board.pk, public: change.public };
+            if self.feed.definitions(Some((change.definitions, Some(access)))).await.is_err() {
+                self.changes.untold(change.board.pk);
+                return Outcome::Away(vec![change.board.pk]);
+            }
+        }
+        match self.standings.tell_definition(change).await {
+            Err(StandingsError::Unready(_)) if change.deleted => Outcome::Announced(vec![]),
+            result => together(vec![(change.board, self.settled(change.board, result).await)]),
+        }
+    }
+
+    /// The epoch of the ranking that took something; `None` in place of it where nobody is left to take it. An error where it has to wait.
+    async fn settled(&self, board: Board, result: Result<Version, StandingsError>) -> Result<Option<i64>, ()> {
+        self.changes.untold(board.pk);
+        match result {
+            Ok(version) => Ok(epoch_number(&version.epoch)),
+            Err(StandingsError::Unready(_)) if self.is_gone(board).await => Ok(None),
+            Err(StandingsError::Unready(_)) => {
+                self.rebuilder.kick(board);
+                Err(())
+            }
+            Err(_) => Err(()),
+        }
+    }
+
+    fn close_row(&self, row: i64, outcome: Outcome) {
+        match outcome {
+            Outcome::Announced(epochs) => {
+                self.done.try_send(Announced { row, epochs }).ok();
+            }
+            Outcome::Away(boards) => {
+                // A ranking that is being rebuilt is not read, and will hold this row when it is.
+                for pk in boards.into_iter().filter(|pk| !self.rebuilder.is_rebuilding(*pk)) {
+                    let newly = self.backlog.add(pk, row);
+                    self.report_behind(pk, row, newly);
+                }
+            }
+            Outcome::Stuck => {}
+        }
+    }
+
+    /// Tells the other instances, beside everything else, because it may take a while.
+    fn report_behind(&self, pk: i64, row: i64, newly: bool) {
+        let mut reported = self.reported.lock();
+        if newly || reported.is_none_or(|at| at.elapsed() >= REPORT_AGAIN) {
+            *reported = Some(Instant::now());
+            let feed = Arc::clone(&self.feed);
+            tokio::spawn(async move { feed.report_behind(pk, row).await });
+        }
+    }
+
+    /// Deletes announced rows for as long as it is polled.
+    pub async fn delete_announced(self: Arc<Self>) {
+        let mut announced = self.announced.lock().await;
+        let mut rows = Vec::new();
+        while announced.recv_many(&mut rows, AT_ONCE).await > 0 {
+            self.delete(&rows).await;
+            rows.clear();
+            tokio::time::sleep(DONE_INTERVAL).await;
+        }
+    }
+
+    /// Deletes rows that were announced; those stay that a ranking took which is not the ledger's.
+    pub async fn delete(&self, rows: &[Announced]) {
+        match self.ledger.outbox_done(rows).await {
+            Ok(others) if others.is_empty() => {}
+            Ok(others) => {
+                let of_boards = rows.iter().flat_map(|row| row.epochs.iter().map(|(pk, _)| (*pk, row.row)));
+                self.look_into_epochs(&others, &of_boards.collect::<Vec<_>>()).await;
+            }
+            Err(error) => tracing::debug!(%error, "announced outbox rows stay until the sweeper has announced them again"),
+        }
+    }
+}
+
+fn outcome(changes: &[Change], told: &[Told]) -> Outcome {
+    let (mut epochs, mut away, mut stuck) = (Vec::new(), Vec::new(), false);
+    // The outcomes of one call share the text of their epoch, so one look at each call's is enough.
+    let mut last: Option<(i64, &Arc<str>)> = None;
+    for (change, told) in changes.iter().zip(told) {
+        let pk = change.board.pk;
+        match told {
+            Told::Applied(Applied::Ranked { version, .. } | Applied::Known { version, .. }) => {
+                if last.is_none_or(|(of, epoch)| of != pk || !Arc::ptr_eq(epoch, &version.epoch)) {
+                    last = Some((pk, &version.epoch));
+                    epochs.extend(epoch_number(&version.epoch).map(|epoch| (pk, epoch)));
+                }
+            }
+            Told::Gone => {}
+            Told::Unready | Told::NotYet if away.last() == Some(&pk) => {}
+            Told::Unready | Told::NotYet => away.push(pk),
+            Told::Applied(Applied::Early { .. } | Applied::Conflict { .. }) => stuck = true,
+        }
+    }
+    away.sort_unstable();
+    away.dedup();
+    match (away.is_empty(), stuck) {
+        (false, _) => Outcome::Away(away),
+        (true, true) => Outcome::Stuck,
+        (true, false) => Outcome::Announced(epochs),
+    }
+}
+
+fn together(results: Vec<(Board, Result<Option<i64>, ()>)>) -> Outcome {
+    let (mut epochs, mut away) = (Vec::new(), Vec::new());
+    for (board, result) in results {
+        match result {
+            Ok(epoch) => epochs.extend(epoch.map(|epoch| (board.pk, epoch))),
+            Err(()) => away.push(board.pk),
+        }
+    }
+    if away.is_empty() { Outcome::Announced(epochs) } else { Outcome::Away(away) }
+}

@@ -1,0 +1,167 @@
+//! Holds the rankings against the ledger, without being asked to: a lost one is rebuilt although nobody reads it; so is one that tells of
+//! events which the ledger does not have, or of an epoch that the ledger never gave it, because the ledger was set back.
+//!
+//! A round costs one short call a ranking and two statements for all of them.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures_util::stream::{self, StreamExt};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::{
+    domain::{leaderboard::Board, position::epoch_number},
+    repositories::{
+        ledger::Ledger,
+        standings::{Standings, StandingsError, Survey},
+    },
+};
+
+use super::{backlog::Backlog, definitions::DefinitionCache, error::ServiceError, rebuild::Rebuilder, tenure::Tenure};
+
+/// Rankings that are asked at once.
+const AT_ONCE: usize = 32;
+/// After so many rankings that are out of reach, the round ends: the store is away.
+const OUT_OF_REACH: usize = 16;
+/// Events of each ranking that are looked up in the ledger, and how many where the ledger may have been set back just now.
+const EVENTS: usize = 1;
+const EVENTS_IN_DOUBT: usize = 64;
+/// How long a superseded ranking may stay before it is rebuilt: the connection to it is about to move, or else it is the only one there is.
+const SUPERSEDED_FOR: Duration = Duration::from_secs(5);
+/// How long it may stay the next time, at the most. Two instances that reach different stores rebuild by turns: ever more rarely.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// See the module's documentation.
+pub struct Inspection {
+    pub standings: Arc<dyn Standings>,
+    pub ledger: Ledger,
+    pub definitions: Arc<DefinitionCache>,
+    pub rebuilder: Arc<Rebuilder>,
+    pub backlog: Arc<Backlog>,
+    /// Whose rankings they are, where that is a question at all.
+    pub tenure: Option<Arc<Tenure>>,
+    /// How long superseded rankings may stay, by incarnation. One entry for each that ever was.
+    pub patience: Mutex<HashMap<i64, Duration>>,
+}
+
+impl Inspection {
+    /// Whether a round is due at once: the ledger was out of reach, and has come back as who knows what.
+    pub async fn is_urgent(&self) -> bool {
+        self.definitions.has_come_back() || self.tenure.as_ref().is_some_and(|tenure| !tenure.is_settled())
+    }
+
+    /// Looks at all rankings once. Those that have to be rebuilt are on their way when it returns.
+    pub async fn round(&self) -> Result<(), ServiceError> {
+        let in_doubt = self.definitions.take_come_back();
+        if let Some(tenure) = &self.tenure
+            && tenure.settle().await?
+        {
+            self.distrust_all().await;
+            tenure.confirm().await?;
+        }
+        self.inspect(if in_doubt { EVENTS_IN_DOUBT } else { EVENTS }).await
+    }
+
+    /// The first round, before anything is announced: the ledger may be another one than last time.
+    pub async fn first_round(&self) -> Result<(), ServiceError> {
+        self.definitions.note_come_back();
+        self.round().await
+    }
+
+    async fn inspect(&self, events: usize) -> Result<(), ServiceError> {
+        let surveyed = self.survey_all(events).await;
+        // Read after the rankings: an epoch that one of them has was given out before.
+        let epochs = self.ledger.epochs().await?;
+        for (board, survey) in &surveyed {
+            let Some((ranking, ledger)) = epoch_number(&survey.version.epoch).zip(epochs.get(&board.pk).copied()) else {
+                continue;
+            };
+            if ranking > ledger {
+                self.replace(board, survey, "its epoch is none of the ledger's");
+            } else if ranking < ledger {
+                self.note_superseded(board, ledger).await;
+            } else {
+                self.backlog.note_epoch(board.pk, ranking);
+            }
+        }
+        let newest = |survey: &Survey| survey.newest_events.clone();
+        let ids: Vec<Uuid> = surveyed.iter().flat_map(|(_, survey)| newest(survey)).collect();
+        let unknown = self.ledger.unknown_events(&ids).await?;
+        if !unknown.is_empty() {
+            for (board, survey) in
+                surveyed.iter().filter(|(_, survey)| survey.newest_events.iter().any(|id| unknown.contains(id)))
+            {
+                self.replace(board, survey, "it tells of events that the ledger does not have");
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds rankings that have been superseded for too long.
+    pub async fn look_at_superseded(&self) {
+        for (pk, since) in self.backlog.superseded() {
+            let patience = self.patience.lock().get(&pk).copied().unwrap_or(SUPERSEDED_FOR);
+            let definitions = self.definitions.current();
+            let Some(board) = definitions.leaderboard_by_pk(pk).map(|found| found.board()) else {
+                self.backlog.forget(pk);
+                continue;
+            };
+            let Ok(survey) = self.standings.survey(board, 0).await else { continue };
+            if let Some(epoch) = epoch_number(&survey.version.epoch) {
+                self.backlog.note_epoch(pk, epoch);
+            }
+            if since.elapsed() >= patience && self.backlog.superseded().iter().any(|(of, _)| *of == pk) {
+                self.patience.lock().insert(pk, (patience * 2).min(LONGEST));
+                self.replace(&board, &survey, "another one has taken its place, and it is still the one that is reached");
+            }
+        }
+    }
+
+    /// Asks every ranking; those that are lost are rebuilt.
+    async fn survey_all(&self, events: usize) -> Vec<(Board, Survey)> {
+        let definitions = self.definitions.current();
+        let boards: Vec<Board> = definitions.leaderboards.values().map(|leaderboard| leaderboard.board()).collect();
+        let asked = boards.into_iter().map(|board| async move { (board, self.standings.survey(board, events).await) });
+        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let (mut surveyed, mut out_of_reach) = (Vec::new(), 0);
+        while let Some((board, answer)) = answers.next().await {
+            match answer {
+                Ok(survey) => surveyed.push((board, survey)),
+                Err(StandingsError::Unready(_)) => drop(self.rebuilder.kick(board)),
+                Err(error) => {
+                    out_of_reach += 1;
+                    if out_of_reach >= OUT_OF_REACH {
+                        tracing::debug!(%error, "the rankings are out of reach");
+                        break;
+                    }
+                }
+            }
+        }
+        surveyed
+    }
+
+    async fn note_superseded(&self, board: &Board, ledger: i64) {
+        // A rebuild may have begun and ended meanwhile.
+        let Ok(survey) = self.standings.survey(*board, 0).await else { return };
+        if epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < ledger) {
+            self.backlog.supersede(board.pk, ledger);
+        }
+    }
+
+    /// Rebuilds every ranking, and waits for that.
+    async fn distrust_all(&self) {
+        let surveyed = self.survey_all(0).await;
+        let mut ends: Vec<_> = surveyed
+            .iter()
+            .map(|(board, survey)| {
+                let epoch = Arc::clone(&survey.version.epoch);
+                self.rebuilder.replace(*board, epoch, "the ledger goes on from another point of its past")
+            })
+            .collect();
+        futures_util::future::join_all(ends.iter_mut().map(|ended| ended.changed())).await;
+    }
+
+    fn replace(&self, board: &Board, survey: &Survey, why: &str) {
+        self.rebuilder.replace(*board, Arc::clone(&survey.version.epoch), why);
+    }
+}

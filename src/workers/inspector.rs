@@ -1,0 +1,28 @@
+//! Looks after the rankings that nobody looks at: whether they are there, and whether they are this ledger's.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::services::inspection::Inspection;
+
+/// How often all rankings are looked at: a lost one that nobody asks for is back within three times this.
+const ROUND: Duration = Duration::from_secs(10);
+/// How often those are looked at that are known to be superseded, and whether anything calls for a round at once.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Inspects for as long as it is polled.
+pub async fn run(inspection: Arc<Inspection>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = tokio::time::Instant::now();
+    loop {
+        ticks.tick().await;
+        inspection.look_at_superseded().await;
+        if last.elapsed() < ROUND && !inspection.is_urgent().await {
+            continue;
+        }
+        if let Err(error) = inspection.round().await {
+            tracing::debug!(%error, "the rankings could not be inspected");
+        }
+        last = tokio::time::Instant::now();
+    }
+}
