@@ -13,7 +13,7 @@ use scoreboard::{
     },
     repositories::{
         memory::MemoryRanking,
-        standings::{Begun, Standings},
+        standings::{Begun, Replaces, Standings},
     },
 };
 use uuid::Uuid;
@@ -30,7 +30,7 @@ fn now<T>(call: impl Future<Output = T>) -> T {
 /// A ranking of users with random scores, each at revision 1.
 fn filled(size: u64) -> Arc<MemoryRanking> {
     let ranking = MemoryRanking::new(10_000);
-    let Ok(Begun::Yours(rebuild)) = now(ranking.begin_rebuild(BOARD, false)) else { panic!("nobody else rebuilds") };
+    let Ok(Begun::Yours(rebuild)) = now(ranking.begin_rebuild(BOARD, Replaces::Any)) else { panic!("nobody else rebuilds") };
     let mut random = fastrand::Rng::with_seed(size);
     let entries: Vec<_> = (0..size).map(|number| entry(number, random.i64(0..1_000_000))).collect();
     now(ranking.load(&rebuild, &entries)).expect("it is loaded");
