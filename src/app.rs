@@ -84,8 +84,13 @@ impl Running {
     }
 }
 
-/// Starts a server and answers once it takes requests.
+/// Starts a server by the system's clock and answers once it takes requests.
 pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
+    start_with(settings, Clock::system()).await
+}
+
+/// The same by another clock: [`Clock::over`] puts it under the rules of the server's time.
+pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Running> {
     let default_leaderboard = LeaderboardId::parse(&settings.storage.default_leaderboard)
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
@@ -101,7 +106,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let stop = CancellationToken::new();
     let broken = Broken::default();
     let mut workers = Workers::new(stop.clone(), broken.clone());
-    let built = build(settings, &stores, tokens, default_leaderboard, &mut workers, broken).await?;
+    let built = build(settings, &stores, tokens, default_leaderboard, clock, &mut workers, broken).await?;
 
     let metrics = telemetry::metrics()?;
     let folded = metrics.clone();
@@ -169,11 +174,14 @@ async fn build(
     stores: &Stores,
     tokens: Tokens,
     default_leaderboard: LeaderboardId,
+    clock: Clock,
     workers: &mut Workers,
     broken: Broken,
 ) -> anyhow::Result<Built> {
     let Stores { ledger, standings, feed, .. } = stores;
-    let clock = Clock::system();
+    if let Some(newest) = ledger.newest_time().await? {
+        clock.witness(newest);
+    }
     let definitions = DefinitionCache::load(ledger.clone(), Arc::clone(feed)).await?;
     let changes = Arc::<Changes>::default();
     let backlog = Backlog::new(Arc::clone(&changes));

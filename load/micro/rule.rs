@@ -46,7 +46,6 @@ fn settle(bencher: Bencher, size: u64) {
     let action_id = ActionId::parse("goal").expect("an id");
     let batch: Vec<_> = (0..size)
         .map(|number| Submission {
-            event_id: Uuid::from_u128(u128::from(number)),
             subject: Arc::clone(&subject),
             self_service_only: false,
             action_id: action_id.clone(),

@@ -167,7 +167,6 @@ fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, 
         Idempotency { key, fingerprint }
     });
     Ok(Submission {
-        event_id: Uuid::now_v7(),
         subject: principal.subject.clone(),
         self_service_only,
         action_id,

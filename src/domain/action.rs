@@ -74,7 +74,8 @@ impl ActionSettings {
     /// submissions of this action, newest first, at least as many as [`Self::lookback`] asks for.
     pub fn wait_seconds(&self, recent: &[Timestamp], now: Timestamp) -> Option<u64> {
         let until = |at: Timestamp, seconds: i64| {
-            let left = at.plus_seconds(seconds).micros_since(now);
+            // Never longer than its own length, whatever clock wrote the time.
+            let left = at.plus_seconds(seconds).micros_since(now).min(seconds.saturating_mul(1_000_000));
             (left > 0).then(|| (left as u64).div_ceil(1_000_000))
         };
         let cooldown = recent.first().filter(|_| self.cooldown_seconds > 0).and_then(|&at| until(at, self.cooldown_seconds));
@@ -122,6 +123,13 @@ mod tests {
         assert_eq!(action.wait_seconds(&[], seconds(0)), None);
         assert_eq!(action.wait_seconds(&[seconds(100)], Timestamp(109_999_999)), Some(1));
         assert_eq!(action.wait_seconds(&[seconds(100)], seconds(110)), None);
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_cooldown_or_the_limit_is_long() {
+        let action = settings(10, Some(Limit { count: 1, per_seconds: 60 }));
+        assert_eq!(action.wait_seconds(&[seconds(86_400)], seconds(0)), Some(60));
+        assert_eq!(settings(10, None).wait_seconds(&[seconds(86_400)], seconds(0)), Some(10));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct State {
     pub keys: HashMap<(Arc<str>, String), UsedKey>,
     /// Times of accepted submissions, newest first, for the pairs of user and action that have a cooldown or a limit.
     pub recent: HashMap<(UserId, ActionId), Vec<Timestamp>>,
+    /// The time of the newest score event in the ledger, whichever instance wrote it.
+    pub newest: Option<Timestamp>,
 }
 
 /// What a batch makes of one entry.
@@ -154,12 +156,21 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
         })
     });
     Ok(Accepted {
-        event_id: submission.event_id,
+        event_id: event_id(at),
         action_id: submission.action_id.clone(),
         user_id: submission.user_id.clone(),
         at,
         standings: standings.collect::<Result<_, Refusal>>()?,
     })
+}
+
+/// A UUID v7 of this time: 48 bits of milliseconds, 12 of microseconds, and the rest by chance. So events are stored in the order of
+/// their times, to the microsecond.
+pub fn event_id(at: Timestamp) -> Uuid {
+    let micros = at.0.max(0).unsigned_abs();
+    let random = Uuid::new_v4().as_u128() & ((1 << 62) - 1);
+    let millis = u128::from(micros / 1000) & ((1 << 48) - 1);
+    Uuid::from_u128(millis << 80 | 7 << 76 | u128::from(micros % 1000) << 66 | 2 << 62 | random)
 }
 
 fn take_over(
@@ -233,7 +244,6 @@ mod tests {
 
     fn submission(user: &str, value: i64, key: Option<(&str, u8)>) -> Submission {
         Submission {
-            event_id: Uuid::now_v7(),
             subject: "game-1".into(),
             self_service_only: false,
             action_id: ActionId::parse("goal").unwrap(),
@@ -268,7 +278,9 @@ mod tests {
         let batch =
             [submission("ann", 5, Some(("k", 1))), submission("ann", 5, Some(("k", 1))), submission("ann", 5, Some(("k", 2)))];
         let settlement = settle(&batch, None);
-        assert!(matches!(settlement.outcomes[1], Settled::Replayed { event_id, receipt: None } if event_id == batch[0].event_id));
+        assert!(
+            matches!(settlement.outcomes[1], Settled::Replayed { event_id, receipt: None } if event_id == settlement.accepted[0].1.event_id)
+        );
         assert!(matches!(settlement.outcomes[2], Settled::Refused(Refusal::KeyReused)));
         assert_eq!(settlement.accepted.len(), 1);
     }
@@ -287,6 +299,13 @@ mod tests {
         let settlement = settle(&batch, Some(Limit { count: 1, per_seconds: 60 }));
         assert!(matches!(settlement.outcomes[1], Settled::Refused(Refusal::TooSoon { retry_after: 60 })));
         assert!(matches!(settlement.outcomes[2], Settled::Accepted(_)));
+    }
+
+    #[test]
+    fn event_ids_are_in_the_order_of_their_times() {
+        let ids: Vec<_> = (0..5000).map(|n| event_id(Timestamp(1_790_000_000_000_000 + n))).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+        assert!(ids.iter().all(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122));
     }
 
     #[test]

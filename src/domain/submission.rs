@@ -15,8 +15,6 @@ use super::{
 /// A parsed and authorised submission that waits for its commit.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// UUID v7.
-    pub event_id: Uuid,
     /// The token's `sub`: idempotency keys belong to it.
     pub subject: Arc<str>,
     /// Whether only actions open to self-service are allowed.

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Instant,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -50,29 +51,73 @@ impl Serialize for Timestamp {
 }
 
 /// Where the present comes from: injected, so that tests decide what time it is.
+///
+/// A [`Clock::system`] and a [`Clock::over`] never go back and never stand still. Where the system's time is set back, they run on from the newest time
+/// that they told or [witnessed](Clock::witness), at the pace of a clock that nobody sets. So whoever came first is also recorded first,
+/// and a cooldown never lasts longer than it should.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock(Arc<Source>);
+
+struct Source {
+    system: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Whether the system's time is told as it is.
+    exact: bool,
+    /// Runs whatever the system's time does.
+    steady: Instant,
+    /// The greatest known distance from the steady clock to the time, in microseconds.
+    ahead: AtomicI64,
+    /// What was told last.
+    last: AtomicI64,
+}
 
 impl Clock {
-    /// The system clock, made strictly increasing within this process: two calls never return the same microsecond, and a clock
-    /// that is stepped back stands still instead, so that whoever came first is also recorded first.
+    /// The system's clock, under the rules above.
     pub fn system() -> Self {
-        let last = AtomicI64::new(0);
-        Self(Arc::new(move || {
-            let now = Utc::now().timestamp_micros();
-            let before = last.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last + 1)));
-            Timestamp(now.max(before.unwrap_or(now) + 1))
-        }))
+        Self::over(|| Timestamp(Utc::now().timestamp_micros()))
     }
 
-    /// A clock that says what the function says.
+    /// Another clock, under the same rules.
+    pub fn over(system: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self::new(system, false)
+    }
+
+    /// A clock that says exactly what the function says.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self::new(now, true)
     }
 
-    /// The present.
+    fn new(system: impl Fn() -> Timestamp + Send + Sync + 'static, exact: bool) -> Self {
+        let (system, steady) = (Box::new(system), Instant::now());
+        Self(Arc::new(Source { system, exact, steady, ahead: AtomicI64::new(i64::MIN / 2), last: AtomicI64::new(i64::MIN) }))
+    }
+
+    /// The present. No two calls answer the same microsecond.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        let now = (self.0.system)();
+        if self.0.exact {
+            return now;
+        }
+        let steady = self.0.steady_micros();
+        let ahead = now.0.saturating_sub(steady);
+        let ahead = ahead.max(self.0.ahead.fetch_max(ahead, Ordering::AcqRel));
+        let now = steady.saturating_add(ahead);
+        let before = self.0.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last.saturating_add(1))));
+        Timestamp(now.max(before.unwrap_or(now).saturating_add(1)))
+    }
+
+    /// This time has been: whatever is told from now on comes after it.
+    pub fn witness(&self, time: Timestamp) {
+        // The newest score is mostly older than what was told here.
+        if !self.0.exact && time.0 > self.0.last.load(Ordering::Acquire) {
+            self.0.ahead.fetch_max(time.0.saturating_sub(self.0.steady_micros()), Ordering::AcqRel);
+            self.0.last.fetch_max(time.0, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Source {
+    fn steady_micros(&self) -> i64 {
+        i64::try_from(self.steady.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 }
 
@@ -90,5 +135,29 @@ mod tests {
         let clock = Clock::system();
         let times: Vec<_> = (0..1000).map(|_| clock.now()).collect();
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_runs_on_at_its_own_pace() {
+        let system = Arc::new(AtomicI64::new(5_000_000_000));
+        let told = Arc::clone(&system);
+        let clock = Clock::over(move || Timestamp(told.load(Ordering::Relaxed)));
+        let before = clock.now();
+        system.store(1_000_000_000, Ordering::Relaxed);
+        let (begun, first) = (Instant::now(), clock.now());
+        while begun.elapsed().as_millis() < 20 {}
+        let passed = clock.now().micros_since(first);
+        assert!(first > before && first.micros_since(before) < 1_000_000);
+        assert!((20_000..2_000_000).contains(&passed), "{passed} µs for 20 ms");
+        system.store(9_000_000_000, Ordering::Relaxed);
+        assert!(clock.now() >= Timestamp(9_000_000_000), "a clock that is put ahead is followed");
+    }
+
+    #[test]
+    fn what_was_witnessed_is_past() {
+        let clock = Clock::over(|| Timestamp(1_000_000));
+        clock.witness(Timestamp(8_000_000));
+        let now = clock.now();
+        assert!(now > Timestamp(8_000_000) && now < Timestamp(9_000_000), "{now:?}");
     }
 }

@@ -35,7 +35,7 @@ pub use self::{
     receipts::Receipt,
     scores::{Committed, Progress},
 };
-use crate::domain::{announcement::Announcement, definition::Definitions};
+use crate::domain::{announcement::Announcement, definition::Definitions, time::Timestamp};
 
 /// Why the ledger did not do what it was asked for. Knows no HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -195,6 +195,11 @@ impl Ledger {
     /// The revision of the definitions alone: cheap enough to ask often.
     pub async fn definitions_revision(&self) -> Result<i64, LedgerError> {
         Ok(transact!(self.read(LIMIT), definitions::revision())?)
+    }
+
+    /// The newest time that anything in the ledger carries: a clock that stands behind it was set back.
+    pub async fn newest_time(&self) -> Result<Option<Timestamp>, LedgerError> {
+        Ok(transact!(self.read(LIMIT), definitions::newest_time())?)
     }
 
     /// All definitions, from one snapshot.

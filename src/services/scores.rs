@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::{ActionId, LeaderboardId, UserId},
+        settlement::event_id,
         submission::{Refusal, ScoreEvent, Submission},
         time::Clock,
     },
@@ -73,11 +74,12 @@ impl Scores {
         clock: Clock,
     ) -> (Arc<Self>, impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send) {
         let queue = Arc::new(Queue::default());
+        let begun = event_id(clock.now());
         let (of_committer, jobs) = (ledger.clone(), Arc::clone(&queue));
         let committer = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
             Box::pin(committer::run(of_committer.clone(), Arc::clone(&announcer), clock.clone(), Arc::clone(&jobs)))
         };
-        (Arc::new(Self { ledger, queue, begun: Uuid::now_v7() }), committer)
+        (Arc::new(Self { ledger, queue, begun }), committer)
     }
 
     /// Takes no more submissions in; what waits is still committed.

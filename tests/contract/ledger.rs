@@ -97,7 +97,6 @@ async fn main_and_goal(ledger: &Ledger, operator: Operator, order: Order) -> Boa
 
 fn goal(user: &str, value: i64) -> Submission {
     Submission {
-        event_id: Uuid::now_v7(),
         subject: "game-1".into(),
         self_service_only: false,
         action_id: action_id("goal"),

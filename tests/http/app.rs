@@ -4,12 +4,21 @@
 //! ranking's keys carry the database's own installation id). `TEST_DATABASE_URL` and `TEST_REDIS_URL` name the servers: `make test` starts them,
 //! and without them the tests fail instead of being skipped.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use scoreboard::{
-    app::{Running, start},
+    app::{Running, start, start_with},
     config::Settings,
+    domain::time::{Clock, Timestamp},
 };
 use serde_json::{Value, json};
 
@@ -42,8 +51,32 @@ pub struct TestApp {
     pub address: SocketAddr,
     pub settings: Settings,
     running: Option<Running>,
+    clock: Option<SystemClock>,
     http: reqwest::Client,
     _directory: Directory,
+}
+
+/// A computer's clock that can be set: how many microseconds it is ahead.
+#[derive(Clone, Default)]
+pub struct SystemClock(Arc<AtomicI64>);
+
+impl SystemClock {
+    /// Sets the clock so many seconds ahead of the right time, or behind it.
+    pub fn set(&self, seconds: i64) {
+        self.0.store(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> Clock {
+        let ahead = Arc::clone(&self.0);
+        Clock::over(move || Timestamp(chrono::Utc::now().timestamp_micros() + ahead.load(Ordering::Relaxed)))
+    }
+}
+
+async fn run(settings: &Settings, clock: Option<&SystemClock>) -> anyhow::Result<Running> {
+    match clock {
+        Some(clock) => start_with(settings, clock.clock()).await,
+        None => start(settings).await,
+    }
 }
 
 /// A directory that goes when the test does.
@@ -89,22 +122,28 @@ impl TestApp {
         }
         all.extend(flags.iter().map(|&flag| flag.to_owned()));
         let settings = Settings::from_flags(all).unwrap();
-        Self::start(settings, Directory(directory)).await
+        Self::start(settings, Directory(directory), None).await
     }
 
-    async fn start(mut settings: Settings, directory: Directory) -> Self {
-        let running = start(&settings).await.expect("the server starts");
+    /// The same on a computer whose clock can be set. It counts for what is started again, too.
+    pub async fn restart_by(&mut self, clock: &SystemClock) {
+        self.clock = Some(clock.clone());
+        self.restart().await;
+    }
+
+    async fn start(mut settings: Settings, directory: Directory, clock: Option<SystemClock>) -> Self {
+        let running = run(&settings, clock.as_ref()).await.expect("the server starts");
         let address = running.address;
         settings.http.listen_addr = address;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { address, settings, running: Some(running), http, _directory: directory }
+        Self { address, settings, running: Some(running), clock, http, _directory: directory }
     }
 
     /// One more instance on the same stores, on a port of its own.
     pub async fn another(&self) -> Self {
         let mut settings = self.settings.clone();
         settings.http.listen_addr.set_port(0);
-        Self::start(settings, Directory(PathBuf::from("/nonexistent"))).await
+        Self::start(settings, Directory(PathBuf::from("/nonexistent")), self.clock.clone()).await
     }
 
     /// Stops the server as a deploy does.
@@ -121,7 +160,7 @@ impl TestApp {
         // lock on the embedded ledger included.
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         let running = loop {
-            match start(&self.settings).await {
+            match run(&self.settings, self.clock.as_ref()).await {
                 Err(error) if format!("{error:#}").contains("already runs") && tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }

@@ -1,5 +1,6 @@
 //! Submitting scores: what a submission makes of its user's entry.
 
+mod clocks;
 mod limits;
 mod users;
 mod values;

@@ -132,8 +132,10 @@ async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &A
     metrics::histogram!("scoreboard_commit_batch_size").record(submissions.len() as f64);
     match result {
         Ok(committed) => {
-            for submission in submissions.iter() {
-                tracing::trace!(event = %submission.event_id, user = %submission.user_id, elapsed = ?started.elapsed(), "committed");
+            for outcome in &committed.outcomes {
+                if let Settled::Accepted(Accepted { event_id, user_id, .. }) = outcome {
+                    tracing::trace!(event = %event_id, user = %user_id, elapsed = ?started.elapsed(), "committed");
+                }
             }
             Some(Batch { jobs, submissions, committed })
         }

@@ -204,7 +204,6 @@ mod tests {
 
     fn submissions(users: &[&str]) -> Vec<Submission> {
         let submission = |user: &&str| Submission {
-            event_id: uuid::Uuid::now_v7(),
             subject: "game".into(),
             self_service_only: false,
             action_id: ActionId::parse("goal").unwrap(),

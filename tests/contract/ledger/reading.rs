@@ -59,7 +59,11 @@ async fn fill(ledger: &Ledger, board: Board, scores: &[(String, i64, i64)]) -> V
     for (user, score, second) in scores {
         let now = Arc::new(AtomicI64::new(NOW.plus_seconds(*second).0));
         let clock = Clock::from_fn(move || Timestamp(now.load(Ordering::Relaxed)));
-        let told = accepted(commit(ledger, &[goal(user, *score)], &clock).await.unwrap().outcomes.remove(0));
+        let told = match commit(ledger, &[goal(user, *score)], &clock).await.unwrap().outcomes.remove(0) {
+            // From one end of the range to the other is a change that the range does not hold.
+            Settled::Refused(Refusal::ScoreOutOfRange(_)) => continue,
+            outcome => accepted(outcome),
+        };
         let standing = &told.standings[0];
         let name = scoreboard::domain::entry::DisplayName { name: None, revision: 0 };
         let (score, revision) = (standing.new_score, standing.revision);

@@ -25,6 +25,8 @@ on_both_engines![
     concurrent_commits_add_up,
     a_cooldown_and_a_limit_hold_across_instances,
     a_submission_that_the_database_refuses_spoils_nobody_else,
+    what_another_instance_wrote_is_past,
+    a_limit_outlives_the_leaderboard_that_led,
     where_the_database_refuses_everything_nobody_is_blamed,
     a_lone_submission_that_the_database_refuses_is_refused,
 ];
@@ -92,13 +94,13 @@ async fn a_refused_submission_makes_no_user(database: Database) {
 async fn a_key_counts_once(database: Database) {
     let (one, other) = (database.ledger().await, database.connect().await);
     let board = main_and_goal(&one, Operator::Sum, Order::Desc).await;
-    let first = keyed_goal("ann", 5, "k");
-    let batch = [first.clone(), keyed_goal("ann", 5, "k"), keyed_goal("ann", 6, "k")];
+    let batch = [keyed_goal("ann", 5, "k"), keyed_goal("ann", 5, "k"), keyed_goal("ann", 6, "k")];
     let mut outcomes = commit(&one, &batch, &Clock::system()).await.unwrap().outcomes;
     outcomes.push(commit_one(&other, keyed_goal("ann", 5, "k")).await);
     outcomes.push(commit_one(&other, keyed_goal("ann", 6, "k")).await);
+    let first = accepted(outcomes[0].clone()).event_id;
     for index in [1, 3] {
-        assert!(matches!(outcomes[index], Settled::Replayed { event_id, .. } if event_id == first.event_id), "{index}");
+        assert!(matches!(outcomes[index], Settled::Replayed { event_id, .. } if event_id == first), "{index}");
     }
     for index in [2, 4] {
         assert!(matches!(outcomes[index], Settled::Refused(Refusal::KeyReused)), "{index}");
@@ -206,6 +208,35 @@ async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
     }
     let taken = racing.join_all().await.into_iter().filter(|outcome| matches!(outcome, Settled::Accepted(_))).count();
     assert_eq!(taken, 1, "a newcomer's cooldown holds as well");
+}
+
+/// An event of an instance whose clock is an hour ahead: what another instance commits then comes after it.
+async fn what_another_instance_wrote_is_past(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    main_and_goal(&one, Operator::Sum, Order::Desc).await;
+    let hour = Timestamp(Clock::system().now().0 + 3_600_000_000);
+    let ahead = commit(&one, &[goal("ann", 1)], &Clock::over(move || hour)).await.unwrap().outcomes.remove(0);
+    if !other.is_shared() {
+        return assert_eq!(other.newest_time().await.unwrap(), Some(accepted(ahead).at), "told at the start");
+    }
+    let later = accepted(commit(&other, &[goal("bob", 1)], &Clock::system()).await.unwrap().outcomes.remove(0));
+    assert!(later.at > accepted(ahead).at && later.at < hour.plus_seconds(60), "{}", later.at);
+    assert_eq!(other.newest_time().await.unwrap(), Some(later.at));
+}
+
+/// Two leaderboards, and the history of the leading one is swept with it.
+async fn a_limit_outlives_the_leaderboard_that_led(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    ledger.create_leaderboard(&slug("other"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
+    let daily = Limit { count: 1, per_seconds: 86_400 };
+    let once_a_day = ActionSettings { limit: Some(daily), ..action_settings(&["main", "other"]) };
+    ledger.create_action(&action_id("daily"), &once_a_day, NOW).await.unwrap();
+    let daily = || Submission { action_id: action_id("daily"), ..goal("ann", 1) };
+    accepted(commit_one(&ledger, daily()).await);
+    ledger.delete_leaderboard(&slug("main"), Clock::system().now()).await.unwrap();
+    while ledger.sweep_deleted(100).await.unwrap() {}
+    assert_eq!(refusal(commit_one(&ledger, daily()).await), Refusal::TooSoon { retry_after: 86_400 });
 }
 
 /// Makes the database refuse some rows of the history, as a constraint that nobody thought of would.

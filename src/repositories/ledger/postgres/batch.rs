@@ -18,8 +18,8 @@ use super::{
     Conn, Failure, locks,
     queries::scores::{Needs, Writes},
     statements::{
-        AddEntries, AddKeys, AddReceipts, AddUsers, CountPages, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow, LockEntries,
-        LockUsers, PruneKeys, RecentRow, WriteBatch,
+        AddEntries, AddKeys, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow,
+        LockEntries, LockUsers, PruneKeys, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
@@ -116,12 +116,12 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
         (Ok(keys), Ok(entries), Ok(recent)) => (keys, entries, recent),
         (keys, entries, recent) => return Err(Failure::cause([keys.err(), entries.err(), recent.err()])),
     };
-    let revision = match entries.as_slice() {
-        [(revision, ..), ..] => *revision,
-        [] => installation::table.select(installation::definitions_revision).first(&mut &*conn).await?,
+    let (revision, newest) = match entries.as_slice() {
+        [(ledger, ..), ..] => *ledger,
+        [] => (installation::table.select(installation::definitions_revision).first(&mut &*conn).await?, None),
     };
 
-    let mut state = State::default();
+    let mut state = State { newest: newest.map(Timestamp), ..State::default() };
     for (subject, key, fingerprint, event_id, receipt) in keys {
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
         state.keys.insert((subject.into(), key), UsedKey { fingerprint, event_id, receipt });
@@ -147,12 +147,27 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
 /// Writes a settled batch; answers the id of its outbox row.
 pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, Failure> {
     let conn = &*conn;
-    match join!(write_users(conn, writes), write_batch(conn, writes), add_entries(conn, writes), write_keys(conn, writes)) {
-        (Ok(true), Ok((true, outbox)), Ok(true), Ok(true)) => Ok(outbox),
+    let (users, batch) = (write_users(conn, writes), write_batch(conn, writes));
+    match join!(users, batch, add_entries(conn, writes), write_keys(conn, writes), add_uses(conn, writes)) {
+        (Ok(true), Ok((true, outbox)), Ok(true), Ok(true), Ok(())) => Ok(outbox),
         // Where fewer rows were touched than the outcome says, it rests on what is no longer so: it has to be settled again.
-        (Ok(_), Ok(_), Ok(_), Ok(_)) => Err(Failure::Raced),
-        (users, batch, added, keys) => Err(Failure::cause([users.err(), batch.err(), added.err(), keys.err()])),
+        (Ok(_), Ok(_), Ok(_), Ok(_), Ok(())) => Err(Failure::Raced),
+        (users, batch, added, keys, uses) => Err(Failure::cause([users.err(), batch.err(), added.err(), keys.err(), uses.err()])),
     }
+}
+
+async fn add_uses(conn: &Conn, writes: &Writes<'_>) -> Result<(), Failure> {
+    let uses: Vec<_> = writes.uses().collect();
+    if !uses.is_empty() {
+        let add = AddUses {
+            users: &uses.iter().map(|used| used.user_id.as_str()).collect::<Vec<_>>(),
+            actions: &uses.iter().map(|used| used.action_id.as_str()).collect::<Vec<_>>(),
+            times: &uses.iter().map(|used| used.at.0).collect::<Vec<_>>(),
+            events: &uses.iter().map(|used| used.event_id.as_bytes().as_slice()).collect::<Vec<_>>(),
+        };
+        add.execute(&mut &*conn).await?;
+    }
+    Ok(())
 }
 
 async fn write_users(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> {
@@ -253,7 +268,7 @@ async fn write_keys(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> {
         subjects: &rows.iter().map(|row| &*row.0.subject).collect::<Vec<_>>(),
         keys: &rows.iter().map(|row| row.1.key.as_str()).collect::<Vec<_>>(),
         fingerprints: &rows.iter().map(|row| row.1.fingerprint.as_slice()).collect::<Vec<_>>(),
-        events: &rows.iter().map(|row| row.0.event_id.as_bytes().as_slice()).collect::<Vec<_>>(),
+        events: &rows.iter().map(|row| row.2.as_bytes().as_slice()).collect::<Vec<_>>(),
         times: &vec![writes.now.0; rows.len()],
     }
     .execute(&mut &*conn)

@@ -7,7 +7,7 @@ use super::{super::statement::statement, Db};
 /// What [`FindKeys`] answers.
 pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<String>);
 /// What [`FindEntries`] answers.
-pub type EntryRow = (i64, i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
+pub type EntryRow = ((i64, Option<i64>), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
 /// What [`FindRecent`] answers.
 pub type RecentRow = (String, String, i64);
 
@@ -19,10 +19,10 @@ statement!(
 );
 
 statement!(
-    /// The definitions' revision, and each entry that is asked for, where there is one, with its user's name, where there is that.
+    /// The definitions' revision and the time of the newest event, and each entry that is asked for, where there is one, with its user's name, where there is that.
     Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
-    -> (BigInt, BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
-    "SELECT (SELECT definitions_revision FROM installation), n.board, n.season, n.id, e.score, e.reached_at, e.revision, u.display_name, u.revision \
+    -> ((BigInt, Nullable<BigInt>), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
+    "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), n.board, n.season, n.id, e.score, e.reached_at, e.revision, u.display_name, u.revision \
      FROM unnest(?, ?, ?) AS n(board, season, id) \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
@@ -42,13 +42,25 @@ statement!(
 );
 
 statement!(
+    /// The history is asked as well, because the release before this one knows of nothing else.
     Db, FindRecent {
         users: Array<Text> = [&'a str], actions: Array<Text> = [&'a str],
         since: Array<BigInt> = [i64], counts: Array<BigInt> = [i64],
     } -> (Text, Text, BigInt),
     "SELECT n.id, n.action, h.at FROM unnest(?, ?, ?, ?) AS n(id, action, since, count) CROSS JOIN LATERAL \
-     (SELECT at FROM score_events WHERE user_id = n.id AND action_id = n.action AND at > n.since AND position = 0 AND limited \
+     ((SELECT at, event_id FROM action_uses WHERE user_id = n.id AND action_id = n.action AND at > n.since \
+       ORDER BY at DESC LIMIT n.count) \
+      UNION (SELECT at, event_id FROM score_events \
+       WHERE user_id = n.id AND action_id = n.action AND at > n.since AND position = 0 AND limited ORDER BY at DESC LIMIT n.count) \
       ORDER BY at DESC LIMIT n.count) h ORDER BY n.id, n.action, h.at DESC"
+);
+
+statement!(
+    Db, AddUses {
+        users: Array<Text> = [&'a str], actions: Array<Text> = [&'a str], times: Array<BigInt> = [i64],
+        events: Array<Binary> = [&'a [u8]],
+    } -> BigInt,
+    "INSERT INTO action_uses (user_id, action_id, at, event_id) SELECT * FROM unnest(?, ?, ?, ?) ON CONFLICT DO NOTHING"
 );
 
 statement!(

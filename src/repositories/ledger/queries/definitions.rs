@@ -2,20 +2,36 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::{ExpressionMethods, QueryDsl, SelectableHelper, dsl::max};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::schema::{action_leaderboards, actions, installation, leaderboards},
+    super::super::schema::{action_leaderboards, actions, installation, leaderboards, score_events},
     Conn, Failure,
     actions::ActionRow,
     leaderboards::LeaderboardRow,
 };
-use crate::domain::definition::Definitions;
+use crate::domain::{definition::Definitions, time::Timestamp};
 
 /// The revision alone: what a caller compares before it asks for all.
 pub async fn revision(conn: &mut Conn) -> Result<i64, Failure> {
     Ok(installation::table.select(installation::definitions_revision).first(conn).await?)
+}
+
+/// How many of the newest events are looked at for the newest time. More than a queue holds: an earlier release numbered events when they
+/// came, and dated them when they were committed.
+const NEWEST: i64 = 40_000;
+
+/// The newest time that anything in the ledger carries.
+pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> {
+    let newest = score_events::table
+        .order((score_events::event_id.desc(), score_events::position.desc()))
+        .limit(NEWEST)
+        .select(score_events::at);
+    let times: Vec<i64> = newest.load(conn).await?;
+    let of_leaderboards: Option<i64> = leaderboards::table.select(max(leaderboards::updated_at)).first(conn).await?;
+    let of_actions: Option<i64> = actions::table.select(max(actions::updated_at)).first(conn).await?;
+    Ok(times.into_iter().max().max(of_leaderboards).max(of_actions).map(Timestamp))
 }
 
 /// Everything. The transaction reads from one snapshot, or holds the lock that keeps definitions from changing.

@@ -66,24 +66,34 @@ pub struct EventRow<'a> {
 impl<'a> Writes<'a> {
     /// The rows of the history, in the order in which they were settled.
     pub fn events(&self) -> impl Iterator<Item = EventRow<'a>> {
-        let (batch, settlement, actions) = (self.batch, self.settlement, &self.definitions.actions);
+        let (batch, settlement, definitions) = (self.batch, self.settlement, self.definitions);
         settlement.accepted.iter().flat_map(move |(index, accepted)| {
             let submission = &batch[*index];
-            let limited = actions.get(&accepted.action_id).is_some_and(|action| action.settings.lookback() > 0);
+            let limited = is_limited(definitions, &accepted.action_id);
             let standings = (0..).zip(&accepted.standings);
             standings.map(move |(position, standing)| EventRow { submission, accepted, position, standing, limited })
         })
     }
 
-    /// The idempotency keys that were used, each with its submission; sorted, so that two instances never wait for each other's.
-    pub fn keys(&self) -> Vec<(&'a Submission, &'a Idempotency)> {
+    /// The idempotency keys that were used, each with its submission and event; sorted, so that two instances never wait for each other's.
+    pub fn keys(&self) -> Vec<(&'a Submission, &'a Idempotency, Uuid)> {
         let batch = self.batch;
-        let submissions = self.settlement.accepted.iter().map(|(index, _)| &batch[*index]);
-        let keyed = submissions.filter_map(|submission| Some((submission, submission.idempotency.as_ref()?)));
+        let accepted = self.settlement.accepted.iter().map(|(index, accepted)| (&batch[*index], accepted.event_id));
+        let keyed = accepted.filter_map(|(submission, event_id)| Some((submission, submission.idempotency.as_ref()?, event_id)));
         let mut keys: Vec<_> = keyed.collect();
-        keys.sort_by_key(|(submission, idempotency)| (&submission.subject, &idempotency.key));
+        keys.sort_by_key(|(submission, idempotency, _)| (&submission.subject, &idempotency.key));
         keys
     }
+
+    /// What was accepted of actions that have a cooldown or a limit.
+    pub fn uses(&self) -> impl Iterator<Item = &'a Accepted> {
+        let limited = |accepted: &Accepted| is_limited(self.definitions, &accepted.action_id);
+        self.settlement.accepted.iter().map(|(_, accepted)| accepted).filter(move |accepted| limited(accepted))
+    }
+}
+
+fn is_limited(definitions: &Definitions, action: &ActionId) -> bool {
+    definitions.actions.get(action).is_some_and(|action| action.settings.lookback() > 0)
 }
 
 impl EventRow<'_> {
@@ -124,6 +134,10 @@ pub async fn commit(
         let unplaced = needs.entries.iter().filter(|key| !placed(key)).map(|key| &key.2).collect();
         batch::lock(conn, &unplaced, &mut state).await?;
     }
+    if let Some(newest) = state.newest {
+        // What another instance wrote has been, whatever its clock says and ours.
+        clock.witness(newest);
+    }
     let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
     let changes = std::mem::take(&mut settlement.changes);
@@ -136,6 +150,7 @@ pub async fn commit(
         None
     } else {
         let (settlement, definitions) = (&settlement, &*definitions);
+        let now = clock.now();
         batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?
     };
     progress.set_written();

@@ -47,9 +47,13 @@ statement!(
 );
 
 statement!(
-    /// The condition on the position is spelled out, not bound: only so does the partial index apply.
     Db, FindRecent { user: Text = str, action: Text = str, since: BigInt = i64, count: BigInt = i64 } -> BigInt,
-    "SELECT at FROM score_events WHERE user_id = ? AND action_id = ? AND at > ? AND position = 0 AND limited ORDER BY at DESC LIMIT ?"
+    "SELECT at FROM action_uses WHERE user_id = ? AND action_id = ? AND at > ? ORDER BY at DESC LIMIT ?"
+);
+
+statement!(
+    Db, AddUse { user: Text = str, action: Text = str, at: BigInt = i64, event_id: Binary = [u8] } -> BigInt,
+    "INSERT INTO action_uses (user_id, action_id, at, event_id) VALUES (?, ?, ?, ?)"
 );
 
 statement!(
@@ -181,13 +185,22 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
         };
         add.execute(conn).await?;
     }
-    for (submission, idempotency) in writes.keys() {
+    for (submission, idempotency, event_id) in writes.keys() {
         let add = AddKey {
             subject: &submission.subject,
             key: &idempotency.key,
             fingerprint: &idempotency.fingerprint,
-            event_id: submission.event_id.as_bytes(),
+            event_id: event_id.as_bytes(),
             created_at: now,
+        };
+        add.execute(conn).await?;
+    }
+    for used in writes.uses() {
+        let add = AddUse {
+            user: used.user_id.as_str(),
+            action: used.action_id.as_str(),
+            at: &used.at.0,
+            event_id: used.event_id.as_bytes(),
         };
         add.execute(conn).await?;
     }
