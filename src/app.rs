@@ -37,6 +37,7 @@ use crate::{
         changes::Changes,
         definitions::DefinitionCache,
         health::Health,
+        history::History,
         inspection::Inspection,
         leaderboards::Leaderboards,
         rankings::Rankings,
@@ -48,6 +49,7 @@ use crate::{
         },
         tokens::Tokens,
         tops::Tops,
+        turns::Turns,
         users::Users,
     },
     supervisor::{Broken, supervised_as},
@@ -186,7 +188,9 @@ async fn build(
     let changes = Arc::<Changes>::default();
     let backlog = Backlog::new(Arc::clone(&changes));
     let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone(), Arc::clone(&backlog));
-    let rankings = Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder), Arc::clone(&changes));
+    let turns = Arc::new(Turns::new(ledger.readers_at_once()));
+    let rankings =
+        Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder), Arc::clone(&changes), Arc::clone(&turns));
     let announcer = Announcer::new(Parts {
         standings: Arc::clone(standings),
         feed: Arc::clone(feed),
@@ -253,7 +257,8 @@ async fn build(
         tokens,
         leaderboards,
         actions: Actions { ledger: ledger.clone(), definitions, clock: clock.clone() },
-        users: Users { ledger: ledger.clone(), announcer, clock },
+        history: History { ledger: ledger.clone(), turns: Arc::clone(&turns) },
+        users: Users { ledger: ledger.clone(), announcer, clock, turns },
         scores,
         tops,
         rankings,

@@ -4,6 +4,7 @@ pub mod actions;
 pub mod body;
 pub mod cached;
 pub mod entries;
+pub mod history;
 pub mod leaderboards;
 pub mod operations;
 pub mod page;
@@ -19,8 +20,8 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::services::{
-    actions::Actions, error::ServiceError, health::Health, leaderboards::Leaderboards, rankings::Rankings, scores::Scores,
-    streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, tops::Tops, users::Users,
+    actions::Actions, error::ServiceError, health::Health, history::History, leaderboards::Leaderboards, rankings::Rankings,
+    scores::Scores, streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, tops::Tops, users::Users,
 };
 use problem::Problem;
 
@@ -31,6 +32,7 @@ pub struct Services {
     pub actions: Actions,
     pub users: Users,
     pub scores: Arc<Scores>,
+    pub history: History,
     pub rankings: Arc<Rankings>,
     pub tops: Arc<Tops>,
     pub streams: Arc<Streams>,

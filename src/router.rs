@@ -14,7 +14,7 @@ use crate::{
     controllers::{
         Services, actions,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
-        entries, leaderboards, operations, page, scores, streams, users,
+        entries, history, leaderboards, operations, page, scores, streams, users,
     },
     middleware::{
         authentication::{Authentication, authenticate},
@@ -44,7 +44,7 @@ pub fn routes(
         .route("/api/actions", get(actions::list).post(actions::create))
         .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))
         .route("/api/users/{user_id}", get(users::get).put(users::put))
-        .route("/api/users/{user_id}/scores", get(scores::history))
+        .route("/api/users/{user_id}/scores", get(history::page))
         .layer(limit.layer())
         .layer(from_fn_with_state(authentication, authenticate))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));

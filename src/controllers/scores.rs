@@ -1,21 +1,18 @@
-//! `POST /api/scores` and `/api/scores/batch`, `GET /api/users/{userId}/scores`.
+//! `POST /api/scores` and `/api/scores/batch`.
 
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
     domain::{
-        ids::{ActionId, LeaderboardId, MAX_SCORE, UserId},
-        submission::{Idempotency, PastStanding, ScoreEvent, Submission},
-        time::Timestamp,
+        ids::{ActionId, MAX_SCORE, UserId},
+        submission::{Idempotency, Submission},
     },
     services::{
         error::ServiceError,
@@ -25,9 +22,8 @@ use crate::{
 };
 
 use super::{
-    App, Caller, Submitter,
+    App, Submitter,
     body::{self, BATCH_BODY_LIMIT, Json, json_size},
-    params::{Params, Segments},
     problem::Problem,
     whole::Whole,
 };
@@ -175,95 +171,4 @@ fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, 
         metadata: item.metadata,
         idempotency,
     })
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PastStandingView<'a> {
-    leaderboard_id: &'a LeaderboardId,
-    season: i64,
-    applied: bool,
-    delta: i64,
-    previous_score: Option<i64>,
-    new_score: i64,
-}
-
-impl<'a> From<&'a PastStanding> for PastStandingView<'a> {
-    fn from(standing: &'a PastStanding) -> Self {
-        let PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score } = standing;
-        Self {
-            leaderboard_id,
-            season: *season,
-            applied: *applied,
-            delta: *delta,
-            previous_score: *previous_score,
-            new_score: *new_score,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ScoreEventView<'a> {
-    event_id: Uuid,
-    action_id: &'a ActionId,
-    user_id: &'a UserId,
-    #[serde(flatten)]
-    leading: PastStandingView<'a>,
-    value: Option<i64>,
-    metadata: Option<&'a Map<String, Value>>,
-    at: Timestamp,
-    standings: Vec<PastStandingView<'a>>,
-}
-
-impl<'a> ScoreEventView<'a> {
-    fn new(event: &'a ScoreEvent) -> Option<Self> {
-        Some(Self {
-            event_id: event.event_id,
-            action_id: &event.action_id,
-            user_id: &event.user_id,
-            leading: event.standings.first()?.into(),
-            value: event.value,
-            metadata: event.metadata.as_ref(),
-            at: event.at,
-            standings: event.standings.iter().map(PastStandingView::from).collect(),
-        })
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HistoryView<'a> {
-    scores: Vec<ScoreEventView<'a>>,
-    next_cursor: Option<String>,
-}
-
-/// `GET /api/users/{userId}/scores`: what private leaderboards hold needs `leaderboards:read`.
-pub async fn history(
-    State(services): App,
-    caller: Caller,
-    Segments(user_id): Segments<String>,
-    mut params: Params,
-) -> Result<Response, Problem> {
-    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("user"))?;
-    let limit = params.number("limit", 1..=100, 20);
-    let before = params.parsed("cursor", cursor_from);
-    let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
-    params.finish()?;
-    let leaderboard = match leaderboard {
-        Some(id) => Some(services.leaderboards.readable(id.as_str(), caller.principal.as_deref()).await?.id),
-        None => None,
-    };
-    let mut events = services.scores.history(&user_id, leaderboard.as_ref(), before, limit + 1).await?;
-    let more = events.len() as i64 > limit;
-    events.truncate(limit as usize);
-    let next_cursor = events.last().filter(|_| more).map(|event| URL_SAFE_NO_PAD.encode(event.event_id.as_bytes()));
-    services.leaderboards.hide_private(&mut events, caller.principal.as_deref());
-    let scores = events.iter().filter_map(ScoreEventView::new).collect();
-    Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
-}
-
-fn cursor_from(text: &str) -> Result<Uuid, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
-    bytes.ok_or_else(|| "must be a nextCursor of this server".to_owned())
 }

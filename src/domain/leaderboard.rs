@@ -75,6 +75,13 @@ impl Visibility {
     }
 }
 
+/// Which leaderboards a reader may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    Public,
+    All,
+}
+
 /// The settings of a leaderboard that clients write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderboardSettings {

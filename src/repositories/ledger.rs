@@ -2,7 +2,7 @@
 //!
 //! Services hold one clonable [`Ledger`]. Each public method is one transaction with a time-out; the methods are told apart by noun, one
 //! file each. What both engines share is written once (`queries`), what speed or the engine demands is written per engine (`batch`,
-//! `locks`); docs/adr/0001 tells how and why.
+//! `locks`, `walk`); docs/adr/0001 tells how and why.
 
 mod actions;
 mod entries;
@@ -183,6 +183,15 @@ impl Ledger {
         match &self.engine {
             Engine::Postgres(_) => 4,
             Engine::Sqlite(_) => 1,
+        }
+    }
+
+    /// How many requests of readers may be served at once; [`services`](crate::services) lets them take turns. Fewer than there are connections,
+    /// so that no number of readers keeps anybody else waiting.
+    pub fn readers_at_once(&self) -> usize {
+        match &self.engine {
+            Engine::Postgres(postgres) => postgres.readers(),
+            Engine::Sqlite(_) => sqlite::READERS - 1,
         }
     }
 

@@ -8,8 +8,7 @@ use std::{
 use crate::{
     domain::{
         ids::LeaderboardId,
-        leaderboard::{Leaderboard, LeaderboardSettings, Visibility},
-        submission::ScoreEvent,
+        leaderboard::{Leaderboard, LeaderboardSettings, Readable, Visibility},
         time::Clock,
     },
     repositories::{
@@ -96,16 +95,9 @@ impl Leaderboards {
         self.overviews(leaderboards).await
     }
 
-    /// Takes out of score events what happened in leaderboards that this caller may not read; those that no longer exist count as private.
-    pub fn hide_private(&self, events: &mut [ScoreEvent], caller: Option<&Principal>) {
-        if caller.is_some_and(|caller| caller.has(Scope::LeaderboardsRead)) {
-            return;
-        }
-        let definitions = self.definitions.current();
-        let public = |id: &LeaderboardId| {
-            definitions.leaderboards.get(id).is_some_and(|found| found.settings.visibility == Visibility::Public)
-        };
-        events.iter_mut().for_each(|event| event.standings.retain(|standing| public(&standing.leaderboard_id)));
+    /// Which leaderboards' entries and events this caller may read.
+    pub fn readable_by(&self, caller: Option<&Principal>) -> Readable {
+        if caller.is_some_and(|caller| caller.has(Scope::LeaderboardsRead)) { Readable::All } else { Readable::Public }
     }
 
     /// The leaderboard with its numbers.

@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{
@@ -21,16 +18,17 @@ use crate::{
     },
 };
 
-use super::{changes::Changes, error::ServiceError, rebuild::Rebuilder};
+use super::{
+    changes::Changes,
+    error::ServiceError,
+    rebuild::Rebuilder,
+    turns::{self, Turns},
+};
 
 /// How long a read waits for a version that this instance's ranking has not reached.
 const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
 const MIN_VERSION_POLL: Duration = Duration::from_millis(5);
 const MIN_VERSION_PAUSE: Duration = Duration::from_millis(100);
-/// Reads of the ledger at once, so that readers of a lost ranking leave connections to the writers. Further ones wait, for the answer that
-/// another reader is about to bring and for their turn together no longer than this, and are then refused.
-const LEDGER_READS: usize = 3;
-const LEDGER_READ_WAIT: Duration = Duration::from_secs(2);
 /// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
 const COPY_AGE: Duration = Duration::from_millis(250);
 /// How old the ledger's count of a large board may be before it counts again. A board of a million takes a tenth of a second to count, which
@@ -72,20 +70,19 @@ pub struct Rankings {
     copies: Mutex<HashMap<CopyKey, Copy>>,
     /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
     counts: Mutex<HashMap<(i64, i64), (Instant, u64)>>,
-    ledger_reads: Semaphore,
+    /// Readers of a lost ranking leave the ledger to the writers.
+    turns: Arc<Turns>,
 }
 
 impl Rankings {
-    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, rebuilder: Arc<Rebuilder>, changes: Arc<Changes>) -> Arc<Self> {
-        Arc::new(Self {
-            standings,
-            ledger,
-            rebuilder,
-            changes,
-            copies: Mutex::default(),
-            counts: Mutex::default(),
-            ledger_reads: Semaphore::new(LEDGER_READS),
-        })
+    pub fn new(
+        standings: Arc<dyn Standings>,
+        ledger: Ledger,
+        rebuilder: Arc<Rebuilder>,
+        changes: Arc<Changes>,
+        turns: Arc<Turns>,
+    ) -> Arc<Self> {
+        Arc::new(Self { standings, ledger, rebuilder, changes, copies: Mutex::default(), counts: Mutex::default(), turns })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -136,7 +133,7 @@ impl Rankings {
             Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
             Err(error) => {
                 self.note(board, &error);
-                let _turn = self.turn_at_ledger(Instant::now() + LEDGER_READ_WAIT).await?;
+                let _turn = self.turns.next().await?;
                 let count = self.count(board);
                 let value = self.ledger.neighbourhoods_of(board, users, around, count).await?;
                 self.keep_count(board, count, &value.0);
@@ -192,11 +189,6 @@ impl Rankings {
         }
     }
 
-    async fn turn_at_ledger(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, ServiceError> {
-        let turn = timeout_at(deadline, self.ledger_reads.acquire()).await;
-        turn.ok().and_then(Result::ok).ok_or(ServiceError::Overloaded)
-    }
-
     async fn window_from_ledger(
         &self,
         board: Board,
@@ -204,9 +196,9 @@ impl Rankings {
         limit: u64,
         copy_will_do: bool,
     ) -> Result<Served<Window>, ServiceError> {
-        let deadline = Instant::now() + LEDGER_READ_WAIT;
+        let deadline = Instant::now() + turns::WAIT;
         if !copy_will_do {
-            let _turn = self.turn_at_ledger(deadline).await?;
+            let _turn = self.turns.before(deadline).await?;
             return Ok(Served { value: self.ledger.window(board, from_rank, limit).await?, source: Source::Ledger });
         }
         let slot = {
@@ -220,7 +212,7 @@ impl Rankings {
         match &*copy {
             Some((at, window)) if at.elapsed() < COPY_AGE => Ok(Served { value: window.clone(), source: Source::Copy }),
             _ => {
-                let _turn = self.turn_at_ledger(deadline).await?;
+                let _turn = self.turns.before(deadline).await?;
                 let count = self.count(board);
                 let window = self.ledger.window_of(board, from_rank, limit, count).await?;
                 self.keep_count(board, count, &window.head);

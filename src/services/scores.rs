@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        ids::{ActionId, LeaderboardId, UserId},
+        ids::{ActionId, UserId},
         settlement::event_id,
-        submission::{Refusal, ScoreEvent, Submission},
+        submission::{Refusal, Submission},
         time::Clock,
     },
     repositories::ledger::{Ledger, Receipt},
@@ -113,17 +113,6 @@ impl Scores {
             });
         }
         Ok(answers)
-    }
-
-    /// A user's score events, newest first: up to `limit`, older than `before`.
-    pub async fn history(
-        &self,
-        user: &UserId,
-        leaderboard: Option<&LeaderboardId>,
-        before: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Vec<ScoreEvent>, ServiceError> {
-        Ok(self.ledger.history(user, leaderboard, before, limit).await?)
     }
 
     /// Waits for the receipt that the first submission with this key is about to store. Where it never comes (the instance that committed

@@ -11,18 +11,20 @@ use crate::{
     repositories::ledger::Ledger,
 };
 
-use super::{announcer::Announcer, error::ServiceError};
+use super::{announcer::Announcer, error::ServiceError, turns::Turns};
 
 /// See the module's documentation.
 pub struct Users {
     pub ledger: Ledger,
     pub announcer: Arc<Announcer>,
     pub clock: Clock,
+    pub turns: Arc<Turns>,
 }
 
 impl Users {
     /// One user.
     pub async fn get(&self, id: &UserId) -> Result<User, ServiceError> {
+        let _turn = self.turns.next().await?;
         self.ledger.user(id).await?.ok_or(ServiceError::NotFound("user"))
     }
 

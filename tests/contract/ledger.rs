@@ -7,7 +7,7 @@ use scoreboard::{
         action::{ActionSettings, Points},
         definition::Definitions,
         ids::{ActionId, LeaderboardId, UserId},
-        leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
+        leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Readable, Visibility},
         submission::{Accepted, Idempotency, Refusal, Settled, Submission},
         time::{Clock, Timestamp},
     },

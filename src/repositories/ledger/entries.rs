@@ -15,7 +15,7 @@ impl Ledger {
 
     /// The same where the caller may know the number of entries well enough, which spares the count.
     pub async fn window_of(&self, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, LedgerError> {
-        Ok(transact!(self.read(LIMIT), entries::window(board, from_rank, limit, total))?)
+        Ok(transact!(self.serve(LIMIT), entries::window(board, from_rank, limit, total))?)
     }
 
     /// For each user: its entry, and up to `around` entries on each side of it. All from one state.
@@ -37,7 +37,7 @@ impl Ledger {
         total: Option<u64>,
     ) -> Result<(Head, Vec<Neighbourhood>), LedgerError> {
         let users = users.to_vec();
-        Ok(transact!(self.read(LIMIT), entries::neighbourhoods(board, &users, around, total))?)
+        Ok(transact!(self.serve(LIMIT), entries::neighbourhoods(board, &users, around, total))?)
     }
 
     /// Up to `limit` entries after a user id, in the order of the user ids: what a rebuild of the ranking reads, page by page.

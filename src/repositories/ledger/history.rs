@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
     ids::{LeaderboardId, UserId},
-    leaderboard::Board,
+    leaderboard::{Board, Readable},
     submission::{Accepted, ScoreEvent},
 };
 
@@ -15,16 +15,18 @@ impl Ledger {
         Ok(transact!(self.read(LIMIT), history::accepted(event_id))?)
     }
 
-    /// A user's accepted submissions from before `before`, newest first: with all their standings, or with only the one in `leaderboard`.
+    /// A user's accepted submissions from before `before`, newest first: all, or those that fed `leaderboard`, as far as they fed what is
+    /// readable. Costs as much as the page, whatever else the user has done.
     pub async fn history(
         &self,
         user: &UserId,
         leaderboard: Option<&LeaderboardId>,
         before: Option<Uuid>,
         limit: i64,
+        readable: Readable,
     ) -> Result<Vec<ScoreEvent>, LedgerError> {
         let (user, leaderboard) = (user.clone(), leaderboard.cloned());
-        Ok(transact!(self.read(LIMIT), history::of_user(&user, leaderboard.as_ref(), before, limit))?)
+        Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, readable))?)
     }
 
     /// Entries of a board that are not what their history adds up to, and histories without an entry: one sentence each, none where all

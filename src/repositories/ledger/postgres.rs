@@ -10,6 +10,7 @@ mod pool;
 pub mod queries;
 mod sqlstate;
 mod statements;
+mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,10 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pool::{Manager, Pool};
@@ -39,6 +44,20 @@ const MIGRATIONS_LOCK: i64 = 0x5C0_7EB0_A7D1;
 /// How long a call waits for a free connection. All calls of an instance share the pool; longer than this and the database is the bottleneck.
 const WAIT_LIMIT: Duration = Duration::from_secs(2);
 
+/// Connections that only commits and what follows them may use (four commits, and their receipts), or half of them where there are few: no
+/// number of readers makes a score wait for a connection.
+const KEPT_FOR_COMMITS: usize = 5;
+
+/// The most requests of readers that one instance serves at once. They take turns (`services/turns.rs`).
+const MOST_READERS: usize = 3;
+
+/// Settings of a transaction that serves a reader: they leave the planner the one plan that each statement is written for, a walk through
+/// an index (docs/adr/0008 tells what else it chooses while a table is small, and keeps when the table has grown).
+const WALK_INDEXES: &str = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), \
+                            set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true), \
+                            set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), \
+                            set_config('plan_cache_mode', 'force_generic_plan', true)";
+
 /// How long a new connection may take, the greeting included.
 const CREATE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -50,6 +69,8 @@ const FAIR_TIME: Duration = Duration::from_secs(3);
 pub struct Postgres {
     pool: Pool,
     server: connection::Server,
+    /// Connections for all but commits; see [`KEPT_FOR_COMMITS`]. Whoever finds none free waits in line, as long as for the pool itself.
+    unreserved: Arc<Semaphore>,
     breaker: Arc<Breaker>,
     /// Ends with the last handle.
     _probe: Arc<AbortOnDropHandle<()>>,
@@ -59,8 +80,9 @@ impl Postgres {
     /// Prepares the pool and makes a first connection, so that a wrong address is noticed at the start.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
         let server = connection::Server::parse(&settings.url)?;
+        let connections = settings.max_connections.max(1);
         let pool = Pool::builder(Manager::new(server.clone()))
-            .max_size(settings.max_connections.max(1))
+            .max_size(connections)
             .wait_timeout(Some(WAIT_LIMIT))
             .create_timeout(Some(CREATE_LIMIT))
             .recycle_timeout(Some(WAIT_LIMIT))
@@ -70,7 +92,8 @@ impl Postgres {
         let breaker = Breaker::new("postgres", FAIR_TIME);
         let (probed, stale) = (server.clone(), pool.clone());
         let probe = tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), stale.clone())));
-        let postgres = Self { pool, server, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) };
+        let unreserved = Arc::new(Semaphore::new(connections - KEPT_FOR_COMMITS.min(connections / 2)));
+        let postgres = Self { pool, server, unreserved, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) };
         drop(postgres.pooled().await?);
         Ok(postgres)
     }
@@ -110,6 +133,11 @@ impl Postgres {
         ran.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
     }
 
+    /// How many requests of readers may be served at once: fewer than there are connections that are not kept for commits.
+    pub fn readers(&self) -> usize {
+        (self.pool.status().max_size / 3).clamp(1, MOST_READERS)
+    }
+
     async fn pooled(&self) -> Result<Object<Manager>, Failure> {
         if self.breaker.is_open() {
             return Err(Failure::Unreachable("it did not answer lately".into()));
@@ -133,7 +161,7 @@ impl Postgres {
 
     /// Opens a durable transaction. `READ COMMITTED`: every statement sees what was committed before it, the locks do the rest.
     pub async fn write(&self) -> Result<Transaction, Failure> {
-        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", Some(self.unreserved().await?)).await
     }
 
     /// A connection for a single statement, which is a durable transaction by itself: nothing is asked before it or after it.
@@ -151,25 +179,39 @@ impl Postgres {
     /// Opens a transaction whose commit does not wait for the disk: a crash may lose it as a whole, but never a part of it or anything
     /// else. For what can be made again.
     pub async fn relaxed(&self) -> Result<Transaction, Failure> {
-        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off").await
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off", None).await
     }
 
     /// Opens a transaction that reads from one snapshot.
     pub async fn read(&self) -> Result<Transaction, Failure> {
-        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Some(self.unreserved().await?)).await
+    }
+
+    /// Like [`Self::read`], for what clients ask.
+    pub async fn serve(&self) -> Result<Transaction, Failure> {
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {WALK_INDEXES}");
+        self.begin(&begin, Some(self.unreserved().await?)).await
     }
 
     /// Like [`Self::read`], for reads that take as long as they take.
     pub async fn lengthy(&self) -> Result<Transaction, Failure> {
-        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0").await
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+        self.begin(begin, Some(self.unreserved().await?)).await
     }
 
-    async fn begin(&self, sql: &str) -> Result<Transaction, Failure> {
+    async fn unreserved(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = timeout(WAIT_LIMIT, Arc::clone(&self.unreserved).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or_else(|| Failure::Unreachable("no connection became free in time".into()))
+    }
+
+    async fn begin(&self, sql: &str, place: Option<OwnedSemaphorePermit>) -> Result<Transaction, Failure> {
         let mut transaction = Transaction::on(self.pooled().await?);
+        transaction.place = place;
         if transaction.execute(sql).await.is_err() {
             // The pool gave out a connection that was being closed at that moment. It is not to be given out again; and as nothing has
             // been asked of it yet, another one will do.
-            transaction = Transaction::on(self.pooled().await?);
+            drop(transaction.connection.take().map(Object::take));
+            transaction.connection = Some(self.pooled().await?);
             transaction.execute(sql).await?;
         }
         Ok(transaction)
@@ -189,13 +231,15 @@ pub struct Transaction {
     connection: Option<Object<Manager>>,
     /// There is nothing to commit or to take back.
     single: bool,
+    /// Given back after the connection.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Transaction {
     fn on(connection: Object<Manager>) -> Self {
         // Whatever an earlier transaction was told is none of this one's business.
         connection.first_error.take();
-        Self { connection: Some(connection), single: false }
+        Self { connection: Some(connection), single: false, place: None }
     }
 
     /// The connection to run queries on.

@@ -11,6 +11,7 @@ mod place;
 #[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
 #[path = "queries/shared.rs"]
 pub mod queries;
+mod walk;
 
 use std::{
     fs::{File, TryLockError},
@@ -32,7 +33,7 @@ pub type Db = diesel::sqlite::Sqlite;
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// How many reads go on at once. Readers never wait for the writer nor it for them; more than this many only compete for the processor.
-const READERS: usize = 4;
+pub const READERS: usize = 4;
 
 /// A clonable handle on one file.
 #[derive(Clone)]
@@ -155,6 +156,14 @@ impl Sqlite {
             result
         })
         .await
+    }
+
+    /// Like [`Self::read`], for what clients ask: SQLite chooses its plans by the indexes alone.
+    pub async fn serve<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.read(body).await
     }
 
     /// Like [`Self::read`]; a reader holds nobody up, however long it takes.

@@ -11,7 +11,7 @@ impl Ledger {
     /// The user, where there is one.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, LedgerError> {
         let id = id.clone();
-        Ok(transact!(self.read(LIMIT), users::user(&id))?)
+        Ok(transact!(self.serve(LIMIT), users::user(&id))?)
     }
 
     /// Makes the user or replaces the profile. A changed display name is announced to every current ranking the user stands in; the

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::*;
-use crate::services::backlog::Backlog;
+use crate::services::{backlog::Backlog, turns::Turns};
 
 /// Streams over embedded stores with one leaderboard.
 struct Embedded {
@@ -41,7 +41,8 @@ impl Embedded {
         let definitions = DefinitionCache::load(ledger.clone(), memory.clone()).await.unwrap();
         let backlog = Backlog::new(Arc::default());
         let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone(), backlog);
-        let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default());
+        let turns = Arc::new(Turns::new(1));
+        let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default(), turns);
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
         Self { streams, leaderboard, directory }

@@ -1,5 +1,6 @@
 //! A user's score history.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ crate::both_backends!(
     the_history_tells_each_submission_newest_first,
     pages_join_without_a_gap_while_scores_come_in,
     a_leaderboard_s_history_has_its_standing_first,
+    what_is_hidden_leaves_no_trace,
     an_unknown_user_has_no_history,
     a_broken_parameter_is_named,
 );
@@ -92,6 +94,37 @@ async fn a_leaderboard_s_history_has_its_standing_first(backend: Backend) {
     let path = format!("/api/users/ann/scores?leaderboardId=best&limit=1&cursor={}", first["nextCursor"].as_str().unwrap());
     let second = app.get(&path).await;
     assert_eq!((actions(&second), &second["nextCursor"]), (vec![json!("both")], &Value::Null));
+}
+
+async fn what_is_hidden_leaves_no_trace(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    let both = json!({"id": "both", "leaderboards": ["secret", "main"], "points": 4});
+    app.admin(Method::POST, "/api/actions").json(&both).answers(201).await;
+    let open = app.submit(json!({"actionId": "goal", "userId": "ann", "metadata": {"match": "m-1"}})).await;
+    let half = app.submit(json!({"actionId": "both", "userId": "ann", "metadata": {"whisper": true}})).await;
+    for value in 1..=3 {
+        app.submit(json!({"actionId": "secret", "userId": "ann", "value": value})).await;
+    }
+    let first = app.get("/api/users/ann/scores?limit=1").await;
+    let [event] = first["scores"].as_array().unwrap().as_slice() else { panic!("a page is filled: {first}") };
+    assert_eq!((&event["eventId"], &event["leaderboardId"]), (&half["eventId"], &json!("main")));
+    assert_eq!(
+        (&event["metadata"], event["standings"].as_array().unwrap().len()),
+        (&Value::Null, 1),
+        "the leading one is hidden"
+    );
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let named = half["eventId"].as_str().unwrap().parse::<uuid::Uuid>().unwrap();
+    assert_eq!(URL_SAFE_NO_PAD.decode(cursor).unwrap(), named.as_bytes(), "a cursor names what was shown");
+    let second = app.get(&format!("/api/users/ann/scores?limit=1&cursor={cursor}")).await;
+    assert_eq!((&second["scores"][0]["eventId"], &second["nextCursor"]), (&open["eventId"], &Value::Null));
+    assert_eq!(second["scores"][0]["metadata"], json!({"match": "m-1"}));
+
+    let reader = app.with("x", "leaderboards:read", Method::GET, "/api/users/ann/scores?limit=4").answers(200).await;
+    assert_eq!((&reader["scores"][3]["metadata"], reader["nextCursor"].is_string()), (&json!({"whisper": true}), true));
+    app.submit(json!({"actionId": "secret", "userId": "bob", "value": 1})).await;
+    assert_eq!(app.get("/api/users/bob/scores").await, json!({"scores": [], "nextCursor": null}), "as if there were nobody");
 }
 
 async fn an_unknown_user_has_no_history(backend: Backend) {

@@ -1,4 +1,4 @@
-//! The history: what was accepted, for ever, and whether it adds up.
+//! The history: what was accepted, for ever, and whether it adds up. What readers see of it is cut out in `events.rs`.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryableByName, sql_types,
@@ -16,12 +16,9 @@ use crate::domain::{
     entry::DisplayName,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
-    submission::{Accepted, PastStanding, ScoreEvent, Standing},
+    submission::{Accepted, Standing},
     time::Timestamp,
 };
-
-/// A row as the history shows it: event, leaderboard, season, applied, delta, previous score, new score.
-type PastRow = (Vec<u8>, String, i64, bool, i64, Option<i64>, i64);
 
 /// A row as a receipt shows it: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
 type StandingRow = (i64, i64, String, String, bool, Option<i64>, i64, i64, i64);
@@ -45,9 +42,6 @@ macro_rules! standing_columns {
 
 /// What a change is made of beside its standing: event, user, action, time, display name, revision of the name.
 type ChangeRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
-
-/// A submission's leading row: event, action, value, metadata, time.
-type LeadingRow = (Vec<u8>, String, Option<i64>, Option<String>, i64);
 
 /// A committed submission, put together again from its rows. Leaderboards that were deleted since are left out.
 pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted>, Failure> {
@@ -109,87 +103,6 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
     // Stable: the leaderboards of one event stay in the action's order.
     changes.sort_by_key(|(turn, _)| *turn);
     Ok(changes.into_iter().map(|(_, change)| change).collect())
-}
-
-/// A user's accepted submissions, newest first, from before `before`.
-pub async fn of_user(
-    conn: &mut Conn,
-    user: &UserId,
-    leaderboard: Option<&LeaderboardId>,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<ScoreEvent>, Failure> {
-    // 16 bytes of 0xff come after every UUID v7; 17 come after all there are.
-    let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
-    let mut ids = score_events::table
-        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
-        .filter(score_events::user_id.eq(user.as_str()).and(score_events::event_id.lt(&before)))
-        .order(score_events::event_id.desc())
-        .limit(limit)
-        .select(score_events::event_id)
-        .distinct()
-        .into_boxed();
-    if let Some(id) = leaderboard {
-        ids = ids.filter(leaderboards::id.eq(id.as_str()));
-    }
-    let ids: Vec<Vec<u8>> = ids.load(conn).await?;
-
-    let standings: Vec<PastRow> = score_events::table
-        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
-        .filter(score_events::event_id.eq_any(&ids))
-        .order((score_events::event_id.desc(), score_events::position))
-        .select((
-            score_events::event_id,
-            score_events::leaderboard_id,
-            score_events::season,
-            score_events::applied,
-            score_events::delta,
-            score_events::previous_score,
-            score_events::new_score,
-        ))
-        .load(conn)
-        .await?;
-    let leading: Vec<(LeadingRow, i64)> = score_events::table
-        .filter(score_events::event_id.eq_any(&ids))
-        .order((score_events::event_id.desc(), score_events::position))
-        .select((
-            (score_events::event_id, score_events::action_id, score_events::value, score_events::metadata, score_events::at),
-            score_events::position,
-        ))
-        .load(conn)
-        .await?;
-    let mut events = assemble(user, leading, standings)?;
-    // The one asked for leads; the others stay in the action's order.
-    events.iter_mut().for_each(|event| event.standings.sort_by_key(|standing| leaderboard != Some(&standing.leaderboard_id)));
-    Ok(events)
-}
-
-/// Joins leading rows and standings, both sorted by event (newest first) and position.
-fn assemble(user: &UserId, leading: Vec<(LeadingRow, i64)>, standings: Vec<PastRow>) -> Result<Vec<ScoreEvent>, Failure> {
-    let mut standings = standings.into_iter().peekable();
-    let mut events: Vec<ScoreEvent> = Vec::new();
-    for ((id, action, value, metadata, at), _) in leading {
-        let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
-        if events.last().is_some_and(|last| last.event_id == event_id) {
-            continue;
-        }
-        let mut fed = Vec::new();
-        while let Some((_, leaderboard, season, applied, delta, previous_score, new_score)) = standings.next_if(|row| row.0 == id)
-        {
-            let leaderboard_id = LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?;
-            fed.push(PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score });
-        }
-        events.push(ScoreEvent {
-            event_id,
-            action_id: ActionId::parse(&action).map_err(Failure::corrupt)?,
-            user_id: user.clone(),
-            value,
-            metadata: metadata.as_deref().map(serde_json::from_str).transpose().map_err(Failure::corrupt)?,
-            at: Timestamp(at),
-            standings: fed,
-        });
-    }
-    Ok(events)
 }
 
 fn standing(row: StandingRow) -> Result<Standing, Failure> {

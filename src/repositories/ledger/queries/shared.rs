@@ -1,11 +1,12 @@
 //! The queries that both engines share. This directory is compiled twice, once inside each engine's module, which names the connection
-//! (`Conn`), the backend (`Db`) and the few functions that differ (`batch`, `locks`). docs/adr/0001 tells why.
+//! (`Conn`), the backend (`Db`) and the few functions that differ (`batch`, `locks`, `walk`). docs/adr/0001 tells why.
 //!
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 
 pub mod actions;
 pub mod definitions;
 pub mod entries;
+pub mod events;
 pub mod evidence;
 pub mod history;
 pub mod installation;
@@ -16,4 +17,4 @@ pub mod receipts;
 pub mod scores;
 pub mod users;
 
-use super::{super::failure::Failure, Conn, Db, batch, locks, place};
+use super::{super::failure::Failure, Conn, Db, batch, locks, place, walk};

@@ -1,0 +1,115 @@
+//! `GET /api/users/{userId}/scores`.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{ActionId, LeaderboardId, UserId},
+        submission::{PastStanding, ScoreEvent},
+        time::Timestamp,
+    },
+    services::error::ServiceError,
+};
+
+use super::{
+    App, Caller,
+    params::{Params, Segments},
+    problem::Problem,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PastStandingView<'a> {
+    leaderboard_id: &'a LeaderboardId,
+    season: i64,
+    applied: bool,
+    delta: i64,
+    previous_score: Option<i64>,
+    new_score: i64,
+}
+
+impl<'a> From<&'a PastStanding> for PastStandingView<'a> {
+    fn from(standing: &'a PastStanding) -> Self {
+        let PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score } = standing;
+        Self {
+            leaderboard_id,
+            season: *season,
+            applied: *applied,
+            delta: *delta,
+            previous_score: *previous_score,
+            new_score: *new_score,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScoreEventView<'a> {
+    event_id: Uuid,
+    action_id: &'a ActionId,
+    user_id: &'a UserId,
+    #[serde(flatten)]
+    leading: PastStandingView<'a>,
+    value: Option<i64>,
+    metadata: Option<&'a Map<String, Value>>,
+    at: Timestamp,
+    standings: Vec<PastStandingView<'a>>,
+}
+
+impl<'a> ScoreEventView<'a> {
+    fn new(event: &'a ScoreEvent) -> Option<Self> {
+        Some(Self {
+            event_id: event.event_id,
+            action_id: &event.action_id,
+            user_id: &event.user_id,
+            leading: event.standings.first()?.into(),
+            value: event.value,
+            metadata: event.metadata.as_ref(),
+            at: event.at,
+            standings: event.standings.iter().map(PastStandingView::from).collect(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HistoryView<'a> {
+    scores: Vec<ScoreEventView<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// `GET /api/users/{userId}/scores`: what private leaderboards hold needs `leaderboards:read`.
+pub async fn page(
+    State(services): App,
+    caller: Caller,
+    Segments(user_id): Segments<String>,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("user"))?;
+    let limit = params.number("limit", 1..=100, 20);
+    let before = params.parsed("cursor", cursor_from);
+    let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
+    params.finish()?;
+    let principal = caller.principal.as_deref();
+    let leaderboard = match leaderboard {
+        Some(id) => Some(services.leaderboards.readable(id.as_str(), principal).await?.id),
+        None => None,
+    };
+    let readable = services.leaderboards.readable_by(principal);
+    let page = services.history.page(&user_id, leaderboard.as_ref(), before, limit, readable).await?;
+    let next_cursor = page.next.map(|event_id| URL_SAFE_NO_PAD.encode(event_id.as_bytes()));
+    let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
+    Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
+}
+
+fn cursor_from(text: &str) -> Result<Uuid, String> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
+    bytes.ok_or_else(|| "must be a nextCursor of this server".to_owned())
+}

@@ -1,0 +1,151 @@
+//! A user's score events, page by page, as far as a reader may see them.
+//!
+//! The index lies by user, leaderboard and event. A page is merged from the leaderboards that the reader may see, each walked from its newest
+//! event on, so no row of any other is touched, and a page costs the same after ten events and after ten million. Finding the
+//! leaderboards that a user has events in takes two steps in the index for each.
+
+use diesel::{
+    ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
+    sql_types::{BigInt, Binary, Bool, Nullable, Text},
+};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{
+    super::super::{
+        schema::{leaderboards, score_events},
+        statement::statement,
+    },
+    Conn, Db, Failure, walk,
+};
+use crate::domain::{
+    ids::{ActionId, LeaderboardId, UserId},
+    leaderboard::{Readable, Visibility},
+    submission::{PastStanding, ScoreEvent},
+    time::Timestamp,
+};
+
+/// A row as the history shows it: event, position, action, value, metadata and time of the submission; and of the standing.
+type Row = (Vec<u8>, i64, (String, Option<i64>, Option<String>, i64), StandingRow);
+
+/// Leaderboard, season, applied, delta, previous score, new score.
+type StandingRow = (String, i64, bool, i64, Option<i64>, i64);
+
+statement!(
+    /// Each readable leaderboard that the user has events in, with the newest of them before a place. The row comparison is the form in which
+    /// only one index gives the order, whatever a planner believes about sizes.
+    Db, NewestOfEach { user: Text = str, user_again: Text = str, user_once_more: Text = str, before: Binary = [u8], all: Bool = bool }
+    -> (BigInt, Nullable<Binary>),
+    "WITH RECURSIVE boards(pk) AS (\
+       SELECT (SELECT h.leaderboard_pk FROM score_events h WHERE h.user_id = ? ORDER BY h.leaderboard_pk LIMIT 1) \
+       UNION ALL \
+       SELECT (SELECT h.leaderboard_pk FROM score_events h WHERE h.user_id = ? AND h.leaderboard_pk > boards.pk \
+               ORDER BY h.leaderboard_pk LIMIT 1) \
+       FROM boards WHERE boards.pk IS NOT NULL) \
+     SELECT b.pk, \
+       (SELECT h.event_id FROM score_events h \
+        WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
+        ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT 1) \
+     FROM boards b JOIN leaderboards l ON l.pk = b.pk WHERE l.visibility = 'public' OR ?"
+);
+
+/// A user's accepted submissions, newest first, from before `before`: those of `leaderboard`, or else of all that are readable. What they
+/// did in other leaderboards is left out; the metadata belongs to whoever may read the leading leaderboard.
+pub async fn of_user(
+    conn: &mut Conn,
+    user: &UserId,
+    leaderboard: Option<&LeaderboardId>,
+    before: Option<Uuid>,
+    limit: i64,
+    readable: Readable,
+) -> Result<Vec<ScoreEvent>, Failure> {
+    // 16 bytes of 0xff come after every UUID v7; 17 come after all there are.
+    let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
+    let all = readable == Readable::All;
+    let boards = match leaderboard {
+        Some(id) => board_of(conn, id, all).await?.into_iter().collect(),
+        None => boards_of(conn, user, &before, limit, all).await?,
+    };
+    if boards.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids = walk::newest(conn, user, &boards, &before, limit).await?;
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.dedup();
+    ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+
+    let mut rows = score_events::table
+        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
+        .filter(score_events::event_id.eq_any(&ids))
+        .order((score_events::event_id.desc(), score_events::position))
+        .select((
+            score_events::event_id,
+            score_events::position,
+            (score_events::action_id, score_events::value, score_events::metadata, score_events::at),
+            (
+                score_events::leaderboard_id,
+                score_events::season,
+                score_events::applied,
+                score_events::delta,
+                score_events::previous_score,
+                score_events::new_score,
+            ),
+        ))
+        .into_boxed();
+    if !all {
+        rows = rows.filter(leaderboards::visibility.eq(Visibility::Public.as_str()));
+    }
+    let mut events = assemble(user, rows.load(conn).await?)?;
+    // The one asked for leads; the others stay in the action's order.
+    events.iter_mut().for_each(|event| event.standings.sort_by_key(|standing| leaderboard != Some(&standing.leaderboard_id)));
+    Ok(events)
+}
+
+/// The leaderboard's incarnation, where it is readable.
+async fn board_of(conn: &mut Conn, id: &LeaderboardId, all: bool) -> Result<Option<i64>, Failure> {
+    let found = leaderboards::table.filter(leaderboards::id.eq(id.as_str())).select((leaderboards::pk, leaderboards::visibility));
+    let found: Option<(i64, String)> = found.first(conn).await.optional()?;
+    Ok(found.filter(|(_, visibility)| all || visibility == Visibility::Public.as_str()).map(|(pk, _)| pk))
+}
+
+/// Those of the user's readable leaderboards that can have a part in the page: where so many have newer events, the others have none.
+async fn boards_of(conn: &mut Conn, user: &UserId, before: &[u8], limit: i64, all: bool) -> Result<Vec<i64>, Failure> {
+    let user = user.as_str();
+    let newest = NewestOfEach { user, user_again: user, user_once_more: user, before, all: &all };
+    let rows: Vec<(i64, Option<Vec<u8>>)> = newest.load(conn).await?;
+    let mut boards: Vec<(Vec<u8>, i64)> = rows.into_iter().filter_map(|(pk, newest)| Some((newest?, pk))).collect();
+    boards.sort_unstable_by(|a, b| b.cmp(a));
+    let mut newest: Vec<Vec<u8>> = boards.iter().map(|(event, _)| event.clone()).collect();
+    newest.dedup();
+    let oldest_in_page = usize::try_from(limit - 1).ok().and_then(|last| newest.get(last));
+    if let Some(oldest) = oldest_in_page {
+        boards.retain(|(event, _)| event >= oldest);
+    }
+    Ok(boards.into_iter().map(|(_, pk)| pk).collect())
+}
+
+/// Puts rows together, which are sorted by event (newest first) and position.
+fn assemble(user: &UserId, rows: Vec<Row>) -> Result<Vec<ScoreEvent>, Failure> {
+    let mut events: Vec<ScoreEvent> = Vec::new();
+    for (id, position, (action, value, metadata, at), standing) in rows {
+        let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
+        let (leaderboard, season, applied, delta, previous_score, new_score) = standing;
+        let leaderboard_id = LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?;
+        let standing = PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score };
+        if let Some(event) = events.last_mut().filter(|last| last.event_id == event_id) {
+            event.standings.push(standing);
+            continue;
+        }
+        let metadata = metadata.filter(|_| position == 0);
+        events.push(ScoreEvent {
+            event_id,
+            action_id: ActionId::parse(&action).map_err(Failure::corrupt)?,
+            user_id: user.clone(),
+            value,
+            metadata: metadata.as_deref().map(serde_json::from_str).transpose().map_err(Failure::corrupt)?,
+            at: Timestamp(at),
+            standings: vec![standing],
+        });
+    }
+    Ok(events)
+}

@@ -1,0 +1,22 @@
+//! Walks through indexes on SQLite: what readers ask for, in a loop of prepared statements.
+
+use diesel::sql_types::{BigInt, Binary, Text};
+use diesel_async::RunQueryDsl;
+
+use super::{super::statement::statement, Conn, Db, Failure};
+use crate::domain::ids::UserId;
+
+statement!(
+    Db, NewestEvents { user: Text = str, board: BigInt = i64, before: Binary = [u8], limit: BigInt = i64 } -> Binary,
+    "SELECT event_id FROM score_events WHERE user_id = ? AND leaderboard_pk = ? AND event_id < ? ORDER BY event_id DESC LIMIT ?"
+);
+
+/// The user's newest events before a place in each of these leaderboards, up to `limit` of each, in any order.
+pub async fn newest(conn: &mut Conn, user: &UserId, boards: &[i64], before: &[u8], limit: i64) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut events = Vec::new();
+    for board in boards {
+        let newest = NewestEvents { user: user.as_str(), board, before, limit: &limit };
+        events.extend(newest.load::<Vec<u8>>(conn).await?);
+    }
+    Ok(events)
+}

@@ -1,0 +1,50 @@
+//! The history of scores, as far as a reader may see it.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{LeaderboardId, UserId},
+        leaderboard::Readable,
+        submission::ScoreEvent,
+    },
+    repositories::ledger::Ledger,
+};
+
+use super::{error::ServiceError, turns::Turns};
+
+/// See the module's documentation.
+pub struct History {
+    pub ledger: Ledger,
+    pub turns: Arc<Turns>,
+}
+
+/// A stretch of somebody's history.
+pub struct Page {
+    /// Newest first.
+    pub events: Vec<ScoreEvent>,
+    /// The last of these events, where there are more that this reader may see.
+    pub next: Option<Uuid>,
+}
+
+impl History {
+    /// A user's score events, newest first: up to `limit`, older than `before`. What is not readable leaves no trace: neither a gap in
+    /// the page nor a mark in its end.
+    pub async fn page(
+        &self,
+        user: &UserId,
+        leaderboard: Option<&LeaderboardId>,
+        before: Option<Uuid>,
+        limit: usize,
+        readable: Readable,
+    ) -> Result<Page, ServiceError> {
+        let _turn = self.turns.next().await?;
+        let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable).await?;
+        let more = events.len() > limit;
+        events.truncate(limit);
+        let next = events.last().filter(|_| more).map(|event| event.event_id);
+        Ok(Page { events, next })
+    }
+}
