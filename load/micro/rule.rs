@@ -11,7 +11,6 @@ use scoreboard::domain::{
     submission::Submission,
     time::{Clock, Timestamp},
 };
-use uuid::Uuid;
 
 use crate::{BOARD, leaderboard, user};
 

@@ -71,6 +71,14 @@ pub struct Settlement {
     pub changes: Vec<Change>,
 }
 
+impl Settlement {
+    /// Whether a submission with an idempotency key was refused.
+    pub fn refuses_a_key(&self, batch: &[Submission]) -> bool {
+        let refused = |outcome: &Settled| matches!(outcome, Settled::Refused(_));
+        self.outcomes.iter().zip(batch).any(|(outcome, submission)| submission.idempotency.is_some() && refused(outcome))
+    }
+}
+
 /// Which leaderboards a submission feeds, or why it cannot be taken whatever the state is.
 pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Result<Vec<&'a Leaderboard>, Refusal> {
     let action = definitions.actions.get(&submission.action_id).ok_or(Refusal::UnknownAction)?;

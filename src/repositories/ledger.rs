@@ -92,6 +92,8 @@ pub struct Ledger {
     known: Arc<ArcSwap<Definitions>>,
     /// How many of the next batches lock what they read, because one raced with another instance.
     cautious: Arc<AtomicU32>,
+    /// How many of the next batches look up their idempotency keys before they use them, because one was a repeat.
+    repeats: Arc<AtomicU32>,
 }
 
 #[derive(Clone)]
@@ -145,7 +147,7 @@ impl Ledger {
         };
         // Revision −1 is never stored: the first commit reads the definitions.
         let none = Definitions { revision: -1, ..Definitions::default() };
-        Ok(Self { engine, known: Arc::new(ArcSwap::from_pointee(none)), cautious: Arc::default() })
+        Ok(Self { engine, known: Arc::new(ArcSwap::from_pointee(none)), cautious: Arc::default(), repeats: Arc::default() })
     }
 
     /// Runs the migrations that are pending, one process at a time; answers the names of those that ran.

@@ -17,6 +17,8 @@ pub enum Failure {
     Refused(LedgerError),
     /// Another transaction was faster; the same transaction succeeds when it is repeated.
     Raced,
+    /// An idempotency key was used before, or may have been, and was not looked up. The same transaction has to be repeated with a look.
+    KeyUsed,
     /// The connection was lost before the commit was asked for: nothing was committed, and another connection may do.
     Lost,
     /// The database refused a statement. The code is that of the first error of the transaction, where the engine has codes.
@@ -66,7 +68,7 @@ impl Failure {
     /// for its data, so whoever blames the data has to be sure of it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Raced | Self::Lost => Remedy::Repeat,
+            Self::Raced | Self::KeyUsed | Self::Lost => Remedy::Repeat,
             Self::Database { state: Some(state), .. } => remedy_of_state(*state),
             Self::Database { error, state: None } => remedy_of_error(error),
             Self::Refused(_) | Self::Trial | Self::Unreachable(_) | Self::Unanswered(_) => Remedy::Report,
@@ -134,6 +136,7 @@ impl From<Failure> for LedgerError {
             Failure::Refused(error) => error,
             Failure::Raced => Self::Unavailable("too many transactions touched the same rows".into()),
             Failure::Database { error: Error::DeserializationError(error), .. } => Self::Corrupt(error.to_string()),
+            Failure::KeyUsed => Self::Unavailable("keys were used again and again".into()),
             Failure::Lost => Self::Unavailable("the connection was lost".into()),
             Failure::Trial => Self::Unavailable("a trial was taken for the real thing".into()),
             Failure::Database { error, state: Some(state) } => Self::Unavailable(format!("{state}: {error}")),

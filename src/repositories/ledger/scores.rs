@@ -74,11 +74,13 @@ pub(super) struct Written {
 pub(super) struct Mode {
     /// Lock what is read, see [`Needs`](super::postgres::queries::scores::Needs::cautious).
     pub cautious: bool,
+    /// Look every idempotency key up, see [`Ledger::commit`].
+    pub look_up_keys: bool,
     /// Take it back when it is written: only to see whether it can be.
     pub trial: bool,
 }
 
-/// How many batches after a race are cautious. Long enough to make races rare where instances share busy users, short enough to forget
+/// How many batches after a race are cautious, and how many after a repeated key look keys up. Long enough to make races rare where instances share busy users, short enough to forget
 /// a single one soon.
 const CAUTIOUS_BATCHES: u32 = 64;
 
@@ -91,6 +93,9 @@ const SUSPECT_ATTEMPTS: u32 = 2;
 impl Ledger {
     /// Commits a batch, durably: when this returns, the accepted submissions survive everything. Each submission gets its outcome, and
     /// none spoils its neighbours: where the database refuses one for what it says, the others are committed without it.
+    ///
+    /// Hardly any idempotency key was ever used before, and the insert of a key finds out. So keys are not looked up until one turns out to be a
+    /// repeat, and then for a while.
     ///
     /// On `Unavailable` it is unknown whether the batch was committed.
     pub async fn commit(
@@ -153,16 +158,25 @@ impl Ledger {
         let mut attempt = 1;
         loop {
             let (batch, known, clock, progress) = (batch.clone(), self.known.load_full(), clock.clone(), progress.clone());
-            let mode = Mode { cautious: self.cautious.load(Ordering::Relaxed) > 0, trial };
+            let mode = Mode {
+                cautious: self.cautious.load(Ordering::Relaxed) > 0,
+                look_up_keys: self.repeats.load(Ordering::Relaxed) > 0,
+                trial,
+            };
             let failure = match transact!(self.settle(LIMIT), scores::commit(&batch, &known, &clock, &progress, mode)) {
                 Ok(written) => {
                     crate::failpoints::failpoint!("batch-committed", Failure::Unreachable);
                     self.remember(&written.definitions);
-                    self.cautious.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok();
+                    for left in [&self.cautious, &self.repeats] {
+                        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok();
+                    }
                     return Ok(written);
                 }
                 Err(failure) => failure,
             };
+            if matches!(failure, Failure::KeyUsed) {
+                self.repeats.store(CAUTIOUS_BATCHES, Ordering::Relaxed);
+            }
             if matches!(failure, Failure::Raced) {
                 self.cautious.store(CAUTIOUS_BATCHES, Ordering::Relaxed);
                 metrics::counter!("scoreboard_commit_races_total").increment(1);

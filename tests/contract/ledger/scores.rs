@@ -25,6 +25,7 @@ on_both_engines![
     concurrent_commits_add_up,
     a_cooldown_and_a_limit_hold_across_instances,
     a_submission_that_the_database_refuses_spoils_nobody_else,
+    a_repeat_is_answered_whatever_would_be_said_of_it_now,
     what_another_instance_wrote_is_past,
     a_limit_outlives_the_leaderboard_that_led,
     where_the_database_refuses_everything_nobody_is_blamed,
@@ -212,6 +213,24 @@ async fn a_cooldown_and_a_limit_hold_across_instances(database: Database) {
     }
     let taken = racing.join_all().await.into_iter().filter(|outcome| matches!(outcome, Settled::Accepted(_))).count();
     assert_eq!(taken, 1, "a newcomer's cooldown holds as well");
+}
+
+/// Whether or not keys are being looked up at the moment: what would be refused now was accepted then.
+async fn a_repeat_is_answered_whatever_would_be_said_of_it_now(database: Database) {
+    let (ledger, other) = (database.ledger().await, database.connect().await);
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let slow = ActionSettings { cooldown_seconds: 3600, ..action_settings(&["main"]) };
+    ledger.create_action(&action_id("slow"), &slow, NOW).await.unwrap();
+    let keyed = |key: &str| Submission { action_id: action_id("slow"), ..keyed_goal("ann", 1, key) };
+    let first = accepted(commit_one(&ledger, keyed("k")).await).event_id;
+    for ledger in [&ledger, &other] {
+        for batch in [vec![keyed("k")], vec![goal("bob", 1), keyed("k"), keyed_goal("eve", 1, &Uuid::new_v4().to_string())]] {
+            let at = batch.len() / 2;
+            let outcome = commit(ledger, &batch, &Clock::system()).await.unwrap().outcomes.remove(at);
+            assert!(matches!(outcome, Settled::Replayed { event_id, .. } if event_id == first), "{outcome:?}");
+        }
+    }
+    assert_eq!(refusal(commit_one(&ledger, keyed("another")).await), Refusal::TooSoon { retry_after: 3600 });
 }
 
 /// An event of an instance whose clock is an hour ahead: what another instance commits then comes after it.

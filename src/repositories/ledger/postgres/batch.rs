@@ -18,8 +18,8 @@ use super::{
     Conn, Failure, locks,
     queries::scores::{Needs, Writes},
     statements::{
-        AddEntries, AddKeys, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow,
-        LockEntries, LockUsers, PruneKeys, RecentRow, WriteBatch,
+        AddEntries, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow, LockEntries,
+        LockUsers, PruneKeys, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
@@ -28,6 +28,9 @@ use crate::domain::{
     settlement::{EntryChange, EntryState, State, UsedKey},
     time::Timestamp,
 };
+
+/// A look at a batch's keys costs a tenth of the batch.
+pub const LOOKS_UP_KEYS: bool = false;
 
 /// What a claim of outbox rows says about rows that another instance is claiming.
 pub const SKIP_CLAIMED: &str = "FOR UPDATE SKIP LOCKED";
@@ -148,11 +151,11 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
 pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, Failure> {
     let conn = &*conn;
     let (users, batch) = (write_users(conn, writes), write_batch(conn, writes));
-    match join!(users, batch, add_entries(conn, writes), write_keys(conn, writes), add_uses(conn, writes)) {
-        (Ok(true), Ok((true, outbox)), Ok(true), Ok(true), Ok(())) => Ok(outbox),
+    match join!(users, batch, add_entries(conn, writes), add_uses(conn, writes)) {
+        (Ok(true), Ok((true, outbox)), Ok(true), Ok(())) => Ok(outbox),
         // Where fewer rows were touched than the outcome says, it rests on what is no longer so: it has to be settled again.
-        (Ok(_), Ok(_), Ok(_), Ok(_), Ok(())) => Err(Failure::Raced),
-        (users, batch, added, keys, uses) => Err(Failure::cause([users.err(), batch.err(), added.err(), keys.err(), uses.err()])),
+        (Ok(_), Ok(_), Ok(_), Ok(())) => Err(Failure::Raced),
+        (users, batch, added, uses) => Err(Failure::cause([users.err(), batch.err(), added.err(), uses.err()])),
     }
 }
 
@@ -216,6 +219,7 @@ async fn write_batch(conn: &Conn, writes: &Writes<'_>) -> Result<(bool, Option<i
     let EntryColumns { scores, sort_scores, times, revisions, boards, seasons, users, before } = &columns;
     let rows: Vec<_> = writes.events().collect();
     let payloads: Vec<&str> = writes.payload.iter().map(String::as_str).collect();
+    let keys = writes.keys();
     let write = WriteBatch {
         scores,
         sort_scores,
@@ -242,10 +246,18 @@ async fn write_batch(conn: &Conn, writes: &Writes<'_>) -> Result<(bool, Option<i
         event_actions: &rows.iter().map(|row| row.accepted.action_id.as_str()).collect::<Vec<_>>(),
         event_subjects: &rows.iter().map(|row| &*row.submission.subject).collect::<Vec<_>>(),
         event_metadata: &rows.iter().map(|row| row.metadata()).collect::<Result<Vec<_>, _>>()?,
+        key_subjects: &keys.iter().map(|row| &*row.0.subject).collect::<Vec<_>>(),
+        keys: &keys.iter().map(|row| row.1.key.as_str()).collect::<Vec<_>>(),
+        key_fingerprints: &keys.iter().map(|row| row.1.fingerprint.as_slice()).collect::<Vec<_>>(),
+        key_events: &keys.iter().map(|row| row.2.as_bytes().as_slice()).collect::<Vec<_>>(),
+        keys_at: &writes.now.0,
         now: &writes.now.0,
         payloads: &payloads,
     };
-    let (updated, outbox): (i64, Option<i64>) = write.get_result(&mut &*conn).await?;
+    let (updated, keyed, outbox): (i64, i64, Option<i64>) = write.get_result(&mut &*conn).await?;
+    if usize::try_from(keyed) != Ok(keys.len()) {
+        return Err(Failure::KeyUsed);
+    }
     Ok((usize::try_from(updated) == Ok(users.len()), outbox))
 }
 
@@ -257,23 +269,6 @@ async fn add_entries(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> 
     }
     let add = AddEntries { scores, sort_scores, times, revisions, boards, seasons, users };
     Ok(add.execute(&mut &*conn).await? == users.len())
-}
-
-async fn write_keys(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> {
-    let rows = writes.keys();
-    if rows.is_empty() {
-        return Ok(true);
-    }
-    let made = AddKeys {
-        subjects: &rows.iter().map(|row| &*row.0.subject).collect::<Vec<_>>(),
-        keys: &rows.iter().map(|row| row.1.key.as_str()).collect::<Vec<_>>(),
-        fingerprints: &rows.iter().map(|row| row.1.fingerprint.as_slice()).collect::<Vec<_>>(),
-        events: &rows.iter().map(|row| row.2.as_bytes().as_slice()).collect::<Vec<_>>(),
-        times: &vec![writes.now.0; rows.len()],
-    }
-    .execute(&mut &*conn)
-    .await?;
-    Ok(made == rows.len())
 }
 
 /// Stores receipts where there are none; answers how many were.

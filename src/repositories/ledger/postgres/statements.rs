@@ -71,8 +71,9 @@ statement!(
 
 statement!(
     /// What every batch writes, as one statement, because each one more is answered by a message of its own: entries that exist, the history,
-    /// and the outbox row. Entries are reached in the order of the arrays, so that two instances never wait for each other in a circle: the
-    /// transaction allows no other plan. Answers how many entries were updated, and the id of the outbox row, where there is one.
+    /// idempotency keys, and the outbox row. Entries are reached in the order of the arrays, so that two instances never wait for each other in
+    /// a circle: the transaction allows no other plan. Answers how many entries were updated, how many keys were new, and the id of the
+    /// outbox row, where there is one.
     Db, WriteBatch {
         scores: Array<BigInt> = [i64], sort_scores: Array<BigInt> = [i64], times: Array<BigInt> = [i64], revisions: Array<BigInt> = [i64],
         boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str], before: Array<BigInt> = [i64],
@@ -83,8 +84,10 @@ statement!(
         event_applied: Array<Bool> = [bool], event_limited: Array<Bool> = [bool], event_users: Array<Text> = [&'a str],
         event_leaderboards: Array<Text> = [&'a str], event_actions: Array<Text> = [&'a str], event_subjects: Array<Text> = [&'a str],
         event_metadata: Array<Nullable<Text>> = [Option<String>],
+        keys_at: BigInt = i64, key_subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str],
+        key_fingerprints: Array<Binary> = [&'a [u8]], key_events: Array<Binary> = [&'a [u8]],
         now: BigInt = i64, payloads: Array<Text> = [&'a str],
-    } -> (BigInt, Nullable<BigInt>),
+    } -> (BigInt, BigInt, Nullable<BigInt>),
     "WITH updated AS (\
        UPDATE entries e SET score = n.score, sort_score = n.sort_score, reached_at = n.reached_at, revision = n.revision \
        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?) AS n(score, sort_score, reached_at, revision, board, season, id, before) \
@@ -93,9 +96,12 @@ statement!(
        INSERT INTO score_events (event_id, position, leaderboard_pk, season, value, delta, previous_score, new_score, revision, at, \
        applied, limited, user_id, leaderboard_id, action_id, subject, metadata) \
        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)), \
+     keyed AS (\
+       INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at) \
+       SELECT n.*, ? FROM unnest(?, ?, ?, ?) AS n(subject, key, fingerprint, event) ON CONFLICT (subject, key) DO NOTHING RETURNING 1), \
      owed AS (\
        INSERT INTO outbox (created_at, claimed_until, payload) SELECT ?, 0, n.payload FROM unnest(?) AS n(payload) RETURNING id) \
-     SELECT (SELECT count(*) FROM updated), (SELECT id FROM owed)"
+     SELECT (SELECT count(*) FROM updated), (SELECT count(*) FROM keyed), (SELECT id FROM owed)"
 );
 
 statement!(
@@ -105,15 +111,6 @@ statement!(
     } -> BigInt,
     "INSERT INTO entries (score, sort_score, reached_at, revision, leaderboard_pk, season, user_id) \
      SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (leaderboard_pk, season, user_id) DO NOTHING"
-);
-
-statement!(
-    Db, AddKeys {
-        subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str], fingerprints: Array<Binary> = [&'a [u8]],
-        events: Array<Binary> = [&'a [u8]], times: Array<BigInt> = [i64],
-    } -> BigInt,
-    "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at) SELECT * FROM unnest(?, ?, ?, ?, ?) \
-     ON CONFLICT (subject, key) DO NOTHING"
 );
 
 statement!(

@@ -140,6 +140,10 @@ pub async fn commit(
     }
     let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
+    if !looks_up_keys(mode) && settlement.refuses_a_key(submissions) {
+        // A repeat is answered as it was the first time, whatever would be said of it now.
+        return Err(Failure::KeyUsed);
+    }
     let changes = std::mem::take(&mut settlement.changes);
     let payload = payload_of(&changes)?;
     let accepted = || settlement.accepted.iter().map(|(_, accepted)| accepted);
@@ -185,10 +189,16 @@ pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> 
     Err(Failure::Trial)
 }
 
+fn looks_up_keys(mode: Mode) -> bool {
+    batch::LOOKS_UP_KEYS || mode.look_up_keys
+}
+
 fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {
     let mut needs = Needs { keys: BTreeSet::new(), entries: BTreeSet::new(), recent: BTreeMap::new(), cautious: mode.cautious };
     for submission in submissions {
-        if let Some(idempotency) = &submission.idempotency {
+        if let Some(idempotency) = &submission.idempotency
+            && looks_up_keys(mode)
+        {
             needs.keys.insert((&submission.subject, &idempotency.key));
         }
         let Ok(fed) = fed_by(submission, definitions) else { continue };
