@@ -34,6 +34,7 @@ use crate::{
         actions::Actions,
         announcer::{Announcer, Parts},
         backlog::Backlog,
+        census::Census,
         changes::Changes,
         definitions::DefinitionCache,
         health::Health,
@@ -216,6 +217,7 @@ async fn build(
         rebuilder: Arc::clone(&rebuilder),
         rankings: Arc::clone(&rankings),
         feed: Arc::clone(feed),
+        census: Census::new(Arc::clone(&rankings), Arc::clone(feed)),
         clock: clock.clone(),
     };
     leaderboards.ensure_default(&default_leaderboard).await?;

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod announcer;
 pub mod backlog;
+pub mod census;
 pub mod changes;
 pub mod definitions;
 pub mod encoded;

@@ -19,6 +19,7 @@ use crate::{
 
 use super::{
     announcer::Announcer,
+    census::Census,
     definitions::DefinitionCache,
     error::ServiceError,
     rankings::Rankings,
@@ -49,6 +50,7 @@ pub struct Leaderboards {
     pub rebuilder: Arc<Rebuilder>,
     pub rankings: Arc<Rankings>,
     pub feed: Arc<dyn Feed>,
+    pub census: Census,
     pub clock: Clock,
 }
 
@@ -92,7 +94,13 @@ impl Leaderboards {
             .cloned()
             .collect();
         leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
-        self.overviews(leaderboards).await
+        let boards = definitions.leaderboards.values().map(Leaderboard::board).collect();
+        let numbers = self.census.of(boards).await;
+        let overviews = leaderboards.into_iter().map(|leaderboard| {
+            let (total, watchers) = numbers.get(&leaderboard.pk).copied().unwrap_or_default();
+            Overview { leaderboard, total, watchers }
+        });
+        Ok(overviews.collect())
     }
 
     /// Which leaderboards' entries and events this caller may read.
@@ -102,8 +110,9 @@ impl Leaderboards {
 
     /// The leaderboard with its numbers.
     pub async fn overview(&self, leaderboard: Leaderboard) -> Result<Overview, ServiceError> {
-        let mut overviews = self.overviews(vec![leaderboard]).await?;
-        overviews.pop().ok_or(ServiceError::NotFound("leaderboard"))
+        let watchers = self.feed.watchers(&[leaderboard.pk]).await.ok().and_then(|watchers| watchers.first().copied());
+        let total = self.rankings.total(leaderboard.board()).await;
+        Ok(Overview { leaderboard, total, watchers: watchers.unwrap_or_default() })
     }
 
     /// Makes a leaderboard, ready to take scores.
@@ -147,19 +156,6 @@ impl Leaderboards {
             self.announcer.announce_row(*row, announcement).await;
         }
         Ok(updated.value)
-    }
-
-    async fn overviews(&self, leaderboards: Vec<Leaderboard>) -> Result<Vec<Overview>, ServiceError> {
-        let pks: Vec<_> = leaderboards.iter().map(|leaderboard| leaderboard.pk).collect();
-        let watchers = self.feed.watchers(&pks).await.unwrap_or_else(|_| vec![0; pks.len()]);
-        let totals =
-            futures_util::future::join_all(leaderboards.iter().map(|leaderboard| self.rankings.total(leaderboard.board()))).await;
-        let numbers = totals.into_iter().zip(watchers);
-        Ok(leaderboards
-            .into_iter()
-            .zip(numbers)
-            .map(|(leaderboard, (total, watchers))| Overview { leaderboard, total, watchers })
-            .collect())
     }
 }
 

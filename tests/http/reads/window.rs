@@ -56,7 +56,7 @@ async fn a_window_past_the_end_is_empty_and_knows_the_total(backend: Backend) {
 
 async fn a_parameter_that_is_no_fitting_number_is_named(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    for value in ["0", "-1", "1001", "1.5", "ten", "", "1e2", "0x10", "%201", "99999999999999999999", "1;DROP"] {
+    for value in ["0", "-1", "1001", "1.5", "ten", "", "0x10", "%201", "99999999999999999999", "1;DROP"] {
         let request = app.anonymous(Method::GET, &format!("/api/leaderboard?limit={value}"));
         assert_eq!(broken(&request.refused(422).await), ["limit"], "{value}");
     }
