@@ -122,7 +122,8 @@ pub async fn submit_batch(
         .map(|refused| match refused {
             Some(problem) => item_of_problem(&problem, request_id.as_str()),
             None => match answers.next() {
-                Some(Ok(answer)) => format!("{{\"status\":200,\"body\":{}}}", answer.body),
+                Some(Ok(Answer { body, replayed: false })) => format!("{{\"status\":200,\"body\":{body}}}"),
+                Some(Ok(Answer { body, replayed: true })) => format!("{{\"status\":200,\"replayed\":true,\"body\":{body}}}"),
                 Some(Err(error)) => item_of_problem(&error.into(), request_id.as_str()),
                 None => item_of_problem(&Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR), request_id.as_str()),
             },

@@ -11,6 +11,7 @@ use crate::{
 crate::both_backends!(
     results_come_in_the_order_of_the_submissions,
     one_bad_item_does_not_spoil_the_others,
+    a_result_says_that_its_key_was_used_before,
     a_batch_holds_one_to_a_thousand_submissions,
     a_thousand_submissions_of_one_user_all_count,
     a_body_that_is_too_large_is_refused_whole,
@@ -68,6 +69,17 @@ async fn one_bad_item_does_not_spoil_the_others(backend: Backend) {
         assert_eq!((&problem["status"], &problem["requestId"]), (&json!(422), &json!(id)), "{problem}");
     }
     assert_eq!(app.get("/api/leaderboard").await["entries"][0]["score"], 3);
+}
+
+async fn a_result_says_that_its_key_was_used_before(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let keyed = |key: &str| json!({"actionId": "goal", "userId": "ann", "idempotencyKey": key});
+    let first = batch(&app, &[keyed("k-1")]).answers(200).await;
+    assert_eq!(first["results"][0].get("replayed"), None);
+    let again = batch(&app, &[keyed("k-2"), keyed("k-1")]).answers(200).await;
+    assert_eq!(again["results"][0].get("replayed"), None);
+    assert_eq!(again["results"][1]["replayed"], true);
+    assert_eq!(again["results"][1]["body"], first["results"][0]["body"]);
 }
 
 async fn a_batch_holds_one_to_a_thousand_submissions(backend: Backend) {
