@@ -1,6 +1,7 @@
 //! The layers around every handler, in order.
 
 pub mod authentication;
+pub mod cors;
 pub mod observation;
 pub mod problems;
 pub mod rate_limit;
@@ -18,36 +19,26 @@ use std::{
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
 use futures_util::future;
-use tower::{
-    Layer, Service, ServiceBuilder, ServiceExt,
-    util::{Either, Oneshot},
-};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    compression::CompressionLayer,
-    cors::{AllowOrigin, Cors, CorsLayer},
-    timeout::TimeoutLayer,
-};
+use tower::{Service, ServiceBuilder, ServiceExt, util::Oneshot};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::TimeoutLayer};
 
 use tracing::Instrument;
 
-use self::{observation::Observation, request_id::RequestId, shortcut::Shortcut};
+pub use self::cors::Front;
+use self::{cors::Cors, observation::Observation, request_id::RequestId, shortcut::Shortcut};
 use crate::{controllers::problem::Problem, services::error::ServiceError};
 
 /// How long an ordinary request may take. Streams begin within it and then last.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a server serves: everything, with the layers around it.
-pub type Front = Either<Cors<Entrance>, Entrance>;
-
 /// Puts the layers around the whole router, outermost first: CORS (outside, so that pages of other origins can read problem documents as well), the
 /// shortcut, the edge, panics, time-out, compression (which leaves event streams alone).
-pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors_origins: &[String]) -> Front {
+pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors: Option<&Cors>) -> Front {
     let stack = ServiceBuilder::new()
         .layer(axum::middleware::from_fn(edge))
         .layer(CatchPanicLayer::custom(|_| {
@@ -57,10 +48,7 @@ pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors_origins: &[String])
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(CompressionLayer::new());
     let entrance = Entrance { shortcut: shortcut.map(Arc::new), router: router.layer(stack) };
-    match cors(cors_origins) {
-        Some(cors) => Either::Left(cors.layer(entrance)),
-        None => Either::Right(entrance),
-    }
+    Front::new(entrance, cors)
 }
 
 /// Where a request takes the shortcut or goes to the router.
@@ -114,27 +102,3 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
 ];
-
-/// Lets pages of other origins call the API; none where no origin is named. No cookies are involved, so no credentials are.
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    if origins.is_empty() {
-        return None;
-    }
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
-    };
-    let sent = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH].into_iter();
-    let sent = sent.chain(["idempotency-key", "last-event-id", "x-request-id"].map(HeaderName::from_static));
-    let read = [header::ETAG, header::LOCATION, header::RETRY_AFTER].into_iter();
-    let read = read.chain(["cache-status", "idempotency-replayed", "x-request-id"].map(HeaderName::from_static));
-    Some(
-        CorsLayer::new()
-            .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-            .allow_headers(sent.collect::<Vec<_>>())
-            .expose_headers(read.collect::<Vec<_>>())
-            .max_age(Duration::from_secs(3600)),
-    )
-}

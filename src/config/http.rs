@@ -6,16 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Context;
 use clap::Args;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
-use super::given;
+use super::{given, origins::Origins, parse};
 
 /// Addresses, proxies, origins and the rate limit.
 #[derive(Debug, Clone, Args)]
 pub struct HttpSettings {
     /// Where clients connect.
-    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_parser = parse::address)]
     pub listen_addr: SocketAddr,
     /// Where `/metrics` is served instead of on `LISTEN_ADDR`.
     #[arg(long, env = "INTERNAL_ADDR")]
@@ -26,20 +27,23 @@ pub struct HttpSettings {
     /// The certificate's private key in PEM.
     #[arg(long, env = "TLS_KEY_FILE")]
     pub tls_key_file: Option<String>,
-    /// Origins whose pages may call the API, separated by commas; `*` for all.
+    /// Origins whose pages may send tokens and change things, separated by commas; `https://*.example.com` for all below, `*` for all.
     #[arg(long, env = "CORS_ALLOWED_ORIGINS")]
     pub cors_allowed_origins: Option<String>,
+    /// Origins whose pages may read and stream public leaderboards, without credentials; `none` for none.
+    #[arg(long, env = "PUBLIC_READ_CORS", default_value = "*")]
+    pub public_read_cors: String,
     /// Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas.
     #[arg(long, env = "TRUSTED_PROXIES")]
     pub trusted_proxies: Option<String>,
     /// Requests to `/api` a caller may make a second in the long run. The default stops a runaway loop, not a busy game backend.
-    #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value = "20000")]
+    #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value = "20000", value_parser = parse::positive::<NonZeroU32>)]
     pub rate_limit_per_second: NonZeroU32,
     /// Requests a caller may make at once.
-    #[arg(long, env = "RATE_LIMIT_BURST", default_value = "40000")]
+    #[arg(long, env = "RATE_LIMIT_BURST", default_value = "40000", value_parser = parse::positive::<NonZeroU32>)]
     pub rate_limit_burst: NonZeroU32,
     /// Connections at the most; further ones wait to be accepted. Not set: what the limit of open files leaves.
-    #[arg(long, env = "MAX_CONNECTIONS")]
+    #[arg(long, env = "MAX_CONNECTIONS", value_parser = parse::positive::<usize>)]
     pub max_connections: Option<usize>,
 }
 
@@ -47,7 +51,7 @@ impl HttpSettings {
     /// The address for `/metrics` alone, where there is one.
     pub fn internal_addr(&self) -> anyhow::Result<Option<SocketAddr>> {
         given(&self.internal_addr)
-            .map(|addr| addr.parse().map_err(|_| anyhow::anyhow!("INTERNAL_ADDR is no address: {addr}")))
+            .map(|addr| parse::address(addr).map_err(|why| anyhow::anyhow!("INTERNAL_ADDR: {why}")))
             .transpose()
     }
 
@@ -60,9 +64,11 @@ impl HttpSettings {
         }
     }
 
-    /// The origins in `CORS_ALLOWED_ORIGINS`.
-    pub fn cors_allowed_origins(&self) -> Vec<String> {
-        list(&self.cors_allowed_origins).map(|origin| origin.trim_end_matches('/').to_owned()).collect()
+    /// The origins in `CORS_ALLOWED_ORIGINS` and in `PUBLIC_READ_CORS`.
+    pub fn origins(&self) -> anyhow::Result<[Origins; 2]> {
+        let allowed = Origins::parse(given(&self.cors_allowed_origins).unwrap_or_default()).context("CORS_ALLOWED_ORIGINS")?;
+        let public_read = Some(self.public_read_cors.trim()).filter(|list| *list != "none").unwrap_or_default();
+        Ok([allowed, Origins::parse(public_read).context("PUBLIC_READ_CORS")?])
     }
 
     /// The networks in `TRUSTED_PROXIES`.
@@ -70,12 +76,38 @@ impl HttpSettings {
         list(&self.trusted_proxies)
             .map(|text| {
                 let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+                let network = network.map(canonical);
                 network.ok_or_else(|| anyhow::anyhow!("TRUSTED_PROXIES holds what is neither an address nor a network: {text}"))
             })
             .collect()
     }
 }
 
+/// A network of version 4 that is written as one of version 6, as addresses are compared.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.addr().to_ipv4_mapped();
+    let network4 = address.zip(mapped.prefix_len().checked_sub(96)).and_then(|(address, len)| Ipv4Net::new(address, len).ok());
+    network4.map_or(network, IpNet::V4)
+}
+
 fn list(value: &Option<String>) -> impl Iterator<Item = &str> {
     given(value).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_network_is_the_one_it_stands_for() {
+        for (text, expected) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.0.0.1/128", "10.0.0.1/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(canonical(text.parse().unwrap()).to_string(), expected, "{text}");
+        }
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::{bail, ensure};
 use clap::Args;
 
-use super::given;
+use super::{given, parse};
 
 /// The ledger, the ranking cache, and the directory for what the server keeps for itself.
 #[derive(Debug, Clone, Args)]
@@ -13,7 +14,7 @@ pub struct StorageSettings {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Connections to Postgres at the most.
-    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 10)]
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 10, value_parser = parse::positive::<usize>)]
     pub database_max_connections: usize,
     /// The ranking cache and feed: `redis://`, `rediss://`, `redis-cluster://` or `redis-sentinel://`. Not set: both are kept
     /// in this process, and there may be only one instance.
@@ -36,17 +37,40 @@ impl StorageSettings {
         }
     }
 
+    /// Which setting says where the ledger is, for whoever reads that it could not be opened.
+    pub fn ledger_setting(&self) -> &'static str {
+        match given(&self.database_url) {
+            Some(_) => "the ledger (DATABASE_URL) could not be opened",
+            None => "the ledger (in DATA_DIR, as DATABASE_URL is not set) could not be opened",
+        }
+    }
+
     /// The ranking cache's address, where there is one.
     pub fn redis_url(&self) -> Option<&str> {
         given(&self.redis_url)
     }
 
-    /// Why these settings do not go together.
-    pub fn contradiction(&self) -> Option<&'static str> {
-        let embedded = self.database_url().starts_with("sqlite:");
-        (embedded && self.redis_url().is_some()).then_some(
+    /// Refuses an address that no ledger can have, and stores that do not go together. No message repeats an address: it may hold a password.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let database = self.database_url();
+        let embedded = match scheme(&database) {
+            Some("sqlite") => true,
+            Some("postgres" | "postgresql") => false,
+            other => bail!(
+                "DATABASE_URL is {}, and the ledger is kept at sqlite://path or postgres://user:password@host/database",
+                other.map_or_else(|| "no address".to_owned(), |scheme| format!("a {scheme}:// address"))
+            ),
+        };
+        ensure!(
+            !(embedded && self.redis_url().is_some()),
             "REDIS_URL is set but DATABASE_URL is not a postgres:// address: Redis is shared by instances, an SQLite file is not. \
-             Set DATABASE_URL to a Postgres database, or leave REDIS_URL away to rank and stream in this process.",
-        )
+             Set DATABASE_URL to a Postgres database, or leave REDIS_URL away to rank and stream in this process."
+        );
+        Ok(())
     }
+}
+
+/// What stands before `://`.
+fn scheme(url: &str) -> Option<&str> {
+    url.split_once("://").map(|(scheme, _)| scheme)
 }

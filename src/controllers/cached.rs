@@ -36,7 +36,7 @@ pub fn answer(leaderboard: &Leaderboard, source: Source, encoded: &Encoded, requ
     if let Ok(tag) = HeaderValue::from_maybe_shared(encoded.tag.clone()) {
         headers.insert(header::ETAG, tag);
     }
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, origin"));
     let (status, body) = if has_already(encoded, request) {
         (StatusCode::NOT_MODIFIED, Bytes::new())
     } else if encoding(request) == Some(Encoding::Gzip) {

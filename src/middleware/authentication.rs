@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -66,10 +66,13 @@ fn token(request: &Request, streams: bool) -> Result<Option<Cow<'_, str>>, Servi
     if bearer.is_some() || !streams {
         return Ok(bearer);
     }
-    let query = request.uri().query().unwrap_or_default();
-    let parameter =
-        url::form_urlencoded::parse(query.as_bytes()).find(|(name, value)| name == "access_token" && !value.is_empty());
-    Ok(parameter.map(|(_, token)| token))
+    Ok(token_in_query(request.uri()))
+}
+
+/// The parameter `access_token`.
+pub(super) fn token_in_query(uri: &Uri) -> Option<Cow<'_, str>> {
+    let mut query = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    query.find(|(name, value)| name == "access_token" && !value.is_empty()).map(|(_, token)| token)
 }
 
 /// The token in `Authorization: Bearer …`. Credentials of another scheme are somebody else's, such as those of a proxy in front.
