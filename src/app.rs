@@ -20,14 +20,14 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use stores::Stores;
-pub use telemetry::init_logging;
+pub use telemetry::{USUAL, init_logging};
 
 use crate::{
     config::{Settings, streams::StreamSettings},
     controllers::Services,
     domain::{ids::LeaderboardId, time::Clock},
-    middleware::{self, authentication::Authentication, rate_limit::RateLimit, shortcut::Shortcut},
-    repositories::{feed::FeedMessage, ledger::Ledger},
+    middleware::{self, authentication::Authentication, cors::Cors, rate_limit::RateLimit, shortcut::Shortcut},
+    repositories::{feed::FeedMessage, ledger::Ledger, private},
     router,
     server::{self, tls::Tls},
     services::{
@@ -94,16 +94,19 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
 
 /// The same by another clock: [`Clock::over`] puts it under the rules of the server's time.
 pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Running> {
+    stores::check_addresses(&settings.storage)?;
     let default_leaderboard = LeaderboardId::parse(&settings.storage.default_leaderboard)
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
     let internal_addr = settings.http.internal_addr()?;
     let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
+    let [allowed, public_read] = settings.http.origins()?;
     // Bound first, so that a taken port is told before anything is opened; accepted from when all is ready.
-    let listener = bind(settings.http.listen_addr)?;
+    let listener = bind("LISTEN_ADDR", settings.http.listen_addr)?;
     let address = listener.local_addr()?;
-    let internal = internal_addr.map(bind).transpose()?;
+    let internal = internal_addr.map(|address| bind("INTERNAL_ADDR", address)).transpose()?;
+    private::tighten_directory(&settings.storage.data_dir);
 
     let stores = Stores::open(&settings.storage, settings.streams.stream_history, true).await?;
     let stop = CancellationToken::new();
@@ -121,7 +124,7 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies };
     let public_metrics = internal.is_none().then(|| metrics.clone());
     let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics);
-    let front = middleware::wrap(routes, Some(shortcut), &settings.http.cors_allowed_origins());
+    let front = middleware::wrap(routes, Some(shortcut), Some(&Cors::new(allowed, public_read)));
 
     let connections = settings.http.max_connections.unwrap_or_else(most_connections);
     if let Some(tls) = &tls {
@@ -130,7 +133,7 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     }
     let serving = tokio::spawn(server::serve(listener, tls, front, connections, stop.clone()));
     let serving_internal = internal.map(|listener| {
-        let front = middleware::wrap(router::metrics_route(metrics), None, &[]);
+        let front = middleware::wrap(router::metrics_route(metrics), None, None);
         tokio::spawn(server::serve(listener, None, front, 64, stop.clone()))
     });
     tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
@@ -319,8 +322,8 @@ async fn prepare_rankings(inspection: &Inspection, definitions: &DefinitionCache
     }
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    server::listen(address).with_context(|| format!("cannot listen on {address}"))
+fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    server::listen(address).with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
 /// What the limit of open files leaves for clients.

@@ -11,7 +11,7 @@ use crate::{
         feed::Feed,
         ledger::{Ledger, LedgerError, LedgerSettings},
         memory::MemoryRanking,
-        redis::{RedisSettings, RedisStore},
+        redis::{self, RedisSettings, RedisStore},
         standings::Standings,
     },
     services::tenure::Tenure,
@@ -35,9 +35,7 @@ pub struct Stores {
 impl Stores {
     /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open.
     pub async fn open(settings: &StorageSettings, stream_history: u64, exclusive: bool) -> anyhow::Result<Self> {
-        if let Some(contradiction) = settings.contradiction() {
-            bail!(contradiction);
-        }
+        check_addresses(settings)?;
         let ledger = open_ledger(settings, exclusive).await?;
         for migration in ledger.migrate().await.context("the ledger could not be migrated")? {
             tracing::info!(migration, "migrated");
@@ -53,12 +51,15 @@ impl Stores {
         }
         let redis_settings = RedisSettings { url: url.to_owned(), stream_history };
         let id = ledger.installation_id().await?;
-        let redis = RedisStore::connect(&redis_settings, &id)?;
-        if !redis.connected_within(RANKING_PATIENCE).await {
+        let store = RedisStore::connect(&redis_settings, &id)?;
+        if !store.connected_within(RANKING_PATIENCE).await {
+            if let Some(refusal) = redis::refusal(url).await {
+                bail!("REDIS_URL: the Redis refuses the connection: {refusal}");
+            }
             tracing::warn!("Redis does not answer: serving from the ledger until it does");
         }
-        let tenure = exclusive.then(|| Tenure::new(ledger.clone(), redis.clone(), id));
-        Ok(Self { ledger, standings: redis.clone(), feed: redis.clone(), tenure, redis: Some(redis) })
+        let tenure = exclusive.then(|| Tenure::new(ledger.clone(), store.clone(), id));
+        Ok(Self { ledger, standings: store.clone(), feed: store.clone(), tenure, redis: Some(store) })
     }
 
     /// Closes the connections to Redis, where there are any.
@@ -67,6 +68,13 @@ impl Stores {
             redis.shutdown().await;
         }
     }
+}
+
+/// Refuses addresses of stores that can never work, before anything is opened.
+pub(super) fn check_addresses(settings: &StorageSettings) -> anyhow::Result<()> {
+    settings.check()?;
+    settings.redis_url().map(redis::check_url).transpose().context("REDIS_URL")?;
+    Ok(())
 }
 
 /// Opens the ledger; waits for a Postgres that is still starting.
@@ -81,7 +89,7 @@ async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Res
                 tracing::warn!(reason, "the ledger does not answer yet");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            Err(error) => return Err(error).context("the ledger (DATABASE_URL) could not be opened"),
+            Err(error) => return Err(error).context(settings.ledger_setting()),
         }
     }
 }

@@ -18,7 +18,9 @@ mod schema;
 mod scores;
 mod sqlite;
 mod statement;
+mod upgrade;
 mod users;
+mod writability;
 
 use std::{
     future::Future,
@@ -28,7 +30,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite};
+use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 pub use self::{
     maintenance::KeysCursor,
     outbox::{Announced, OtherEpoch},
@@ -53,6 +55,9 @@ pub enum LedgerError {
     /// been committed. For the log, never for a client.
     #[error("the ledger is out of reach: {0}")]
     Unavailable(String),
+    /// It can never be opened like this: an address that is none, a password that is refused, a schema of a newer release. For whoever starts the program.
+    #[error("{0}")]
+    Unusable(String),
     /// Something is stored that cannot have been stored by this program.
     #[error("the ledger holds something that is not understood: {0}")]
     Corrupt(String),
@@ -94,6 +99,7 @@ pub struct Ledger {
     cautious: Arc<AtomicU32>,
     /// How many of the next batches look up their idempotency keys before they use them, because one was a repeat.
     repeats: Arc<AtomicU32>,
+    writability: Arc<Writability>,
 }
 
 #[derive(Clone)]
@@ -143,11 +149,12 @@ impl Ledger {
         let engine = match settings.url.split_once("://") {
             Some(("sqlite", _)) => Engine::Sqlite(Sqlite::connect(settings).await?),
             Some(("postgres" | "postgresql", _)) => Engine::Postgres(Postgres::connect(settings).await?),
-            _ => return Err(LedgerError::Unavailable("the database URL must begin with sqlite:// or postgres://".into())),
+            _ => return Err(LedgerError::Unusable("the database URL must begin with sqlite:// or postgres://".into())),
         };
         // Revision −1 is never stored: the first commit reads the definitions.
         let none = Definitions { revision: -1, ..Definitions::default() };
-        Ok(Self { engine, known: Arc::new(ArcSwap::from_pointee(none)), cautious: Arc::default(), repeats: Arc::default() })
+        let (known, writability) = (Arc::new(ArcSwap::from_pointee(none)), Arc::default());
+        Ok(Self { engine, known, cautious: Arc::default(), repeats: Arc::default(), writability })
     }
 
     /// Runs the migrations that are pending, one process at a time; answers the names of those that ran.
@@ -195,12 +202,6 @@ impl Ledger {
             Engine::Postgres(postgres) => postgres.readers(),
             Engine::Sqlite(_) => sqlite::READERS - 1,
         }
-    }
-
-    /// Whether the ledger answers at all, and is migrated.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
-        transact!(self.read(PING_LIMIT), definitions::revision())?;
-        Ok(())
     }
 
     /// The revision of the definitions alone: cheap enough to ask often.

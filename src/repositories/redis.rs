@@ -45,6 +45,9 @@ mod watch;
 /// How long a call may take altogether, waiting for a permit included.
 const CALL_WITHIN: Duration = Duration::from_millis(800);
 
+/// How long a Redis that does not connect is asked why.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
 /// How much of that a call needs for its time-out to say that the server hangs, and how long a probe may take.
 const FAIR_TIME: Duration = Duration::from_millis(500);
 
@@ -111,6 +114,21 @@ pub struct RedisStore {
     /// The draining task, the watch and the probe, and what drives the connections: all end with the store.
     _tasks: [AbortOnDropHandle<()>; 3],
     _connections: [AbortOnDropHandle<Result<(), Error>>; 3],
+}
+
+/// Refuses a URL that names no Redis.
+pub fn check_url(url: &str) -> Result<(), InvalidRedisUrl> {
+    builder(url).map(drop)
+}
+
+/// Why the Redis at this URL does not let this program in, where that is so: a wrong password is no matter of waiting. `None` where nobody answers, too.
+pub async fn refusal(url: &str) -> Option<String> {
+    let client = builder(url).ok()?.set_policy(ReconnectPolicy::new_constant(1, 0)).build().ok()?;
+    let asked = timeout(FIRST_ANSWER, client.init()).await.ok()?;
+    match asked {
+        Ok(_) => client.quit().await.err().and(None),
+        Err(error) => (*error.kind() == ErrorKind::Auth).then(|| error.details().to_owned()),
+    }
 }
 
 impl RedisStore {

@@ -72,7 +72,7 @@ impl From<LedgerError> for ServiceError {
             LedgerError::NotFound => Self::NotFound("resource"),
             LedgerError::Conflict(field) => Self::Conflict(format!("{field} can no longer change once scores exist")),
             LedgerError::Unavailable(reason) => Self::LedgerAway(reason),
-            LedgerError::Corrupt(reason) => Self::Internal(reason),
+            LedgerError::Corrupt(reason) | LedgerError::Unusable(reason) => Self::Internal(reason),
         }
     }
 }

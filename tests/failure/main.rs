@@ -26,6 +26,8 @@ mod redis_server;
 mod server;
 mod shutdown;
 mod soak;
+mod starts;
 mod stream_outages;
 mod stuck_readers;
 mod trace;
+mod writability;

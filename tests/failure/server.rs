@@ -165,8 +165,8 @@ impl Server {
         }
         command.args(words).current_dir(&self.directory).stdin(Stdio::null());
         command.env("DATA_DIR", &self.directory).env("JWT_SECRET", SECRET);
-        command.envs(&self.settings);
         command.env("LISTEN_ADDR", format!("127.0.0.1:{}", self.port));
+        command.envs(&self.settings);
         for (name, url) in [("DATABASE_URL", &self.stores.database_url), ("REDIS_URL", &self.stores.redis_url)] {
             command.envs(url.iter().map(|url| (name, url)));
         }

@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pool::{Manager, Pool};
-use super::{LedgerError, LedgerSettings, failure::Failure};
+use super::{LedgerError, LedgerSettings, failure::Failure, upgrade};
 use crate::repositories::breaker::Breaker;
 
 /// What the shared queries are compiled for.
@@ -57,6 +57,10 @@ const WALK_INDEXES: &str = "SELECT set_config('enable_seqscan', 'off', true), se
                             set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true), \
                             set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), \
                             set_config('plan_cache_mode', 'force_generic_plan', true)";
+
+/// The locks that a batch takes by writing, and no more.
+const LOCK_LIKE_A_BATCH: &str =
+    "LOCK TABLE users, entries, score_events, idempotency_keys, receipts, outbox IN ROW EXCLUSIVE MODE";
 
 /// How long a new connection may take, the greeting included.
 const CREATE_LIMIT: Duration = Duration::from_secs(3);
@@ -93,17 +97,15 @@ impl Postgres {
         let (probed, stale) = (server.clone(), pool.clone());
         let probe = tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), stale.clone())));
         let unreserved = Arc::new(Semaphore::new(connections - KEPT_FOR_COMMITS.min(connections / 2)));
-        let postgres = Self { pool, server, unreserved, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) };
-        drop(postgres.pooled().await?);
-        Ok(postgres)
+        // By hand, so that a refusal for good is told from a server that is not up yet.
+        let first = tokio::time::timeout(CREATE_LIMIT, Box::pin(server.dial())).await;
+        drop(first.unwrap_or_else(|_| Err(LedgerError::Unavailable("no answer to a new connection".into())))?);
+        Ok(Self { pool, server, unreserved, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) })
     }
 
     /// Runs what is pending, one instance at a time; names what was run.
     pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
-        self.with_migrations(|connection| {
-            Ok(connection.run_pending_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
-        })
-        .await
+        self.with_migrations(|connection| upgrade::run_pending(connection, MIGRATIONS)).await
     }
 
     /// Reverts everything: for the test that each migration can be taken back.
@@ -121,8 +123,7 @@ impl Postgres {
     where
         F: FnOnce(&mut AsyncConnectionWrapper<Conn>) -> diesel::migration::Result<Vec<String>> + Send + 'static,
     {
-        let unavailable = |error: &dyn std::fmt::Display| LedgerError::Unavailable(error.to_string());
-        let connection = self.server.dial().await.map_err(|error| unavailable(&error))?.conn;
+        let connection = self.server.dial().await?.conn;
         let ran = tokio::task::spawn_blocking(move || {
             AsyncConnectionWrapper::from(connection).transaction(|connection| {
                 let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})");
@@ -130,7 +131,7 @@ impl Postgres {
                 run(connection)
             })
         });
-        ran.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
+        ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?.map_err(|error| upgrade::refusal(&*error))
     }
 
     /// How many requests of readers may be served at once: fewer than there are connections that are not kept for commits.
@@ -146,8 +147,23 @@ impl Postgres {
             if matches!(error, PoolError::Timeout(TimeoutType::Create)) {
                 self.breaker.timed_out(CREATE_LIMIT);
             }
-            Failure::Unreachable(error.to_string())
+            match error {
+                PoolError::Backend(LedgerError::Unavailable(why) | LedgerError::Unusable(why)) => Failure::Unreachable(why),
+                error => Failure::Unreachable(error.to_string()),
+            }
         })
+    }
+
+    /// Whether a batch could begin: somebody answers who takes writes, and nobody holds a table that every batch writes. Writes nothing.
+    pub async fn probe(&self) -> Result<(), Failure> {
+        let mut transaction = self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '700ms'").await?;
+        let asked = async {
+            // Changes nothing, and is refused where the database is read-only, as a standby is.
+            transaction.execute("UPDATE installation SET id = id WHERE false").await?;
+            transaction.execute(LOCK_LIKE_A_BATCH).await
+        };
+        let asked = asked.await;
+        transaction.finish(asked).await
     }
 
     /// Gives up waiting after a while, and trips the breaker where that says that nobody is there.

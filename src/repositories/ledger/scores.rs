@@ -104,6 +104,18 @@ impl Ledger {
         clock: &Clock,
         progress: &Arc<Progress>,
     ) -> Result<Committed, LedgerError> {
+        let committed = self.commit_good(batch, clock, progress).await;
+        self.writability.note(&committed);
+        committed
+    }
+
+    /// Commits what the database takes of a batch.
+    async fn commit_good(
+        &self,
+        batch: &Arc<[Submission]>,
+        clock: &Clock,
+        progress: &Arc<Progress>,
+    ) -> Result<Committed, LedgerError> {
         let failure = match self.settle(batch.clone(), clock, progress, false).await {
             Ok(written) => return Ok(committed(written)),
             Err(failure) if failure.remedy() == Remedy::Suspect => failure,
@@ -124,7 +136,7 @@ impl Ledger {
     }
 
     /// Writes what the database is known to take, and takes it back: data is blamed only while that succeeds.
-    async fn prove_writable(&self, clock: &Clock) -> Result<(), LedgerError> {
+    pub(super) async fn prove_writable(&self, clock: &Clock) -> Result<(), LedgerError> {
         let now = clock.now();
         match transact!(self.write(LIMIT), scores::known_good(now)) {
             Ok(()) | Err(Failure::Trial) => Ok(()),

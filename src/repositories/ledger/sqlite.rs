@@ -6,6 +6,7 @@
 
 mod batch;
 mod connection;
+mod file;
 mod locks;
 mod place;
 #[allow(clippy::duplicate_mod)] // the same queries for the other engine, see docs/adr/0001
@@ -13,11 +14,7 @@ mod place;
 pub mod queries;
 mod walk;
 
-use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use diesel::{SqliteConnection, connection::SimpleConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -25,7 +22,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 pub use self::connection::Conn;
-use super::{LedgerError, LedgerSettings, failure::Failure};
+use self::file::Held;
+use super::{LedgerError, LedgerSettings, failure::Failure, upgrade};
 
 /// What the shared queries are compiled for.
 pub type Db = diesel::sqlite::Sqlite;
@@ -43,7 +41,7 @@ pub struct Sqlite {
     writer: Arc<AsyncMutex<Conn>>,
     readers: Arc<Readers>,
     /// Held as long as the handle: keeps a second server away from the file.
-    _lock: Option<Arc<File>>,
+    _held: Option<Arc<Held>>,
 }
 
 struct Readers {
@@ -54,21 +52,17 @@ struct Readers {
 impl Sqlite {
     /// Opens the file, making it and its directory where they are missing.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
-        let path = file_of(&settings.url)?;
+        let path = file::of(&settings.url)?;
         let exclusive = settings.exclusive;
         let opened = tokio::task::spawn_blocking(move || {
-            let unavailable = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", path.display()));
-            if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-                std::fs::create_dir_all(directory).map_err(unavailable)?;
-            }
-            let lock = if exclusive { Some(Arc::new(lock(&path)?)) } else { None };
+            let held = file::prepare(&path, exclusive)?;
             let writer = connection::open(&path)?;
             let readers = (0..READERS).map(|_| connection::open(&path)).collect::<Result<Vec<_>, _>>()?;
             Ok::<_, LedgerError>(Self {
                 path: Arc::new(path),
                 writer: Arc::new(AsyncMutex::new(writer)),
                 readers: Arc::new(Readers { permits: Arc::new(Semaphore::new(READERS)), idle: Mutex::new(readers) }),
-                _lock: lock,
+                _held: held.map(Arc::new),
             })
         });
         opened.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
@@ -76,10 +70,7 @@ impl Sqlite {
 
     /// Runs what is pending; names what was run.
     pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
-        self.with_migrations(|connection| {
-            Ok(connection.run_pending_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
-        })
-        .await
+        self.with_migrations(|connection| upgrade::run_pending(connection, MIGRATIONS)).await
     }
 
     /// Reverts everything: for the test that each migration can be taken back.
@@ -101,7 +92,7 @@ impl Sqlite {
             let mut connection = connection::open_plain(&path)?;
             // All or nothing, and one process at a time, however long the other one takes.
             execute(&mut connection, "PRAGMA busy_timeout = 60000")?;
-            connection.immediate_transaction(run).map_err(|error| LedgerError::Unavailable(error.to_string()))
+            connection.immediate_transaction(run).map_err(|error| upgrade::refusal(&*error))
         });
         ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
     }
@@ -180,30 +171,6 @@ async fn hop<R: Send + 'static>(work: impl FnOnce() -> Result<R, Failure> + Send
 }
 
 /// `sqlite://data/scoreboard.db` is relative to the working directory, `sqlite:///srv/scoreboard.db` is absolute.
-fn file_of(url: &str) -> Result<PathBuf, LedgerError> {
-    let path = url.strip_prefix("sqlite://").unwrap_or_default();
-    if path.is_empty() || path.contains('?') {
-        return Err(LedgerError::Unavailable("the URL must look like sqlite://path/to/file.db, without parameters".into()));
-    }
-    Ok(PathBuf::from(path))
-}
-
-/// Two servers on one file would each keep a ranking of their own and know nothing of the other's scores. The operating system
-/// gives the lock back when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, LedgerError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let unavailable = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", Path::new(&name).display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(unavailable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(LedgerError::Unavailable(format!("another server already runs on {}", path.display())))
-        }
-        Err(TryLockError::Error(error)) => Err(unavailable(error)),
-    }
-}
-
 /// A plain statement outside of the query builder.
 fn execute(connection: &mut SqliteConnection, sql: &str) -> Result<(), Failure> {
     Ok(connection.batch_execute(sql)?)

@@ -71,7 +71,7 @@ async fn two_servers_never_share_a_file() {
 async fn a_url_of_another_kind_is_refused() {
     for url in ["mysql://root@localhost/x", "scoreboard.db", "sqlite://", "postgres://u@localhost:port/x"] {
         let refused = Ledger::connect(&LedgerSettings::new(url)).await;
-        assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{url}");
+        assert!(matches!(refused, Err(LedgerError::Unusable(_))), "{url}");
     }
 }
 

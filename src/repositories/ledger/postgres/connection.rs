@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use diesel::{ConnectionError, ConnectionResult};
+use diesel::ConnectionError;
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tokio_postgres::{
     Config, NoTls,
     config::{Host, SslMode, SslNegotiation},
+    error::SqlState,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -41,7 +42,7 @@ impl Server {
     /// system's authorities; and `tcp_user_timeout` is in seconds.
     pub fn parse(text: &str) -> Result<Self, LedgerError> {
         // The text may hold a password: no message repeats it.
-        let invalid = |why: &str| LedgerError::Unavailable(format!("the database URL is not understood: {why}"));
+        let invalid = |why: &str| LedgerError::Unusable(format!("the database URL is not understood: {why}"));
         let mut url = url::Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
         let (mut mode, mut roots, mut rest) = (String::new(), None, Vec::new());
         for (name, value) in url.query_pairs() {
@@ -76,22 +77,38 @@ impl Server {
     }
 
     /// Makes a connection.
-    pub async fn dial(&self) -> ConnectionResult<Dialled> {
-        let bad = |error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            ConnectionError::BadConnection(format!("{error}{cause}"))
-        };
+    pub async fn dial(&self) -> Result<Dialled, LedgerError> {
         let first_error = Arc::<FirstError>::default();
         let conn = if self.watched {
             let watching = Watching { tls: self.tls.clone(), first_error: Arc::clone(&first_error) };
-            let (client, connection) = self.config.connect(watching).await.map_err(bad)?;
-            Conn::try_from_client_and_connection(client, connection).await?
+            let (client, connection) = self.config.connect(watching).await.map_err(|error| refused(&error))?;
+            Conn::try_from_client_and_connection(client, connection).await.map_err(unfit)?
         } else {
-            let (client, connection) = self.config.connect(NoTls).await.map_err(bad)?;
-            Conn::try_from_client_and_connection(client, connection).await?
+            let (client, connection) = self.config.connect(NoTls).await.map_err(|error| refused(&error))?;
+            Conn::try_from_client_and_connection(client, connection).await.map_err(unfit)?
         };
         Ok(Dialled { conn, first_error })
     }
+}
+
+/// Why there is no connection. Who is not let in, and a database that is not there, are no matter of waiting.
+fn refused(error: &tokio_postgres::Error) -> LedgerError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let reason = format!("{error}{cause}");
+    let for_good = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ];
+    match error.code() {
+        Some(code) if for_good.contains(code) => LedgerError::Unusable(reason),
+        _ => LedgerError::Unavailable(reason),
+    }
+}
+
+fn unfit(error: ConnectionError) -> LedgerError {
+    LedgerError::Unavailable(error.to_string())
 }
 
 /// A network that swallows packets must not hang a call for ever, nor leave a dead connection in the pool.
@@ -112,7 +129,7 @@ fn add_defaults(config: &mut Config) {
 }
 
 fn tls(roots_file: Option<&str>) -> Result<MakeRustlsConnect, LedgerError> {
-    let unusable = |why: String| LedgerError::Unavailable(format!("TLS to the database: {why}"));
+    let unusable = |why: String| LedgerError::Unusable(format!("TLS to the database: {why}"));
     let mut roots = RootCertStore::empty();
     match roots_file {
         Some(file) => {

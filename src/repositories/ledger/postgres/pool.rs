@@ -2,10 +2,10 @@
 //! was read beside it.
 
 use deadpool::managed::{Metrics, RecycleError, RecycleResult};
-use diesel::ConnectionError;
 use diesel_async::pooled_connection::PoolableConnection;
 
 use super::connection::{Dialled, Server};
+use crate::repositories::ledger::LedgerError;
 
 pub type Pool = deadpool::managed::Pool<Manager>;
 
@@ -22,15 +22,15 @@ impl Manager {
 
 impl deadpool::managed::Manager for Manager {
     type Type = Dialled;
-    type Error = ConnectionError;
+    type Error = LedgerError;
 
-    async fn create(&self) -> Result<Dialled, ConnectionError> {
+    async fn create(&self) -> Result<Dialled, LedgerError> {
         // Boxed, so that not every future that may need a connection holds all of its making.
         Box::pin(self.server.dial()).await
     }
 
     /// A closed socket is noticed without a query; a server that hangs is noticed by the time-outs.
-    async fn recycle(&self, dialled: &mut Dialled, _: &Metrics) -> RecycleResult<ConnectionError> {
+    async fn recycle(&self, dialled: &mut Dialled, _: &Metrics) -> RecycleResult<LedgerError> {
         if std::thread::panicking() || dialled.conn.is_broken() {
             return Err(RecycleError::message("the connection is broken"));
         }

@@ -1,0 +1,59 @@
+//! Whether scores can be committed at this moment: what health checks ask, and what must not cost commits anything.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Mutex;
+
+use super::{Engine, Ledger, LedgerError, PING_LIMIT, transact, within};
+use crate::domain::time::Clock;
+
+/// How long a good answer holds, so that whoever asks all the time asks the database no more often than this.
+const HOLDS: Duration = Duration::from_millis(250);
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Writability {
+    /// When the ledger was last found writable. One question at a time; the others wait for it and then have its answer.
+    found: Mutex<Option<Instant>>,
+    /// The last batch was not committed: then it takes more than a lock to believe that the next one will be. A disk may be full.
+    doubted: AtomicBool,
+}
+
+impl Writability {
+    /// Notes how the commit of a batch ended.
+    pub fn note<T>(&self, result: &Result<T, LedgerError>) {
+        match result {
+            Ok(_) if self.doubted.load(Ordering::Relaxed) => self.doubted.store(false, Ordering::Relaxed),
+            Ok(_) => {}
+            Err(_) => self.doubted.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Ledger {
+    /// Whether the ledger answers, is migrated, and takes commits.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        let mut found = self.writability.found.lock().await;
+        let doubted = self.writability.doubted.load(Ordering::Relaxed);
+        if !doubted && found.is_some_and(|at| at.elapsed() < HOLDS) {
+            return Ok(());
+        }
+        *found = None;
+        transact!(self.read(PING_LIMIT), definitions::revision())?;
+        match &self.engine {
+            Engine::Postgres(postgres) => postgres.within(PING_LIMIT, postgres.probe()).await?,
+            // A turn at the one writer and its lock, and nothing written.
+            Engine::Sqlite(sqlite) => within(PING_LIMIT, sqlite.write(|_| Ok(()))).await?,
+        }
+        if doubted {
+            let proof = tokio::time::timeout(PING_LIMIT, self.prove_writable(&Clock::system())).await;
+            proof.unwrap_or_else(|_| Err(LedgerError::Unavailable("a trial write was not answered in time".into())))?;
+            self.writability.doubted.store(false, Ordering::Relaxed);
+        }
+        *found = Some(Instant::now());
+        Ok(())
+    }
+}
