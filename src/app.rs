@@ -286,9 +286,10 @@ fn spawn_workers(
     inspection: Arc<Inspection>,
     definitions: &Arc<DefinitionCache>,
 ) {
-    let (fed, swept, deleting) = (Arc::clone(&streams), streams, Arc::clone(&announcer));
+    let (fed, swept, expiring, deleting) = (Arc::clone(&streams), Arc::clone(&streams), streams, Arc::clone(&announcer));
     workers.spawn("feed", move || Arc::clone(&fed).distribute(Arc::clone(&messages)));
     workers.spawn("stream sweep", move || Arc::clone(&swept).sweep());
+    workers.spawn("stream tokens", move || Arc::clone(&expiring).expire());
     workers.spawn("outbox deletion", move || Arc::clone(&deleting).delete_announced());
     let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
     workers

@@ -18,14 +18,11 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::{
-    domain::{
-        ids::UserId,
-        leaderboard::{Leaderboard, Visibility},
-        position::Version,
-    },
+    domain::{ids::UserId, leaderboard::Leaderboard, position::Version},
     services::{
         error::ServiceError,
-        streams::{EventStream, Handover, View, busy_body},
+        streams::{EventStream, Handover, View, Watched, busy_body},
+        tokens::Scope,
     },
 };
 
@@ -108,7 +105,7 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
         let Some(leaderboard) = watchable(&services, &caller, id).await? else { return Ok(event_stream(busy())) };
         watched.push((leaderboard, view.clone()));
     }
-    Ok(respond(&services, &caller, watched))
+    Ok(respond(&services, &caller, Watched::Several(watched)))
 }
 
 /// The leaderboard, where this caller may watch it; `None` where nobody can say at this moment. A browser would never come back to any other
@@ -138,7 +135,7 @@ fn open_one(
         Some(_) => Err(("view", "must be events, top or user")),
     };
     let view = finish(params, view)?;
-    Ok(respond(services, caller, vec![(leaderboard, view)]))
+    Ok(respond(services, caller, Watched::One(leaderboard, view)))
 }
 
 fn limit(params: &mut Params) -> usize {
@@ -177,9 +174,9 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
     Some(text.parse().map_err(|_| ()))
 }
 
-fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View)>) -> Response {
-    let private = watched.iter().any(|(leaderboard, _)| leaderboard.settings.visibility == Visibility::Private);
-    let until = caller.principal.as_ref().filter(|_| private).map(|principal| Instant::now() + principal.time_left());
+fn respond(services: &Services, caller: &Caller, watched: Watched) -> Response {
+    let reader = caller.principal.as_ref().filter(|principal| principal.has(Scope::LeaderboardsRead));
+    let until = reader.map(|reader| Instant::now() + reader.time_left());
     let mut handed = None;
     let subject = caller.principal.as_ref().map(|principal| &*principal.subject);
     let body = match services.streams.admission.admit(caller.address, subject) {

@@ -3,8 +3,10 @@
 //! `hub.rs` follows one leaderboard for this instance, `topic.rs` is the shared log that connections read, `groups.rs` computes the views that are
 //! states, `event_stream.rs` is one connection.
 
+mod access;
 pub mod admission;
 mod event_stream;
+mod expiry;
 mod follower;
 pub mod frame;
 mod group;
@@ -32,12 +34,7 @@ use tokio::time::Instant;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    domain::{
-        ids::UserId,
-        leaderboard::{Leaderboard, Visibility},
-        position::Version,
-        time::Clock,
-    },
+    domain::{ids::UserId, leaderboard::Leaderboard, position::Version, time::Clock},
     repositories::{
         feed::{Feed, FeedMessage},
         standings::Standings,
@@ -48,9 +45,11 @@ use super::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder
 use admission::Admission;
 use event_stream::Part;
 pub use event_stream::{EventStream, Handover, busy_body};
+use expiry::Expiries;
 use follower::Follower;
 use group::{GroupKey, Subject};
 use hub::{Hub, Sources};
+use log::Cursor;
 
 /// How long a leaderboard is followed after its last watcher or reader left, at least: browsers that reconnect find it warm.
 const LINGER: Duration = Duration::from_secs(15);
@@ -69,6 +68,15 @@ pub enum View {
     Top { limit: usize, hz: u8 },
     /// One user's standing, at most so often a second.
     User { user_id: UserId, around: u64, hz: u8 },
+}
+
+/// What a stream is about.
+#[derive(Debug)]
+pub enum Watched {
+    /// One leaderboard, with positions to come back to.
+    One(Leaderboard, View),
+    /// Several, each with its view. Positions mean nothing there, and ids are left out.
+    Several(Vec<(Leaderboard, View)>),
 }
 
 /// Counts up while the server shuts down; a connection ends when it reaches the connection's own step.
@@ -125,6 +133,7 @@ pub struct Streams {
     /// Followed leaderboards by incarnation.
     hubs: Mutex<HashMap<i64, Followed>>,
     drain: Arc<Drain>,
+    expiries: Arc<Expiries>,
     /// Who may open a stream.
     pub admission: Arc<Admission>,
 }
@@ -140,7 +149,7 @@ impl Streams {
         admission: Arc<Admission>,
     ) -> Arc<Self> {
         let sources = Arc::new(Sources { standings, feed, rankings, rebuilder, definitions, clock });
-        Arc::new(Self { sources, hubs: Mutex::default(), drain: Arc::default(), admission })
+        Arc::new(Self { sources, hubs: Mutex::default(), drain: Arc::default(), expiries: Arc::default(), admission })
     }
 
     /// Follows a leaderboard for as long as somebody reads it; `None` while the server shuts down.
@@ -149,21 +158,28 @@ impl Streams {
         (!self.drain.has_begun()).then(following)
     }
 
-    /// A stream over one or several leaderboards, each with its view. With several, positions mean nothing and ids are left out.
-    /// Ends at `until`, where the right to watch ends then.
-    pub fn open(&self, watched: Vec<(Leaderboard, View)>, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
-        let with_ids = watched.len() == 1;
-        let (mut parts, mut barred) = (Vec::with_capacity(watched.len()), self.drain.has_begun());
-        for (leaderboard, view) in watched.into_iter().filter(|_| !self.drain.has_begun()) {
-            let let_in = leaderboard.settings.visibility == Visibility::Public;
+    /// A stream over one leaderboard, or over several that share a connection. `until`: when the token ends that lets it read what is private; none
+    /// where there is no such token.
+    pub fn open(&self, watched: Watched, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
+        let (watched, with_ids) = match watched {
+            Watched::One(leaderboard, view) => (vec![(leaderboard, view)], true),
+            Watched::Several(watched) => (watched, false),
+        };
+        let leaving = self.drain.has_begun();
+        let parts = watched.into_iter().filter(|_| !leaving).map(|(leaderboard, view)| {
+            let (visibility, updated_at) = (leaderboard.settings.visibility, leaderboard.updated_at);
             let hub = self.join(leaderboard);
-            // The hub has heard of a change that the definition which let the caller in does not know yet.
-            barred |= let_in && !hub.public.load(Ordering::Acquire);
-            parts.push(part(hub, view, with_ids));
-        }
+            // The definition that let the caller in may be newer than the one that the hub has heard of, or older.
+            hub.adopt_access(visibility, updated_at, false);
+            part(hub, view, with_ids, until.is_some()).expiring(until, &self.expiries)
+        });
         let (drain, step, clock) = (Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), self.sources.clock.clone());
-        let stream = EventStream::new(parts, drain, step, until, clock, admitted);
-        if barred { stream.barred() } else { stream }
+        EventStream::new(parts.collect(), drain, step, until, clock, admitted)
+    }
+
+    /// Tells streams when their tokens have ended, for as long as it is polled.
+    pub async fn expire(self: Arc<Self>) {
+        self.expiries.watch().await;
     }
 
     /// Stops new streams from staying and ends the open ones, spread over about three seconds.
@@ -277,14 +293,15 @@ impl Streams {
 }
 
 /// The watcher that was counted in the hub, with its view.
-fn part(hub: Arc<Hub>, view: View, with_ids: bool) -> Part {
+fn part(hub: Arc<Hub>, view: View, with_ids: bool, entitled: bool) -> Part {
+    let cursor = |limit, resume| Cursor::new(limit, resume, with_ids, entitled);
     let (subject, limit, hz) = match view {
-        View::Events { limit, resume } => return Part::new(hub, None, limit, resume, with_ids),
+        View::Events { limit, resume } => return Part::new(hub, None, cursor(limit, resume)),
         View::Top { limit, hz } => (Subject::Top { limit }, limit, hz),
         View::User { user_id, around, hz } => (Subject::User { user_id, around }, 0, hz),
     };
     let group = hub.groups.join(GroupKey { subject, hz }, &hub.wake);
-    Part::new(hub, Some(group), limit, None, with_ids)
+    Part::new(hub, Some(group), cursor(limit, None))
 }
 
 impl Followed {

@@ -29,7 +29,8 @@ async fn a_leaderboard_made_private_while_redis_is_away_is_left_by_those_who_wer
     // Redis stays away: no event can tell of it.
     for response in responses {
         let rest = tokio::time::timeout(Duration::from_secs(20), response.text()).await.expect("the stream ends").unwrap();
-        assert!(rest.contains("event: leaderboard-changed\n"), "{rest}");
+        assert!(rest.contains("event: closed\ndata: {\"reason\":\"private\"}\n"), "{rest}");
+        assert!(!rest.contains("event: leaderboard-changed\n"), "{rest}");
     }
 }
 

@@ -205,6 +205,7 @@ async fn a_deletion_on_one_ends_the_streams_on_another() {
     let deletion = a.admin(Method::DELETE, "/api/leaderboards/main").send().await.unwrap();
     assert_eq!(deletion.status(), StatusCode::NO_CONTENT);
     assert_eq!(stream.expect("leaderboard-changed").await.data["deleted"], true);
+    assert_eq!(stream.expect("closed").await.data["reason"], "deleted");
     assert!(stream.next().await.is_none());
     eventually("the other instance knows", || async {
         b.anonymous(Method::GET, STREAM).send().await.unwrap().status() == StatusCode::NOT_FOUND
@@ -248,7 +249,7 @@ async fn a_leaderboard_made_private_on_one_is_watched_by_nobody_unasked_on_anoth
         if opened.status() == StatusCode::OK {
             let mut opened = Sse::of(opened);
             while let Some(event) = opened.next().await {
-                assert_eq!(event.event, "leaderboard-changed", "nothing is shown: {event:?}");
+                assert_eq!((&*event.event, &event.data), ("closed", &json!({ "reason": "private" })), "nothing is shown");
             }
         } else {
             assert_eq!(opened.status(), StatusCode::UNAUTHORIZED);

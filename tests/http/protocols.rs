@@ -174,3 +174,25 @@ fn tempdir() -> std::path::PathBuf {
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaderboard_made_private_is_left_without_a_word_of_it_over_http_2() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    let stream = app.url("/api/leaderboard/stream");
+    let hide = app.admin(reqwest::Method::PATCH, "/api/leaderboards/main");
+    let hide = hide.json(&serde_json::json!({ "visibility": "private", "name": "The merger" }));
+    let hidden = tokio::spawn({
+        let watchers = app.anonymous(reqwest::Method::GET, "/api/leaderboards/main");
+        async move {
+            eventually("somebody watches", || async {
+                let leaderboard = watchers.try_clone().unwrap().send().await.unwrap();
+                leaderboard.json::<serde_json::Value>().await.unwrap()["watchers"] == 1
+            })
+            .await;
+            hide.send().await.unwrap().error_for_status().unwrap();
+        }
+    });
+    let read = curl(&["--http2-prior-knowledge", &stream], |read| read.contains("data: {\"reason\":")).await;
+    hidden.await.unwrap();
+    assert!(read.contains("data: {\"reason\":\"private\"}\n") && !read.contains("merger"), "{read}");
+}

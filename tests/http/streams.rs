@@ -1,6 +1,8 @@
 //! The live streams: what each view shows, how positions resume, how streams begin and end.
 
+mod blocks;
 mod definitions;
+mod endings;
 mod events;
 mod lifecycle;
 mod resuming;

@@ -1,9 +1,10 @@
 //! One connection: cursors into shared logs. It has no task and no queue of its own.
 
 use std::{
+    ops::RangeInclusive,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -11,22 +12,27 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 
-use crate::domain::{
-    position::Version,
-    time::{Clock, Timestamp},
-};
+use crate::domain::time::{Clock, Timestamp};
 
 use super::{
     Drain,
     admission::Admitted,
-    frame::{Form, Frame},
+    expiry::{Expiries, Expiry},
+    frame::{Closed, Form, Frame, retry_before},
     group::Group,
-    hub::Hub,
+    hub::{Hub, heartbeat},
     log::{Cursor, Read},
     measures::MEASURES,
     topic::Topic,
     wakers::Slot,
 };
+
+/// Milliseconds after which a client comes back whose connection broke: spread, so that not all come at once.
+const RETRY: RangeInclusive<u16> = 1000..=3000;
+/// After which it comes back from a server that shuts down, to another one.
+const RETRY_ELSEWHERE: RangeInclusive<u16> = 200..=2000;
+/// After which it comes back although that will be in vain, or will do harm. Long enough for a page to hear why, and to do better.
+const RETRY_LATE: RangeInclusive<u16> = 15_000..=45_000;
 
 /// One leaderboard's share of a connection.
 pub(super) struct Part {
@@ -36,21 +42,21 @@ pub(super) struct Part {
     cursor: Cursor,
     slot: Slot,
     ended: bool,
+    _expiry: Option<Expiry>,
 }
 
 impl Part {
     /// Reads the group's topic, or the leaderboard's events where there is no group. Takes over the watcher that was counted for it.
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        group: Option<Arc<Group>>,
-        limit: usize,
-        resume: Option<Result<Version, ()>>,
-        with_ids: bool,
-    ) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, group: Option<Arc<Group>>, mut cursor: Cursor) -> Self {
         let topic = Arc::clone(group.as_ref().map_or(&hub.events, |group| &group.topic));
-        let mut cursor = Cursor::new(limit, resume, with_ids);
         let slot = topic.take_slot(&mut cursor);
-        Self { hub, group, topic, cursor, slot, ended: false }
+        Self { hub, group, topic, cursor, slot, ended: false, _expiry: None }
+    }
+
+    /// Sees to it that the connection is woken when its token ends.
+    pub(super) fn expiring(mut self, at: Option<Instant>, expiries: &Arc<Expiries>) -> Self {
+        self._expiry = at.map(|at| expiries.add(at, &self.topic, self.slot));
+        self
     }
 }
 
@@ -65,15 +71,19 @@ impl Drop for Part {
     }
 }
 
-/// The bytes of one `text/event-stream` response. Ends when its leaderboards are deleted or the server shuts down.
+/// The bytes of one `text/event-stream` response. Ends when its leaderboards are deleted, when it may read them no more, or when the server shuts
+/// down. Each block has data: a `retry:` stands in the block of an event.
 pub struct EventStream {
+    /// None where the server shuts down.
     parts: Vec<Part>,
-    /// The first line's `retry:`, in milliseconds, until it has been taken.
-    preamble: Option<u16>,
+    /// The first block's `retry:`, in milliseconds, until it has been taken.
+    retry: Option<u16>,
+    /// What has to be said before the end, after the last event.
+    closing: Option<Closed>,
     drain: Arc<Drain>,
     /// The step of the shutdown at which this connection ends.
     drain_step: u8,
-    /// When the token that opened it ends. Looked at whenever there is something to send, at the latest with the next heartbeat.
+    /// When the token ends that lets it read what is private.
     until: Option<Instant>,
     ended: bool,
     form: Form,
@@ -110,10 +120,23 @@ impl EventStream {
         clock: Clock,
         admitted: Admitted,
     ) -> Self {
-        let preamble = Some(fastrand::u16(1000..=3000));
+        let retry = Some(fastrand::u16(RETRY));
         let sampled = parts.iter().any(|part| part.slot.is_sampled());
         let form = Form { ids: false, chunked: false };
-        Self { parts, preamble, drain, drain_step, until, ended: false, form, sampled, oldest: None, clock, _admitted: admitted }
+        Self {
+            parts,
+            retry,
+            closing: None,
+            drain,
+            drain_step,
+            until,
+            ended: false,
+            form,
+            sampled,
+            oldest: None,
+            clock,
+            _admitted: admitted,
+        }
     }
 
     /// Each piece as chunks of an HTTP/1.1 body. To be chosen before the first is taken.
@@ -137,12 +160,6 @@ impl EventStream {
             MEASURES.lag.record(micros as f64 / 1e6);
         }
     }
-
-    /// Ends before it has shown anything, so that the client comes back and is asked for a token.
-    pub(super) fn barred(mut self) -> Self {
-        self.ended = true;
-        self
-    }
 }
 
 impl Stream for EventStream {
@@ -150,61 +167,97 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let stream = &mut *self;
-        let Some(millis) = stream.preamble.take() else { return stream.poll_events(context) };
-        let retry = Frame::retry(millis.into()).encoded(stream.form);
-        // In one piece with what is there already, which mostly is the snapshot: one write less for each of those who come back at once.
-        Poll::Ready(Some(match stream.poll_events(context) {
-            Poll::Ready(Some(bytes)) => [retry, bytes].concat().into(),
-            Poll::Ready(None) | Poll::Pending => retry,
+        let bytes = ready!(stream.poll_blocks(context.waker()));
+        Poll::Ready(bytes.map(|bytes| match stream.retry.take() {
+            Some(millis) => retry_before(millis.into(), &bytes, stream.form),
+            None => bytes,
         }))
     }
 }
 
 impl EventStream {
-    fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_blocks(&mut self, waker: &Waker) -> Poll<Option<Bytes>> {
         if self.ended {
             return Poll::Ready(None);
         }
+        if let Some(reason) = self.closing {
+            return Poll::Ready(Some(self.close(reason)));
+        }
         if self.until.is_some_and(|until| Instant::now() >= until) {
-            self.ended = true;
-            return Poll::Ready(None);
-        }
-        if self.drain.reached(self.drain_step) {
-            self.ended = true;
-            return Poll::Ready(Some(Frame::retry(fastrand::u64(200..=2000)).encoded(self.form)));
-        }
-        for part in self.parts.iter_mut().filter(|part| !part.ended) {
-            match part.topic.read(&mut part.cursor, part.slot, context.waker()) {
-                Read::Nothing => {}
-                Read::Frames(bytes) => {
-                    if self.sampled {
-                        self.oldest = part.cursor.oldest.take();
-                    }
-                    return Poll::Ready(Some(bytes));
-                }
-                Read::Last(bytes) => {
-                    part.ended = true;
-                    return Poll::Ready(Some(bytes));
-                }
-                // The other leaderboards' positions are not worth more than the client's coming back for all of them.
-                Read::Over => {
-                    self.ended = true;
-                    return Poll::Ready(None);
-                }
+            if self.parts.iter().any(|part| !part.ended && part.hub.is_private()) {
+                return Poll::Ready(Some(self.close(Closed::TokenExpired)));
             }
+            self.lapse();
         }
-        if self.parts.iter().all(|part| part.ended) {
-            return Poll::Ready(None);
+        if self.parts.is_empty() || self.drain.reached(self.drain_step) {
+            return Poll::Ready(Some(self.say_goodbye(RETRY_ELSEWHERE)));
         }
-        Poll::Pending
+        let Some((index, read)) = self.read_next(waker) else { return Poll::Pending };
+        Poll::Ready(Some(match read {
+            Read::Nothing => return Poll::Pending,
+            Read::Frames(bytes) => {
+                if self.sampled {
+                    self.oldest = self.parts[index].cursor.oldest.take();
+                }
+                bytes
+            }
+            Read::Last(bytes) => {
+                if !self.go_on_without(index) {
+                    self.closing = Some(Closed::Deleted);
+                }
+                bytes
+            }
+            Read::Barred if self.go_on_without(index) => {
+                Frame::closed(Closed::Private, Some(&self.parts[index].hub.leaderboard.id)).encoded(self.form)
+            }
+            Read::Barred => self.close(Closed::Private),
+            // The other leaderboards' positions are not worth more than the client's coming back for all of them.
+            Read::Over => self.say_goodbye(RETRY),
+        }))
+    }
+
+    /// What is ready of any leaderboard, and whose share it is; `None` where nothing is.
+    fn read_next(&mut self, waker: &Waker) -> Option<(usize, Read)> {
+        let parts = self.parts.iter_mut().enumerate().filter(|(_, part)| !part.ended);
+        let mut reads = parts.map(|(index, part)| (index, part.topic.read(&mut part.cursor, part.slot, waker)));
+        reads.find(|(_, read)| !matches!(read, Read::Nothing))
+    }
+
+    /// Ends one leaderboard's share; true where others go on.
+    fn go_on_without(&mut self, index: usize) -> bool {
+        self.parts[index].ended = true;
+        self.parts.iter().any(|part| !part.ended)
+    }
+
+    /// The token has ended, and so far it took none: from now on it counts as none.
+    fn lapse(&mut self) {
+        self.until = None;
+        self.parts.iter_mut().for_each(|part| part.cursor.entitled = false);
+    }
+
+    /// The last block of a stream that coming back alike does not mend.
+    fn close(&mut self, reason: Closed) -> Bytes {
+        self.end(&Frame::closed(reason, None), RETRY_LATE)
+    }
+
+    /// The last block of a stream that goes on when its client comes back: a sign of life.
+    fn say_goodbye(&mut self, retry: RangeInclusive<u16>) -> Bytes {
+        let now = self.clock.now();
+        let followed = self.parts.iter().find(|part| !part.ended);
+        let frame = followed.map_or_else(|| heartbeat(None, None, now, 0), |part| part.hub.heartbeat(now));
+        self.end(&frame, retry)
+    }
+
+    fn end(&mut self, frame: &Frame, retry: RangeInclusive<u16>) -> Bytes {
+        (self.ended, self.retry) = (true, None);
+        frame.with_retry(fastrand::u16(retry).into()).encoded(self.form)
     }
 }
 
-/// The whole body of a stream that is refused in-band, because a browser gives up for ever on any status but 200: a long, jittered
-/// `retry:`, one `busy` event, the end.
+/// The whole body of a stream that is refused in-band, because a browser gives up for ever on any status but 200: one `busy` event with a long,
+/// jittered `retry:`, the end.
 pub fn busy_body(reason: &str) -> Bytes {
-    let retry = Frame::retry(fastrand::u64(15_000..=45_000));
-    let event = Frame::event(None, "busy", &serde_json::json!({ "reason": reason }).to_string());
     let form = Form { ids: false, chunked: false };
-    [retry.encoded(form), event.encoded(form)].concat().into()
+    let event = Frame::event(None, "busy", &serde_json::json!({ "reason": reason }).to_string()).encoded(form);
+    retry_before(fastrand::u16(RETRY_LATE).into(), &event, form)
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::{leaderboard::Board, position::Version},
+    domain::{definition::Definitions, leaderboard::Board, position::Version},
     repositories::{
         feed::{FeedEvent, FeedEventKind, FeedMessage},
         standings::StandingsError,
@@ -28,7 +28,6 @@ use super::{
     frame::Frame,
     hub::{Hub, RING, Sources},
 };
-use definition::is_public;
 
 /// Events after which the connections get a turn before further ones are taken.
 const TURN: usize = 1024;
@@ -58,8 +57,9 @@ pub(super) struct Follower {
     live: bool,
     /// When to ask the ledger for the definition, which changed since it was taken over.
     definition_due: Option<Instant>,
+    /// The definitions that were taken over last.
+    adopted: Option<Arc<Definitions>>,
     ended: bool,
-    all_watchers: u64,
     /// The number of this instance's watchers that the feed was told last.
     reported: u64,
 }
@@ -76,13 +76,13 @@ impl Follower {
             subscribed: false,
             live: false,
             definition_due: None,
+            adopted: None,
             ended: false,
-            all_watchers: 0,
             reported: 0,
         }
     }
 
-    /// Follows until the leaderboard is deleted or made private, or the hub is closed.
+    /// Follows until the leaderboard is deleted, or the hub is closed.
     pub(super) async fn run(mut self) {
         let closing = self.hub.closing.clone();
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
@@ -112,6 +112,7 @@ impl Follower {
             if self.definition_due.is_some_and(|due| due <= Instant::now()) {
                 self.refresh_definition().await;
             }
+            self.adopt_definition();
             if self.is_uncertain() {
                 break;
             }
@@ -129,9 +130,8 @@ impl Follower {
     /// Starts a new generation of the log at this version. Changes of the definition may have been passed over on the way to it, so the ledger is
     /// asked first: nobody is shown a leaderboard that was made private meanwhile.
     async fn begin(&mut self, version: Version) {
-        self.refresh_definition().await;
-        if self.ended {
-            return;
+        if !self.refresh_definition().await && !self.is_confirmed() && self.hub.events.position().is_some() {
+            self.hub.doubt_access();
         }
         self.hub.events.begin(Arc::clone(&version.epoch), version.seq + 1, None);
         self.position = Some(version);
@@ -196,6 +196,7 @@ impl Follower {
         if first.seq != position.seq + 1 {
             return;
         }
+        self.adopt_definition();
         self.hub.groups.touch(&following);
         let mut frames = Vec::with_capacity(following.len());
         let mut last = None;
@@ -207,12 +208,8 @@ impl Follower {
                     tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.body, "to be streamed");
                 }
                 FeedEventKind::Definition => {
-                    self.definition_due = Some(Instant::now());
-                    if self.set_public(is_public(&event.body)) {
-                        last = Some(frame.clone());
-                    } else {
-                        self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
-                    }
+                    self.take_definition(&event.body);
+                    self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
                 }
                 FeedEventKind::Deleted => last = Some(frame.clone()),
             }
@@ -252,19 +249,14 @@ impl Follower {
     }
 
     async fn tick(&mut self) {
+        self.adopt_definition();
         let hub = Arc::clone(&self.hub);
         let result = hub.groups.tick(&*self.sources.standings, self.board, &hub.leaderboard.id).await;
         self.survive(result).await;
     }
 
     fn heartbeat(&mut self) {
-        let data = serde_json::json!({
-            "leaderboardId": self.hub.leaderboard.id,
-            "version": self.position.as_ref().map(Version::to_string),
-            "at": self.sources.clock.now(),
-            "watchers": self.all_watchers.max(self.hub.watchers.load(Ordering::Relaxed)),
-        });
-        let frame = Frame::event(None, "heartbeat", &data.to_string());
+        let frame = self.hub.heartbeat(self.sources.clock.now());
         self.hub.groups.sweep();
         self.hub.topics().iter().for_each(|topic| topic.heartbeat(frame.clone()));
         self.hub.events.shrink_to(RING);
@@ -273,17 +265,13 @@ impl Follower {
     async fn report_watchers(&mut self) {
         self.reported = self.hub.watchers.load(Ordering::Relaxed);
         if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, self.reported).await {
-            self.all_watchers = all;
+            self.hub.all_watchers.store(all, Ordering::Relaxed);
             watching(&self.hub, all);
         }
     }
 
     async fn check(&mut self) {
         self.report_watchers().await;
-        // The event that tells of a new definition may be held up on its way, where this instance has long heard of it.
-        if self.definition_due.is_none() {
-            self.adopt_definition();
-        }
         if self.live && !self.ended {
             let head = self.sources.standings.head(self.board).await;
             let Some(version) = self.survive(head).await.and_then(|head| head.version) else { return };

@@ -3,11 +3,46 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{position::Version, time::Timestamp},
+    domain::{ids::LeaderboardId, leaderboard::Visibility, position::Version, time::Timestamp},
     repositories::feed::{FeedEvent, FeedEventKind},
+    services::views,
 };
+
+/// Why the server ends a stream that coming back alike does not mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closed {
+    /// The token that let the connection in has ended.
+    TokenExpired,
+    /// The leaderboard was made private, and the connection shows no right to read it.
+    Private,
+    /// The leaderboard was deleted.
+    Deleted,
+}
+
+/// What a definition, as an event tells it, says about who may read.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    pub visibility: Visibility,
+    pub updated_at: Timestamp,
+}
+
+impl Described {
+    /// `None` where it cannot be read.
+    pub fn read(definition: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Definition<'a> {
+            visibility: Visibility,
+            updated_at: &'a str,
+        }
+        let Definition { visibility, updated_at } = serde_json::from_str(definition).ok()?;
+        Some(Self { visibility, updated_at: updated_at.parse().ok()? })
+    }
+}
 
 /// How a connection wants its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +64,8 @@ pub struct Frame {
     id: usize,
     /// When the score that it tells of was committed, where it tells of one.
     pub at: Option<Timestamp>,
+    /// It shows the definition of a private leaderboard, which is for nobody else to see, also not later.
+    pub private: bool,
 }
 
 /// The end of a chunk.
@@ -49,14 +86,18 @@ impl Frame {
         bytes.put_slice(size.as_bytes());
         parts.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
         bytes.put_slice(CHUNK_END);
-        Self { bytes: bytes.freeze(), head: size.len(), id, at: None }
+        Self { bytes: bytes.freeze(), head: size.len(), id, at: None, private: false }
     }
 
     /// A change as watchers are told of it.
     pub fn of(epoch: &Arc<str>, event: &FeedEvent) -> Self {
         let version = Version::new(Arc::clone(epoch), event.seq);
         match event.kind {
-            FeedEventKind::Definition | FeedEventKind::Deleted => Self::event(Some(&version), "leaderboard-changed", &event.body),
+            FeedEventKind::Definition => {
+                let private = Described::read(&event.body).is_none_or(|described| described.visibility == Visibility::Private);
+                Self { private, ..Self::event(Some(&version), "leaderboard-changed", &event.body) }
+            }
+            FeedEventKind::Deleted => Self::event(Some(&version), "leaderboard-changed", &event.body),
             FeedEventKind::Score => {
                 let since = Version::new(Arc::clone(epoch), event.seq - 1);
                 let previous_rank = event.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
@@ -69,9 +110,24 @@ impl Frame {
         }
     }
 
-    /// Tells the browser how long to wait before it comes back, in milliseconds.
-    pub fn retry(millis: u64) -> Self {
-        Self::encode(0, &["retry: ", &millis.to_string(), "\n\n"])
+    /// Why the server ends the stream, or one leaderboard's share of it where others go on.
+    pub fn closed(reason: Closed, share_of: Option<&LeaderboardId>) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data<'a> {
+            reason: Closed,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            leaderboard_id: Option<&'a LeaderboardId>,
+        }
+        Self::event(None, "closed", &views::json(&Data { reason, leaderboard_id: share_of }))
+    }
+
+    /// This event, and in the same block how long the client shall wait before it comes back: a block of its own would look like an empty
+    /// message to many client libraries.
+    pub fn with_retry(&self, millis: u64) -> Self {
+        let end = self.bytes.len() - CHUNK_END.len() - "\n".len();
+        let event = std::str::from_utf8(&self.bytes[self.head..end]).expect("made of text");
+        Self::encode(self.id, &[event, "retry: ", &millis.to_string(), "\n\n"])
     }
 
     /// The bytes to send. Only chunks without their id have to be made anew.
@@ -89,6 +145,23 @@ impl Frame {
     }
 }
 
+/// Puts how long the client shall wait before it comes back into the first block of these frames.
+pub fn retry_before(millis: u64, frames: &Bytes, form: Form) -> Bytes {
+    let line = format!("retry: {millis}\n");
+    let mut bytes = BytesMut::with_capacity(line.len() + frames.len() + CHUNK_END.len());
+    let mut rest = &frames[..];
+    if form.chunked {
+        // Into the chunk as well: a block that comes in one piece serves the most careless of readers.
+        let head = frames.windows(CHUNK_END.len()).position(|end| end == CHUNK_END).expect("a chunk has a size line");
+        let size = std::str::from_utf8(&frames[..head]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        bytes.put_slice(format!("{:x}\r\n", size.expect("a size in hex") + line.len()).as_bytes());
+        rest = &frames[head + CHUNK_END.len()..];
+    }
+    bytes.put_slice(line.as_bytes());
+    bytes.put_slice(rest);
+    bytes.freeze()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +177,38 @@ mod tests {
         let heartbeat = Frame::event(None, "heartbeat", "{}");
         assert_eq!(heartbeat.encoded(form(true, false)), "event: heartbeat\ndata: {}\n\n");
         assert_eq!(heartbeat.encoded(form(false, true)), heartbeat.encoded(form(true, true)));
+    }
+
+    #[test]
+    fn how_long_to_wait_stands_in_the_block_of_an_event() {
+        let form = |ids, chunked| Form { ids, chunked };
+        let last = Frame::event(Some(&Version::new("e", 7)), "heartbeat", "{}").with_retry(900);
+        assert_eq!(last.encoded(form(true, false)), "id: e-7\nevent: heartbeat\ndata: {}\nretry: 900\n\n");
+        assert_eq!(last.encoded(form(false, false)), "event: heartbeat\ndata: {}\nretry: 900\n\n");
+        let frames = Bytes::from_static(b"event: heartbeat\ndata: {}\n\n");
+        assert_eq!(retry_before(1500, &frames, form(true, false)), "retry: 1500\nevent: heartbeat\ndata: {}\n\n");
+        let chunk = Bytes::from_static(b"1b\r\nevent: heartbeat\ndata: {}\n\n\r\n");
+        let with_retry = retry_before(1500, &chunk, form(true, true));
+        assert_eq!(with_retry, "27\r\nretry: 1500\nevent: heartbeat\ndata: {}\n\n\r\n");
+    }
+
+    #[test]
+    fn whoever_is_closed_is_told_why() {
+        let form = Form { ids: true, chunked: false };
+        let closed = |share_of| Frame::closed(Closed::TokenExpired, share_of).encoded(form);
+        assert_eq!(closed(None), "event: closed\ndata: {\"reason\":\"token-expired\"}\n\n");
+        let board = LeaderboardId::parse("cup").unwrap();
+        assert_eq!(closed(Some(&board)), "event: closed\ndata: {\"reason\":\"token-expired\",\"leaderboardId\":\"cup\"}\n\n");
+    }
+
+    #[test]
+    fn a_definition_that_cannot_be_read_is_nobodys_to_see() {
+        let frame = |body: &str| {
+            let (kind, body) = (FeedEventKind::Definition, body.to_owned());
+            Frame::of(&"e".into(), &FeedEvent { seq: 1, kind, rank: 0, previous_rank: None, total: 0, body })
+        };
+        let described = |visibility| format!("{{\"visibility\":\"{visibility}\",\"updatedAt\":\"2026-11-21T10:00:00.000007Z\"}}");
+        assert!(!frame(&described("public")).private);
+        assert!(frame(&described("private")).private && frame(&described("secret")).private && frame("{}").private);
     }
 }

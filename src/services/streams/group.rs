@@ -216,7 +216,10 @@ fn epoch(head: &Head) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{entry::RankedEntry, time::Timestamp};
+    use crate::{
+        domain::{entry::RankedEntry, time::Timestamp},
+        services::streams::access::Access,
+    };
 
     fn event(rank: u64, previous_rank: Option<u64>) -> FeedEvent {
         FeedEvent { seq: 1, kind: FeedEventKind::Score, rank, previous_rank, total: 99, body: String::new() }
@@ -226,7 +229,10 @@ mod tests {
     fn a_standing_is_computed_again_only_where_somebody_moved_past() {
         let user_id = UserId::parse("ann").unwrap();
         let subject = Subject::User { user_id: user_id.clone(), around: 2 };
-        let group = Group::new(GroupKey { subject: subject.clone(), hz: 5 }, Topic::new(4, Duration::ZERO, Arc::default()));
+        let group = Group::new(
+            GroupKey { subject: subject.clone(), hz: 5 },
+            Topic::new(4, Duration::ZERO, Arc::default(), Access::open()),
+        );
         let touched = |event| group.shown.lock().touched_by(&event, &subject);
         assert!(touched(event(50, Some(60))), "nothing is known yet");
 

@@ -25,6 +25,7 @@ use crate::{
 };
 
 use super::{
+    access::Access,
     frame::Frame,
     group::{Group, GroupKey, Subject},
     snapshot::State,
@@ -37,9 +38,9 @@ const BACKLOG: usize = 16;
 const USERS_A_CALL: usize = 200;
 
 /// The groups of one leaderboard.
-#[derive(Default)]
 pub(super) struct Groups {
     open: Mutex<Open>,
+    access: Arc<Access>,
 }
 
 #[derive(Default)]
@@ -52,12 +53,16 @@ struct Open {
 }
 
 impl Groups {
+    pub(super) fn new(access: Arc<Access>) -> Self {
+        Self { open: Mutex::default(), access }
+    }
+
     /// The group of this key, with one watcher more.
     pub(super) fn join(&self, key: GroupKey, hub: &Arc<Notify>) -> Arc<Group> {
         let mut open = self.open.lock();
         let Open { by_key, last, abandoned } = &mut *open;
         let group = by_key.entry(key.clone()).or_insert_with(|| {
-            let topic = Topic::new(BACKLOG, key.spread(), Arc::clone(hub));
+            let topic = Topic::new(BACKLOG, key.spread(), Arc::clone(hub), Arc::clone(&self.access));
             last.iter().for_each(|frame| topic.end(frame.clone()));
             if *abandoned {
                 topic.abandon();

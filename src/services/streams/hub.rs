@@ -11,22 +11,25 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
+        ids::LeaderboardId,
         leaderboard::{Leaderboard, Visibility},
-        time::Clock,
+        position::Version,
+        time::{Clock, Timestamp},
     },
     repositories::{
         feed::{Feed, FeedMessage},
         standings::Standings,
     },
-    services::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder},
+    services::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder, views},
 };
 
-use super::{groups::Groups, topic::Topic};
+use super::{access::Access, frame::Frame, groups::Groups, topic::Topic};
 
 /// Feed messages that wait for the hub. When full, further ones are dropped and the hub reads the history instead.
 pub(super) const MESSAGES: usize = 1024;
@@ -56,32 +59,34 @@ pub(super) struct Hub {
     pub lost: AtomicBool,
     /// Connections of this instance.
     pub watchers: AtomicU64,
+    /// Connections of all instances, as far as the feed has told.
+    pub all_watchers: AtomicU64,
     /// Somebody read it from memory since the last sweep.
     pub readers: AtomicBool,
     /// The feed tells of every change.
     pub followed: AtomicBool,
     pub closing: CancellationToken,
-    /// Everybody may read, and whoever came was let in without being asked.
-    pub public: AtomicBool,
+    access: Arc<Access>,
 }
 
 impl Hub {
     pub(super) fn new(leaderboard: Leaderboard) -> (Arc<Self>, mpsc::Receiver<FeedMessage>) {
         let (messages, receiver) = mpsc::channel(MESSAGES);
         let wake = Arc::new(Notify::new());
-        let public = leaderboard.settings.visibility == Visibility::Public;
+        let access = Arc::new(Access::of(&leaderboard));
         let hub = Self {
             leaderboard,
-            events: Topic::new(RING, Duration::ZERO, Arc::clone(&wake)),
-            groups: Groups::default(),
+            events: Topic::new(RING, Duration::ZERO, Arc::clone(&wake), Arc::clone(&access)),
+            groups: Groups::new(Arc::clone(&access)),
             wake,
             messages,
             lost: AtomicBool::new(false),
             watchers: AtomicU64::new(0),
+            all_watchers: AtomicU64::new(0),
             readers: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             closing: CancellationToken::new(),
-            public: AtomicBool::new(public),
+            access,
         };
         (Arc::new(hub), receiver)
     }
@@ -91,6 +96,31 @@ impl Hub {
         let mut topics = self.groups.topics();
         topics.push(Arc::clone(&self.events));
         topics
+    }
+
+    /// Takes over what a definition says about who may read, and lets those who wait know where that is something new.
+    pub(super) fn adopt_access(&self, visibility: Visibility, updated_at: Timestamp, confirmed: bool) {
+        if self.access.adopt(visibility, updated_at, confirmed) {
+            // Whoever comes back for this starts from the newest state.
+            self.events.forget_snapshot();
+            self.topics().iter().for_each(|topic| topic.wake_all());
+        }
+    }
+
+    /// What this instance has missed may have made the leaderboard private: nothing new for those who were not asked, until it is known.
+    pub(super) fn doubt_access(&self) {
+        self.access.doubt();
+    }
+
+    /// Only those may read who were asked.
+    pub(super) fn is_private(&self) -> bool {
+        self.access.is_private()
+    }
+
+    /// A sign of life: the newest position, and how many watch.
+    pub(super) fn heartbeat(&self, now: Timestamp) -> Frame {
+        let watchers = self.all_watchers.load(Ordering::Relaxed).max(self.watchers.load(Ordering::Relaxed));
+        heartbeat(Some(&self.leaderboard.id), self.events.position().as_ref(), now, watchers)
     }
 
     /// Whether the hub's task has ended or is about to.
@@ -118,4 +148,23 @@ impl Hub {
         self.lost.store(true, Ordering::Release);
         self.wake.notify_one();
     }
+}
+
+/// The event that shows a client that the connection is alive.
+pub(super) fn heartbeat(
+    leaderboard_id: Option<&LeaderboardId>,
+    version: Option<&Version>,
+    at: Timestamp,
+    watchers: u64,
+) -> Frame {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leaderboard_id: Option<&'a LeaderboardId>,
+        version: Option<&'a Version>,
+        at: Timestamp,
+        watchers: u64,
+    }
+    Frame::event(None, "heartbeat", &views::json(&Data { leaderboard_id, version, at, watchers }))
 }

@@ -53,6 +53,8 @@ pub(super) struct Log {
     pub(super) wanted: Wanted,
     /// Positions below this one are gone for good.
     pub(super) lost_below: u64,
+    /// The position of the newest frame that is for those alone who may read a private leaderboard. Whoever may not starts after it.
+    pub(super) private_until: u64,
     /// How many comparisons of the newest position with the store's have begun, and the number of the last one that was brought to its end.
     pub(super) head_checks: (u64, u64),
     pub(super) heartbeat: (u64, Option<Frame>),
@@ -87,6 +89,8 @@ pub(super) struct Cursor {
     /// Whether the next snapshot has to say that continuity broke.
     reset: bool,
     provisional_shown: bool,
+    /// Its token says that it may read while the leaderboard is private.
+    pub(super) entitled: bool,
     /// The comparison that decides about the position to resume after: one that began after this connection did.
     head_check: Option<u64>,
     pub(super) heartbeat: u64,
@@ -98,7 +102,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// A new connection's cursor. `resume`: the position to go on after; `Some(Err(()))` is one that can only be reset.
-    pub(super) fn new(limit: usize, resume: Option<Result<Version, ()>>, ids: bool) -> Self {
+    pub(super) fn new(limit: usize, resume: Option<Result<Version, ()>>, ids: bool, entitled: bool) -> Self {
         Self {
             generation: 0,
             next: 0,
@@ -106,6 +110,7 @@ impl Cursor {
             resume: resume.and_then(Result::ok),
             catching_up: false,
             provisional_shown: false,
+            entitled,
             head_check: None,
             heartbeat: 0,
             limit,
@@ -122,6 +127,8 @@ pub(super) enum Read {
     Last(Bytes),
     /// Nothing follows.
     Over,
+    /// Nothing follows for whoever may not read a private leaderboard.
+    Barred,
     Nothing,
 }
 
@@ -140,6 +147,7 @@ impl Log {
             provisional: None,
             wanted: Wanted::default(),
             lost_below: 0,
+            private_until: 0,
             head_checks: (0, 0),
             heartbeat: (0, None),
             end: None,
@@ -151,7 +159,7 @@ impl Log {
         (self.first + self.frames.len() as u64).saturating_sub(1)
     }
 
-    /// What is ready for this cursor; notes in `wanted` what it waits for.
+    /// What is ready for this cursor, which may see all that the log holds; notes in `wanted` what it waits for.
     pub(super) fn read(&mut self, cursor: &mut Cursor) -> Read {
         self.resolve(cursor);
         if let Some(bytes) = self.ready(cursor) {
@@ -166,6 +174,11 @@ impl Log {
             Some(End::Abandoned) => return Read::Over,
             None => {}
         }
+        self.read_heartbeat(cursor)
+    }
+
+    /// The newest sign of life, once.
+    pub(super) fn read_heartbeat(&self, cursor: &mut Cursor) -> Read {
         match &self.heartbeat {
             (count, Some(frame)) if *count != cursor.heartbeat => {
                 cursor.heartbeat = *count;
@@ -173,6 +186,38 @@ impl Log {
             }
             _ => Read::Nothing,
         }
+    }
+
+    /// The newest position, once there is a generation.
+    pub(super) fn position(&self) -> Option<Version> {
+        (self.generation > 0).then(|| Version::new(Arc::clone(&self.epoch), self.head()))
+    }
+
+    /// Appends a frame, for which the oldest one makes room.
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.frames.push_back(frame);
+        if self.frames.back().is_some_and(|frame| frame.private) {
+            self.private_until = self.head();
+        }
+        self.shrink_to(self.capacity);
+    }
+
+    /// Keeps so many frames from now on, the newest ones.
+    pub(super) fn shrink_to(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        while self.frames.len() > capacity {
+            self.frames.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// Takes in older frames that end where the log begins; room is made for them.
+    pub(super) fn extend_back(&mut self, from: u64, frames: Vec<Frame>) {
+        let newest_private = frames.iter().rposition(|frame| frame.private).map_or(0, |index| from + index as u64);
+        self.private_until = self.private_until.max(newest_private);
+        self.capacity = self.capacity.max(frames.len() + self.frames.len());
+        self.first = from;
+        frames.into_iter().rev().for_each(|frame| self.frames.push_front(frame));
     }
 
     fn has_read_all(&self, cursor: &Cursor) -> bool {
@@ -210,7 +255,7 @@ impl Log {
             self.wanted.from = Some(self.wanted.from.map_or(cursor.next, |from| from.min(cursor.next)));
             return None;
         }
-        if !continuous || cursor.next < self.first {
+        if !continuous || cursor.next < self.first || (!cursor.entitled && cursor.next <= self.private_until) {
             return self.start_over(cursor);
         }
         let bytes = self.frames_from(cursor)?;
@@ -222,8 +267,9 @@ impl Log {
         let head = self.head();
         let reset = cursor.reset || cursor.generation > 0;
         let form = cursor.form;
+        let oldest = if cursor.entitled { self.first } else { self.first.max(self.private_until + 1) };
         match &mut self.snapshot {
-            Some(snapshot) if snapshot.next >= self.first && (head + 1).saturating_sub(snapshot.next) <= FRESH => {
+            Some(snapshot) if snapshot.next >= oldest && (head + 1).saturating_sub(snapshot.next) <= FRESH => {
                 match cursor.generation {
                     0 if !cursor.reset => {}
                     0 => MEASURES.restarted(Restart::Position),
@@ -294,7 +340,7 @@ impl Log {
         self.generation += 1;
         self.epoch = epoch;
         self.first = next;
-        self.lost_below = 0;
+        (self.lost_below, self.private_until) = (0, 0);
         self.frames.clear();
         self.merged.clear();
         self.snapshot = snapshot;

@@ -5,7 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use futures_util::StreamExt;
 
 use crate::{
-    domain::{ids::LeaderboardId, leaderboard::LeaderboardSettings},
+    domain::{
+        ids::LeaderboardId,
+        leaderboard::{LeaderboardSettings, Visibility},
+        time::Timestamp,
+    },
     repositories::{
         ledger::{Ledger, LedgerSettings},
         memory::MemoryRanking,
@@ -50,7 +54,7 @@ impl Embedded {
 
     fn open(&self, view: View) -> EventStream {
         let admitted = self.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
-        self.streams.open(vec![(self.leaderboard.clone(), view)], admitted, None)
+        self.streams.open(Watched::One(self.leaderboard.clone(), view), admitted, None)
     }
 }
 
@@ -91,13 +95,17 @@ async fn a_hub_that_knows_of_a_leaderboard_gone_private_lets_in_nobody_who_was_n
     let view = View::Events { limit: 10, resume: None };
     let mut before = app.open(view.clone());
     read(&mut before, Some("event: leaderboard\n")).await;
-    app.streams.hubs.lock().values().for_each(|followed| followed.hub.public.store(false, Ordering::Release));
-    let shown = read(&mut app.open(view.clone()), None).await;
-    assert!(shown.starts_with("retry: ") && !shown.contains("event:"), "{shown}");
+    let newer = Timestamp(app.leaderboard.updated_at.0 + 1);
+    let hubs: Vec<_> = app.streams.hubs.lock().values().map(|followed| Arc::clone(&followed.hub)).collect();
+    hubs.iter().for_each(|hub| hub.adopt_access(Visibility::Private, newer, true));
+    for stream in [&mut before, &mut app.open(view.clone())] {
+        let shown = read(stream, None).await;
+        assert_eq!(shown.matches("event: ").count(), 1, "{shown}");
+        assert!(shown.contains("event: closed\ndata: {\"reason\":\"private\"}\nretry: "), "{shown}");
+    }
 
-    let mut asked = app.leaderboard.clone();
-    asked.settings.visibility = Visibility::Private;
     let admitted = app.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
-    let mut stream = app.streams.open(vec![(asked, view)], admitted, None);
+    let soon = Instant::now() + Duration::from_secs(3600);
+    let mut stream = app.streams.open(Watched::One(app.leaderboard.clone(), view), admitted, Some(soon));
     read(&mut stream, Some("event: leaderboard\n")).await;
 }

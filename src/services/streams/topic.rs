@@ -9,7 +9,10 @@ use std::{sync::Arc, task::Waker, time::Duration};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
+use crate::domain::position::Version;
+
 use super::{
+    access::{Access, ToAnybody},
     frame::Frame,
     log::{Cursor, End, Log, Read, Wanted},
     measures::MEASURES,
@@ -29,12 +32,13 @@ pub(super) struct Topic {
     spread: Duration,
     /// Tells the hub that [`Wanted`] has something in it.
     hub: Arc<Notify>,
+    access: Arc<Access>,
 }
 
 impl Topic {
     /// An empty topic that keeps so many frames. Those who wait are woken at once when something changes, or spread over a time.
-    pub(super) fn new(capacity: usize, spread: Duration, hub: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { log: Mutex::new(Log::new(capacity)), wakers: Arc::default(), spread, hub })
+    pub(super) fn new(capacity: usize, spread: Duration, hub: Arc<Notify>, access: Arc<Access>) -> Arc<Self> {
+        Arc::new(Self { log: Mutex::new(Log::new(capacity)), wakers: Arc::default(), spread, hub, access })
     }
 
     pub(super) fn take_slot(&self, cursor: &mut Cursor) -> Slot {
@@ -50,6 +54,11 @@ impl Topic {
         self.wakers.wake_all();
     }
 
+    /// Wakes one connection.
+    pub(super) fn wake(&self, slot: Slot) {
+        self.wakers.wake(slot);
+    }
+
     /// Calls `waker` as soon as there may be something to read, whether or not there is already.
     pub(super) fn wait(&self, slot: Slot, waker: &Waker) {
         let _unchanged = self.log.lock();
@@ -60,7 +69,12 @@ impl Topic {
     pub(super) fn read(&self, cursor: &mut Cursor, slot: Slot, waker: &Waker) -> Read {
         let mut log = self.log.lock();
         let before = log.wanted;
-        let read = log.read(cursor);
+        let granted = if cursor.entitled { ToAnybody::Everything } else { self.access.to_anybody() };
+        let read = match granted {
+            ToAnybody::Everything => log.read(cursor),
+            ToAnybody::Nothing => log.read_heartbeat(cursor),
+            ToAnybody::Farewell => return Read::Barred,
+        };
         if matches!(read, Read::Nothing) {
             self.wakers.wait(slot, waker);
         } else {
@@ -89,13 +103,7 @@ impl Topic {
     /// Appends frames without waking anyone: see [`Topic::wake_all`].
     pub(super) fn append(&self, frames: impl IntoIterator<Item = Frame>) {
         let mut log = self.log.lock();
-        for frame in frames {
-            log.frames.push_back(frame);
-        }
-        while log.frames.len() > log.capacity {
-            log.frames.pop_front();
-            log.first += 1;
-        }
+        frames.into_iter().for_each(|frame| log.push(frame));
     }
 
     /// Appends a frame, and replaces the snapshot by the state that it leads to.
@@ -157,9 +165,7 @@ impl Topic {
     pub(super) fn extend_back(&self, from: u64, frames: Vec<Frame>) {
         self.change(|log| {
             if from + frames.len() as u64 == log.first {
-                log.capacity = log.capacity.max(frames.len() + log.frames.len());
-                log.first = from;
-                frames.into_iter().rev().for_each(|frame| log.frames.push_front(frame));
+                log.extend_back(from, frames);
             }
         });
     }
@@ -176,8 +182,12 @@ impl Topic {
 
     /// Gives room back that [`Topic::extend_back`] took.
     pub(super) fn shrink_to(&self, capacity: usize) {
-        self.log.lock().capacity = capacity;
-        self.append([]);
+        self.log.lock().shrink_to(capacity);
+    }
+
+    /// The newest position, once there is something to show.
+    pub(super) fn position(&self) -> Option<Version> {
+        self.log.lock().position()
     }
 
     /// Position of the oldest frame held.
@@ -218,7 +228,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::domain::position::Version;
+    use crate::domain::{leaderboard::Visibility, time::Timestamp};
 
     #[derive(Default)]
     struct Wakes(AtomicUsize);
@@ -240,15 +250,15 @@ mod tests {
     fn text(read: &Read) -> &str {
         match read {
             Read::Frames(bytes) | Read::Last(bytes) => std::str::from_utf8(bytes).unwrap(),
-            Read::Over | Read::Nothing => "",
+            Read::Over | Read::Barred | Read::Nothing => "",
         }
     }
 
     #[test]
     fn nobody_is_woken_for_a_snapshot_that_was_there() {
-        let topic = Topic::new(4, Duration::ZERO, Arc::default());
+        let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
         topic.begin("e".into(), 1, Some(state()));
-        let (mut cursor, wakes) = (Cursor::new(10, None, true), Arc::new(Wakes::default()));
+        let (mut cursor, wakes) = (Cursor::new(10, None, true, false), Arc::new(Wakes::default()));
         let (slot, waker) = (topic.take_slot(&mut cursor), Waker::from(Arc::clone(&wakes)));
         topic.read(&mut cursor, slot, &waker);
         assert!(matches!(topic.read(&mut cursor, slot, &waker), Read::Nothing));
@@ -261,12 +271,12 @@ mod tests {
 
     #[test]
     fn the_last_event_moves_only_those_who_have_read_all_before_it() {
-        let topic = Topic::new(4, Duration::ZERO, Arc::default());
+        let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
         topic.begin("e".into(), 1, Some(state()));
         topic.append([frame(1)]);
-        let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))), true);
-        let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None, true));
-        let unstarted = Topic::new(4, Duration::ZERO, Arc::default());
+        let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))), true, false);
+        let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None, true, false));
+        let unstarted = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
         unstarted.end(frame(2));
         topic.end(frame(2));
         let waker = Waker::noop();
@@ -282,6 +292,38 @@ mod tests {
         assert!(last(&topic, &mut reading));
         assert!(last(&topic, &mut fresh), "after the snapshot and what follows it");
         assert!(!last(&topic, &mut ahead), "its position is not resolved");
-        assert!(!last(&unstarted, &mut Cursor::new(10, None, true)), "it has seen nothing");
+        assert!(!last(&unstarted, &mut Cursor::new(10, None, true, false)), "it has seen nothing");
+    }
+    #[test]
+    fn whoever_may_not_read_a_private_leaderboard_is_given_nothing_of_that_time() {
+        let topic = Topic::new(8, Duration::ZERO, Arc::default(), Access::open());
+        topic.begin("e".into(), 1, Some(state()));
+        let mut private = frame(2);
+        private.private = true;
+        let cursor = |entitled| Cursor::new(10, Some(Ok(Version::new("e", 0))), true, entitled);
+        let read =
+            |cursor: &mut Cursor| topic.read(cursor, topic.take_slot(&mut Cursor::new(10, None, true, true)), Waker::noop());
+        topic.append([frame(1)]);
+        let mut anybody = cursor(false);
+        assert_eq!(text(&read(&mut anybody)), "id: e-1\nevent: score-updated\ndata: {}\n\n");
+
+        topic.access.adopt(Visibility::Private, Timestamp(1), false);
+        topic.append([private, frame(3)]);
+        assert!(matches!(read(&mut anybody), Read::Barred));
+        assert!(matches!(read(&mut cursor(false)), Read::Barred), "also what was there before");
+        assert_eq!(text(&read(&mut cursor(true))).matches("id: ").count(), 3);
+
+        topic.access.adopt(Visibility::Public, Timestamp(2), false);
+        topic.append([frame(4)]);
+        assert!(matches!(read(&mut anybody), Read::Nothing), "the snapshot is older than what is hidden");
+        assert!(topic.take_wanted().snapshot);
+        topic.offer_snapshot(4, state());
+        for cursor in [&mut anybody, &mut cursor(false)] {
+            assert!(text(&read(cursor)).contains("id: e-0"), "a snapshot");
+            assert_eq!(text(&read(cursor)), "id: e-4\nevent: score-updated\ndata: {}\n\n");
+        }
+        topic.access.doubt();
+        topic.append([frame(5)]);
+        assert!(matches!(read(&mut anybody), Read::Nothing));
     }
 }

@@ -78,6 +78,12 @@ impl Wakers {
         }
     }
 
+    /// Wakes whoever waits in this place.
+    pub(super) fn wake(&self, slot: Slot) {
+        let waiting = self.shards[slot.shard].lock().slots[slot.index].take();
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
     /// Wakes everyone who waits.
     pub(super) fn wake_all(&self) {
         let mut round = Round::default();

@@ -73,6 +73,8 @@ async fn a_deleted_leaderboard_ends_its_streams(backend: Backend) {
         let event = stream.expect("leaderboard-changed").await;
         assert_eq!(event.data, json!({ "leaderboardId": "doomed", "deleted": true }));
         assert!(!event.id.is_empty());
+        let closed = stream.expect("closed").await;
+        assert_eq!((&closed.data, closed.id), (&json!({ "reason": "deleted" }), event.id), "it has no id of its own");
         assert!(stream.next().await.is_none(), "the stream ends");
     }
     let again = app.anonymous(Method::GET, "/api/leaderboards/doomed/stream").header("last-event-id", &streams[0].1);

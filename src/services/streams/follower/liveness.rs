@@ -31,7 +31,7 @@ impl Follower {
         }
         // The feed may be back before anybody can say who may still read.
         let certain = self.sources.definitions.is_confirmed(std::time::Instant::now());
-        if !certain && self.hub.public.load(Ordering::Acquire) {
+        if !certain && !self.hub.is_private() {
             return Err(StandingsError::Unreachable("nobody confirms who may read it".into()));
         }
         let head = self.sources.standings.head(self.board).await?;
@@ -60,9 +60,7 @@ impl Follower {
             self.sources.rebuilder.kick(self.board);
         }
         // A definition that another instance changed cannot be heard of through the feed either.
-        if self.definition_due.is_none() {
-            self.adopt_definition();
-        }
+        self.adopt_definition();
         if !self.ended {
             tokio::time::timeout(LEDGER_PATIENCE, self.show_ledger()).await.ok();
         }
