@@ -2,6 +2,7 @@
 
 pub mod authentication;
 pub mod cors;
+pub mod in_band;
 pub mod observation;
 pub mod problems;
 pub mod rate_limit;

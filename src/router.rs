@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,6 +18,7 @@ use crate::{
     },
     middleware::{
         authentication::{Authentication, authenticate},
+        in_band::refuse_in_band,
         rate_limit::RateLimit,
     },
 };
@@ -37,17 +38,21 @@ pub fn routes(
         .route("/api/leaderboards/{id}/entries", get(entries::window))
         .route("/api/leaderboards/{id}/entries/query", post(entries::friends).get(entries::entry_named_query))
         .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry))
-        .route("/api/leaderboards/{id}/stream", get(streams::leaderboard))
         .route("/api/leaderboard", get(entries::default_window))
-        .route("/api/leaderboard/stream", get(streams::default_leaderboard))
-        .route("/api/stream", get(streams::several))
         .route("/api/actions", get(actions::list).post(actions::create))
         .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))
         .route("/api/users/{user_id}", get(users::get).put(users::put))
         .route("/api/users/{user_id}/scores", get(history::page))
         .layer(limit.layer())
-        .layer(from_fn_with_state(authentication, authenticate))
+        .layer(from_fn_with_state(authentication.clone(), authenticate))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
+    let streams = Router::new()
+        .route("/api/leaderboards/{id}/stream", get(streams::leaderboard))
+        .route("/api/leaderboard/stream", get(streams::default_leaderboard))
+        .route("/api/stream", get(streams::several))
+        .layer(limit.layer())
+        .layer(from_fn_with_state(authentication, authenticate))
+        .layer(from_fn(refuse_in_band));
     let open = Router::new()
         .route("/", get(page::index))
         .route("/assets/app.js", get(page::script))
@@ -56,7 +61,7 @@ pub fn routes(
         .route("/livez", get(operations::livez))
         .route("/readyz", get(operations::readyz))
         .route("/openapi.yaml", get(operations::openapi));
-    let router = api.merge(open).with_state(services);
+    let router = api.merge(streams).merge(open).with_state(services);
     match metrics {
         Some(handle) => router.merge(metrics_route(handle)),
         None => router,

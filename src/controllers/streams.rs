@@ -65,7 +65,7 @@ pub async fn leaderboard(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let Some(leaderboard) = watchable(&services, &caller, &id).await? else { return Ok(event_stream(busy())) };
+    let leaderboard = readable(&services, &caller, &id).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -77,7 +77,7 @@ pub async fn default_leaderboard(
     params: Params,
 ) -> Result<Response, Problem> {
     let id = &services.default_leaderboard;
-    let Some(leaderboard) = watchable(&services, &caller, id).await? else { return Ok(event_stream(busy())) };
+    let leaderboard = readable(&services, &caller, id).await?;
     open_one(&services, &caller, leaderboard, &headers, params)
 }
 
@@ -102,23 +102,15 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
     let view = finish(params, view)?;
     let mut watched = Vec::with_capacity(ids.len());
     for id in &ids {
-        let Some(leaderboard) = watchable(&services, &caller, id).await? else { return Ok(event_stream(busy())) };
+        let leaderboard = readable(&services, &caller, id).await?;
         watched.push((leaderboard, view.clone()));
     }
     Ok(respond(&services, &caller, Watched::Several(watched)))
 }
 
-/// The leaderboard, where this caller may watch it; `None` where nobody can say at this moment. A browser would never come back to any other
-/// status than 200. On a public one a token that is not accepted counts as none.
-async fn watchable(services: &Services, caller: &Caller, id: &str) -> Result<Option<Leaderboard>, ServiceError> {
-    match services.leaderboards.readable(id, caller.principal.as_deref()).await {
-        Err(ServiceError::LedgerAway(_)) => Ok(None),
-        found => found.map(Some).map_err(|error| caller.explain(error)),
-    }
-}
-
-fn busy() -> Body {
-    Body::from(busy_body("unconfirmed"))
+/// The leaderboard, where this caller may watch it. On a public one a token that is not accepted counts as none.
+async fn readable(services: &Services, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
+    services.leaderboards.readable(id, caller.principal.as_deref()).await.map_err(|error| caller.explain(error))
 }
 
 fn open_one(
@@ -177,18 +169,20 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
 fn respond(services: &Services, caller: &Caller, watched: Watched) -> Response {
     let reader = caller.principal.as_ref().filter(|principal| principal.has(Scope::LeaderboardsRead));
     let until = reader.map(|reader| Instant::now() + reader.time_left());
-    let mut handed = None;
     let subject = caller.principal.as_ref().map(|principal| &*principal.subject);
-    let body = match services.streams.admission.admit(caller.address, subject) {
-        Ok(admitted) => {
-            let handover = handed.insert(Handover::new(services.streams.open(watched, admitted, until))).clone();
-            Body::new(EventStreamBody { handover, events: None })
-        }
-        Err(busy) => Body::from(busy_body(busy.reason())),
+    let admitted = match services.streams.admission.admit(caller.address, subject) {
+        Ok(admitted) => admitted,
+        Err(refused) => return busy(refused.reason()),
     };
-    let mut response = event_stream(body);
-    handed.map(|handover| response.extensions_mut().insert(handover));
+    let handover = Handover::new(services.streams.open(watched, admitted, until));
+    let mut response = event_stream(Body::new(EventStreamBody { handover: handover.clone(), events: None }));
+    response.extensions_mut().insert(handover);
     response
+}
+
+/// A stream that is refused for now.
+pub fn busy(reason: &str) -> Response {
+    event_stream(Body::from(busy_body(reason)))
 }
 
 fn event_stream(body: Body) -> Response {

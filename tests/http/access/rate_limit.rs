@@ -11,6 +11,7 @@ use crate::{
 crate::both_backends!(
     a_caller_who_asks_too_often_is_told_when_to_come_back,
     callers_do_not_share_their_bucket,
+    streams_are_refused_in_band,
     a_forged_address_opens_no_new_bucket,
     a_trusted_proxy_names_its_clients,
 );
@@ -53,6 +54,23 @@ async fn callers_do_not_share_their_bucket(backend: Backend) {
     let answers =
         flood(|number| app.with("game-2", ["scores:write", "scores:self"][number % 2], Method::GET, "/api/actions")).await;
     assert!(granted(&answers) < FLOOD, "another token of the same subject is the same caller");
+}
+
+/// A browser's EventSource would give up for ever on a 429.
+async fn streams_are_refused_in_band(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &SLOW).await;
+    flood(|_| app.anonymous(Method::GET, "/api/leaderboard")).await;
+    for path in ["/api/leaderboard/stream", "/api/leaderboards/main/stream?view=top", "/api/stream?leaderboards=main"] {
+        let answers = flood(|_| app.anonymous(Method::GET, path)).await;
+        assert_eq!(granted(&answers), FLOOD, "{path}");
+        let mut refused = 0;
+        for mut answer in answers {
+            assert_eq!(answer.headers()["content-type"], "text/event-stream");
+            let begun = answer.chunk().await.unwrap().unwrap_or_default();
+            refused += usize::from(String::from_utf8_lossy(&begun).contains("event: busy\ndata: {\"reason\":"));
+        }
+        assert!(refused > 0, "{path}");
+    }
 }
 
 async fn a_forged_address_opens_no_new_bucket(backend: Backend) {
