@@ -41,6 +41,8 @@ servers_install() {
     servers_program haproxy /usr/sbin/haproxy >/dev/null || packages+=(haproxy)
     servers_program curl >/dev/null || packages+=(curl)
     servers_program openssl >/dev/null || packages+=(openssl)
+    servers_program node >/dev/null || packages+=(nodejs)
+    servers_program npm >/dev/null || packages+=(npm)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ((${#packages[@]})) || return 0
 
