@@ -1,6 +1,7 @@
 //! The composition root: settings become ledger, standings, feed and services, and those a running server. The only place that names
 //! backends.
 
+mod metric_help;
 mod stores;
 mod telemetry;
 

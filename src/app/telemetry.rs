@@ -36,7 +36,9 @@ pub(super) fn metrics() -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES)?;
-    Ok(kept.insert(builder.install_recorder()?).clone())
+    let handle = builder.install_recorder()?;
+    super::metric_help::describe();
+    Ok(kept.insert(handle).clone())
 }
 
 /// Folds samples for as long as it is polled.

@@ -43,6 +43,9 @@ async fn metrics_tell_what_happened(backend: Backend) {
     assert!(bucket(&[r#"method="POST""#, r#"route="/api/scores""#, r#"status="200""#, r#"le="0.5""#]), "{text}");
     assert!(bucket(&[r#"route="/api/leaderboards/{id}/entries/{user_id}""#]), "{text}");
     assert!(text.lines().any(|line| line.starts_with("scoreboard_")), "{text}");
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(text.contains(&format!("# HELP {family} ")), "{family} does not say what it is");
+    }
     assert!(!text.contains("a-user-with-a-telling-name"), "ids are no labels");
 }
 

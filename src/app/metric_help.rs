@@ -1,0 +1,50 @@
+//! What each family of metrics means, as `# HELP` in `/metrics`. The telemetry of the process installs it once.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+const COUNTERS: [(&str, &str); 18] = [
+    ("scoreboard_announcements_deferred_total", "Changes left to the sweeper because the ranking was out of reach or busy."),
+    ("scoreboard_breaker_trips_total", "Times that a store was taken for unreachable, by store."),
+    ("scoreboard_commit_races_total", "Commits repeated because another instance had written the same rows."),
+    ("scoreboard_feed_gaps_total", "Gaps in the feed that were filled from the history."),
+    ("scoreboard_feed_holes_total", "Positions of the feed that did not arrive in order."),
+    ("scoreboard_feed_losses_total", "Times that the feed's connection was lost."),
+    ("scoreboard_ledger_reads_refused_total", "Reads of the ledger refused because too many were waiting."),
+    ("scoreboard_outbox_swept_total", "Pending changes that the sweeper announced."),
+    ("scoreboard_ranking_divergences_total", "Times that a ranking was found to differ from the ledger."),
+    ("scoreboard_ranking_rebuilds_total", "Rankings rebuilt from the ledger."),
+    ("scoreboard_reads_past_router_total", "Reads served by the fast path."),
+    ("scoreboard_stream_deliveries_total", "Events delivered to streams."),
+    ("scoreboard_stream_events_total", "Events prepared for streams."),
+    ("scoreboard_stream_resets_total", "Streams moved to a fresh snapshot, by reason."),
+    ("scoreboard_stream_writes_total", "Writes to the connections of streams."),
+    ("scoreboard_streams_refused_total", "Streams refused, by whose limit was reached."),
+    ("scoreboard_submissions_rejected_total", "Submissions refused before they were tried, by reason."),
+    ("scoreboard_task_restarts_total", "Background tasks started again after a panic, by task."),
+];
+const GAUGES: [(&str, &str); 3] = [
+    ("scoreboard_leaderboards_followed", "Leaderboards whose feed this instance follows."),
+    ("scoreboard_streams_open", "Open streams."),
+    ("scoreboard_watchers", "Streams that show a leaderboard, by leaderboard."),
+];
+const HISTOGRAMS: [(&str, &str); 6] = [
+    ("http_request_duration_seconds", "Time from a request's head to its answer's head, by method, route and status."),
+    ("scoreboard_announce_seconds", "Time to announce a batch of committed scores."),
+    ("scoreboard_commit_batch_size", "Submissions in a commit."),
+    ("scoreboard_commit_seconds", "Time to commit a batch of scores."),
+    ("scoreboard_commit_wait_seconds", "Time that the oldest submission of a batch waited for its commit."),
+    ("scoreboard_stream_lag_seconds", "Time from a score's commit to its delivery to streams."),
+];
+
+/// Tells the recorder that is installed.
+pub(super) fn describe() {
+    for (name, help) in COUNTERS {
+        describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
+    }
+    for (name, help) in HISTOGRAMS {
+        describe_histogram!(name, help);
+    }
+}
