@@ -74,11 +74,21 @@ pub enum FeedMessage {
     Lost,
 }
 
-/// Whether everybody may read a leaderboard from a revision of the definitions on; not where it was deleted.
+/// Who may read a leaderboard from a revision of the definitions on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessChange {
     pub pk: i64,
-    pub public: bool,
+    pub readers: Readers,
+}
+
+/// See [`AccessChange`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    Everybody,
+    /// Those whose token says so.
+    Entitled,
+    /// It was deleted.
+    Nobody,
 }
 
 /// A stretch of the history.

@@ -26,7 +26,7 @@ use crate::{
         leaderboard::{Leaderboard, Visibility},
     },
     repositories::{
-        feed::{AccessChange, Feed},
+        feed::{AccessChange, Feed, Readers},
         ledger::Ledger,
     },
 };
@@ -162,8 +162,8 @@ impl DefinitionCache {
             return;
         }
         self.heard.fetch_max(revision, Ordering::AcqRel);
-        if let Some(change) = change.filter(|change| !change.public) {
-            self.make_private(change.pk);
+        if let Some(change) = change.filter(|change| change.readers != Readers::Everybody) {
+            self.withdraw(change);
         }
         if change.is_some() && revision == known + 1 {
             self.access.compare_exchange(known, revision, Ordering::AcqRel, Ordering::Acquire).ok();
@@ -171,13 +171,15 @@ impl DefinitionCache {
         self.nudge.notify_one();
     }
 
-    fn make_private(&self, pk: i64) {
+    /// Adopts that not everybody may read a leaderboard any more, or that it is gone.
+    fn withdraw(&self, AccessChange { pk, readers }: AccessChange) {
         self.current.rcu(|current| {
             let mut changed = Definitions {
                 revision: current.revision,
                 leaderboards: current.leaderboards.clone(),
                 actions: current.actions.clone(),
             };
+            changed.leaderboards.retain(|_, leaderboard| leaderboard.pk != pk || readers != Readers::Nobody);
             if let Some(leaderboard) = changed.leaderboards.values_mut().find(|leaderboard| leaderboard.pk == pk) {
                 leaderboard.settings.visibility = Visibility::Private;
             }

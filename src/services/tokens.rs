@@ -7,7 +7,11 @@ mod claims;
 mod keys;
 mod verified;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{bail, ensure};
 use jsonwebtoken::{Header, Validation};
@@ -73,9 +77,10 @@ impl FromIterator<Scope> for Scopes {
 }
 
 impl Principal {
-    /// How long the token is still good for.
+    /// How long the token is still good for: to the end of its last second, which is when it begins to be refused.
     pub fn time_left(&self) -> Duration {
-        Duration::from_secs(self.expires.saturating_add(LEEWAY).saturating_sub(jsonwebtoken::get_current_timestamp()))
+        let end = Duration::from_secs(self.expires.saturating_add(LEEWAY).saturating_add(1));
+        end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
     }
 
     /// Whether the token carries this scope.

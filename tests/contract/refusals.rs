@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scoreboard::repositories::{
-    feed::{AccessChange, Feed, FeedMessage},
+    feed::{AccessChange, Feed, FeedMessage, Readers},
     redis::RedisStore,
     standings::{Standings, StandingsError},
 };
@@ -123,7 +123,7 @@ async fn every_instance_hears_of_definitions_and_of_boards_that_are_behind() {
     let (one, other) = (connected(&backend).await, connected(&backend).await);
     let mut messages = other.take_messages().expect("the first to take them");
     assert_eq!(one.definitions(None).await, Ok(Some(0)));
-    let change = AccessChange { pk: 7, public: false };
+    let change = AccessChange { pk: 7, readers: Readers::Entitled };
     for (announced, newest) in [((3, None), 3), ((2, None), 3), ((3, Some(change)), 3), ((4, Some(change)), 4)] {
         assert_eq!(one.definitions(Some(announced)).await, Ok(Some(newest)));
     }

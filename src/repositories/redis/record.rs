@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{entry::DisplayName, ids::UserId, time::Timestamp},
-    repositories::feed::{AccessChange, FeedEvent, FeedEventKind, FeedMessage},
+    repositories::feed::{AccessChange, FeedEvent, FeedEventKind, FeedMessage, Readers},
 };
 
 /// Digits of a time in microseconds, in hex: constant width makes text order time order, and 56 bits last beyond the year 4000.
@@ -72,7 +72,14 @@ pub(in crate::repositories) fn parse_events(payload: &str) -> Option<(Arc<str>, 
 /// The message that tells of a revision of the definitions.
 pub(in crate::repositories) fn definitions(revision: i64, change: Option<AccessChange>) -> String {
     match change {
-        Some(AccessChange { pk, public }) => format!("definitions {revision} {pk} {}", u8::from(public)),
+        Some(AccessChange { pk, readers }) => {
+            let readers = match readers {
+                Readers::Entitled => 0,
+                Readers::Everybody => 1,
+                Readers::Nobody => 2,
+            };
+            format!("definitions {revision} {pk} {readers}")
+        }
         None => format!("definitions {revision}"),
     }
 }
@@ -81,7 +88,14 @@ fn parse_definitions(fields: &str) -> Option<FeedMessage> {
     let mut fields = fields.split(' ');
     let revision = fields.next()?.parse().ok()?;
     let change = match (fields.next(), fields.next()) {
-        (Some(pk), Some(public)) => Some(AccessChange { pk: pk.parse().ok()?, public: public == "1" }),
+        (Some(pk), Some(readers)) => {
+            let readers = match readers {
+                "1" => Readers::Everybody,
+                "2" => Readers::Nobody,
+                _ => Readers::Entitled,
+            };
+            Some(AccessChange { pk: pk.parse().ok()?, readers })
+        }
         _ => None,
     };
     Some(FeedMessage::Definitions { revision, change })

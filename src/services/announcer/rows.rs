@@ -12,7 +12,7 @@ use crate::{
         position::{Version, epoch_number},
     },
     repositories::{
-        feed::AccessChange,
+        feed::{AccessChange, Readers},
         ledger::Announced,
         standings::{Applied, StandingsError},
     },
@@ -84,7 +84,12 @@ impl Announcer {
     async fn announce_definition(&self, change: &DefinitionChange) -> Outcome {
         if change.definitions > 0 {
             // Before the ranking's own event: whoever hears of that finds the new definition in force.
-            let access = AccessChange { pk: change.board.pk, public: change.public };
+            let readers = match (change.deleted, change.public) {
+                (true, _) => Readers::Nobody,
+                (false, true) => Readers::Everybody,
+                (false, false) => Readers::Entitled,
+            };
+            let access = AccessChange { pk: change.board.pk, readers };
             if self.feed.definitions(Some((change.definitions, Some(access)))).await.is_err() {
                 self.changes.untold(change.board.pk);
                 return Outcome::Away(vec![change.board.pk]);
