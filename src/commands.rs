@@ -8,9 +8,11 @@ mod serve;
 mod token;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 
-use crate::config::{Settings, storage::StorageSettings, streams::StreamSettings};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Settings, storage::StorageSettings, streams::StreamSettings, without_empty_variables};
 
 /// A live leaderboard server: durable scores in, ranked boards out over REST and Server-Sent Events.
 #[derive(Debug, Parser)]
@@ -18,6 +20,18 @@ use crate::config::{Settings, storage::StorageSettings, streams::StreamSettings}
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+impl Cli {
+    /// The command line of this process, over its environment. Ends the process where it makes no sense.
+    pub fn from_environment() -> Self {
+        Self::of(std::env::args_os().collect())
+    }
+
+    fn of(words: Vec<OsString>) -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches_from(words);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +63,7 @@ pub struct StoreArgs {
 
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    let default = || Cli::parse_from(["scoreboard", "serve"]).command.expect("serve was just named");
+    let default = || Cli::of(["scoreboard", "serve"].map(OsString::from).to_vec()).command.expect("serve was just named");
     match cli.command.unwrap_or_else(default) {
         Command::Serve(settings) => serve::run(&settings).await,
         Command::Demo(args) => demo::run(&args).await,
@@ -58,5 +72,26 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(&args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Health(args) => health::run(&args).await,
+    }
+}
+
+/// So many of them: `1 difference`, `2 differences`.
+fn counted(number: usize, noun: &str) -> String {
+    let plural = match (number, noun.strip_suffix('y')) {
+        (1, _) => return format!("1 {noun}"),
+        (_, Some(stem)) => format!("{stem}ies"),
+        (_, None) => format!("{noun}s"),
+    };
+    format!("{number} {plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "difference")), ["0 differences", "1 difference", "2 differences"]);
+        assert_eq!([1, 2].map(|number| counted(number, "entry")), ["1 entry", "2 entries"]);
     }
 }

@@ -2,11 +2,15 @@
 //! `scoreboard serve` (`DATABASE_URL` is `--database-url`). An empty text counts as not set.
 
 pub mod http;
+pub mod origins;
+pub mod parse;
 pub mod storage;
 pub mod streams;
 pub mod tokens;
 
-use clap::{Args, Parser, ValueEnum};
+use std::ffi::OsStr;
+
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 /// Everything `scoreboard serve` can be told.
 #[derive(Debug, Clone, Args)]
@@ -32,8 +36,19 @@ impl Settings {
             settings: Settings,
         }
         let words = std::iter::once("scoreboard".to_owned()).chain(flags.into_iter().map(Into::into));
-        Ok(Flags::try_parse_from(words)?.settings)
+        let matches = without_empty_variables(Flags::command()).try_get_matches_from(words)?;
+        Ok(Flags::from_arg_matches(&matches)?.settings)
     }
+}
+
+/// The command line, which reads its settings from the environment: a variable that is empty or blank is not set, whatever its type.
+pub fn without_empty_variables(command: Command) -> Command {
+    let is_blank = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.as_encoded_bytes().trim_ascii().is_empty());
+    let command = command.mut_args(|argument| match argument.get_env().is_some_and(is_blank) {
+        true => argument.env(None::<&str>),
+        false => argument,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// How the log is written. What is logged follows `RUST_LOG` (default `info`).

@@ -1,7 +1,8 @@
 //! The log and the metrics of the process.
 
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
+use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
@@ -15,14 +16,21 @@ const SIZES: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 /// How often histogram samples are folded together; without it they pile up until somebody asks.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Sends the log to standard error. `RUST_LOG` says what is logged; a second call changes nothing.
-pub fn init_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,fred=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// What a server logs unless `RUST_LOG` says otherwise.
+pub const USUAL: &str = "info,fred=warn";
+
+/// Sends the log to standard error, in colours where somebody looks at it. `RUST_LOG` says what is logged, else `usual`; a second call changes nothing.
+pub fn init_logging(format: LogFormat, usual: &str) -> anyhow::Result<()> {
+    let asked =
+        std::env::var_os("RUST_LOG").map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.trim().is_empty());
+    let filter = EnvFilter::try_new(asked.as_deref().unwrap_or(usual)).context("RUST_LOG is not understood")?;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match format {
         LogFormat::Pretty => builder.try_init().ok(),
         LogFormat::Json => builder.json().flatten_event(true).try_init().ok(),
     };
+    Ok(())
 }
 
 /// The metrics of this process, installed at the first call.

@@ -22,7 +22,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
     /// Where the page is served; a free port is taken where this one is in use.
-    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_parser = crate::config::parse::address)]
     listen_addr: SocketAddr,
     /// Stop after the last match instead of going on showing the table.
     #[arg(long)]
@@ -32,11 +32,7 @@ pub struct DemoArgs {
 /// Plays the season back and then goes on serving until it is interrupted.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     ensure!(args.speed.is_finite() && args.speed > 0.0, "--speed takes a number greater than 0");
-    if std::env::var_os("RUST_LOG").is_none() {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
-    } else {
-        app::init_logging(crate::config::LogFormat::Pretty);
-    }
+    app::init_logging(crate::config::LogFormat::Pretty, "warn")?;
     let directory = std::env::temp_dir().join(format!("scoreboard-demo-{}", uuid::Uuid::new_v4().simple()));
     // Every default, whatever the environment says of stores and keys.
     let mut settings = Settings::from_flags([] as [&str; 0])?;

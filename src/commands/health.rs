@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// Where the server listens; an unspecified address is asked on loopback.
-    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_parser = crate::config::parse::address)]
     listen_addr: SocketAddr,
     /// The server's certificate, where it speaks TLS.
     #[arg(long, env = "TLS_CERT_FILE")]

@@ -1,5 +1,8 @@
 //! `scoreboard migrate`
 
+use anyhow::Context;
+
+use super::counted;
 use crate::{
     config::storage::StorageSettings,
     repositories::ledger::{Ledger, LedgerSettings},
@@ -7,9 +10,10 @@ use crate::{
 
 /// Runs what is pending and prints it.
 pub async fn run(storage: &StorageSettings) -> anyhow::Result<()> {
-    let ledger = Ledger::connect(&LedgerSettings::new(storage.database_url())).await?;
-    let done = ledger.migrate().await?;
+    storage.check()?;
+    let ledger = Ledger::connect(&LedgerSettings::new(storage.database_url())).await.context(storage.ledger_setting())?;
+    let done = ledger.migrate().await.context("the ledger could not be migrated")?;
     done.iter().for_each(|name| println!("migrated {name}"));
-    println!("{} migrations run; the schema is up to date", done.len());
+    println!("{} run; the schema is up to date", counted(done.len(), "migration"));
     Ok(())
 }

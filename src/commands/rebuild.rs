@@ -6,13 +6,13 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::{
-    app::{Stores, init_logging},
+    app::{Stores, USUAL, init_logging},
     config::LogFormat,
     domain::time::Clock,
     services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
-use super::StoreArgs;
+use super::{StoreArgs, counted};
 
 /// Which rankings.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub struct RebuildArgs {
 
 /// Rebuilds and prints what was loaded.
 pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
-    init_logging(LogFormat::Pretty);
+    init_logging(LogFormat::Pretty, USUAL)?;
     if args.stores.storage.redis_url().is_none() {
         println!(
             "Without REDIS_URL the ranking lives in the server and is rebuilt from the ledger at every start: nothing to do."
@@ -45,7 +45,7 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
         Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system(), Backlog::new(Arc::default()));
     for leaderboard in leaderboards {
         let (entries, version) = rebuilder.force(leaderboard.board()).await?;
-        println!("{}: {entries} entries, version {version}", leaderboard.id);
+        println!("{}: {}, version {version}", leaderboard.id, counted(entries as usize, "entry"));
     }
     stores.close().await;
     Ok(())

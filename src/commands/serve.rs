@@ -9,7 +9,7 @@ use crate::{
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
-    app::init_logging(settings.log.log_format);
+    app::init_logging(settings.log.log_format, app::USUAL)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = tokio::select! {
         started = app::start(settings) => started?,

@@ -25,7 +25,7 @@ use crate::{
     services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
-use super::StoreArgs;
+use super::{StoreArgs, counted};
 
 const PAGE: u64 = 5_000;
 /// Differences told per leaderboard.
@@ -78,11 +78,6 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
     }
     println!("{} verified: history, ledger and ranking agree", counted(leaderboards.len(), "leaderboard"));
     Ok(())
-}
-
-/// How many there are, in words.
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn are(count: usize, noun: &str) -> String {

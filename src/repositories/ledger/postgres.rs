@@ -156,7 +156,7 @@ impl Postgres {
 
     /// Whether a batch could begin: somebody answers who takes writes, and nobody holds a table that every batch writes. Writes nothing.
     pub async fn probe(&self) -> Result<(), Failure> {
-        let mut transaction = self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '700ms'").await?;
+        let mut transaction = self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '700ms'", None).await?;
         let asked = async {
             // Changes nothing, and is refused where the database is read-only, as a standby is.
             transaction.execute("UPDATE installation SET id = id WHERE false").await?;
