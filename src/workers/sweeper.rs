@@ -98,6 +98,11 @@ impl Sweep {
             tracing::info!(rows = done.len(), "announced what was left in the outbox");
             self.announcer.delete(done).await;
         }
-        self.ledger.outbox_postpone(stuck, self.clock.now()).await
+        self.ledger.outbox_postpone(stuck, self.clock.now()).await?;
+        if !done.is_empty() {
+            // A user who keeps scoring would otherwise stay behind for as long as its rows wait, each for the one before.
+            self.ledger.outbox_release().await?;
+        }
+        Ok(())
     }
 }

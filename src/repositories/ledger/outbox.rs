@@ -53,6 +53,11 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), outbox::done(&rows))?)
     }
 
+    /// Makes rows due that were postponed: what they waited for may have been announced.
+    pub async fn outbox_release(&self) -> Result<(), LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), outbox::release())?)
+    }
+
     /// Lets rows wait, longer each time, that could not be announced although the ranking answered.
     pub async fn outbox_postpone(&self, rows: &[i64], now: Timestamp) -> Result<(), LedgerError> {
         let rows = rows.to_vec();

@@ -160,7 +160,8 @@ fn operations() -> BTreeMap<String, (Method, Vec<Vec<String>>)> {
     for item in document["paths"].as_object().unwrap().values() {
         for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
             let id = operation["operationId"].as_str().expect("every operation has an id").to_owned();
-            let security = operation["security"].as_array().unwrap_or_else(|| panic!("{id} says nothing of security"));
+            // What an operation does not say is said for the whole document.
+            let security = operation["security"].as_array().or(document["security"].as_array()).expect("security is told");
             let alternatives = security.iter().map(|alternative| {
                 let schemes = alternative.as_object().unwrap().values();
                 schemes.flat_map(|scopes| scopes.as_array().unwrap()).map(|scope| scope.as_str().unwrap().to_owned()).collect()

@@ -128,6 +128,13 @@ pub async fn postpone(conn: &mut Conn, ids: &[i64], now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// Makes rows due that were postponed.
+pub async fn release(conn: &mut Conn) -> Result<(), Failure> {
+    let postponed = outbox::table.filter(outbox::attempts.gt(0));
+    diesel::update(postponed).set(outbox::claimed_until.eq(0)).execute(conn).await?;
+    Ok(())
+}
+
 /// Which of these rows are there.
 pub async fn left(conn: &mut Conn, ids: &[i64]) -> Result<Vec<i64>, Failure> {
     Ok(outbox::table.filter(outbox::id.eq_any(ids)).select(outbox::id).load(conn).await?)
