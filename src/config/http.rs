@@ -41,6 +41,10 @@ pub struct HttpSettings {
     /// Connections at the most; further ones wait to be accepted. Not set: what the limit of open files leaves.
     #[arg(long, env = "MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
+    /// Connections of one client address (IPv6: one /64) at the most, trusted proxies excepted; never all that there are. Not set: half of them, and
+    /// enough for its streams.
+    #[arg(long, env = "CONNECTIONS_PER_IP")]
+    pub connections_per_ip: Option<usize>,
 }
 
 impl HttpSettings {

@@ -190,6 +190,10 @@ fn respond(services: &Services, caller: &Caller, watched: Vec<(Leaderboard, View
         Err(busy) => Body::from(busy_body(busy.reason())),
     };
     let mut response = event_stream(body);
+    if handed.is_none() {
+        // Whoever may not watch need not keep a connection either.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     handed.map(|handover| response.extensions_mut().insert(handover));
     response
 }
