@@ -27,7 +27,8 @@ const OUT_OF_REACH: usize = 16;
 const EVENTS: usize = 1;
 const EVENTS_IN_DOUBT: usize = 64;
 /// How long a superseded ranking may stay before it is rebuilt: the connection to it is about to move, or else it is the only one there is.
-const SUPERSEDED_FOR: Duration = Duration::from_secs(5);
+/// Longer than others need to announce, where the ledger's ranking is, what was announced to this one.
+const SUPERSEDED_FOR: Duration = Duration::from_secs(15);
 /// How long it may stay the next time, at the most. Two instances that reach different stores rebuild by turns: ever more rarely.
 const LONGEST: Duration = Duration::from_secs(300);
 
