@@ -28,7 +28,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 pub struct Cors(CorsLayer);
 
 impl Cors {
-    /// `allowed` may do everything, `public_read` what [`is_public_read`] says.
+    /// `allowed` may do everything, `public_read` what `is_public_read` says.
     pub fn new(allowed: Origins, public_read: Origins) -> Self {
         let readable = [header::ETAG, header::LOCATION, header::RETRY_AFTER].into_iter();
         let readable = readable.chain(["cache-status", "idempotency-replayed", "x-request-id"].map(HeaderName::from_static));
