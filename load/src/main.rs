@@ -39,6 +39,8 @@ enum Scenario {
     Mixed(scenario::mixed::MixedArgs),
     /// The same for minutes; fails where the server's memory keeps growing
     Soak(scenario::soak::SoakArgs),
+    /// A crowd reads the history of somebody with a million events, beside scores
+    History(scenario::history::HistoryArgs),
     /// Kills server, Redis and Postgres at random and looks for lost and doubled scores
     Crash(scenario::crash::CrashArgs),
     /// Fills a leaderboard with users
@@ -70,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Scenario::Storm(args) => scenario::storm::run(args),
         Scenario::Mixed(args) => scenario::mixed::run(args),
         Scenario::Soak(args) => scenario::soak::run(args),
+        Scenario::History(args) => scenario::history::run(args),
         Scenario::Crash(args) => scenario::crash::run(args),
         Scenario::Prefill(args) => scenario::prefill::run(args),
         Scenario::ReferencePgbench(args) => reference::pgbench::run(args),

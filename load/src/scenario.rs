@@ -4,6 +4,7 @@ pub mod batch;
 pub mod climb;
 pub mod crash;
 pub mod fanout;
+pub mod history;
 pub mod idle;
 pub mod mixed;
 pub mod prefill;

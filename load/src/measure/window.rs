@@ -20,6 +20,10 @@ use super::{
     tally::Tally,
 };
 
+/// Names of the figures that tell whether something grows.
+pub const FIRST: &str = "per second, first ten seconds";
+pub const LAST: &str = "per second, last ten seconds";
+
 /// For how long, beside which processes, and where the report goes.
 #[derive(Debug, Clone, Args)]
 pub struct MeasureArgs {
@@ -62,6 +66,8 @@ pub struct Window {
 struct Watched {
     readings: Vec<(Reading, Reading)>,
     done: u64,
+    /// What was done by the end of each second, and when that was.
+    seconds: Vec<(Duration, u64)>,
 }
 
 impl Window {
@@ -112,6 +118,7 @@ impl Window {
         let before: Vec<_> = self.processes.iter().map(Process::read).collect();
         let at_first = self.done.load(Relaxed);
         let mut seen = at_first;
+        let mut seconds = vec![];
         while Instant::now() < self.closes() {
             sleep(Duration::from_secs(1).min(self.closes().saturating_duration_since(Instant::now())));
             let done = self.done.load(Relaxed);
@@ -121,13 +128,24 @@ impl Window {
                 stderr().flush().ok();
             }
             seen = done;
+            seconds.push((self.opens().elapsed(), done - at_first));
         }
         if stderr().is_terminal() {
             eprint!("\r                            \r");
         }
         let after = self.processes.iter().map(Process::read);
         let readings = before.into_iter().zip(after).collect();
-        *self.watched.lock().expect("no panic meanwhile") = Watched { readings, done: self.done.load(Relaxed) - at_first };
+        *self.watched.lock().expect("no panic meanwhile") =
+            Watched { readings, done: self.done.load(Relaxed) - at_first, seconds };
+    }
+
+    /// Operations a second in the first and the last ten seconds of the window, where it is longer than half a minute: what grows shows there.
+    fn ends(watched: &Watched) -> Option<[f64; 2]> {
+        let rate = |(from, before): (Duration, u64), (to, after): (Duration, u64)| {
+            (after - before) as f64 / (to.saturating_sub(from)).as_secs_f64()
+        };
+        let (seconds, count) = (&watched.seconds, watched.seconds.len());
+        (count > 30).then(|| [rate((Duration::ZERO, 0), seconds[9]), rate(seconds[count - 11], seconds[count - 1])])
     }
 
     /// A report of the requests that were answered while the window was open.
@@ -144,7 +162,7 @@ impl Window {
     fn report_of(&self, scenario: &str, operations: u64, latencies: &Latencies) -> Report {
         let watched = self.watched.lock().expect("no panic meanwhile");
         let costs = self.processes.iter().zip(&watched.readings);
-        Report {
+        let report = Report {
             scenario: scenario.to_owned(),
             seconds: self.length.as_secs_f64(),
             operations,
@@ -152,6 +170,10 @@ impl Window {
             latency_ms: (latencies.count() > 0).then(|| latencies.quantiles()),
             processes: costs.map(|(process, (before, after))| Cost::new(process, before, after, operations)).collect(),
             ..Report::default()
+        };
+        match Self::ends(&watched) {
+            Some([first, last]) => report.figure(FIRST, first).figure(LAST, last),
+            None => report,
         }
     }
 }

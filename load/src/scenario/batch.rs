@@ -26,6 +26,9 @@ pub struct BatchArgs {
     size: u64,
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     users: u64,
+    /// Sends an idempotency key with each score.
+    #[arg(long)]
+    keys: bool,
 }
 
 /// One connection's batches.
@@ -35,6 +38,9 @@ struct Batches {
     action: String,
     size: u64,
     users: u64,
+    /// The start of this connection's keys, where it sends keys.
+    keys: Option<String>,
+    sent: u64,
     body: Vec<u8>,
 }
 
@@ -49,12 +55,14 @@ pub fn run(args: BatchArgs) -> anyhow::Result<()> {
             action: format!("{}.point", args.target.leaderboard),
             size: args.size,
             users: args.users,
+            keys: args.keys.then(|| format!("{:016x}", fastrand::u64(..))),
+            sent: 0,
             body: Vec::new(),
         })
         .collect();
     let tally = drive(&[args.target.address()?], workers, Pace::Closed, args.measure.threads, &window)?;
     let report = window.report("batch", &tally).setting("connections", args.connections).setting("size", args.size);
-    report.setting("users", args.users).publish(args.measure.json.as_deref())
+    report.setting("users", args.users).setting("keys", args.keys).publish(args.measure.json.as_deref())
 }
 
 /// How many items of a batch were accepted.
@@ -64,6 +72,16 @@ pub fn accepted(answer: &[u8]) -> u64 {
 
 /// Replaces `body` by a batch of submissions, each a user's number and, where the action wants one, a value.
 pub fn write_batch(body: &mut Vec<u8>, action: &str, submissions: impl Iterator<Item = (u64, Option<u64>)>) {
+    write_keyed(body, action, submissions, |_, _| ());
+}
+
+/// The same; `more` appends what else the submission of that index has.
+fn write_keyed(
+    body: &mut Vec<u8>,
+    action: &str,
+    submissions: impl Iterator<Item = (u64, Option<u64>)>,
+    more: impl Fn(&mut Vec<u8>, usize),
+) {
     body.clear();
     body.extend_from_slice(br#"{"submissions":["#);
     for (index, (user, value)) in submissions.enumerate() {
@@ -73,6 +91,7 @@ pub fn write_batch(body: &mut Vec<u8>, action: &str, submissions: impl Iterator<
             debug_assert!(value <= MOST_POINTS);
             put(body, format_args!(r#","value":{value}"#));
         }
+        more(body, index);
         body.push(b'}');
     }
     body.extend_from_slice(b"]}");
@@ -80,8 +99,14 @@ pub fn write_batch(body: &mut Vec<u8>, action: &str, submissions: impl Iterator<
 
 impl Work for Batches {
     fn write(&mut self, request: &mut Vec<u8>) {
-        let random = &mut self.random;
-        write_batch(&mut self.body, &self.action, (0..self.size).map(|_| (random.u64(..self.users), None)));
+        let (random, keys, sent) = (&mut self.random, self.keys.as_deref(), self.sent);
+        let submissions = (0..self.size).map(|_| (random.u64(..self.users), None));
+        write_keyed(&mut self.body, &self.action, submissions, |body, index| {
+            if let Some(keys) = keys {
+                put(body, format_args!(r#","idempotencyKey":"{keys}-{sent}-{index}""#));
+            }
+        });
+        self.sent += 1;
         self.template.write(request, None, &self.body);
     }
 
