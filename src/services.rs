@@ -7,6 +7,7 @@ pub mod census;
 pub mod changes;
 pub mod definitions;
 pub mod encoded;
+pub mod entry_reads;
 pub mod error;
 pub mod health;
 pub mod history;

@@ -85,10 +85,11 @@ pub async fn entry(
     let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("entry"))?;
     let around = params.number("around", 0..=50, 0);
     params.finish()?;
-    let Served { value: (head, found), source } =
-        services.rankings.neighbourhoods(leaderboard.board(), std::slice::from_ref(&user_id), around).await?;
-    let neighbourhood = found.first().filter(|found| found.entry.is_some()).ok_or(ServiceError::NotFound("entry"))?;
-    let json = views::json(&StandingView::new(&leaderboard.id, &head, neighbourhood));
+    let Served { value: (head, found), source } = services.rankings.neighbourhood(leaderboard.board(), &user_id, around).await?;
+    if found.entry.is_none() {
+        return Err(ServiceError::NotFound("entry").into());
+    }
+    let json = views::json(&StandingView::new(&leaderboard.id, &head, &found));
     Ok(answer(&leaderboard, source, &Encoded::new(json), &headers))
 }
 

@@ -79,6 +79,9 @@ pub trait Standings: Send + Sync {
     /// What `Cache-Status` calls this store: `memory` or `redis`.
     fn name(&self) -> &'static str;
 
+    /// Whether a call goes out of this process, and so costs more than what it asks for.
+    fn is_remote(&self) -> bool;
+
     /// Applies changes of one board in order. For each change, atomically: takes it only if its revision is exactly one more than the one held
     /// (0 for an absent entry), places the entry, allots the next sequence number, and appends a [`FeedEvent`](super::feed::FeedEvent) of
     /// kind `Score` to the board's feed. One outcome per change, in order.

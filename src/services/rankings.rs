@@ -20,6 +20,7 @@ use crate::{
 
 use super::{
     changes::Changes,
+    entry_reads::EntryReads,
     error::ServiceError,
     rebuild::Rebuilder,
     turns::{self, Turns},
@@ -62,6 +63,7 @@ type Copy = Arc<tokio::sync::Mutex<Option<(Instant, Window)>>>;
 /// See the module's documentation.
 pub struct Rankings {
     standings: Arc<dyn Standings>,
+    entry_reads: Arc<EntryReads>,
     ledger: Ledger,
     rebuilder: Arc<Rebuilder>,
     /// What this instance knows of changes, for those who keep answers.
@@ -82,7 +84,9 @@ impl Rankings {
         changes: Arc<Changes>,
         turns: Arc<Turns>,
     ) -> Arc<Self> {
-        Arc::new(Self { standings, ledger, rebuilder, changes, copies: Mutex::default(), counts: Mutex::default(), turns })
+        let entry_reads = EntryReads::new(Arc::clone(&standings));
+        let (copies, counts) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { standings, entry_reads, ledger, rebuilder, changes, copies, counts, turns })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -120,6 +124,24 @@ impl Rankings {
                 pause = (pause * 2).min(MIN_VERSION_PAUSE);
             }
         }
+    }
+
+    /// One user's entry with up to `around` entries on each side, all from one state.
+    pub async fn neighbourhood(
+        &self,
+        board: Board,
+        user: &UserId,
+        around: u64,
+    ) -> Result<Served<(Head, Neighbourhood)>, ServiceError> {
+        if self.standings.is_remote() {
+            match self.believed(board, self.entry_reads.read(board, user, around)).await {
+                Ok(value) => return Ok(Served { value, source: Source::Standings(self.standings.name()) }),
+                Err(error) => self.note(board, &error),
+            }
+        }
+        let Served { value: (head, mut found), source } = self.neighbourhoods(board, std::slice::from_ref(user), around).await?;
+        let value = (head, found.pop().ok_or_else(|| ServiceError::Internal("a user was left out of the answer".into()))?);
+        Ok(Served { value, source })
     }
 
     /// Each user's entry with up to `around` entries on each side, all from one state.

@@ -27,6 +27,10 @@ impl Standings for MemoryRanking {
         "memory"
     }
 
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
         self.with(board.pk, |slot| {
             let subscribed = slot.subscribed;

@@ -54,6 +54,10 @@ impl Standings for RedisStore {
         "redis"
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         for batch in changes.chunks(CHANGES_PER_CALL) {

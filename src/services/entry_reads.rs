@@ -1,0 +1,130 @@
+//! Reads of single entries, batched: what waits while a call to the ranking is under way goes out together in the next one.
+//!
+//! A call costs the store more than a user in it does, so a crowd that asks about users one by one is answered several times as fast. Nobody waits
+//! for company: a call begins at once while fewer than [`CALLS`] are under way. Every answer comes from a call that began after its
+//! question was asked, so whoever has a receipt reads their own write.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::{
+    domain::{
+        entry::{Head, Neighbourhood},
+        ids::UserId,
+        leaderboard::Board,
+    },
+    repositories::standings::{Standings, StandingsError},
+};
+
+/// Calls under way at once for one board and distance: while the store carries one out, the answer of the other is encoded.
+const CALLS: usize = 2;
+/// Rows that one call asks for at the most, so that no call keeps the store busy for long.
+const ROWS: u64 = 499;
+/// Users in one call at the most.
+const USERS: u64 = 64;
+
+/// What one user's read is answered with.
+type Answer = Result<(Head, Neighbourhood), StandingsError>;
+
+/// See the module's documentation.
+pub struct EntryReads {
+    standings: Arc<dyn Standings>,
+    /// Those who wait, and those for whom a call is under way. Every one is a request, of which there is a bounded number.
+    queues: Mutex<HashMap<Key, Queue>>,
+}
+
+/// Incarnation, season, and neighbours on each side.
+type Key = (i64, i64, u64);
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(UserId, oneshot::Sender<Answer>)>,
+    calls: usize,
+}
+
+impl EntryReads {
+    pub fn new(standings: Arc<dyn Standings>) -> Arc<Self> {
+        Arc::new(Self { standings, queues: Mutex::default() })
+    }
+
+    /// A user's entry with up to `around` entries on each side.
+    pub async fn read(self: &Arc<Self>, board: Board, user: &UserId, around: u64) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let key = (board.pk, board.season, around);
+        let starts = {
+            let mut queues = self.queues.lock();
+            let queue = queues.entry(key).or_default();
+            queue.waiting.push((user.clone(), answer));
+            let starts = queue.calls < CALLS;
+            queue.calls += usize::from(starts);
+            starts
+        };
+        if starts {
+            // A task of its own, because whoever began it may go away while others wait for it.
+            tokio::spawn(Caller { reads: Arc::clone(self), board, around, key, ended: false }.run());
+        }
+        answered.await.unwrap_or_else(|_| Err(StandingsError::Unreachable("the call was given up".into())))
+    }
+}
+
+/// One of the [`CALLS`] of a queue, for as long as somebody waits.
+struct Caller {
+    reads: Arc<EntryReads>,
+    board: Board,
+    around: u64,
+    key: Key,
+    ended: bool,
+}
+
+impl Caller {
+    async fn run(mut self) {
+        while let Some((users, answers)) = self.next() {
+            match self.reads.standings.neighbourhoods(self.board, &users, self.around).await {
+                Ok((head, found)) => {
+                    for (answer, neighbourhood) in answers.into_iter().zip(found) {
+                        answer.send(Ok((head.clone(), neighbourhood))).ok();
+                    }
+                }
+                Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
+            }
+        }
+    }
+
+    /// Those who have waited longest and are still there. Where there is nobody it ends under the same lock, so that whoever comes now
+    /// begins another call.
+    fn next(&mut self) -> Option<(Vec<UserId>, Vec<oneshot::Sender<Answer>>)> {
+        let most = (ROWS / (2 * self.around + 1)).clamp(1, USERS) as usize;
+        let mut queues = self.reads.queues.lock();
+        if let Some(queue) = queues.get_mut(&self.key) {
+            queue.waiting.retain(|(_, answer)| !answer.is_closed());
+            let taken = queue.waiting.len().min(most);
+            if taken > 0 {
+                return Some(queue.waiting.drain(..taken).unzip());
+            }
+        }
+        self.ended = true;
+        end(&mut queues, &self.key);
+        None
+    }
+}
+
+impl Drop for Caller {
+    /// Where the call panicked.
+    fn drop(&mut self) {
+        if !self.ended {
+            end(&mut self.reads.queues.lock(), &self.key);
+        }
+    }
+}
+
+/// One call fewer. With the last one the queue goes, and whoever is left in it is told that nobody asks for them.
+fn end(queues: &mut HashMap<Key, Queue>, key: &Key) {
+    if let Some(queue) = queues.get_mut(key) {
+        queue.calls -= 1;
+        if queue.calls == 0 {
+            queues.remove(key);
+        }
+    }
+}
