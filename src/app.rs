@@ -25,7 +25,7 @@ pub use telemetry::{USUAL, init_logging};
 
 use crate::{
     config::{Settings, streams::StreamSettings},
-    controllers::Services,
+    controllers::{Services, operations::Metrics},
     domain::{ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, cors::Cors, rate_limit::RateLimit, shortcut::Shortcut},
     repositories::{feed::FeedMessage, ledger::Ledger, private},
@@ -115,9 +115,9 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let mut workers = Workers::new(stop.clone(), broken.clone());
     let built = build(settings, &stores, tokens, default_leaderboard, clock, &mut workers, broken).await?;
 
-    let metrics = telemetry::metrics()?;
-    let folded = metrics.clone();
-    workers.spawn("metrics upkeep", move || telemetry::upkeep(folded.clone()));
+    let handle = telemetry::metrics()?;
+    let metrics = Metrics { handle: handle.clone(), streams: Arc::clone(&built.services.streams) };
+    workers.spawn("metrics upkeep", move || telemetry::upkeep(handle.clone()));
     let limit = RateLimit::new(settings.http.rate_limit_per_second, settings.http.rate_limit_burst);
     let swept = limit.clone();
     workers.spawn("rate limit sweep", move || swept.clone().sweep());

@@ -8,13 +8,14 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     controllers::{
         Services, actions,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
-        entries, history, leaderboards, operations, page, scores, streams, users,
+        entries, history, leaderboards,
+        operations::{self, Metrics},
+        page, scores, streams, users,
     },
     middleware::{
         authentication::{Authentication, authenticate},
@@ -24,12 +25,7 @@ use crate::{
 };
 
 /// All that clients can reach. `metrics` is left out where it has an address of its own.
-pub fn routes(
-    services: Arc<Services>,
-    authentication: Authentication,
-    limit: &RateLimit,
-    metrics: Option<PrometheusHandle>,
-) -> Router {
+pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &RateLimit, metrics: Option<Metrics>) -> Router {
     let api = Router::new()
         .route("/api/scores", post(scores::submit))
         .route("/api/scores/batch", post(scores::submit_batch).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
@@ -63,12 +59,12 @@ pub fn routes(
         .route("/openapi.yaml", get(operations::openapi));
     let router = api.merge(streams).merge(open).with_state(services);
     match metrics {
-        Some(handle) => router.merge(metrics_route(handle)),
+        Some(metrics) => router.merge(metrics_route(metrics)),
         None => router,
     }
 }
 
 /// `/metrics` alone, for an address that only the operators reach.
-pub fn metrics_route(handle: PrometheusHandle) -> Router {
-    Router::new().route("/metrics", get(operations::metrics)).with_state(handle)
+pub fn metrics_route(metrics: Metrics) -> Router {
+    Router::new().route("/metrics", get(operations::metrics)).with_state(metrics)
 }

@@ -22,10 +22,9 @@ const COUNTERS: [(&str, &str); 18] = [
     ("scoreboard_submissions_rejected_total", "Submissions refused before they were tried, by reason."),
     ("scoreboard_task_restarts_total", "Background tasks started again after a panic, by task."),
 ];
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 2] = [
     ("scoreboard_leaderboards_followed", "Leaderboards whose feed this instance follows."),
     ("scoreboard_streams_open", "Open streams."),
-    ("scoreboard_watchers", "Streams that show a leaderboard, by leaderboard."),
 ];
 const HISTOGRAMS: [(&str, &str); 6] = [
     ("http_request_duration_seconds", "Time from a request's head to its answer's head, by method, route and status."),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    Admin, App,
+    Admin, App, Caller,
     body::{self, Json, broken, nullable, nullable_object, present},
     params::Segments,
     problem::Problem,
@@ -181,15 +181,15 @@ impl<'a> From<&'a Action> for View<'a> {
 }
 
 /// `GET /api/actions`
-pub async fn list(State(services): App) -> Response {
-    let actions = services.actions.list();
+pub async fn list(State(services): App, caller: Caller) -> Result<Response, Problem> {
+    let actions = services.actions.list(caller.principal.as_deref())?;
     let views: Vec<View> = actions.iter().map(View::from).collect();
-    axum::Json(serde_json::json!({ "actions": views })).into_response()
+    Ok(axum::Json(serde_json::json!({ "actions": views })).into_response())
 }
 
 /// `GET /api/actions/{id}`
-pub async fn get(State(services): App, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    let action = services.actions.get(&id).await?;
+pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
+    let action = services.actions.visible(&id, caller.principal.as_deref()).await?;
     Ok(axum::Json(View::from(&action)).into_response())
 }
 

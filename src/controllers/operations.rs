@@ -1,11 +1,15 @@
 //! For those who operate the server: `/livez`, `/readyz`, `/metrics`, `/openapi.yaml`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::services::streams::Streams;
 
 use super::App;
 
@@ -29,9 +33,28 @@ pub async fn readyz(State(services): App) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }
 
+/// Where `/metrics` comes from.
+#[derive(Clone)]
+pub struct Metrics {
+    pub handle: PrometheusHandle,
+    pub streams: Arc<Streams>,
+}
+
 /// `GET /metrics`: Prometheus text.
-pub async fn metrics(State(handle): State<PrometheusHandle>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Response {
+    let mut text = handle.render();
+    // Read at this moment instead of being kept as a gauge: a leaderboard that has become private must be gone at once.
+    let watched = streams.watched();
+    if !watched.is_empty() {
+        text.push_str("# HELP scoreboard_watchers Streams that show a public leaderboard, by leaderboard.\n");
+        text.push_str("# TYPE scoreboard_watchers gauge\n");
+        for (id, watchers) in watched {
+            // Ids hold nothing that a label would have to escape.
+            text.push_str(&format!("scoreboard_watchers{{leaderboard=\"{id}\"}} {watchers}\n"));
+        }
+        text.push('\n');
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// `GET /openapi.yaml`: the contract in machine form.

@@ -1,11 +1,12 @@
 //! Actions: making, changing and deleting the scoring rules.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use crate::{
     domain::{
         action::{Action, ActionSettings},
         ids::{ActionId, LeaderboardId},
+        leaderboard::{Leaderboard, Visibility},
         time::Clock,
     },
     repositories::ledger::{Ledger, LedgerError},
@@ -14,6 +15,8 @@ use crate::{
 use super::{
     definitions::DefinitionCache,
     error::{FieldError, ServiceError},
+    leaderboards::{sees_private, uncertain},
+    tokens::Principal,
 };
 
 /// See the module's documentation.
@@ -24,14 +27,33 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// Every action, by id.
-    pub fn list(&self) -> Vec<Action> {
-        let mut actions: Vec<_> = self.definitions.current().actions.values().cloned().collect();
+    /// Every action as this caller may see it ([`Self::visible`]), by id.
+    pub fn list(&self, caller: Option<&Principal>) -> Result<Vec<Action>, ServiceError> {
+        let private_too = self.private_too(caller)?;
+        let definitions = self.definitions.current();
+        let shown =
+            |action: &Action| if private_too { Some(action.clone()) } else { public_part(action, &definitions.leaderboards) };
+        let mut actions: Vec<_> = definitions.actions.values().filter_map(shown).collect();
         actions.sort_by(|a, b| a.id.cmp(&b.id));
-        actions
+        Ok(actions)
     }
 
-    /// One action.
+    /// One action, without the leaderboards whose definitions this caller may not see. An action that feeds no others is not found.
+    pub async fn visible(&self, id: &str, caller: Option<&Principal>) -> Result<Action, ServiceError> {
+        let action = self.get(id).await?;
+        if self.private_too(caller)? {
+            return Ok(action);
+        }
+        public_part(&action, &self.definitions.current().leaderboards).ok_or(ServiceError::NotFound("action"))
+    }
+
+    /// Whether this caller is shown private leaderboards; an error where it is not certain which ones those are.
+    fn private_too(&self, caller: Option<&Principal>) -> Result<bool, ServiceError> {
+        let private_too = sees_private(caller);
+        if private_too || self.definitions.is_confirmed(Instant::now()) { Ok(private_too) } else { Err(uncertain()) }
+    }
+
+    /// One action, whole.
     pub async fn get(&self, id: &str) -> Result<Action, ServiceError> {
         self.definitions.find(|definitions| definitions.actions.get(id).cloned(), ActionId::parse(id).is_ok(), "action").await
     }
@@ -76,6 +98,14 @@ impl Actions {
         }
         if errors.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(errors)) }
     }
+}
+
+/// The action as whoever sees public leaderboards alone may know it; `None` where it feeds none of them.
+fn public_part(action: &Action, leaderboards: &HashMap<LeaderboardId, Leaderboard>) -> Option<Action> {
+    let mut action = action.clone();
+    let public = |leaderboard: &Leaderboard| leaderboard.settings.visibility == Visibility::Public;
+    action.settings.leaderboards.retain(|id| leaderboards.get(id).is_some_and(public));
+    (!action.settings.leaderboards.is_empty()).then_some(action)
 }
 
 fn no_action(error: LedgerError) -> ServiceError {

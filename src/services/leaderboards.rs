@@ -82,7 +82,7 @@ impl Leaderboards {
 
     /// Every leaderboard whose definition this caller may see, by id.
     pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
-        let private_too = caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok());
+        let private_too = sees_private(caller);
         if !private_too && !self.definitions.is_confirmed(Instant::now()) {
             return Err(uncertain());
         }
@@ -160,7 +160,12 @@ impl Leaderboards {
 }
 
 /// Whoever may read a private leaderboard may read any; nobody else is let in where it is not certain that it is public.
-fn uncertain() -> ServiceError {
+/// Whether this caller is shown the definitions of private leaderboards.
+pub(super) fn sees_private(caller: Option<&Principal>) -> bool {
+    caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok())
+}
+
+pub(super) fn uncertain() -> ServiceError {
     ServiceError::LedgerAway("nobody confirms that it may still be read without a token".into())
 }
 

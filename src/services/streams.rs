@@ -34,7 +34,12 @@ use tokio::time::Instant;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    domain::{ids::UserId, leaderboard::Leaderboard, position::Version, time::Clock},
+    domain::{
+        ids::{LeaderboardId, UserId},
+        leaderboard::Leaderboard,
+        position::Version,
+        time::Clock,
+    },
     repositories::{
         feed::{Feed, FeedMessage},
         standings::Standings,
@@ -156,6 +161,20 @@ impl Streams {
     pub fn follow(&self, leaderboard: &Leaderboard) -> Option<Following> {
         let following = || Following(self.hub(leaderboard.clone(), |hub| hub.readers.store(true, Ordering::Relaxed)));
         (!self.drain.has_begun()).then(following)
+    }
+
+    /// How many watch each public leaderboard that this instance follows, over all instances, by id.
+    pub fn watched(&self) -> Vec<(LeaderboardId, u64)> {
+        let hubs: Vec<_> = self.hubs.lock().values().map(|followed| Arc::clone(&followed.hub)).collect();
+        let (definitions, now) = (self.sources.definitions.current(), std::time::Instant::now());
+        let shown = |hub: &Hub| {
+            let present = definitions.leaderboards.get(&hub.leaderboard.id).filter(|present| present.pk == hub.leaderboard.pk);
+            present.is_some_and(|present| self.sources.definitions.is_public(present, now))
+        };
+        let mut watched: Vec<_> =
+            hubs.iter().filter(|hub| shown(hub)).map(|hub| (hub.leaderboard.id.clone(), hub.watchers_everywhere())).collect();
+        watched.sort();
+        watched
     }
 
     /// A stream over one leaderboard, or over several that share a connection. `until`: when the token ends that lets it read what is private; none

@@ -266,7 +266,6 @@ impl Follower {
         self.reported = self.hub.watchers.load(Ordering::Relaxed);
         if let Ok(all) = self.sources.feed.report_watchers(self.board.pk, self.reported).await {
             self.hub.all_watchers.store(all, Ordering::Relaxed);
-            watching(&self.hub, all);
         }
     }
 
@@ -294,13 +293,7 @@ impl Drop for Follower {
     /// Also where the task panicked: silence would look to watchers like a quiet leaderboard.
     fn drop(&mut self) {
         self.hub.abandon();
-        watching(&self.hub, 0);
     }
-}
-
-/// Tells the metrics how many watch this leaderboard over all instances, as far as this one follows it.
-fn watching(hub: &Hub, watchers: u64) {
-    metrics::gauge!("scoreboard_watchers", "leaderboard" => hub.leaderboard.id.to_string()).set(watchers as f64);
 }
 
 async fn sleep_until(at: Option<Instant>) {

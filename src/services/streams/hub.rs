@@ -117,10 +117,14 @@ impl Hub {
         self.access.is_private()
     }
 
+    /// How many watch over all instances, as far as that is known here.
+    pub(super) fn watchers_everywhere(&self) -> u64 {
+        self.all_watchers.load(Ordering::Relaxed).max(self.watchers.load(Ordering::Relaxed))
+    }
+
     /// A sign of life: the newest position, and how many watch.
     pub(super) fn heartbeat(&self, now: Timestamp) -> Frame {
-        let watchers = self.all_watchers.load(Ordering::Relaxed).max(self.watchers.load(Ordering::Relaxed));
-        heartbeat(Some(&self.leaderboard.id), self.events.position().as_ref(), now, watchers)
+        heartbeat(Some(&self.leaderboard.id), self.events.position().as_ref(), now, self.watchers_everywhere())
     }
 
     /// Whether the hub's task has ended or is about to.

@@ -39,7 +39,7 @@ fn with_body(operation: &'static str, access: Access, path: &'static str, body: 
     Case { operation, access, path, body: Some(body) }
 }
 
-/// The table. The default leaderboard, `main`, and the leaderboard `secret` are private. Bodies and ids are such that whoever is let in
+/// The table. The default leaderboard, `main`, and the leaderboard `secret` are private; `open` is not. Bodies and ids are such that whoever is let in
 /// changes nothing: what is being asked is only who that is.
 fn cases() -> Vec<Case> {
     const ADMIN: Access = Needs(&["leaderboards:admin"]);
@@ -67,7 +67,7 @@ fn cases() -> Vec<Case> {
         case("streamLeaderboards", READ, "/api/stream?leaderboards=secret"),
         case("listActions", Anybody, "/api/actions"),
         with_body("createAction", ADMIN, "/api/actions", nothing()),
-        case("getAction", Anybody, "/api/actions/goal"),
+        case("getAction", Anybody, "/api/actions/open"),
         with_body("updateAction", ADMIN, "/api/actions/goal", nothing()),
         case("deleteAction", ADMIN, "/api/actions/nothing"),
         case("getUser", Needs(&["leaderboards:read", "leaderboards:admin"]), "/api/users/ann"),
@@ -86,6 +86,7 @@ crate::both_backends!(every_operation_lets_in_whom_it_should_and_nobody_else);
 async fn every_operation_lets_in_whom_it_should_and_nobody_else(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    app.make_leaderboard("open", json!({})).await;
     app.submit(json!({"actionId": "secret", "userId": "ann", "value": 5})).await;
     let private = app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({"visibility": "private"}));
     private.send().await.unwrap().error_for_status().unwrap();
@@ -138,7 +139,7 @@ fn every_operation_of_the_contract_has_its_access_case_and_says_the_same() {
         scopes.sort_unstable();
         scopes.dedup();
         let expected = match case.access {
-            // Private leaderboards stand in a list for those with the scope; actions ask for none.
+            // Private leaderboards stand in lists and actions for those with the scope.
             Anybody => {
                 assert!(open, "{}", case.operation);
                 continue;

@@ -13,6 +13,7 @@ crate::both_backends!(
     a_private_leaderboard_is_read_with_the_scope_alone,
     lists_and_histories_leave_private_leaderboards_out,
     a_leaderboard_changes_its_visibility,
+    nothing_public_names_a_private_leaderboard,
 );
 
 async fn spawn(backend: Backend) -> TestApp {
@@ -124,4 +125,46 @@ async fn a_leaderboard_changes_its_visibility(backend: Backend) {
     stream.expect("leaderboard-changed").await;
     let receipt = app.submit(json!({"actionId": "secret", "userId": "cy", "value": 9})).await;
     assert_eq!(stream.expect("score-updated").await.data["eventId"], receipt["eventId"]);
+}
+
+async fn nothing_public_names_a_private_leaderboard(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("hidden-cup", json!({"visibility": "private"})).await;
+    for leaderboards in [json!(["hidden-cup", "main"]), json!(["hidden-cup"])] {
+        let id = format!("feeds-{}", leaderboards.as_array().unwrap().len());
+        let action = json!({"id": id, "leaderboards": leaderboards, "points": 1});
+        app.admin(Method::POST, "/api/actions").json(&action).answers(201).await;
+        app.post_score("ann", &id).await;
+    }
+    let reader = app.token("reader", "leaderboards:read");
+    let mut hidden = Sse::open(&app, &format!("/api/leaderboards/hidden-cup/stream?access_token={reader}")).await;
+    hidden.expect("leaderboard").await;
+    let mut public = Sse::open(&app, "/api/leaderboards/main/stream").await;
+    public.expect("leaderboard").await;
+
+    let read = async |path: &str| app.anonymous(Method::GET, path).send().await.unwrap().text().await.unwrap();
+    let mine = "scoreboard_watchers{leaderboard=\"main\"} 1";
+    crate::app::eventually("the public stream is counted", async || read("/metrics").await.contains(mine)).await;
+    for path in ["/metrics", "/api/actions", "/api/actions/feeds-2", "/api/leaderboards", "/api/users/ann/scores", "/readyz", "/"]
+    {
+        let text = read(path).await;
+        assert!(!text.contains("hidden-cup"), "{path}: {text}");
+    }
+    let stranger = app.with("x", "scores:write", Method::GET, "/api/actions/feeds-2").answers(200).await;
+    assert_eq!(stranger["leaderboards"], json!(["main"]));
+    app.with("x", "scores:write", Method::GET, "/api/actions/feeds-1").refused(404).await;
+    app.anonymous(Method::GET, "/api/actions/feeds-1").refused(404).await;
+    for scope in ["leaderboards:read", "leaderboards:admin"] {
+        let whole = app.with("x", scope, Method::GET, "/api/actions/feeds-2").answers(200).await;
+        assert_eq!(whole["leaderboards"], json!(["hidden-cup", "main"]), "{scope}");
+        let listed = app.with("x", scope, Method::GET, "/api/actions").answers(200).await;
+        assert!(listed["actions"].as_array().unwrap().iter().any(|action| action["id"] == "feeds-1"), "{scope}");
+    }
+
+    let open = json!({"visibility": "public"});
+    app.admin(Method::PATCH, "/api/leaderboards/hidden-cup").json(&open).answers(200).await;
+    assert!(read("/metrics").await.contains("scoreboard_watchers{leaderboard=\"hidden-cup\"} 1"));
+    let closed = json!({"visibility": "private"});
+    app.admin(Method::PATCH, "/api/leaderboards/hidden-cup").json(&closed).answers(200).await;
+    assert!(!read("/metrics").await.contains("hidden-cup"), "at once");
 }
