@@ -23,9 +23,13 @@ mod ranking_outages;
 #[path = "../contract/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
+mod refusing;
+mod restored;
+mod revoked;
 mod server;
 mod shutdown;
 mod soak;
+mod split_brain;
 mod starts;
 mod stream_outages;
 mod stuck_readers;

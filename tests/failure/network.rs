@@ -1,4 +1,5 @@
-//! A network between the server and a store, which can swallow packets: nothing is refused, nothing is closed, nothing arrives.
+//! A network between the server and a store, which can swallow packets (nothing is refused, nothing is closed, nothing arrives), refuse
+//! connections, and lead to another store from one moment to the next.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,6 +16,8 @@ pub struct Network {
     /// Where the store is reached through this network.
     pub port: u16,
     whole: watch::Sender<bool>,
+    /// Where connections lead; 0 is nowhere.
+    store: watch::Sender<u16>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -25,13 +28,15 @@ impl Network {
         let port = listener.local_addr().unwrap().port();
         let whole = watch::Sender::new(true);
         let seen = whole.subscribe();
+        let store = watch::Sender::new(store);
+        let leads = store.subscribe();
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(connect(client, store, seen.clone()));
+                tokio::spawn(lead(client, leads.clone(), seen.clone()));
             }
         });
-        Self { port, whole, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { port, whole, store, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// From now on whatever is sent, either way, stays on its way: data, closes, and the first word of new connections.
@@ -39,9 +44,29 @@ impl Network {
         self.whole.send_replace(false);
     }
 
+    /// From now on connections lead to this store; those that stand are cut.
+    pub fn lead_to(&self, store: u16) {
+        self.store.send_replace(store);
+    }
+
+    /// From now on connections lead nowhere; those that stand are cut.
+    pub fn cut(&self) {
+        self.lead_to(0);
+    }
+
     /// What was sent meanwhile arrives now, as it does when the senders' kernels have kept repeating it.
     pub fn mend(&self) {
         self.whole.send_replace(true);
+    }
+}
+
+async fn lead(client: TcpStream, mut leads: watch::Receiver<u16>, whole: watch::Receiver<bool>) {
+    let store = *leads.borrow_and_update();
+    if store != 0 {
+        tokio::select! {
+            () = connect(client, store, whole) => {}
+            _ = leads.changed() => {}
+        }
     }
 }
 

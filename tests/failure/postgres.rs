@@ -22,6 +22,13 @@ pub async fn execute(url: &str, sql: &str) {
     client.batch_execute(sql).await.unwrap();
 }
 
+/// The number that a query answers.
+pub async fn number(url: &str, sql: &str) -> i64 {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("Postgres answers");
+    tokio::spawn(connection);
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
 /// Stopped, and its files removed, when it goes out of scope.
 pub struct PostgresServer {
     pub port: u16,
@@ -62,6 +69,29 @@ impl PostgresServer {
     /// Stops it as a crash would: connections are cut, and the next start recovers from the log.
     pub fn crash(&self) {
         self.program("pg_ctl", &["stop", "-m", "immediate"]);
+    }
+
+    /// A copy of its files, as a snapshot of the disk is. It has to be stopped.
+    pub fn back_up(&self) {
+        self.copy("data", "backup");
+    }
+
+    /// The files become what they were. It has to be stopped.
+    pub fn restore(&self) {
+        self.copy("backup", "data");
+    }
+
+    /// Another server on a copy of its files. It has to be stopped.
+    pub fn copied(&self) -> Self {
+        let copy = Self { port: free_port(), directory: self.directory.with_extension("copy") };
+        assert!(Command::new("cp").arg("-a").args([&self.directory, &copy.directory]).status().unwrap().success());
+        copy
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (self.directory.join(from), self.directory.join(to));
+        std::fs::remove_dir_all(&to).ok();
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
     }
 
     fn program(&self, name: &str, words: &[&str]) {

@@ -214,6 +214,20 @@ impl Server {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// Another instance on other stores, or on the same ones, which has to find its actions there.
+    pub async fn beside(&self, stores: Stores) -> Self {
+        let mut other = Self::prepare(stores);
+        other.run().await;
+        other
+    }
+
+    /// The number that a metric has.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = self.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let of_name = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
     /// Where a read of the window is served from.
     pub async fn served_from(&self) -> String {
         let response = self.request(Method::GET, "/api/leaderboard").send().await.unwrap();
