@@ -1,8 +1,8 @@
 //! Steps at which tests make this process die or fail: each between two effects that belong together.
 //!
 //! `SCOREBOARD_FAILPOINTS=batch-committed:abort` makes the process end there as `kill -9` would end it, `batch-committed:error` makes the step
-//! fail once, `batch-committed:abort@3` does so when it is reached for the third time. Several are separated by commas. Only builds with
-//! debug assertions know them: in a release build nothing is asked and nothing is there.
+//! fail once, `batch-committed:panic` makes its task panic, and `batch-committed:abort@3` waits until the step is reached for the third time.
+//! Several are separated by commas. Only builds with debug assertions know them: in a release build nothing is asked and nothing is there.
 
 /// Ends this function with an error, made of a text by the function given, where tests want this step to fail; and the process where they
 /// want it to die.
@@ -34,9 +34,16 @@ mod chosen {
         atomic::{AtomicU64, Ordering},
     };
 
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum What {
+        Error,
+        Panic,
+        Abort,
+    }
+
     struct FailPoint {
         name: String,
-        dies: bool,
+        what: What,
         /// How often the step is still reached before it fails, that time included.
         left: AtomicU64,
     }
@@ -50,8 +57,10 @@ mod chosen {
         let last = point.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)) == Ok(1);
         if last {
             tracing::warn!(name, "{}", super::MESSAGE);
-            if point.dies {
-                std::process::abort();
+            match point.what {
+                What::Error => {}
+                What::Panic => panic!("{}", super::MESSAGE),
+                What::Abort => std::process::abort(),
             }
         }
         last
@@ -61,7 +70,12 @@ mod chosen {
         let point = |text: &str| {
             let (name, what) = text.split_once(':')?;
             let (what, time) = what.split_once('@').unwrap_or((what, "1"));
-            Some(FailPoint { name: name.to_owned(), dies: what == "abort", left: AtomicU64::new(time.parse().ok()?) })
+            let what = match what {
+                "abort" => What::Abort,
+                "panic" => What::Panic,
+                _ => What::Error,
+            };
+            Some(FailPoint { name: name.to_owned(), what, left: AtomicU64::new(time.parse().ok()?) })
         };
         text.split(',').filter_map(|text| point(text.trim())).collect()
     }
@@ -72,9 +86,9 @@ mod chosen {
 
         #[test]
         fn what_is_chosen_is_understood() {
-            let points = parse("a:abort, b:error@3,nonsense");
-            let points: Vec<_> = points.iter().map(|one| (&*one.name, one.dies, one.left.load(Ordering::Relaxed))).collect();
-            assert_eq!(points, [("a", true, 1), ("b", false, 3)]);
+            let points = parse("a:abort, b:error@3,nonsense,c:panic");
+            let points: Vec<_> = points.iter().map(|one| (&*one.name, one.what, one.left.load(Ordering::Relaxed))).collect();
+            assert_eq!(points, [("a", What::Abort, 1), ("b", What::Error, 3), ("c", What::Panic, 1)]);
         }
     }
 }

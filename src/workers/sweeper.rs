@@ -57,6 +57,7 @@ struct Sweep {
 impl Sweep {
     /// Announces the rows from where the last round ended on, each once.
     async fn round(&mut self, made_before: Timestamp) -> Result<(), LedgerError> {
+        crate::failpoints::failpoint!("outbox-swept", LedgerError::Unavailable);
         let mut in_vain = 0;
         // Boards that took nothing in this round: their other rows need not be tried.
         let mut away = HashSet::new();

@@ -10,11 +10,14 @@ mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod fail_points;
+mod idle_boards;
 mod kept_reads;
 mod kicks;
 mod ledger_outages;
 mod left_boards;
 mod network;
+#[cfg(debug_assertions)] // A release build has no fail points.
+mod panics;
 #[path = "../contract/ports.rs"]
 mod ports;
 mod postgres;

@@ -70,6 +70,8 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
             || (on_their_way < ledger.commits_at_once() && (written || (waiting >= CROWD && on_their_way < CROWDED_COMMITS)));
         if waiting > 0 && may_begin {
             let jobs = queue.take(BATCH, &busy);
+            // Only to panic at: nothing of this can fail.
+            crate::failpoints::fails("jobs-taken");
             // Where all that waits is of users who are being committed, only the end of a commit helps.
             if !jobs.is_empty() {
                 let submitted = jobs.iter().flat_map(|job| &job.submissions);
@@ -156,6 +158,7 @@ async fn announce_in_order(ledger: Ledger, announcer: Arc<Announcer>, mut batche
     let on_their_way = Arc::new(Semaphore::new(ANNOUNCEMENTS));
     let mut finishing = JoinSet::new();
     while let Some(batch) = batches.recv().await {
+        crate::failpoints::fails("batch-received");
         let permit = Arc::clone(&on_their_way).acquire_owned().await.expect("the semaphore is never closed");
         let (ledger, announcer) = (ledger.clone(), Arc::clone(&announcer));
         let mut finish = Box::pin(async move {
