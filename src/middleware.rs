@@ -12,6 +12,7 @@ pub mod shortcut;
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -24,14 +25,19 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use futures_util::future;
+use futures_util::future::{self, FutureExt};
 use tower::{Service, ServiceBuilder, ServiceExt, util::Oneshot};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::TimeoutLayer};
 
 use tracing::Instrument;
 
 pub use self::cors::Front;
-use self::{cors::Cors, observation::Observation, request_id::RequestId, shortcut::Shortcut};
+use self::{
+    cors::Cors,
+    observation::Observation,
+    request_id::RequestId,
+    shortcut::{Answer, Shortcut},
+};
 use crate::{controllers::problem::Problem, services::error::ServiceError};
 
 /// How long an ordinary request may take. Streams begin within it and then last.
@@ -52,6 +58,12 @@ pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors: Option<&Cors>) -> 
     Front::new(entrance, cors)
 }
 
+/// An answer past the router.
+type Past = future::Either<
+    Ready<Result<Response, Infallible>>,
+    future::Map<Pin<Box<dyn Future<Output = Response> + Send>>, fn(Response) -> Result<Response, Infallible>>,
+>;
+
 /// Where a request takes the shortcut or goes to the router.
 #[derive(Clone)]
 pub struct Entrance {
@@ -62,7 +74,7 @@ pub struct Entrance {
 impl Service<Request> for Entrance {
     type Response = Response;
     type Error = Infallible;
-    type Future = future::Either<Ready<Result<Response, Infallible>>, Oneshot<Router, Request>>;
+    type Future = future::Either<Past, Oneshot<Router, Request>>;
 
     /// A router is always ready.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
@@ -71,7 +83,10 @@ impl Service<Request> for Entrance {
 
     fn call(&mut self, request: Request) -> Self::Future {
         match self.shortcut.as_ref().and_then(|shortcut| shortcut.answer(&request)) {
-            Some(response) => future::Either::Left(ready(Ok(response))),
+            Some(Answer::Now(response)) => future::Either::Left(future::Either::Left(ready(Ok(response)))),
+            Some(Answer::Soon(response)) => {
+                future::Either::Left(future::Either::Right(response.map(Ok as fn(Response) -> Result<Response, Infallible>)))
+            }
             None => future::Either::Right(self.router.clone().oneshot(request)),
         }
     }

@@ -1,5 +1,7 @@
 //! Reading a ranking: the window, one user's entry, friends.
 
+use std::ops::RangeInclusive;
+
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, header},
@@ -33,6 +35,8 @@ use super::{
 
 /// Users in one friends query at the most.
 const FRIENDS: u64 = 500;
+/// Neighbours on each side that may be asked for.
+pub const AROUND: RangeInclusive<u64> = 0..=50;
 /// Ranks are exact integers in JavaScript, too.
 const LAST_RANK: u64 = (1 << 53) - 1;
 
@@ -82,15 +86,26 @@ pub async fn entry(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
-    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("entry"))?;
-    let around = params.number("around", 0..=50, 0);
+    let around = params.number("around", AROUND, 0);
     params.finish()?;
+    answer_entry(&services, &leaderboard, &user_id, around, &headers).await
+}
+
+/// One user's entry with up to `around` entries on each side.
+pub async fn answer_entry(
+    services: &super::Services,
+    leaderboard: &Leaderboard,
+    user_id: &str,
+    around: u64,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let user_id = UserId::parse(user_id).map_err(|_| ServiceError::NotFound("entry"))?;
     let Served { value: (head, found), source } = services.rankings.neighbourhood(leaderboard.board(), &user_id, around).await?;
     if found.entry.is_none() {
         return Err(ServiceError::NotFound("entry").into());
     }
     let json = views::json(&StandingView::new(&leaderboard.id, &head, &found));
-    Ok(answer(&leaderboard, source, &Encoded::new(json), &headers))
+    Ok(answer(leaderboard, source, &Encoded::new(json), headers))
 }
 
 /// `GET /api/leaderboards/{id}/entries/query`: a user may well be called `query`; only `POST` there is the friends query.

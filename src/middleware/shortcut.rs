@@ -1,34 +1,37 @@
-//! The way past the router for what is asked most: the first entries of a public leaderboard, by whoever shows no token, where they are at hand.
+//! The way past the router for what is asked most of a public leaderboard, by whoever shows no token: the first entries where they are at
+//! hand, and a user's place.
 //!
 //! The routing, the layers and their boxes cost more than such an answer itself. Requests that are known whole are answered here from the same
-//! pieces as in the router (the caller's share of the rate limit, `controllers::cached`, the headers of every answer, the same measurement),
+//! pieces as in the router (the caller's share of the rate limit, the controllers' functions, the headers of every answer, the same measurement),
 //! and byte for byte alike. Whatever is not known whole, or not at hand, goes to the router.
 
-use std::{sync::Arc, time::Instant};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use axum::{
     extract::Request,
-    http::{Method, Uri, header},
-    response::Response,
+    http::{Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
 };
 use hyper::body::Body as _;
 use ipnet::IpNet;
 use metrics::{Counter, Histogram};
 
 use crate::{
-    controllers::{Services, cached},
+    controllers::{Services, cached, entries},
+    domain::leaderboard::Leaderboard,
     services::rankings::Source,
 };
 
 use super::{
     authentication::caller_address,
-    finish, observation,
+    finish, observation, problems,
     rate_limit::{Bucket, RateLimit},
     request_id::RequestId,
 };
 
 /// The routes that are taken, as the metrics call them.
-const ROUTES: [&str; 2] = ["/api/leaderboard", "/api/leaderboards/{id}/entries"];
+const ROUTES: [&str; 3] = ["/api/leaderboard", "/api/leaderboards/{id}/entries", ENTRY];
+const ENTRY: &str = "/api/leaderboards/{id}/entries/{user_id}";
 
 /// See the module's documentation.
 pub struct Shortcut {
@@ -36,7 +39,7 @@ pub struct Shortcut {
     limit: RateLimit,
     trusted_proxies: Arc<[IpNet]>,
     /// For each route: answered, and not modified.
-    measured: [[Histogram; 2]; 2],
+    measured: [[Histogram; 2]; 3],
     taken: Counter,
 }
 
@@ -44,8 +47,22 @@ pub struct Shortcut {
 #[derive(Debug, PartialEq, Eq)]
 struct Asked<'a> {
     leaderboard: &'a str,
-    limit: u64,
     route: usize,
+    what: What<'a>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum What<'a> {
+    /// So many of the first entries.
+    Top(u64),
+    /// A user's entry with so many on each side.
+    Place { user_id: &'a str, around: u64 },
+}
+
+/// How a request is answered here.
+pub enum Answer {
+    Now(Response),
+    Soon(Pin<Box<dyn Future<Output = Response> + Send>>),
 }
 
 impl Shortcut {
@@ -57,7 +74,7 @@ impl Shortcut {
     }
 
     /// The answer, where there is a way past the router.
-    pub fn answer(&self, request: &Request) -> Option<Response> {
+    pub fn answer(self: &Arc<Self>, request: &Request) -> Option<Answer> {
         let headers = request.headers();
         let known = request.method() == Method::GET
             && request.body().is_end_stream()
@@ -75,34 +92,86 @@ impl Shortcut {
         if !self.services.leaderboards.definitions.is_public(leaderboard, started) {
             return None;
         }
-        let encoded = self.services.tops.at_hand(leaderboard, asked.limit, started)?;
-        // Last, because the router would charge for the request once more. It is the router that refuses.
-        if !self.limit.admits(&Bucket::Address(caller_address(request, &self.trusted_proxies))) {
-            return None;
+        match asked.what {
+            What::Top(limit) => {
+                let encoded = self.services.tops.at_hand(leaderboard, limit, started)?;
+                self.admit(request)?;
+                let response = cached::answer(leaderboard, Source::Copy, &encoded, headers);
+                Some(Answer::Now(self.end(asked.route, started, &RequestId::of(headers), response)))
+            }
+            What::Place { user_id, around } => {
+                self.admit(request)?;
+                Some(Answer::Soon(self.place(request, leaderboard, user_id, around, started)))
+            }
         }
-        let mut response = cached::answer(leaderboard, Source::Copy, &encoded, headers);
-        finish(&RequestId::of(headers), &mut response);
-        self.measured[asked.route][usize::from(!response.status().is_success())].record(started.elapsed());
+    }
+
+    /// The caller's share of the rate limit. Asked last, because the router would charge for the request once more. It is the router that
+    /// refuses.
+    fn admit(&self, request: &Request) -> Option<()> {
+        self.limit.admits(&Bucket::Address(caller_address(request, &self.trusted_proxies))).then_some(())
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        request: &Request,
+        leaderboard: &Leaderboard,
+        user_id: &str,
+        around: u64,
+        started: Instant,
+    ) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        let (shortcut, headers) = (Arc::clone(self), request.headers().clone());
+        let (leaderboard, user_id) = (leaderboard.clone(), user_id.to_owned());
+        Box::pin(async move {
+            let answered = entries::answer_entry(&shortcut.services, &leaderboard, &user_id, around, &headers).await;
+            let id = RequestId::of(&headers);
+            let response = answered.unwrap_or_else(|problem| problems::finish(&id, problem.into_response()));
+            shortcut.end(2, started, &id, response)
+        })
+    }
+
+    /// What every answer gets and leaves.
+    fn end(&self, route: usize, started: Instant, id: &RequestId, mut response: Response) -> Response {
+        finish(id, &mut response);
+        match response.status() {
+            StatusCode::OK => self.measured[route][0].record(started.elapsed()),
+            StatusCode::NOT_MODIFIED => self.measured[route][1].record(started.elapsed()),
+            other => observation::histogram("GET", ROUTES[route], other.as_str()).record(started.elapsed()),
+        }
         self.taken.increment(1);
-        Some(response)
+        response
     }
 }
 
 /// What is asked for, where path and query say so in the plainest way. Any other way is the router's to understand.
 fn asked<'a>(uri: &'a Uri, default_leaderboard: &'a str) -> Option<Asked<'a>> {
     let path = uri.path();
-    let (leaderboard, route) = match path.strip_prefix("/api/leaderboards/") {
-        Some(rest) => (rest.strip_suffix("/entries")?, 1),
-        None if path == ROUTES[0] => (default_leaderboard, 0),
-        None => return None,
+    let Some(rest) = path.strip_prefix("/api/leaderboards/") else {
+        let limit = (path == ROUTES[0]).then(|| number(uri, "limit", 10))??;
+        return (1..=1000).contains(&limit).then_some(Asked {
+            leaderboard: default_leaderboard,
+            route: 0,
+            what: What::Top(limit),
+        });
     };
-    let limit = match uri.query() {
-        None => 10,
-        Some(query) => {
-            query.strip_prefix("limit=").filter(|limit| limit.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?
+    let (leaderboard, rest) = rest.split_once('/')?;
+    let (route, what) = match rest.strip_prefix("entries")?.strip_prefix('/') {
+        None if rest == "entries" => (1, What::Top(number(uri, "limit", 10).filter(|limit| (1..=1000).contains(limit))?)),
+        // `query` has a route of its own.
+        Some(user_id) if !user_id.is_empty() && user_id != "query" && !user_id.contains(['/', '%']) => {
+            let around = number(uri, "around", 0).filter(|around| entries::AROUND.contains(around))?;
+            (2, What::Place { user_id, around })
         }
+        _ => return None,
     };
-    (1..=1000).contains(&limit).then_some(Asked { leaderboard, limit, route })
+    Some(Asked { leaderboard, route, what })
+}
+
+/// The number in a query that has nothing but this parameter.
+fn number(uri: &Uri, name: &str, default: u64) -> Option<u64> {
+    let Some(query) = uri.query() else { return Some(default) };
+    let digits = query.strip_prefix(name)?.strip_prefix('=')?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -113,11 +182,17 @@ mod tests {
     fn only_the_plainest_requests_are_understood() {
         let asked = |uri: &'static str| {
             let uri = Uri::from_static(uri);
-            asked(&uri, "main").map(|asked| (asked.leaderboard.to_owned(), asked.limit, asked.route))
+            asked(&uri, "main").map(|asked| format!("{} {} {:?}", asked.leaderboard, asked.route, asked.what))
         };
-        assert_eq!(asked("/api/leaderboard"), Some(("main".to_owned(), 10, 0)));
-        assert_eq!(asked("/api/leaderboards/cup/entries"), Some(("cup".to_owned(), 10, 1)));
-        assert_eq!(asked("/api/leaderboards/cup/entries?limit=1000"), Some(("cup".to_owned(), 1000, 1)));
+        for (uri, understood) in [
+            ("/api/leaderboard", "main 0 Top(10)"),
+            ("/api/leaderboards/cup/entries", "cup 1 Top(10)"),
+            ("/api/leaderboards/cup/entries?limit=1000", "cup 1 Top(1000)"),
+            ("/api/leaderboards/cup/entries/ann", r#"cup 2 Place { user_id: "ann", around: 0 }"#),
+            ("/api/leaderboards/cup/entries/ann?around=50", r#"cup 2 Place { user_id: "ann", around: 50 }"#),
+        ] {
+            assert_eq!(asked(uri).as_deref(), Some(understood), "{uri}");
+        }
         for other in [
             "/api/leaderboards/cup/entries?limit=0",
             "/api/leaderboards/cup/entries?limit=1001",
@@ -127,7 +202,12 @@ mod tests {
             "/api/leaderboards/cup/entries?limit=5&fromRank=2",
             "/api/leaderboards/cup/entries?minVersion=a-1",
             "/api/leaderboards/cup/entries/",
-            "/api/leaderboards/cup/entries/ann",
+            "/api/leaderboards/cup/entries/query",
+            "/api/leaderboards/cup/entries/a%6en",
+            "/api/leaderboards/cup/entries/ann/more",
+            "/api/leaderboards/cup/entries/ann?around=51",
+            "/api/leaderboards/cup/entries/ann?limit=5",
+            "/api/leaderboards/cup/entriesann",
             "/api/leaderboards/cup",
             "/api/leaderboard/stream",
             "/",

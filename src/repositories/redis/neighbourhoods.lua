@@ -20,7 +20,7 @@ for i = 3, #ARGV do
     else
       -- The entry record tells the score, which spares a friends' list a walk through the sorted set for each friend.
       local name = state.names > 0 and redis.call('HGET', KEYS[4], ARGV[i])
-      found = { string.sub(held, -14) .. ARGV[i], string.match(held, ':(-?%d+):'), name or false }
+      found = { string.sub(held, -14) .. ARGV[i] .. '\n' .. string.match(held, ':(-?%d+):'), name and { name } or false, false }
     end
     answer[#answer + 1] = { place, first, found }
   else

@@ -45,6 +45,15 @@ impl Reply {
         }
     }
 
+    /// An array, or `false` in its place.
+    pub fn optional_array(&mut self) -> Result<Option<Self>, StandingsError> {
+        match self.0.next() {
+            Some(Value::Null | Value::Boolean(false)) => Ok(None),
+            Some(Value::Array(columns)) => Ok(Some(Self(columns.into_iter()))),
+            _ => Err(unreadable()),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.as_slice().is_empty()
     }

@@ -2,6 +2,9 @@
 
 -- Looks fields up in a hash, in slices that `unpack` can carry.
 local function lookup(key, fields)
+  if #fields <= 1000 then
+    return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or fields
+  end
   local values = {}
   for from = 1, #fields, 1000 do
     local slice = redis.call('HMGET', key, unpack(fields, from, math.min(from + 999, #fields)))
@@ -12,24 +15,19 @@ local function lookup(key, fields)
   return values
 end
 
--- The rows from one zero-based place to another, both included: {member, score, name record or false, …}, and with `details` the entry
--- record as a fourth column.
+-- The rows from one zero-based place to another, both included: {members and scores, name records, entry records}. The first is one text
+-- with a line for each member and for each score, by turns: as values of their own they would cost the server more than finding them. The
+-- others are tables with a record or false for each row, or false where there are no names and without `details`.
 local function rows(state, from, to, details)
   local found = redis.call('ZRANGE', KEYS[2], from, to, 'WITHSCORES')
-  local users = {}
-  for i = 1, #found, 2 do
-    users[#users + 1] = string.sub(found[i], 15)
-  end
-  local names = state.names > 0 and lookup(KEYS[4], users) or {}
-  local entries = details and lookup(KEYS[3], users) or {}
-  local answer = {}
-  for i = 1, #users do
-    answer[#answer + 1] = found[2 * i - 1]
-    answer[#answer + 1] = found[2 * i]
-    answer[#answer + 1] = names[i] or false
-    if details then
-      answer[#answer + 1] = entries[i] or false
+  local names, entries = false, false
+  if state.names > 0 or details then
+    local users = {}
+    for i = 1, #found, 2 do
+      users[(i + 1) / 2] = string.sub(found[i], 15)
     end
+    names = state.names > 0 and lookup(KEYS[4], users)
+    entries = details and lookup(KEYS[3], users)
   end
-  return answer
+  return { table.concat(found, '\n'), names, entries }
 end

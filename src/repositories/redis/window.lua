@@ -7,5 +7,5 @@ if not state then
   return false
 end
 local from, to = tonumber(ARGV[2]), tonumber(ARGV[3])
-local found = from <= to and rows(state, ARGV[2], ARGV[3], ARGV[4] == '1') or {}
+local found = from <= to and rows(state, ARGV[2], ARGV[3], ARGV[4] == '1') or { '', false, false }
 return { state.epoch, state.seq, state.n, found }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fred::types::Value;
+use fred::{bytes_utils::Str, types::Value};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Replaces, Standings, StandingsError, Survey, worth_keeping};
@@ -179,14 +179,11 @@ impl Standings for RedisStore {
     async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError> {
         let mut reply = self.cut(board, from_rank.max(1), limit, true).await?;
         head_of(board, &mut reply)?;
-        let mut rows = reply.array()?;
+        let mut rows = Rows::open(board, reply.array()?)?;
         let mut entries = vec![];
-        while !rows.is_empty() {
-            let (user_id, reached_at, score) = place(board, &mut rows)?;
-            let name = rows.optional_text()?.and_then(|name| record::parse_name(&name));
-            let revision = record::parse_revision(&rows.text()?).ok_or_else(unreadable)?;
-            let name = name.unwrap_or(DisplayName { name: None, revision: 0 });
-            entries.push(StoredEntry { user_id, score, reached_at, revision, name });
+        while let Some((user_id, reached_at, score)) = rows.place()? {
+            let name = rows.name()?.unwrap_or(DisplayName { name: None, revision: 0 });
+            entries.push(StoredEntry { user_id, score, reached_at, revision: rows.revision()?, name });
         }
         Ok(entries)
     }
@@ -300,19 +297,56 @@ fn neighbourhood(board: Board, user_id: &UserId, mut reply: Reply) -> Result<Nei
     Ok(Neighbourhood { user_id: user_id.clone(), entry, around })
 }
 
-fn rows(board: Board, mut reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, StandingsError> {
+fn rows(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, StandingsError> {
+    let mut rows = Rows::open(board, reply)?;
     let mut entries = vec![];
-    while !reply.is_empty() {
-        let (user_id, at, score) = place(board, &mut reply)?;
-        let name = reply.optional_text()?.and_then(|name| record::parse_name(&name)).and_then(|held| held.name);
+    while let Some((user_id, at, score)) = rows.place()? {
+        let name = rows.name()?.and_then(|held| held.name);
         let display_name = name.as_deref().unwrap_or(user_id.as_str()).into();
         entries.push(RankedEntry { rank: from_rank + entries.len() as u64, user_id, display_name, score, at });
     }
     Ok(entries)
 }
 
-fn place(board: Board, reply: &mut Reply) -> Result<(UserId, Timestamp, i64), StandingsError> {
-    let (reached_at, user_id) = record::parse_member(&reply.text()?).ok_or_else(unreadable)?;
-    let sort_score = record::parse_score(&reply.text()?).ok_or_else(unreadable)?;
-    Ok((user_id, reached_at, board.order.sort_score(sort_score)))
+/// Rows of a ranking that are being read; `rows.lua` says what they look like.
+struct Rows {
+    board: Board,
+    places: Str,
+    /// Where the next place begins in them.
+    next: usize,
+    names: Option<Reply>,
+    entries: Option<Reply>,
+}
+
+impl Rows {
+    fn open(board: Board, mut reply: Reply) -> Result<Self, StandingsError> {
+        let (places, names, entries) = (reply.text()?, reply.optional_array()?, reply.optional_array()?);
+        Ok(Self { board, places, next: 0, names, entries })
+    }
+
+    /// The user of the next row, when it was reached, and its score; `None` past the last one.
+    fn place(&mut self) -> Result<Option<(UserId, Timestamp, i64)>, StandingsError> {
+        if self.next >= self.places.len() {
+            return Ok(None);
+        }
+        let rest = &self.places[self.next..];
+        let (member, rest) = rest.split_once('\n').ok_or_else(unreadable)?;
+        let score = rest.split_once('\n').map_or(rest, |(score, _)| score);
+        self.next += member.len() + score.len() + 2;
+        let (reached_at, user_id) = record::parse_member(member).ok_or_else(unreadable)?;
+        let sort_score = record::parse_score(score).ok_or_else(unreadable)?;
+        Ok(Some((user_id, reached_at, self.board.order.sort_score(sort_score))))
+    }
+
+    /// The name of the row that was read last.
+    fn name(&mut self) -> Result<Option<DisplayName>, StandingsError> {
+        let Some(names) = &mut self.names else { return Ok(None) };
+        Ok(names.optional_text()?.and_then(|name| record::parse_name(&name)))
+    }
+
+    /// The revision of the row that was read last, where details were asked for.
+    fn revision(&mut self) -> Result<i64, StandingsError> {
+        let entries = self.entries.as_mut().ok_or_else(unreadable)?;
+        record::parse_revision(&entries.text()?).ok_or_else(unreadable)
+    }
 }

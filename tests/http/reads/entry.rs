@@ -17,6 +17,7 @@ crate::both_backends!(
     the_entry_stands_where_the_window_shows_it,
     a_user_without_an_entry_is_not_found,
     a_user_may_be_called_query,
+    of_a_crowd_everybody_gets_their_own_place,
 );
 
 async fn entry(app: &TestApp, user: &str, around: u64) -> Value {
@@ -105,4 +106,32 @@ async fn a_user_may_be_called_query(backend: Backend) {
     app.post_score("ann", "goal").await;
     let answer = entry(&app, "query", 1).await;
     assert_eq!((&answer["entry"]["userId"], ranks(&answer["around"])), (&json!("query"), vec![1, 2]));
+}
+
+async fn of_a_crowd_everybody_gets_their_own_place(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    fill(&app, 40).await;
+    let rows = app.get("/api/leaderboards/main/entries?limit=40").await["entries"].as_array().unwrap().clone();
+    for around in [0, 1, 50] {
+        let asked = rows.iter().map(|row| async {
+            let user = row["userId"].as_str().unwrap();
+            let answer = entry(&app, user, around).await;
+            assert_eq!(answer["entry"], *row, "{user}");
+            let rank = row["rank"].as_u64().unwrap();
+            let (first, last) = (rank.saturating_sub(around).max(1), (rank + around).min(40));
+            assert_eq!(ranks(&answer["around"]), (first..=last).collect::<Vec<_>>(), "{user}");
+        });
+        let strangers = (0..20).map(|number| {
+            let path = format!("/api/leaderboards/main/entries/stranger-{number}?around={around}");
+            app.anonymous(Method::GET, &path).refused(404)
+        });
+        tokio::join!(futures_util::future::join_all(asked), futures_util::future::join_all(strangers));
+    }
+    // Whoever has a receipt reads their own write, in whatever company they ask.
+    let written = rows.iter().take(20).map(|row| async {
+        let user = row["userId"].as_str().unwrap();
+        let receipt = app.post_score(user, "goal").await;
+        assert_eq!(entry(&app, user, 0).await["entry"]["score"], receipt["newScore"], "{user}");
+    });
+    futures_util::future::join_all(written).await;
 }

@@ -20,6 +20,7 @@ use crate::{
 
 crate::both_backends!(
     both_ways_out_answer_the_same_bytes,
+    a_place_goes_out_alike_both_ways,
     whoever_wrote_reads_it_at_once,
     a_leaderboard_made_private_is_shown_to_nobody_from_then_on,
     a_leaderboard_made_again_starts_from_nothing,
@@ -81,6 +82,33 @@ async fn both_ways_out_answer_the_same_bytes(backend: Backend) {
         let mut text = String::new();
         flate2::read::GzDecoder::new(&*compressed.bytes().await.unwrap()).read_to_string(&mut text).unwrap();
         assert_eq!(text, app.anonymous(Method::GET, TOP).responds(200).await.text().await.unwrap());
+    }
+}
+
+async fn a_place_goes_out_alike_both_ways(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--cors-allowed-origins=https://game.example"]).await;
+    fill(&app, 8).await;
+    let user = users(&app.get(TOP).await)[2].to_owned();
+    let id = "X-Request-Id: the-same\r\n";
+    for (rest, begins) in [
+        (user.clone(), "HTTP/1.1 200"),
+        (format!("{user}?around=2"), "HTTP/1.1 200"),
+        (format!("{user}?around=51"), "HTTP/1.1 422"),
+        ("nobody?around=2".to_owned(), "HTTP/1.1 404"),
+    ] {
+        for headers in ["", "Accept-Encoding: gzip\r\n", "Origin: https://game.example\r\n", "If-None-Match: *\r\n"] {
+            let ways = ["main", "%6Dain"].map(|leaderboard| format!("/api/leaderboards/{leaderboard}/entries/{rest}"));
+            let [plain, disguised] = ways.map(|path| exchange(&app, &path, &format!("{id}{headers}")));
+            let not_modified = headers.starts_with("If-None-Match") && begins.ends_with("200");
+            assert!(plain.starts_with(if not_modified { "HTTP/1.1 304" } else { begins }), "{rest} {headers}{plain}");
+            // In whatever order the headers come.
+            let sorted = |text: &str| {
+                let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(sorted(&plain), sorted(&disguised), "{rest} {headers}");
+        }
     }
 }
 
