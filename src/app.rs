@@ -1,6 +1,7 @@
 //! The composition root: settings become ledger, standings, feed and services, and those a running server. The only place that names
 //! backends.
 
+mod limits;
 mod metric_help;
 mod stores;
 mod telemetry;
@@ -20,17 +21,18 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use limits::Limits;
 pub use stores::Stores;
 pub use telemetry::{USUAL, init_logging};
 
 use crate::{
-    config::{Settings, streams::StreamSettings},
+    config::Settings,
     controllers::{Services, operations::Metrics},
     domain::{ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, cors::Cors, rate_limit::RateLimit, shortcut::Shortcut},
     repositories::{feed::FeedMessage, ledger::Ledger, private},
     router,
-    server::{self, tls::Tls},
+    server::{self, Clients, Room, tls::Tls},
     services::{
         actions::Actions,
         announcer::{Announcer, Parts},
@@ -45,10 +47,7 @@ use crate::{
         rankings::Rankings,
         rebuild::Rebuilder,
         scores::Scores,
-        streams::{
-            Streams,
-            admission::{Admission, Caps},
-        },
+        streams::{Streams, admission::Admission},
         tokens::Tokens,
         tops::Tops,
         turns::Turns,
@@ -60,8 +59,6 @@ use crate::{
 
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
 const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
-/// Connections that are kept back from the streams, at the most; a tenth where there are few.
-const MOST_KEPT_BACK: usize = 512;
 /// How long a stop may take altogether, so that the process is gone within the ten seconds that orchestrators give it. All stages share
 /// this time; these are the parts of it that each has to leave to those after it.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
@@ -69,8 +66,8 @@ const LEFT_BY_STREAMS: Duration = Duration::from_millis(4_600);
 const LEFT_BY_REQUESTS: Duration = Duration::from_millis(1_500);
 const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
 const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
-/// Files that are kept back for the stores, the log and the like.
-const RESERVED_FILES: u64 = 256;
+/// Connections to the address for `/metrics` alone.
+const INTERNAL: Room = Room { in_all: 64, per_address: 64 };
 
 /// A server that is up.
 pub struct Running {
@@ -113,7 +110,8 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let stop = CancellationToken::new();
     let broken = Broken::default();
     let mut workers = Workers::new(stop.clone(), broken.clone());
-    let built = build(settings, &stores, tokens, default_leaderboard, clock, &mut workers, broken).await?;
+    let limits = Limits::of(settings);
+    let built = build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken).await?;
 
     let handle = telemetry::metrics()?;
     let metrics = Metrics { handle: handle.clone(), streams: Arc::clone(&built.services.streams) };
@@ -122,20 +120,20 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let swept = limit.clone();
     workers.spawn("rate limit sweep", move || swept.clone().sweep());
     let shortcut = Shortcut::new(Arc::clone(&built.services), limit.clone(), Arc::clone(&trusted_proxies));
+    let clients = Clients { room: limits.room, trusted_proxies: Arc::clone(&trusted_proxies) };
     let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies };
     let public_metrics = internal.is_none().then(|| metrics.clone());
     let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics);
     let front = middleware::wrap(routes, Some(shortcut), Some(&Cors::new(allowed, public_read)));
 
-    let connections = settings.http.max_connections.unwrap_or_else(most_connections);
     if let Some(tls) = &tls {
         let tls = Arc::clone(tls);
         workers.spawn("certificate", move || Arc::clone(&tls).keep_fresh());
     }
-    let serving = tokio::spawn(server::serve(listener, tls, front, connections, stop.clone()));
+    let serving = tokio::spawn(server::serve(listener, tls, front, clients, stop.clone()));
     let serving_internal = internal.map(|listener| {
         let front = middleware::wrap(router::metrics_route(metrics), None, None);
-        tokio::spawn(server::serve(listener, None, front, 64, stop.clone()))
+        tokio::spawn(server::serve(listener, None, front, Clients { room: INTERNAL, trusted_proxies: [].into() }, stop.clone()))
     });
     tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
 
@@ -177,7 +175,7 @@ struct Built {
 
 /// Wires the services together, sees to the default leaderboard and the rankings, and starts the long-lived tasks.
 async fn build(
-    settings: &Settings,
+    limits: Limits,
     stores: &Stores,
     tokens: Tokens,
     default_leaderboard: LeaderboardId,
@@ -228,11 +226,7 @@ async fn build(
     prepare_rankings(&inspection, &definitions, &rebuilder).await;
 
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
-    // Requests and health checks keep a share of the connections, however many watch.
-    let connections = settings.http.max_connections.unwrap_or_else(most_connections);
-    let in_all = connections.saturating_sub((connections / 10).min(MOST_KEPT_BACK)).max(1);
-    let StreamSettings { streams_per_ip: per_address, streams_per_token: per_token, .. } = settings.streams;
-    let admission = Admission::new(Caps { in_all, per_address, per_token });
+    let admission = Admission::new(limits.caps);
     let streams = Streams::new(
         Arc::clone(standings),
         Arc::clone(feed),
@@ -326,14 +320,4 @@ async fn prepare_rankings(inspection: &Inspection, definitions: &DefinitionCache
 
 fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     server::listen(address).with_context(|| format!("{setting}: cannot listen on {address}"))
-}
-
-/// What the limit of open files leaves for clients.
-fn most_connections() -> usize {
-    let files = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let limit = files
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    usize::try_from(limit.unwrap_or(1024_u64).saturating_sub(RESERVED_FILES).max(64)).unwrap_or(usize::MAX).min(1 << 20)
 }

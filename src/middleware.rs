@@ -21,7 +21,7 @@ use std::{
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -101,6 +101,14 @@ async fn edge(mut request: Request, next: Next) -> Response {
     let mut response = problems::finish(&id, response);
     finish(&id, &mut response);
     observation.end(&response);
+    response
+}
+
+/// An answer from outside the router, to a request with these headers.
+pub fn refuse(problem: &Problem, headers: &HeaderMap) -> Response {
+    let id = RequestId::of(headers);
+    let mut response = problem.respond(id.as_str());
+    finish(&id, &mut response);
     response
 }
 

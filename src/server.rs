@@ -1,26 +1,47 @@
 //! Accepting connections, serving them, and letting go of them.
 //!
-//! An accept loop of our own on hyper: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on buffers, and waits for
-//! open streams for ever when it is told to stop. `connection.rs` is one connection, `delivery.rs` one that has become an event stream.
+//! An accept loop of our own on hyper and h2: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on buffers, and waits for
+//! open streams for ever when it is told to stop. One client must not spoil it for the others: connections are bounded by address (`places.rs`),
+//! requests and answers by the memory they occupy (`budget.rs`), and what makes no progress ends (`vitals.rs`, `upload.rs`, `h2/exchange.rs`).
+//! `connection.rs` is one connection, `dialogue.rs` its requests, `delivery.rs` one that has become an event stream.
 
+mod budget;
 mod connection;
+mod date;
 mod delivery;
+mod dialogue;
+mod h2;
 mod link;
+mod outgoing;
+mod places;
+mod socket;
 pub mod tls;
+mod upload;
+mod vitals;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use hyper::server::conn::http1;
+use ipnet::IpNet;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::middleware::{Front, authentication::Peer};
+use crate::{
+    controllers::problem::Problem,
+    middleware::{
+        Front,
+        authentication::{Peer, is_trusted, network},
+    },
+};
 
-use connection::Protocols;
+use budget::Budget;
+use dialogue::{Answering, Dialogue};
+use places::{Place, Places};
+use socket::{Counted, Socket};
 use tls::Tls;
+use vitals::Vitals;
+
+pub use places::Room;
 
 /// Connections that the kernel has completed and that wait to be accepted. When full, further ones are dropped and their clients ask again after a
 /// second or more: the usual 128 are taken within a tenth of a second when everybody comes back at once. The kernel lowers it
@@ -47,27 +68,40 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. At most `connections` at once; further ones wait in the
-/// listener's backlog.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, front: Front, connections: usize, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(connections));
-    let server = Server { protocols: Protocols::new(), front, stop, cut_off: CancellationToken::new(), open: TaskTracker::new() };
-    let server = Arc::new(server);
+/// Whom a listener serves.
+pub struct Clients {
+    pub room: Room,
+    /// Each of them speaks for many clients.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. Where there is no room, further connections wait in the
+/// listener's backlog, or are refused where it is their address that has too many.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, front: Front, clients: Clients, stop: CancellationToken) {
+    let Clients { room, trusted_proxies } = clients;
+    let places = Places::new(room);
+    let answering = Arc::new(Answering { front, trusted_proxies, budget: Budget::new() });
+    let (cut_off, open) = (CancellationToken::new(), TaskTracker::new());
+    let server = Arc::new(Server { http1: connection::http1(), answering, stop, cut_off, open });
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = server.stop.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let vitals = Arc::<Vitals>::default();
+        let unbounded = is_trusted(peer.ip(), &server.answering.trusted_proxies);
+        let Some(place) = places.take(network(peer.ip().to_canonical()), unbounded, &vitals) else {
+            if tls.is_none() {
+                refuse(&stream);
+            }
+            continue;
         };
         prepare(&stream);
-        let (server, tls) = (Arc::clone(&server), tls.clone());
-        match tls {
-            None => server.open.clone().spawn(server.serve(stream, Peer(peer), permit)),
-            Some(tls) => server.open.clone().spawn(async move {
-                let accepted = server.stop.run_until_cancelled(tls.accept(stream)).await.flatten();
-                if let Some(stream) = accepted {
-                    server.serve(stream, Peer(peer), permit).await;
-                }
-            }),
+        let socket = Counted::new(stream, Arc::clone(&vitals));
+        let dialogue = Arc::new(Dialogue::new(&server.answering, Peer(peer), vitals));
+        match tls.clone() {
+            None => server.open.spawn(Arc::clone(&server).serve(socket, dialogue, place)),
+            Some(tls) => server.open.spawn(Arc::clone(&server).serve_tls(tls, socket, dialogue, place)),
         };
     }
     drop(listener);
@@ -81,8 +115,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, front: Front, c
 
 /// What all connections of a listener share.
 struct Server {
-    protocols: Protocols,
-    front: Front,
+    http1: http1::Builder,
+    answering: Arc<Answering>,
     stop: CancellationToken,
     /// The time for finishing is over.
     cut_off: CancellationToken,
@@ -90,15 +124,32 @@ struct Server {
 }
 
 impl Server {
-    async fn serve<IO>(self: Arc<Self>, io: IO, peer: Peer, permit: OwnedSemaphorePermit)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let serving = self.protocols.serve(io, peer, self.front.clone(), &self.stop);
+    async fn serve_tls(self: Arc<Self>, tls: Arc<Tls>, socket: Counted, dialogue: Arc<Dialogue>, place: Place) {
+        let accepted = tokio::select! {
+            accepted = tls.accept(socket) => accepted,
+            () = dialogue.vitals.wait_ended() => None,
+            () = self.stop.cancelled() => None,
+        };
+        if let Some(socket) = accepted {
+            self.serve(socket, dialogue, place).await;
+        }
+    }
+
+    async fn serve<IO: Socket>(self: Arc<Self>, io: IO, dialogue: Arc<Dialogue>, mut place: Place) {
+        let serving = connection::serve(io, &self.http1, &dialogue, &mut place, &self.stop);
         let Some(Some((io, handed))) = self.cut_off.run_until_cancelled(serving).await else { return };
         // A task of its own, so that a stream keeps only what it needs and not the room of a whole dialogue.
-        self.open.spawn(handed.deliver(io, permit));
+        self.open.spawn(handed.deliver(io, place));
     }
+}
+
+/// Says why a connection is not served. Best effort: who has sent something already may see no more than that it is closed.
+fn refuse(stream: &TcpStream) {
+    let problem = Problem::too_many_connections();
+    let body = problem.document(&uuid::Uuid::new_v4().to_string());
+    let head =
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\nconnection: close\r\n";
+    stream.try_write(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok();
 }
 
 fn prepare(stream: &TcpStream) {
@@ -109,11 +160,14 @@ fn prepare(stream: &TcpStream) {
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)).ok();
 }
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr) {
     loop {
-        let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
+            Ok(accepted) => {
+                // Nobody has to make room before somebody needs it.
+                places.room().await;
+                return accepted;
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

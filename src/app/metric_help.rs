@@ -2,10 +2,12 @@
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 18] = [
+const COUNTERS: [(&str, &str); 21] = [
     ("scoreboard_announcements_deferred_total", "Changes left to the sweeper because the ranking was out of reach or busy."),
     ("scoreboard_breaker_trips_total", "Times that a store was taken for unreachable, by store."),
     ("scoreboard_commit_races_total", "Commits repeated because another instance had written the same rows."),
+    ("scoreboard_connections_evicted_total", "Idle connections ended because their place was needed."),
+    ("scoreboard_connections_refused_total", "Connections refused because their address had as many as it may."),
     ("scoreboard_feed_gaps_total", "Gaps in the feed that were filled from the history."),
     ("scoreboard_feed_holes_total", "Positions of the feed that did not arrive in order."),
     ("scoreboard_feed_losses_total", "Times that the feed's connection was lost."),
@@ -14,6 +16,10 @@ const COUNTERS: [(&str, &str); 18] = [
     ("scoreboard_ranking_divergences_total", "Times that a ranking was found to differ from the ledger."),
     ("scoreboard_ranking_rebuilds_total", "Rankings rebuilt from the ledger."),
     ("scoreboard_reads_past_router_total", "Reads served by the fast path."),
+    (
+        "scoreboard_requests_refused_total",
+        "Requests refused because unsent answers occupied the memory of their address or of all.",
+    ),
     ("scoreboard_stream_deliveries_total", "Events delivered to streams."),
     ("scoreboard_stream_events_total", "Events prepared for streams."),
     ("scoreboard_stream_resets_total", "Streams moved to a fresh snapshot, by reason."),

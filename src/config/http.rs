@@ -42,9 +42,13 @@ pub struct HttpSettings {
     /// Requests a caller may make at once.
     #[arg(long, env = "RATE_LIMIT_BURST", default_value = "40000", value_parser = parse::positive::<NonZeroU32>)]
     pub rate_limit_burst: NonZeroU32,
-    /// Connections at the most; further ones wait to be accepted. Not set: what the limit of open files leaves.
+    /// Connections at the most, within what the limit of open files leaves; further ones wait to be accepted. Not set: all of that.
     #[arg(long, env = "MAX_CONNECTIONS", value_parser = parse::positive::<usize>)]
     pub max_connections: Option<usize>,
+    /// Connections of one client address (IPv6: one /64) at the most, trusted proxies excepted; never all that there are. Not set: half of them, and
+    /// enough for its streams.
+    #[arg(long, env = "CONNECTIONS_PER_IP", value_parser = parse::positive::<usize>)]
+    pub connections_per_ip: Option<usize>,
 }
 
 impl HttpSettings {

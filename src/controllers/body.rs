@@ -28,7 +28,13 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// Largest body of a batch, in bytes.
 pub const BATCH_BODY_LIMIT: usize = 1024 * 1024;
 
-/// A checked request body. 415 where it is not declared as JSON or is compressed, 413 where it is too large, 400 where it is not JSON, 422 where it breaks a rule.
+/// The client stopped sending before a body was complete. The server says so, as the error of the body.
+#[derive(Debug, thiserror::Error)]
+#[error("the body stopped coming")]
+pub struct Stalled;
+
+/// A checked request body. 415 where it is not declared as JSON or is compressed, 408 where it stops coming, 413 where it is too large, 400 where it is
+/// not JSON, 422 where it breaks a rule.
 pub struct Json<T, const LIMIT: usize = BODY_LIMIT>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
@@ -45,10 +51,15 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromReq
             BytesRejection::FailedToBufferBody(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 Problem::too_large(LIMIT)
             }
+            rejection if has_stalled(&rejection) => Problem::of_status(StatusCode::REQUEST_TIMEOUT),
             _ => Problem::not_json("the body could not be read to its end"),
         })?;
         parse(&bytes).map(Self)
     }
+}
+
+fn has_stalled(rejection: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(rejection), |error| error.source()).any(|error| error.is::<Stalled>())
 }
 
 /// JSON text as a checked value.

@@ -91,6 +91,12 @@ impl Problem {
         Self { detail, ..Self::of_status(StatusCode::PAYLOAD_TOO_LARGE) }
     }
 
+    /// The caller's address has as many connections open as it may.
+    pub fn too_many_connections() -> Self {
+        let detail = "this address has as many connections open as it may";
+        Self { detail: detail.into(), ..Self::of_status(StatusCode::SERVICE_UNAVAILABLE) }
+    }
+
     /// The caller's rate limit is used up.
     pub fn rate_limited(wait_seconds: u64) -> Self {
         Self::of_status(StatusCode::TOO_MANY_REQUESTS).retry_after(wait_seconds)

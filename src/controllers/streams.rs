@@ -180,9 +180,11 @@ fn respond(services: &Services, caller: &Caller, watched: Watched) -> Response {
     response
 }
 
-/// A stream that is refused for now.
+/// A stream that is refused for now. Whoever may not watch need not keep a connection either.
 pub fn busy(reason: &str) -> Response {
-    event_stream(Body::from(busy_body(reason)))
+    let mut response = event_stream(Body::from(busy_body(reason)));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn event_stream(body: Body) -> Response {

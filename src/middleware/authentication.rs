@@ -95,13 +95,12 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ServiceError> {
 /// The client's address: the peer, or, where the peer is a trusted proxy, the rightmost address in `X-Forwarded-For` that is none. What stands left
 /// of it was written by somebody we do not trust.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();
     // What is no text breaks the chain like any other nonsense.
     let forwarded: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?")).collect();
     let hops = forwarded.iter().rev().flat_map(|value| value.rsplit(',')).map(str::trim).filter(|hop| !hop.is_empty());
     for hop in hops {
-        if !is_trusted(&address) {
+        if !is_trusted(address, trusted) {
             break;
         }
         match forwarded_address(hop) {
@@ -127,8 +126,14 @@ fn forwarded_address(hop: &str) -> Option<IpAddr> {
     hop.parse::<SocketAddrV4>().ok().map(|address| IpAddr::V4(*address.ip()))
 }
 
+/// Whether it is a proxy's, whose word about its clients is believed.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
+}
+
 /// IPv6 clients own a whole /64: they count as one.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),

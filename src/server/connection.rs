@@ -1,155 +1,126 @@
-//! One connection from its first byte to its last: tells the protocol, lets hyper serve it, and takes event streams over HTTP/1 out of
+//! One connection from its first byte to its last: tells the protocol, lets hyper or h2 serve it, and takes event streams over HTTP/1 out of
 //! hyper's hands.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
-    time::Duration,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
-use axum::{body::Body, extract::Request, response::Response};
-use hyper::{
-    Method,
-    body::{Body as _, Incoming},
-    server::conn::{http1, http2},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
-use crate::{
-    middleware::{Front, authentication::Peer},
-    services::streams::Handover,
+use super::{
+    delivery::Handed,
+    dialogue::Dialogue,
+    h2,
+    link::Link,
+    places::Place,
+    socket::Socket,
+    vitals::{Finding, IDLE, Watch},
 };
 
-use super::{delivery::Handed, link::Link};
-
-/// How long a new connection may take until its first request is complete to the end of its head.
-pub(super) const FIRST_REQUEST: Duration = Duration::from_secs(15);
-/// How long a connection may idle between requests, the next one's head included. Longer than clients' pools keep theirs.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// Read and write buffer of an HTTP/1 connection, and so the longest head of a request.
 const BUFFER: usize = 16 * 1024;
-/// Streams within one HTTP/2 connection.
-const H2_STREAMS: u32 = 256;
-/// How often an idle HTTP/2 connection is asked whether it is still there.
-const H2_PING: Duration = Duration::from_secs(20);
 
-/// Both protocols, as every connection is served.
-pub(super) struct Protocols {
-    http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+/// A connection and who looks after it.
+pub(super) struct Attended<'a> {
+    pub dialogue: &'a Arc<Dialogue>,
+    pub watch: Watch,
+    pub place: &'a mut Place,
 }
 
-impl Protocols {
-    pub fn new() -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2.timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS).keep_alive_interval(H2_PING);
-        Self { http1, http2 }
+impl Attended<'_> {
+    /// What there is to do about the connection. Its place is seen to.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Finding> {
+        let finding = self.watch.poll(context);
+        match finding {
+            Poll::Ready(Finding::Resting) => self.place.rest(&self.dialogue.vitals),
+            Poll::Ready(Finding::Stirring) => self.place.stir(),
+            _ => {}
+        }
+        finding
     }
 
-    /// Serves a connection until it ends or `stop` says to finish. Where it has become an event stream, answers the socket and what to write to it.
-    pub async fn serve<IO>(&self, io: IO, peer: Peer, front: Front, stop: &CancellationToken) -> Option<(IO, Handed)>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let requests =
-            Arc::new(Requests { front, peer, begun: AtomicBool::new(false), unsent: Arc::default(), handed: Mutex::default() });
-        let begun = Arc::clone(&requests);
-        let serving = self.serve_requests(io, requests, stop);
-        // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its permit for ever.
-        let silent = async {
-            tokio::time::sleep(FIRST_REQUEST).await;
-            if begun.begun.load(Ordering::Relaxed) {
-                std::future::pending().await
+    /// Why it has to end.
+    pub fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
+        while let Poll::Ready(finding) = self.poll(context) {
+            match finding {
+                Finding::Over(why) => return Poll::Ready(why),
+                Finding::Idle => return Poll::Ready("nothing is asked for"),
+                Finding::Resting | Finding::Stirring | Finding::Quiet => {}
             }
-        };
-        tokio::select! {
-            handed = serving => handed,
-            () = silent => None,
         }
-    }
-
-    async fn serve_requests<IO>(&self, io: IO, requests: Arc<Requests>, stop: &CancellationToken) -> Option<(IO, Handed)>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let identified = stop.run_until_cancelled(Link::identify(io, Arc::clone(&requests.unsent))).await?;
-        let (link, is_h2) = identified.ok()?;
-        let answering = Arc::clone(&requests);
-        let service = hyper::service::service_fn(move |request| Arc::clone(&answering).answer(request));
-        if is_h2 {
-            let mut connection = pin!(self.http2.serve_connection(TokioIo::new(link), service));
-            let result = tokio::select! {
-                result = connection.as_mut() => result,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            note(result);
-            return None;
-        }
-        let mut connection = self.http1.serve_connection(TokioIo::new(link), service);
-        let mut stopped = pin!(stop.cancelled());
-        let mut stopping = false;
-        let result = poll_fn(|context| {
-            if !stopping && stopped.as_mut().poll(context).is_ready() {
-                stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-            let result = Pin::new(&mut connection).poll(context);
-            if result.is_pending() && requests.handed.lock().is_some() { Poll::Ready(Ok(())) } else { result }
-        })
-        .await;
-        note(result);
-        let handed = requests.handed.lock().take()?;
-        Some((connection.into_parts().io.into_inner().io, handed))
+        Poll::Pending
     }
 }
 
-/// What the requests of one connection have in common.
-struct Requests {
-    front: Front,
-    peer: Peer,
-    /// A request has come.
-    begun: AtomicBool,
-    /// Bytes of an earlier answer are still on their way.
-    unsent: Arc<AtomicBool>,
-    /// The event stream that the connection has become.
-    handed: Mutex<Option<Handed>>,
+/// How every connection over HTTP/1 is served.
+pub(super) fn http1() -> http1::Builder {
+    let mut http1 = http1::Builder::new();
+    http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
+    http1
 }
 
-impl Requests {
-    async fn answer(self: Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response, Infallible> {
-        self.begun.store(true, Ordering::Relaxed);
-        let version = request.version();
-        let plain = request.method() == Method::GET && version < hyper::Version::HTTP_2 && request.body().is_end_stream();
-        let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer);
-        let response = self.front.clone().oneshot(request).await?;
-        if !plain || self.unsent.load(Ordering::Relaxed) {
-            return Ok(response);
-        }
-        let Some(events) = response.extensions().get().and_then(Handover::take) else { return Ok(response) };
-        let (head, _) = response.into_parts();
-        *self.handed.lock() = Some(Handed::new(head, events, version));
-        // hyper is never told of an answer: the connection is taken from it.
-        std::future::pending().await
+/// Serves a connection until it ends or `stop` says to finish. Where it has become an event stream, answers the socket and what to write to it.
+pub(super) async fn serve<IO: Socket>(
+    io: IO,
+    http1: &http1::Builder,
+    dialogue: &Arc<Dialogue>,
+    place: &mut Place,
+    stop: &CancellationToken,
+) -> Option<(IO, Handed)> {
+    let watch = Watch::new(Arc::clone(&dialogue.vitals));
+    let mut attended = Attended { dialogue, watch, place };
+    let identified = tokio::select! {
+        identified = Link::identify(io) => identified,
+        () = stop.cancelled() => return None,
+        // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its place for ever.
+        _ = poll_fn(|context| attended.poll_over(context)) => return None,
+    };
+    let (link, is_h2) = identified.ok()?;
+    if is_h2 {
+        note(h2::serve(link, attended, stop).await);
+        return None;
     }
+    serve_http1(link, http1, attended, stop).await
 }
 
-fn note(result: hyper::Result<()>) {
+async fn serve_http1<IO: Socket>(
+    link: Link<IO>,
+    http1: &http1::Builder,
+    mut attended: Attended<'_>,
+    stop: &CancellationToken,
+) -> Option<(IO, Handed)> {
+    let dialogue = attended.dialogue;
+    let service = hyper::service::service_fn(|request| Arc::clone(dialogue).answer_or_hand_over(request));
+    let mut connection = http1.serve_connection(TokioIo::new(link), service);
+    let mut stopped = pin!(stop.cancelled());
+    let mut stopping = false;
+    let result = poll_fn(|context| {
+        if !stopping && stopped.as_mut().poll(context).is_ready() {
+            stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(why) = attended.poll_over(context) {
+            tracing::debug!(why, "a connection is cut off");
+            return Poll::Ready(Ok(()));
+        }
+        let result = Pin::new(&mut connection).poll(context);
+        if result.is_pending() && dialogue.handed.lock().is_some() { Poll::Ready(Ok(())) } else { result }
+    })
+    .await;
+    note(result);
+    let handed = dialogue.handed.lock().take()?;
+    let mut io = connection.into_parts().io.into_inner().io;
+    io.uncount();
+    attended.place.stir();
+    Some((io, handed))
+}
+
+fn note<E: std::fmt::Display>(result: Result<(), E>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
     }

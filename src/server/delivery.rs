@@ -2,11 +2,11 @@
 //!
 //! hyper keeps at least 16 KiB of buffers and the state of a dialogue for each connection, which a stream that only ever writes has no use for:
 //! tens of thousands of them are what this server is made for. What is left here is the socket, the cursors, and one write for
-//! all that is ready. Over HTTP/2 hyper stays in charge, for there streams share a connection with other requests.
+//! all that is ready. Over HTTP/2 streams share a connection with other requests, and are answers like others.
 
 use std::{
-    fmt::Write,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -16,16 +16,17 @@ use hyper::{
     Version,
     http::{header, response},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_stream::Stream;
 
 use crate::services::streams::EventStream;
 
+use super::{date, places::Place};
+
 /// What a client may send while it watches is thrown away, so much at a time.
-const SCRATCH: usize = 64;
+const SCRATCH: usize = 256;
+/// And so much in all, which is room for a few requests that were sent ahead. Whoever sends more does not watch.
+const MOST_THROWN_AWAY: u16 = 8 * 1024;
 
 /// A response that has been handed over: its head, and the events that are its body.
 pub(super) struct Handed {
@@ -42,7 +43,7 @@ impl Handed {
     }
 
     /// Writes it to its end, or until the client has left.
-    pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO, permit: OwnedSemaphorePermit) -> Delivery<IO> {
+    pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO, place: Place) -> Delivery<IO> {
         let unwritten = head(&self.head, self.chunked);
         Delivery {
             io,
@@ -51,7 +52,8 @@ impl Handed {
             chunked: self.chunked,
             stage: Stage::Open,
             blocked: false,
-            _permit: permit,
+            thrown_away: 0,
+            _place: place,
         }
     }
 }
@@ -66,7 +68,9 @@ pub(super) struct Delivery<IO> {
     stage: Stage,
     /// It waits for the client to read rather than for something to tell.
     blocked: bool,
-    _permit: OwnedSemaphorePermit,
+    /// Bytes that the client has sent since.
+    thrown_away: u16,
+    _place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,16 +134,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
         }
     }
 
-    /// Whether the client has closed its side. Asked whenever there is something to do, and what wakes the task when it happens.
+    /// Whether the client has closed its side, or goes on sending. Asked whenever there is something to do, and what wakes the task when it happens.
     fn client_left(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         loop {
-            let mut scratch = [0; SCRATCH];
-            let mut buffer = ReadBuf::new(&mut scratch);
+            let mut scratch = [MaybeUninit::uninit(); SCRATCH];
+            let mut buffer = ReadBuf::uninit(&mut scratch);
             match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(result) => result?,
             }
-            if buffer.filled().is_empty() {
+            self.thrown_away += buffer.filled().len() as u16;
+            if buffer.filled().is_empty() || self.thrown_away > MOST_THROWN_AWAY {
                 return Ok(true);
             }
         }
@@ -161,9 +166,7 @@ fn head(parts: &response::Parts, chunked: bool) -> Bytes {
     for (name, value) in parts.headers.iter().filter(|(name, _)| !framing.contains(name)) {
         line(name.as_str(), value.as_bytes());
     }
-    let mut date = String::with_capacity(32);
-    write!(date, "{}", chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT")).expect("a string takes all");
-    line("date", date.as_bytes());
+    line("date", date::now().as_bytes());
     line("connection", b"close");
     if chunked {
         line("transfer-encoding", b"chunked");

@@ -1,12 +1,8 @@
-//! The bytes of a connection as hyper reads and writes them: first those that were read to tell the protocol, then the socket's.
+//! The bytes of a connection as hyper and h2 read them: first those that were read to tell the protocol, then the socket's.
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
 };
 
@@ -21,13 +17,11 @@ pub(super) struct Link<IO> {
     pub io: IO,
     /// Read from the socket, but not by hyper.
     ahead: Bytes,
-    /// The last write had to wait: bytes of an answer are still on their way.
-    unsent: Arc<AtomicBool>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
     /// Reads as much as it takes to tell the protocol; true where it is HTTP/2.
-    pub async fn identify(mut io: IO, unsent: Arc<AtomicBool>) -> io::Result<(Self, bool)> {
+    pub async fn identify(mut io: IO) -> io::Result<(Self, bool)> {
         let (mut read, mut length) = ([0; PREFACE.len()], 0);
         while length < PREFACE.len() && PREFACE.starts_with(&read[..length]) {
             let more = io.read(&mut read[length..]).await?;
@@ -38,7 +32,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
         let ahead = Bytes::copy_from_slice(&read[..length]);
         let is_h2 = ahead == PREFACE[..];
-        Ok((Self { io, ahead, unsent }, is_h2))
+        Ok((Self { io, ahead }, is_h2))
     }
 }
 
@@ -56,9 +50,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Link<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Link<IO> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.unsent.store(written.is_pending(), Ordering::Relaxed);
-        written
+        Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -66,9 +58,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Link<IO> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.unsent.store(written.is_pending(), Ordering::Relaxed);
-        written
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

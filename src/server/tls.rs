@@ -13,8 +13,10 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::socket::Counted;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,7 +48,7 @@ impl Tls {
     }
 
     /// Agrees on keys with a client; `None` where that fails, which is everyday life on the internet.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    pub(super) async fn accept(&self, stream: Counted) -> Option<TlsStream<Counted>> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.current.load().config));
         match timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Some(stream),

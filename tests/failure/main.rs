@@ -6,10 +6,14 @@ mod black_holes;
 mod clients;
 mod commands;
 mod crashes;
+mod crowds;
 mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod fail_points;
+#[path = "../contract/h2_client.rs"]
+#[allow(dead_code)]
+mod h2_client;
 mod idle_boards;
 mod kept_reads;
 mod kicks;
@@ -37,4 +41,5 @@ mod starts;
 mod stream_outages;
 mod stuck_readers;
 mod trace;
+mod unread;
 mod writability;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -43,6 +44,8 @@ pub struct Server {
     stores: Stores,
     /// Further settings, from the next start on.
     settings: BTreeMap<&'static str, String>,
+    /// How many files the process may have open, from the next start on.
+    files: Option<u64>,
     child: Option<Child>,
     http: reqwest::Client,
     token: String,
@@ -77,7 +80,7 @@ impl Server {
         let port = free_port();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         let settings = BTreeMap::new();
-        let mut server = Self { port, directory, stores, settings, child: None, http, token: String::new() };
+        let mut server = Self { port, directory, stores, settings, files: None, child: None, http, token: String::new() };
         let scope = "scores:write leaderboards:admin leaderboards:read";
         let printed = server.command(&["token", "--sub", "game", "--scope", scope]);
         assert!(printed.status.success(), "{}", said(&printed));
@@ -88,6 +91,11 @@ impl Server {
     /// Sets an environment variable, from the next start on.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.settings.insert(name, value.into());
+    }
+
+    /// Lets the process have so many files open, from the next start on.
+    pub fn limit_files(&mut self, files: u64) {
+        self.files = Some(files);
     }
 
     /// Starts the process and waits until it answers.
@@ -159,7 +167,11 @@ impl Server {
     }
 
     fn program(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scoreboard"));
+        let program = env!("CARGO_BIN_EXE_scoreboard");
+        let mut command = Command::new(if self.files.is_some() { "sh" } else { program });
+        if let Some(files) = self.files {
+            command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), program]);
+        }
         for name in SETTINGS {
             command.env_remove(name);
         }
@@ -181,6 +193,29 @@ impl Server {
         1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     }
 
+    /// The ports of the clients that are connected at this moment.
+    pub fn clients(&self) -> Vec<u16> {
+        let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        // The server's own end of what is established.
+        let (server, established) = (format!("0100007F:{:04X}", self.port), "01");
+        let fields = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let served = fields.filter(|fields| fields[1] == server && fields[3] == established);
+        served.map(|fields| u16::from_str_radix(&fields[2][9..], 16).unwrap()).collect()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// A token that may do everything.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// What the server logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
@@ -193,7 +228,7 @@ impl Server {
 
     /// A request without a token.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://127.0.0.1:{}{path}", self.port))
+        self.http.request(method, self.url(path))
     }
 
     /// Gets JSON, which has to succeed.

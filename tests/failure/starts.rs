@@ -52,6 +52,7 @@ async fn a_value_that_can_never_work_refuses_the_start_by_the_setting_s_name() {
         ("--rate-limit-per-second=0", "RATE_LIMIT_PER_SECOND", "from 1"),
         ("--rate-limit-burst=many", "RATE_LIMIT_BURST", "from 1"),
         ("--max-connections=0", "MAX_CONNECTIONS", "from 1"),
+        ("--connections-per-ip=0", "CONNECTIONS_PER_IP", "from 1"),
         ("--stream-history=0", "STREAM_HISTORY", "1..=1000000"),
         ("--default-leaderboard=No Such", "DEFAULT_LEADERBOARD", "must be"),
         ("--log-format=xml", "LOG_FORMAT", "json"),

@@ -1,11 +1,14 @@
 //! What users see, over a real server on a port of its own: a module per feature, each test on the embedded stores and on Postgres with Redis.
 
+mod abuse;
 mod access;
 mod answers;
 mod app;
 mod batch;
 mod browser;
 mod definitions;
+#[path = "../contract/h2_client.rs"]
+mod h2_client;
 mod idempotency;
 mod instances;
 mod operations;

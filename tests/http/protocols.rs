@@ -145,6 +145,44 @@ async fn a_renewed_certificate_is_taken_over_without_a_restart() {
     std::fs::remove_dir_all(files).ok();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_handshake_that_never_ends_holds_no_place() {
+    let files = tempdir();
+    let (cert, key) = (files.join("cert.pem"), files.join("key.pem"));
+    make_certificate(&cert, &key);
+    let flags = [format!("--tls-cert-file={}", cert.display()), format!("--tls-key-file={}", key.display())];
+    let app = TestApp::spawn_bare(Backend::Embedded, &[&flags[0], &flags[1], "--max-connections=30"]).await;
+    // The beginning of a ClientHello of 512 bytes, more than there are places for. The rest comes a byte at a time, or never.
+    let hello = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
+    let mut handshakes = Vec::new();
+    for index in 0..40 {
+        let mut connection = TcpStream::connect(app.address).await.unwrap();
+        connection.write_all(&hello).await.unwrap();
+        handshakes.push(tokio::spawn(async move {
+            let (mut read, mut write) = connection.split();
+            let mut answer = Vec::new();
+            let dripping = async {
+                while index % 2 == 0 && write.write_all(&[0]).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                _ = read.read_to_end(&mut answer) => {}
+                () = dripping => {}
+            }
+        }));
+    }
+    let live = format!("https://{}/livez", app.address);
+    let (begun, cert) = (Instant::now(), cert.to_str().unwrap().to_owned());
+    assert!(curl(&["--cacert", &cert, &live], |_| false).await.contains("alive"), "whoever comes meanwhile is served");
+    assert!(begun.elapsed() < Duration::from_secs(8), "one of them has made room, and not by its time-out");
+    for handshake in handshakes {
+        tokio::time::timeout(Duration::from_secs(15), handshake).await.expect("it is ended").unwrap();
+    }
+    std::fs::remove_dir_all(files).ok();
+}
+
 /// What curl prints, heads included, until it is enough or curl ends by itself.
 async fn curl(words: &[&str], enough: impl Fn(&str) -> bool + Send + 'static) -> String {
     let mut command = Command::new("curl");

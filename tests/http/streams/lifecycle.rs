@@ -110,14 +110,23 @@ async fn too_many_streams_with_one_token_are_refused_in_band(backend: Backend) {
 }
 
 async fn streams_leave_room_for_requests(backend: Backend) {
-    let app = TestApp::spawn_with(backend, &["--max-connections=10"]).await;
+    let app = TestApp::spawn_with(backend, &["--max-connections=10", "--trusted-proxies=127.0.0.0/8"]).await;
+    let open = async |client: usize| {
+        let request =
+            app.anonymous(Method::GET, "/api/leaderboard/stream").header("x-forwarded-for", format!("192.0.2.{client}"));
+        Sse::of(request.send().await.unwrap())
+    };
     let mut streams = Vec::new();
-    for _ in 0..9 {
-        let mut stream = Sse::open(&app, "/api/leaderboard/stream").await;
+    // One client gets two thirds of what there is, the others the rest.
+    for client in [1, 1, 1, 1, 1, 1, 2, 3, 4] {
+        let mut stream = open(client).await;
         stream.expect("leaderboard").await;
         streams.push(stream);
+        if streams.len() == 6 {
+            assert_eq!(open(1).await.expect("busy").await.data["reason"], "too many streams from this address");
+        }
     }
-    let mut refused = Sse::open(&app, "/api/leaderboard/stream").await;
+    let mut refused = open(5).await;
     assert_eq!(refused.expect("busy").await.data["reason"], "the server has as many streams open as it can carry");
     assert!(refused.next().await.is_none());
     let receipt = app.post_score("ann", "goal").await;

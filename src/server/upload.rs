@@ -1,0 +1,66 @@
+//! The body of a request on its way in: it has to go on coming.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::BoxError;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::controllers::body::Stalled;
+
+/// How long nothing may come of a body that is not complete.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a body may take in all from when it had to be waited for, so that a byte now and then does not keep a request open. Less than the
+/// time-out of requests, which blames the server.
+const IN_ALL: Duration = Duration::from_secs(25);
+
+/// See the module's documentation.
+pub(super) struct Upload<B> {
+    body: B,
+    /// Runs while nothing comes. Most bodies come with their head, and need none.
+    waiting: Option<Pin<Box<Sleep>>>,
+    /// When it has to be complete.
+    until: Option<Instant>,
+}
+
+impl<B> Upload<B> {
+    pub fn new(body: B) -> Self {
+        Self { body, waiting: None, until: None }
+    }
+}
+
+impl<B> Body for Upload<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let upload = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut upload.body).poll_frame(context) {
+            upload.waiting = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let waiting = upload.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            let until = *upload.until.get_or_insert(now + IN_ALL);
+            Box::pin(sleep_until(until.min(now + PATIENCE)))
+        });
+        waiting.as_mut().poll(context).map(|()| Some(Err(Stalled.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
