@@ -41,6 +41,8 @@ enum Scenario {
     Soak(scenario::soak::SoakArgs),
     /// A crowd reads the history of somebody with a million events, beside scores
     History(scenario::history::HistoryArgs),
+    /// Clients over HTTP/2 that read nothing of what they ask for, beside posts: latency of those, and memory
+    Unread(scenario::unread::UnreadArgs),
     /// Kills server, Redis and Postgres at random and looks for lost and doubled scores
     Crash(scenario::crash::CrashArgs),
     /// Fills a leaderboard with users
@@ -73,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Scenario::Mixed(args) => scenario::mixed::run(args),
         Scenario::Soak(args) => scenario::soak::run(args),
         Scenario::History(args) => scenario::history::run(args),
+        Scenario::Unread(args) => scenario::unread::run(args),
         Scenario::Crash(args) => scenario::crash::run(args),
         Scenario::Prefill(args) => scenario::prefill::run(args),
         Scenario::ReferencePgbench(args) => reference::pgbench::run(args),

@@ -13,3 +13,4 @@ pub mod soak;
 pub mod storm;
 pub mod streams;
 pub mod submit;
+pub mod unread;
