@@ -11,9 +11,11 @@ mod date;
 mod delivery;
 mod dialogue;
 mod h2;
+mod head;
 mod link;
 mod outgoing;
 mod places;
+mod refusal;
 mod socket;
 pub mod tls;
 mod upload;
@@ -145,11 +147,7 @@ impl Server {
 
 /// Says why a connection is not served. Best effort: who has sent something already may see no more than that it is closed.
 fn refuse(stream: &TcpStream) {
-    let problem = Problem::too_many_connections();
-    let body = problem.document(&uuid::Uuid::new_v4().to_string());
-    let head =
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\nconnection: close\r\n";
-    stream.try_write(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok();
+    stream.try_write(&refusal::answer(&Problem::too_many_connections())).ok();
 }
 
 fn prepare(stream: &TcpStream) {

@@ -54,6 +54,8 @@ impl Problem {
             StatusCode::NOT_FOUND => ("not-found", "There is nothing here"),
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "This method is not offered here"),
             StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
+            StatusCode::URI_TOO_LONG => ("too-large", "The address is too long"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too-large", "The headers are too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The body has to be plain application/json"),
             StatusCode::REQUEST_TIMEOUT => ("timeout", "The request took too long"),
             StatusCode::TOO_MANY_REQUESTS => ("rate-limited", "Too many requests"),
@@ -94,7 +96,7 @@ impl Problem {
     /// The caller's address has as many connections open as it may.
     pub fn too_many_connections() -> Self {
         let detail = "this address has as many connections open as it may";
-        Self { detail: detail.into(), ..Self::of_status(StatusCode::SERVICE_UNAVAILABLE) }
+        Self { detail: detail.into(), ..Self::of_status(StatusCode::SERVICE_UNAVAILABLE) }.retry_after(5)
     }
 
     /// The caller's rate limit is used up.

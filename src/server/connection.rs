@@ -18,6 +18,7 @@ use super::{
     h2,
     link::Link,
     places::Place,
+    refusal,
     socket::Socket,
     vitals::{Finding, IDLE, Watch},
 };
@@ -112,9 +113,14 @@ async fn serve_http1<IO: Socket>(
         if result.is_pending() && dialogue.handed.lock().is_some() { Poll::Ready(Ok(())) } else { result }
     })
     .await;
+    let is_refused = result.as_ref().is_err_and(hyper::Error::is_parse);
     note(result);
-    let handed = dialogue.handed.lock().take()?;
     let mut io = connection.into_parts().io.into_inner().io;
+    if is_refused {
+        refusal::part_from(io).await;
+        return None;
+    }
+    let handed = dialogue.handed.lock().take()?;
     io.uncount();
     attended.place.stir();
     Some((io, handed))

@@ -12,16 +12,13 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use hyper::{
-    Version,
-    http::{header, response},
-};
+use hyper::{Version, http::response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_stream::Stream;
 
 use crate::services::streams::EventStream;
 
-use super::{date, places::Place};
+use super::{head, places::Place};
 
 /// What a client may send while it watches is thrown away, so much at a time.
 const SCRATCH: usize = 256;
@@ -44,7 +41,11 @@ impl Handed {
 
     /// Writes it to its end, or until the client has left.
     pub fn deliver<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO, place: Place) -> Delivery<IO> {
-        let unwritten = head(&self.head, self.chunked);
+        let (version, framing) = match self.chunked {
+            true => (Version::HTTP_11, Some(("transfer-encoding", "chunked"))),
+            false => (Version::HTTP_10, None),
+        };
+        let unwritten = head::write(&self.head, version, framing);
         Delivery {
             io,
             unwritten,
@@ -149,28 +150,4 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
             }
         }
     }
-}
-
-/// The head of the response, as hyper would write it.
-fn head(parts: &response::Parts, chunked: bool) -> Bytes {
-    let status = parts.status;
-    let mut head =
-        format!("HTTP/1.{} {} {}\r\n", u8::from(chunked), status.as_str(), status.canonical_reason().unwrap_or_default())
-            .into_bytes();
-    let mut line = |name: &str, value: &[u8]| {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    };
-    let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
-    for (name, value) in parts.headers.iter().filter(|(name, _)| !framing.contains(name)) {
-        line(name.as_str(), value.as_bytes());
-    }
-    line("date", date::now().as_bytes());
-    line("connection", b"close");
-    if chunked {
-        line("transfer-encoding", b"chunked");
-    }
-    head.extend_from_slice(b"\r\n");
-    head.into()
 }

@@ -1,13 +1,19 @@
-//! The bytes of a connection as hyper and h2 read them: first those that were read to tell the protocol, then the socket's.
+//! The bytes of a connection as hyper and h2 see them. Read are first those that were read to tell the protocol, then the socket's; where hyper refuses a
+//! request by itself, a problem document is written instead.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
+use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::controllers::problem::Problem;
+
+use super::refusal;
 
 /// How a client begins that speaks HTTP/2, be it agreed upon by TLS or not.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,6 +23,8 @@ pub(super) struct Link<IO> {
     pub io: IO,
     /// Read from the socket, but not by hyper.
     ahead: Bytes,
+    /// What is left of a refusal that goes out instead of hyper's.
+    refusal: Option<Bytes>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
@@ -32,7 +40,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
         let ahead = Bytes::copy_from_slice(&read[..length]);
         let is_h2 = ahead == PREFACE[..];
-        Ok((Self { io, ahead }, is_h2))
+        Ok((Self { io, ahead, refusal: None }, is_h2))
     }
 }
 
@@ -48,9 +56,27 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Link<IO> {
     }
 }
 
+impl<IO: AsyncWrite + Unpin> Link<IO> {
+    /// Writes a problem document instead of a bare answer of this status and length.
+    fn poll_refuse(&mut self, context: &mut Context<'_>, status: StatusCode, length: usize) -> Poll<io::Result<usize>> {
+        let refusal = self.refusal.get_or_insert_with(|| refusal::answer(&Problem::of_status(status)));
+        while refusal.has_remaining() {
+            match ready!(Pin::new(&mut self.io).poll_write(context, refusal))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => refusal.advance(written),
+            }
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Link<IO> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        match refusal::bare(bytes) {
+            Some((0, status)) => self.poll_refuse(context, status, bytes.len()),
+            Some((start, _)) => Pin::new(&mut self.io).poll_write(context, &bytes[..start]),
+            None => Pin::new(&mut self.io).poll_write(context, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -58,7 +84,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Link<IO> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        match slices {
+            [bytes] => self.poll_write(context, bytes),
+            slices => Pin::new(&mut self.io).poll_write_vectored(context, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

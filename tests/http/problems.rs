@@ -215,22 +215,49 @@ async fn head_is_get_without_a_body(backend: Backend) {
 
 async fn a_head_that_is_too_long_is_refused_and_hurts_nobody(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    // By hand: a client that reads while it writes would see the answer, one that does not might see a reset.
-    for head in [
-        format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "a".repeat(70_000)),
-        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000)),
-        format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Many: a\r\n".repeat(1_000)),
-        "not HTTP at all\r\n\r\n".to_owned(),
+    for (head, expected) in [
+        (format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "a".repeat(70_000)), 431),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000)), 431),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Many: a\r\n".repeat(1_000)), 431),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n".to_owned(), 400),
+        ("GET /\u{7f} HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("not HTTP at all\r\n\r\n".to_owned(), 400),
     ] {
-        let stream = TcpStream::connect(app.address).await.unwrap();
-        let (mut reader, mut writer) = stream.into_split();
-        let mut answer = Vec::new();
-        let writing = async { writer.write_all(head.as_bytes()).await.ok() };
-        let reading = async { tokio::time::timeout(std::time::Duration::from_secs(10), reader.read_to_end(&mut answer)).await };
-        let (_, read) = tokio::join!(writing, reading);
-        assert!(read.is_ok(), "the connection is closed: {}", &head[..40]);
-        let status = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
-        assert!(status.is_empty() || status.starts_with("HTTP/1.1 4"), "{status}");
+        // The second one is refused behind an answer that goes out as ever.
+        for before in ["", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"] {
+            let stream = TcpStream::connect(app.address).await.unwrap();
+            let (mut reader, mut writer) = stream.into_split();
+            let mut answer = Vec::new();
+            let sent = [before, &head].concat();
+            let writing = async { writer.write_all(sent.as_bytes()).await.ok() };
+            let patience = std::time::Duration::from_secs(10);
+            let reading = async { tokio::time::timeout(patience, reader.read_to_end(&mut answer)).await };
+            let (_, read) = tokio::join!(writing, reading);
+            read.unwrap_or_else(|_| panic!("the connection is closed: {}", &head[..20])).unwrap();
+            let answer = String::from_utf8(answer).unwrap();
+            let refusal = if before.is_empty() { &answer } else { &answer[answer.rfind("HTTP/1.1 ").unwrap()..] };
+            assert!(before.is_empty() || answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(refusal.starts_with(&format!("HTTP/1.1 {expected} ")), "{answer}");
+            assert_is_problem(refusal, expected);
+        }
     }
     app.get("/livez").await;
+}
+
+/// Whether an answer is a whole problem document, by its bytes.
+fn assert_is_problem(answer: &str, status: u16) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let header = |name: &str| {
+        let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in {head}"))
+    };
+    assert_eq!(header("content-type"), "application/problem+json");
+    assert_eq!(header("content-length"), body.len().to_string());
+    assert_eq!((header("connection"), header("x-content-type-options")), ("close", "nosniff"));
+    header("date");
+    let document: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&document["status"], &document["requestId"]), (&json!(status), &json!(header("x-request-id"))), "{document}");
+    for field in ["type", "title", "detail"] {
+        assert!(document[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {document}");
+    }
 }
