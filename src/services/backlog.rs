@@ -71,15 +71,17 @@ impl Backlog {
         newly
     }
 
-    /// Another ranking, of this epoch, has taken its place elsewhere.
-    pub fn supersede(&self, pk: i64, epoch: i64) {
+    /// Another ranking, of this epoch, has taken its place elsewhere; answers whether that is news.
+    pub fn supersede(&self, pk: i64, epoch: i64) -> bool {
         let mut boards = self.boards.write();
         let superseded = &mut boards.entry(pk).or_default().superseded;
+        let newly = superseded.is_none();
         let since = superseded.map_or_else(Instant::now, |(_, since)| since);
         *superseded = Some((epoch, since));
         self.any.store(true, Ordering::Release);
         drop(boards);
         self.changes.untold(pk);
+        newly
     }
 
     /// The ranking answered with this epoch.
@@ -92,6 +94,11 @@ impl Backlog {
                 lacking.superseded = None;
             }
         });
+    }
+
+    /// Whether another ranking has taken the place of this one.
+    pub fn is_superseded(&self, pk: i64) -> bool {
+        !self.is_empty() && self.boards.read().get(&pk).is_some_and(|lacking| lacking.superseded.is_some())
     }
 
     /// The boards whose ranking was superseded, and when that was found.
@@ -153,7 +160,8 @@ mod tests {
         let backlog = Backlog::new(Arc::default());
         assert!(backlog.is_empty() && !backlog.is_behind(1));
         assert!(backlog.add(1, 7) && !backlog.add(1, 9) && backlog.add(2, 9));
-        backlog.supersede(1, 100);
+        assert!(backlog.supersede(1, 100) && !backlog.supersede(1, 100));
+        assert!(backlog.is_superseded(1) && !backlog.is_superseded(2));
         assert_eq!(backlog.rows(), [7, 9]);
         backlog.keep(&[7, 9], &[7]);
         assert!(backlog.is_behind(1) && !backlog.is_behind(2));

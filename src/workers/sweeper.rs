@@ -4,7 +4,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::{
-    domain::time::{Clock, Timestamp},
+    domain::{
+        announcement::Announcement,
+        time::{Clock, Timestamp},
+    },
     repositories::ledger::{Announced, Ledger, LedgerError},
     services::{
         announcer::{Announcer, Outcome},
@@ -26,9 +29,9 @@ const IN_VAIN: usize = 64;
 pub async fn run(ledger: Ledger, announcer: Arc<Announcer>, backlog: Arc<Backlog>, clock: Clock) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut sweep = Sweep { ledger, announcer, clock, after: 0 };
+    let mut sweep = Sweep { ledger, announcer, backlog, clock, after: 0 };
     loop {
-        let age = if backlog.is_empty() { AGE_SECONDS } else { AGE_SECONDS_BEHIND };
+        let age = if sweep.backlog.is_empty() { AGE_SECONDS } else { AGE_SECONDS_BEHIND };
         // Fixed for the whole round: new rows never keep it from ending.
         let made_before = tokio::select! {
             _ = ticks.tick() => sweep.clock.now().plus_seconds(-age),
@@ -37,11 +40,11 @@ pub async fn run(ledger: Ledger, announcer: Arc<Announcer>, backlog: Arc<Backlog
         if let Err(error) = sweep.round(made_before).await {
             tracing::debug!(%error, "the outbox could not be swept");
         }
-        let asked = backlog.rows();
+        let asked = sweep.backlog.rows();
         if !asked.is_empty()
             && let Ok(left) = sweep.ledger.outbox_left(&asked).await
         {
-            backlog.keep(&asked, &left);
+            sweep.backlog.keep(&asked, &left);
         }
     }
 }
@@ -49,9 +52,20 @@ pub async fn run(ledger: Ledger, announcer: Arc<Announcer>, backlog: Arc<Backlog
 struct Sweep {
     ledger: Ledger,
     announcer: Arc<Announcer>,
+    backlog: Arc<Backlog>,
     clock: Clock,
     /// The row at which the next round goes on: one that was cut off begins where it ended, so that no row keeps others from their turn.
     after: i64,
+}
+
+/// What became of the rows that were claimed together.
+#[derive(Default)]
+struct Swept {
+    announced: Vec<Announced>,
+    /// They have to wait for something else.
+    stuck: Vec<i64>,
+    /// This instance can do nothing about them now.
+    left: Vec<i64>,
 }
 
 impl Sweep {
@@ -59,29 +73,15 @@ impl Sweep {
     async fn round(&mut self, made_before: Timestamp) -> Result<(), LedgerError> {
         crate::failpoints::failpoint!("outbox-swept", LedgerError::Unavailable);
         let mut in_vain = 0;
-        // Boards that took nothing in this round: their other rows need not be tried.
+        // Boards whose ranking takes nothing here, or is not the ledger's: their other rows need not be tried in this round.
         let mut away = HashSet::new();
         loop {
-            let rows = self.ledger.outbox_due(made_before, self.after, ROWS).await?;
-            let (mut done, mut stuck) = (Vec::new(), Vec::new());
+            let rows = self.ledger.outbox_due(self.clock.now(), made_before, self.after, ROWS).await?;
             let last = rows.last().map(|(row, _)| *row);
             let full = rows.len() as i64 == ROWS;
-            for (row, announcement) in rows {
-                let Some(announcement) = announcement else {
-                    stuck.push(row);
-                    continue;
-                };
-                if announcement.boards().any(|board| away.contains(&board.pk)) {
-                    continue;
-                }
-                match self.announcer.announce_again(row, &announcement).await {
-                    Outcome::Announced(epochs) => done.push(Announced { row, epochs }),
-                    Outcome::Away(boards) => away.extend(boards),
-                    Outcome::Stuck => stuck.push(row),
-                }
-            }
-            in_vain = if done.is_empty() { in_vain + ROWS as usize } else { 0 };
-            self.finish(&done, &stuck).await?;
+            let swept = self.announce(rows, &mut away).await;
+            let told = self.finish(swept, &mut away).await?;
+            in_vain = if told == 0 { in_vain + ROWS as usize } else { 0 };
             self.after = last.filter(|_| full).unwrap_or(0);
             if self.after == 0 || (in_vain >= IN_VAIN && !away.is_empty()) {
                 return Ok(());
@@ -89,17 +89,49 @@ impl Sweep {
         }
     }
 
-    async fn finish(&self, done: &[Announced], stuck: &[i64]) -> Result<(), LedgerError> {
-        if !done.is_empty() {
-            metrics::counter!("scoreboard_outbox_swept_total").increment(done.len() as u64);
-            tracing::info!(rows = done.len(), "announced what was left in the outbox");
-            self.announcer.delete(done).await;
+    async fn announce(&self, rows: Vec<(i64, Option<Announcement>)>, away: &mut HashSet<i64>) -> Swept {
+        let mut swept = Swept::default();
+        for (row, announcement) in rows {
+            let Some(announcement) = announcement else {
+                swept.stuck.push(row);
+                continue;
+            };
+            if announcement.boards().any(|board| away.contains(&board.pk)) {
+                swept.left.push(row);
+                continue;
+            }
+            match self.announcer.announce_again(row, &announcement).await {
+                Outcome::Announced(epochs) => swept.announced.push(Announced { row, epochs }),
+                Outcome::Away(boards) => {
+                    away.extend(boards);
+                    swept.left.push(row);
+                }
+                // What it waits for may have been announced to the ranking that has taken this one's place.
+                Outcome::Stuck if announcement.boards().any(|board| self.backlog.is_superseded(board.pk)) => {
+                    away.extend(announcement.boards().map(|board| board.pk));
+                    swept.left.push(row);
+                }
+                Outcome::Stuck => swept.stuck.push(row),
+            }
         }
-        self.ledger.outbox_postpone(stuck, self.clock.now()).await?;
-        if !done.is_empty() {
+        swept
+    }
+
+    /// Answers how many rows are announced for good. The others are given back: for as long as this instance kept them, none that
+    /// reaches the ledger's ranking could announce them.
+    async fn finish(&self, swept: Swept, away: &mut HashSet<i64>) -> Result<usize, LedgerError> {
+        let Swept { announced, stuck, left } = swept;
+        let refused = self.announcer.delete(&announced).await;
+        let told = announced.iter().filter(|row| !row.epochs.iter().any(|(pk, _)| refused.contains(pk))).count();
+        away.extend(refused);
+        self.ledger.outbox_unclaim(&left).await?;
+        self.ledger.outbox_postpone(&stuck, self.clock.now()).await?;
+        if told > 0 {
+            metrics::counter!("scoreboard_outbox_swept_total").increment(told as u64);
+            tracing::info!(rows = told, "announced what was left in the outbox");
             // A user who keeps scoring would otherwise stay behind for as long as its rows wait, each for the one before.
-            self.ledger.outbox_release().await?;
+            self.ledger.outbox_release_postponed().await?;
         }
-        Ok(())
+        Ok(told)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use scoreboard::{
     domain::{
         action::{ActionSettings, Points},
+        announcement::Announcement,
         definition::Definitions,
         ids::{ActionId, LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Readable, Visibility},
@@ -115,6 +116,11 @@ fn keyed_goal(user: &str, value: i64, key: &str) -> Submission {
 /// Commits a batch as the server does; how far it is interests nobody here.
 async fn commit(ledger: &Ledger, batch: &[Submission], clock: &Clock) -> Result<Committed, LedgerError> {
     ledger.commit(&batch.into(), clock, &Arc::default()).await
+}
+
+/// Claims outbox rows made before that moment, at that moment.
+async fn claim(ledger: &Ledger, at: Timestamp, after: i64, limit: i64) -> Result<Vec<(i64, Option<Announcement>)>, LedgerError> {
+    ledger.outbox_due(at, at, after, limit).await
 }
 
 async fn commit_one(ledger: &Ledger, submission: Submission) -> Settled {

@@ -29,6 +29,10 @@ async fn is_believed(server: &Server) -> bool {
     read.headers()["cache-status"] == "redis; hit"
 }
 
+async fn rebuilds_of(server: &Server) -> u64 {
+    server.metric("scoreboard_ranking_rebuilds_total").await
+}
+
 /// The receipt has a rank, and soon.
 async fn assert_ranked(server: &Server, user: &str) {
     let begun = Instant::now();
@@ -56,7 +60,8 @@ async fn what_was_announced_to_a_primary_that_is_none_any_more_is_not_lost() {
     })
     .await;
 
-    // The old primary still takes what a tells it.
+    // The old primary still takes what a tells it. Not by rebuilding the one or the other is it announced.
+    let rebuilds = [rebuilds_of(&a).await, rebuilds_of(&b).await];
     let users: Vec<_> = (0..40).map(|user| format!("user-{user}")).chain(["ann".to_owned()]).collect();
     for user in &users {
         a.post_point(user).await;
@@ -64,6 +69,10 @@ async fn what_was_announced_to_a_primary_that_is_none_any_more_is_not_lost() {
     within(SOON, "a no longer believes the old one", || async { a.served_from().await != "redis; hit" }).await;
     let left = || async { number(&database, "SELECT count(*) FROM outbox").await };
     within(SOON, "b has announced what a could not", || async { left().await == 0 }).await;
+    assert_eq!([rebuilds_of(&a).await, rebuilds_of(&b).await], rebuilds, "b could get at the rows");
+    assert!(is_believed(&b).await);
+    let seen = b.get("/api/leaderboards/main/entries?limit=100").await;
+    assert_eq!((&seen["total"], &seen["entries"][0]["userId"]), (&42.into(), &"ann".into()));
     way_of_a.lead_to(replica.port);
     within(SOON, "a reads the promoted one", || is_believed(&a)).await;
     assert_healed(&a, &database).await;
@@ -72,6 +81,31 @@ async fn what_was_announced_to_a_primary_that_is_none_any_more_is_not_lost() {
         assert_ranked(&b, user).await;
     }
     assert_healed(&b, &database).await;
+}
+
+/// One instance has lost Redis, and goes on committing; the other one has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_without_redis_commits_is_announced_by_one_that_has_it() {
+    let (redis, database) = (RedisServer::start(&[]), fresh_database().await);
+    let way_of_a = Network::before(redis.port).await;
+    let a = Server::on(stores(&database, way_of_a.port).await).await;
+    let b = a.beside(stores(&database, redis.port).await).await;
+    assert_ranked(&a, "ann").await;
+    way_of_a.cut();
+    for round in 0..3 {
+        for user in ["ann", "bob", "cid"] {
+            assert!(a.post_point(user).await["rank"].is_null());
+        }
+        let left = || async { number(&database, "SELECT count(*) FROM outbox").await };
+        within(Duration::from_secs(12), "b announces it", || async { left().await == 0 }).await;
+        let seen = b.get("/api/leaderboards/main/entries?limit=100").await;
+        assert_eq!((&seen["total"], &seen["entries"][0]["score"]), (&3.into(), &(round + 2).into()));
+    }
+    assert!(is_believed(&b).await);
+    way_of_a.lead_to(redis.port);
+    within(SOON, "a believes it again", || is_believed(&a)).await;
+    assert_ranked(&a, "ann").await;
+    assert_healed(&a, &database).await;
 }
 
 /// A rebuild took an epoch and died, when another one had just overtaken it.

@@ -31,19 +31,30 @@ pub struct OtherEpoch {
 }
 
 impl Ledger {
-    /// Claims up to `limit` rows behind row `after` and made before `older_than`, in their order, for some seconds: no other instance is given
-    /// the same rows meanwhile. What is not [`Self::outbox_done`] by then is due again. `None` stands for a row that nobody can read.
+    /// Claims up to `limit` rows behind row `after` and made before `made_before`, in their order, for [`CLAIM_SECONDS`]: no other
+    /// instance is given the same rows meanwhile. What is neither [`Self::outbox_done`] nor [`Self::outbox_unclaim`]ed by then is due again.
+    /// `None` stands for a row that nobody can read.
     pub async fn outbox_due(
         &self,
-        older_than: Timestamp,
+        now: Timestamp,
+        made_before: Timestamp,
         after: i64,
         limit: i64,
     ) -> Result<Vec<(i64, Option<Announcement>)>, LedgerError> {
-        Ok(transact!(self.relaxed(LIMIT), outbox::due(older_than, after, limit))?)
+        Ok(transact!(self.relaxed(LIMIT), outbox::due(now, made_before, after, limit))?)
     }
 
-    /// Removes rows that were announced to the rankings that the ledger knows of; the others stay, and are answered for. Where a crash
-    /// brings a row back it is announced twice.
+    /// Gives claimed rows back, which this instance can do nothing about: another one may reach a ranking that this one does not.
+    pub async fn outbox_unclaim(&self, rows: &[i64]) -> Result<(), LedgerError> {
+        let rows = rows.to_vec();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        Ok(transact!(self.relaxed(LIMIT), outbox::unclaim(&rows))?)
+    }
+
+    /// Removes rows that were announced to the rankings that the ledger knows of. The others stay, unclaimed, and their epochs are
+    /// answered. Where a crash brings a row back it is announced twice.
     pub async fn outbox_done(&self, rows: &[Announced]) -> Result<Vec<OtherEpoch>, LedgerError> {
         let rows = rows.to_vec();
         if rows.is_empty() {
@@ -54,8 +65,8 @@ impl Ledger {
     }
 
     /// Makes rows due that were postponed: what they waited for may have been announced.
-    pub async fn outbox_release(&self) -> Result<(), LedgerError> {
-        Ok(transact!(self.relaxed(LIMIT), outbox::release())?)
+    pub async fn outbox_release_postponed(&self) -> Result<(), LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), outbox::release_postponed())?)
     }
 
     /// Lets rows wait, longer each time, that could not be announced although the ranking answered.
@@ -94,6 +105,13 @@ impl Ledger {
     pub async fn entry_revisions(&self, board: Board, users: &[UserId]) -> Result<HashMap<UserId, i64>, LedgerError> {
         let users = users.to_vec();
         Ok(transact!(self.read(LIMIT), entries::revisions(board, &users))?)
+    }
+
+    /// The newest epoch that a ranking of this leaderboard was given; `None` where there is no such leaderboard.
+    pub async fn epoch(&self, pk: i64) -> Result<Option<i64>, LedgerError> {
+        let pks = [pk];
+        let epochs = transact!(self.read(LIMIT), leaderboards::epochs_of(&pks))?;
+        Ok(epochs.get(&pk).copied())
     }
 
     /// The newest epoch that a ranking of each leaderboard was given, by pk.

@@ -41,15 +41,21 @@ impl Announcer {
     }
 
     /// Looks into changes that came too early: where the outbox does not hold what they wait for, and it still has not come, it was lost, and
-    /// the ranking is rebuilt. One change of each board is looked into.
+    /// the ranking is rebuilt. What a superseded ranking lacks was told to the one in its place. One change of each board is looked into.
     pub(super) async fn look_into_gaps(&self, changes: &[Change], told: &[Told]) {
         let mut seen: Vec<i64> = Vec::new();
         for (change, told) in changes.iter().zip(told) {
-            let early = matches!(told, Told::Applied(Applied::Early { .. }));
-            if !early || seen.contains(&change.board.pk) {
+            let Told::Applied(Applied::Early { version }) = told else { continue };
+            if seen.contains(&change.board.pk) {
                 continue;
             }
             seen.push(change.board.pk);
+            if let Ok(Some(present)) = self.ledger.epoch(change.board.pk).await
+                && epoch_number(&version.epoch).is_some_and(|epoch| epoch < present)
+                && self.is_superseded(change.board, present).await
+            {
+                continue;
+            }
             // Who cannot say takes it for held.
             let held = self.ledger.outbox_holds(change.board, &change.user_id, change.revision - 1).await.unwrap_or(true);
             if held {
@@ -73,15 +79,23 @@ impl Announcer {
                 self.rebuilder.replace(board, epoch_name(other.ranking).into(), "its epoch is none of the ledger's");
                 continue;
             }
-            // It may have been rebuilt since it answered: then the rows are announced again, and that is all.
-            let Ok(survey) = self.standings.survey(board, 0).await else { continue };
-            if epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < other.ledger) {
-                tracing::warn!(leaderboard = board.pk, "another ranking has taken the place of this one");
-                self.backlog.supersede(board.pk, other.ledger);
+            // Where it is not, the rows are announced again, and that is all.
+            if self.is_superseded(board, other.ledger).await {
                 rows.iter().filter(|(pk, _)| *pk == board.pk).for_each(|(pk, row)| {
                     self.backlog.add(*pk, *row);
                 });
             }
         }
+    }
+
+    /// Whether the ranking that is reached has given place to one of the epoch that the ledger gave last; then that is noted.
+    async fn is_superseded(&self, board: Board, present: i64) -> bool {
+        // It may have been rebuilt since it answered.
+        let Ok(survey) = self.standings.survey(board, 0).await else { return false };
+        let superseded = epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < present);
+        if superseded && self.backlog.supersede(board.pk, present) {
+            tracing::warn!(leaderboard = board.pk, "another ranking has taken the place of this one");
+        }
+        superseded
     }
 }

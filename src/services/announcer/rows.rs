@@ -152,15 +152,19 @@ impl Announcer {
         }
     }
 
-    /// Deletes rows that were announced; those stay that a ranking took which is not the ledger's.
-    pub async fn delete(&self, rows: &[Announced]) {
+    /// Deletes rows that were announced; those stay that a ranking took which is not the ledger's. Answers the boards of such rankings.
+    pub async fn delete(&self, rows: &[Announced]) -> Vec<i64> {
         match self.ledger.outbox_done(rows).await {
-            Ok(others) if others.is_empty() => {}
+            Ok(others) if others.is_empty() => Vec::new(),
             Ok(others) => {
                 let of_boards = rows.iter().flat_map(|row| row.epochs.iter().map(|(pk, _)| (*pk, row.row)));
                 self.look_into_epochs(&others, &of_boards.collect::<Vec<_>>()).await;
+                others.into_iter().map(|other| other.pk).collect()
             }
-            Err(error) => tracing::debug!(%error, "announced outbox rows stay until the sweeper has announced them again"),
+            Err(error) => {
+                tracing::debug!(%error, "announced outbox rows stay until the sweeper has announced them again");
+                Vec::new()
+            }
         }
     }
 }

@@ -92,7 +92,7 @@ async fn every_change_grows_the_revision_and_no_change_does_not(database: Databa
     assert_eq!((renamed.value.revision, renamed.value.updated_at), (2, NOW.plus_seconds(1)));
     assert_eq!(ledger.definitions_revision().await.unwrap(), before + 1);
     let (id, announcement) = renamed.outbox.unwrap();
-    let due = ledger.outbox_due(NOW.plus_seconds(9), 0, 10).await.unwrap();
+    let due = claim(&ledger, NOW.plus_seconds(9), 0, 10).await.unwrap();
     assert_eq!(due, [(id, Some(announcement))], "what is announced is what the outbox holds");
 
     let gone = ledger.delete_leaderboard(&slug("main"), NOW).await.unwrap();

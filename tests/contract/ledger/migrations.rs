@@ -133,6 +133,6 @@ async fn a_pooler_in_transaction_mode_is_no_obstacle() {
         assert_eq!(accepted(commit_one(&ledger, goal("ann", 1)).await).standings[0].new_score, score);
     }
     assert_eq!(ledger.window(board, 1, 10).await.unwrap().entries[0].score, 3);
-    assert_eq!(ledger.outbox_due(NOW.plus_seconds(1 << 32), 0, 10).await.unwrap().len(), 3);
+    assert_eq!(claim(&ledger, NOW.plus_seconds(1 << 32), 0, 10).await.unwrap().len(), 3);
     assert_eq!(ledger.sweep_deleted(10).await, Ok(false));
 }

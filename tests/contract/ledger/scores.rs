@@ -40,7 +40,7 @@ async fn a_batch_is_settled_in_order_and_announced_as_one(database: Database) {
     let scores: Vec<_> =
         committed.changes.iter().map(|change| (change.user_id.as_str(), change.score, change.revision)).collect();
     assert_eq!(scores, [("ann", 5, 1), ("bob", 9, 1), ("ann", -2, 2), ("ann", MAX_SCORE - 2, 3), ("zoë", 0, 1)]);
-    let due = ledger.outbox_due(Timestamp(i64::MAX / 2), 0, 10).await.unwrap();
+    let due = claim(&ledger, Timestamp(i64::MAX / 2), 0, 10).await.unwrap();
     assert_eq!(due, [(committed.outbox.unwrap(), Some(Announcement::Scores { changes: committed.changes }))]);
     let window = ledger.window(board, 1, 10).await.unwrap();
     let shown: Vec<_> = window.entries.iter().map(|entry| (entry.rank, entry.user_id.as_str(), entry.score)).collect();

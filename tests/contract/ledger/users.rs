@@ -48,7 +48,7 @@ async fn a_new_name_is_announced_to_every_ranking_that_shows_it(database: Databa
     let (id, announcement) = renamed.outbox.unwrap();
     let name = DisplayName { name: Some("Ann".into()), revision: 1 };
     assert_eq!(announcement, Announcement::Rename { boards: vec![main, other], user_id: user_id("ann"), name });
-    let due = ledger.outbox_due(Timestamp(i64::MAX / 2), 0, 10).await.unwrap();
+    let due = claim(&ledger, Timestamp(i64::MAX / 2), 0, 10).await.unwrap();
     assert!(due.contains(&(id, Some(announcement))));
     assert_eq!(&*ledger.window(main, 1, 1).await.unwrap().entries[0].display_name, "Ann");
 }

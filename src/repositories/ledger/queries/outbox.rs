@@ -15,8 +15,8 @@ use super::{
 };
 use crate::domain::{announcement::Announcement, ids::UserId, leaderboard::Board, time::Timestamp};
 
-/// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another. More than the age
-/// of a row that is due and the length of a claim together.
+/// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another. More than the length
+/// of a claim.
 const CLOCKS_APART: i64 = 15;
 
 /// Rows that are looked through for one change, newest first. In a larger outbox it counts as found.
@@ -54,25 +54,25 @@ pub async fn add(conn: &mut Conn, now: Timestamp, announcement: &Announcement) -
     Ok(AddToOutbox { created_at: &now.0, payload: &payload }.get_result(conn).await?)
 }
 
-/// Claims up to `limit` rows that are older and unclaimed, in their order from behind `after` on. The claim lapses after `CLAIM_SECONDS`.
+/// Claims up to `limit` rows that are older and unclaimed, in their order from behind `after` on. The claim lapses after `CLAIM_SECONDS`,
+/// whatever age of rows its owner and the others ask for.
 pub async fn due(
     conn: &mut Conn,
-    older_than: Timestamp,
+    now: Timestamp,
+    made_before: Timestamp,
     after: i64,
     limit: i64,
 ) -> Result<Vec<(i64, Option<Announcement>)>, Failure> {
-    // Claims are kept on the caller's scale, which lags the clock by a fixed age; so they lapse after just this long.
-    let claimed_until = older_than.plus_seconds(CLAIM_SECONDS).0;
+    let claimed_until = now.plus_seconds(CLAIM_SECONDS).0;
     // Times that lie so far ahead were written by a clock that was wrong, or before this one was set back. Who wrote them may be dead, and
     // nobody is to wait until the time has come.
-    let beyond = older_than.plus_seconds(CLOCKS_APART).0;
     let longest = POSTPONED_SECONDS[POSTPONED_SECONDS.len() - 1];
     let claim = ClaimDue {
         claimed_until: &claimed_until,
-        created_before: &older_than.0,
-        created_beyond: &beyond,
-        free_since: &older_than.0,
-        free_beyond: &older_than.plus_seconds(longest + CLOCKS_APART).0,
+        created_before: &made_before.0,
+        created_beyond: &now.plus_seconds(CLOCKS_APART).0,
+        free_since: &now.0,
+        free_beyond: &now.plus_seconds(longest + CLOCKS_APART).0,
         after: &after,
         limit: &limit,
     };
@@ -95,7 +95,8 @@ pub async fn due(
     Ok(due)
 }
 
-/// Removes rows that were announced to rankings of the present epochs; answers those epochs that were other ones.
+/// Removes rows that were announced to rankings of the present epochs; answers those epochs that were other ones. Rows of those stay, and
+/// are free at once: an instance that reaches the present ranking has to get at them.
 ///
 /// A rebuild takes its epoch before it reads the first entry. So whoever finds the epoch unchanged knows that every later rebuild reads
 /// what was committed before this moment, and that includes what the row announces.
@@ -110,9 +111,19 @@ pub async fn done(conn: &mut Conn, rows: &[Announced]) -> Result<Vec<OtherEpoch>
     });
     let other: Vec<OtherEpoch> = other.collect();
     let is_other = |(pk, ranking): &(i64, i64)| other.iter().any(|other| (other.pk, other.ranking) == (*pk, *ranking));
-    let done: Vec<i64> = rows.iter().filter(|row| !row.epochs.iter().any(is_other)).map(|row| row.row).collect();
-    diesel::delete(outbox::table.filter(outbox::id.eq_any(&done))).execute(conn).await?;
+    let (refused, done): (Vec<&Announced>, Vec<&Announced>) = rows.iter().partition(|row| row.epochs.iter().any(is_other));
+    let ids = |rows: Vec<&Announced>| rows.into_iter().map(|row| row.row).collect::<Vec<i64>>();
+    diesel::delete(outbox::table.filter(outbox::id.eq_any(ids(done)))).execute(conn).await?;
+    if !refused.is_empty() {
+        unclaim(conn, &ids(refused)).await?;
+    }
     Ok(other)
+}
+
+/// Gives claimed rows back.
+pub async fn unclaim(conn: &mut Conn, ids: &[i64]) -> Result<(), Failure> {
+    diesel::update(outbox::table.filter(outbox::id.eq_any(ids))).set(outbox::claimed_until.eq(0)).execute(conn).await?;
+    Ok(())
 }
 
 /// Lets rows wait, longer each time.
@@ -129,7 +140,7 @@ pub async fn postpone(conn: &mut Conn, ids: &[i64], now: Timestamp) -> Result<()
 }
 
 /// Makes rows due that were postponed.
-pub async fn release(conn: &mut Conn) -> Result<(), Failure> {
+pub async fn release_postponed(conn: &mut Conn) -> Result<(), Failure> {
     let postponed = outbox::table.filter(outbox::attempts.gt(0));
     diesel::update(postponed).set(outbox::claimed_until.eq(0)).execute(conn).await?;
     Ok(())
