@@ -48,6 +48,8 @@ const AT_ONCE: usize = 4;
 enum Broken {
     /// Another instance has taken it over.
     Overtaken,
+    /// The ledger has given out a later epoch meanwhile: it would not take this ranking for its own.
+    Outdated,
     /// The leaderboard is gone.
     Gone,
     Failed(ServiceError),
@@ -150,8 +152,8 @@ impl Rebuilder {
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
         let begun = self.standings.begin_rebuild(board, Replaces::Any).await?;
         let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound("leaderboard")) };
-        self.run(rebuild).await.map_err(|broken| match broken {
-            Broken::Overtaken => ServiceError::Conflict("another rebuild took over".into()),
+        self.run(rebuild, &mut 0).await.map_err(|broken| match broken {
+            Broken::Overtaken | Broken::Outdated => ServiceError::Conflict("another rebuild took over".into()),
             Broken::Gone => ServiceError::NotFound("leaderboard"),
             Broken::Failed(error) => error,
         })
@@ -159,30 +161,42 @@ impl Rebuilder {
 
     /// Ends when the ranking is ready, by whoever's doing, and not the one that is wrong; or when the leaderboard is gone. Another instance
     /// is watched for as long as it keeps its lease.
-    async fn until_ready(&self, board: Board, wrong: Option<Arc<str>>) -> Result<(), ServiceError> {
-        let wanted = wrong.as_deref().map_or(Replaces::Lost, Replaces::Wrong);
-        let mut replaces = wanted;
+    async fn until_ready(&self, board: Board, mut wrong: Option<Arc<str>>) -> Result<(), ServiceError> {
+        // The newest epoch that was taken here: a ranking of an earlier one was finished by another instance that had taken its own before,
+        // and is none of the ledger's.
+        let mut taken = 0;
+        let mut more: Option<Replaces<'static>> = None;
         loop {
             match self.standings.head(board).await {
                 Err(StandingsError::Unready(_)) => {}
-                Ok(head) if wrong.is_some() && head.version.as_ref().map(|version| &version.epoch) == wrong.as_ref() => {}
-                other => return Ok(other.map(drop)?),
+                Ok(head) => {
+                    let epoch = head.version.map(|version| version.epoch);
+                    if epoch.as_deref().and_then(epoch_number).is_some_and(|epoch| epoch < taken) {
+                        wrong.clone_from(&epoch);
+                    }
+                    if wrong.is_none() || wrong != epoch {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
             let turn = self.turns.acquire().await.expect("the semaphore is never closed");
+            let replaces = more.unwrap_or_else(|| wrong.as_deref().map_or(Replaces::Lost, Replaces::Wrong));
             match self.standings.begin_rebuild(board, replaces).await? {
-                Begun::Gone if replaces != Replaces::Deleted && self.is_there(board).await? => replaces = Replaces::Deleted,
+                Begun::Gone if replaces != Replaces::Deleted && self.is_there(board).await? => more = Some(Replaces::Deleted),
                 Begun::Gone => return Ok(()),
                 Begun::Elsewhere => {
                     drop(turn);
                     tokio::time::sleep(OTHER_INSTANCE).await;
                 }
-                Begun::Yours(rebuild) => match self.run(rebuild).await {
+                // Where the lease is still ours, the next try would have to wait for its end without taking it over from ourselves.
+                Begun::Yours(rebuild) => match self.run(rebuild, &mut taken).await {
                     Ok(_) | Err(Broken::Gone) => return Ok(()),
-                    Err(Broken::Overtaken) => replaces = wanted,
-                    // The lease is still ours: without taking it over from ourselves the next try would have to wait for its end.
+                    Err(Broken::Overtaken) => more = None,
+                    Err(Broken::Outdated) => more = Some(Replaces::Any),
                     Err(Broken::Failed(error)) if replaces != Replaces::Any => {
                         tracing::debug!(leaderboard = board.pk, %error, "a rebuild is begun again");
-                        replaces = Replaces::Any;
+                        more = Some(Replaces::Any);
                     }
                     Err(Broken::Failed(error)) => return Err(error),
                 },
@@ -196,15 +210,20 @@ impl Rebuilder {
         Ok(self.ledger.allot_epoch(board, 0).await?.is_some())
     }
 
-    async fn run(&self, rebuild: Rebuild) -> Result<(u64, Version), Broken> {
+    /// Notes in `taken` which epoch it took. Taken under the lease: whoever takes the lease later gets a greater one, unless somebody is held
+    /// up between the two.
+    async fn run(&self, rebuild: Rebuild, taken: &mut i64) -> Result<(u64, Version), Broken> {
         let (board, started) = (rebuild.board, Instant::now());
-        // Allotted under the lease: whoever takes the lease later gets a greater one.
         let epoch = self.ledger.allot_epoch(board, rebuild.earliest_epoch(self.clock.now())).await?.ok_or(Broken::Gone)?;
+        *taken = epoch;
         let entries = tokio::select! {
             loaded = self.load(&rebuild) => loaded?,
             () = self.keep(&rebuild) => return Err(Broken::Overtaken),
         };
         crate::failpoints::failpoint!("rebuild-loaded", |why| Broken::Failed(ServiceError::Internal(why)));
+        if self.ledger.epoch(board.pk).await?.is_some_and(|newest| newest > epoch) {
+            return Err(Broken::Outdated);
+        }
         let version = self.standings.finish_rebuild(rebuild, epoch).await?;
         // All that is committed is in it, up to what this instance is about to announce.
         self.backlog.forget(board.pk);

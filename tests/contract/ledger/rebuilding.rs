@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use scoreboard::{
-    domain::announcement::DefinitionChange,
-    repositories::{memory::MemoryRanking, standings::Standings},
+    domain::{announcement::DefinitionChange, position::epoch_number},
+    repositories::{
+        memory::MemoryRanking,
+        standings::{Begun, Replaces, Standings},
+    },
     services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
 use super::*;
+use crate::contract::ranking::eventually;
 
 on_both_engines![
     an_epoch_is_never_given_out_again_and_none_is_smaller,
@@ -116,4 +120,46 @@ async fn the_rebuild_of_an_older_season_ends_at_once(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     assert_eq!(ledger.allot_epoch(Board { season: board.season - 1, ..board }, 1).await.unwrap(), None);
+}
+
+/// Holds a rebuild up between taking its epoch and reading the first entry, until `meanwhile` is over; answers the epoch that the ranking has
+/// in the end, which has to be the ledger's. On PostgreSQL, where several instances rebuild.
+async fn held_up(meanwhile: impl AsyncFnOnce(&Ledger, &MemoryRanking, Board, i64)) -> i64 {
+    let database = Database::postgres().await;
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let standings = MemoryRanking::new(10);
+    let (client, connection) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE entries IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut ended = rebuilder(&standings, &ledger, Clock::system()).kick(board);
+    let taken = eventually("an epoch is taken", || async { ledger.epoch(board.pk).await.unwrap().filter(|&epoch| epoch > 0) });
+    meanwhile(&ledger, &standings, board, taken.await).await;
+    client.batch_execute("ROLLBACK").await.unwrap();
+    ended.changed().await.expect_err("it has ended");
+    let version = standings.head(board).await.unwrap().version.unwrap();
+    assert_eq!(ledger.epoch(board.pk).await.unwrap(), epoch_number(&version.epoch));
+    epoch_number(&version.epoch).unwrap()
+}
+
+/// Else the ledger would take this ranking for one that another has superseded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_takes_a_new_epoch_where_another_one_has_taken_a_later_one() {
+    let mut later = 0;
+    let epoch = held_up(async |ledger, _, board, taken| {
+        later = ledger.allot_epoch(board, taken + 1_000).await.unwrap().unwrap();
+    });
+    assert!(epoch.await > later);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_that_was_overtaken_replaces_what_took_its_epoch_before_it() {
+    let mut newest = 0;
+    let epoch = held_up(async |_, standings, board, taken| {
+        newest = taken;
+        let begun = standings.begin_rebuild(board, Replaces::Any).await.unwrap();
+        let Begun::Yours(earlier) = begun else { panic!("{begun:?}") };
+        standings.finish_rebuild(earlier, taken - 1).await.unwrap();
+    });
+    assert!(epoch.await > newest);
 }
