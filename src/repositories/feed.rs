@@ -70,6 +70,8 @@ pub enum FeedMessage {
     Definitions { revision: i64, change: Option<AccessChange> },
     /// Another instance could not announce the changes in this outbox row: this board's ranking lacks them until the row is gone.
     Behind { pk: i64, row: i64 },
+    /// Some instance has put a new token there for whose rankings these are: perhaps one of another ledger.
+    Holder,
     /// Messages of any board may have been lost: the connection was gone, or the subscriber was too slow.
     Lost,
 }

@@ -208,11 +208,12 @@ impl RedisStore {
         }
     }
 
-    /// Puts a token there in place of another one; false where another one than that is there.
-    pub async fn hold(&self, token: &str, in_place_of: Option<&str>) -> Result<bool, StandingsError> {
-        let args = [Value::from(token), Value::from(in_place_of.unwrap_or_default())];
+    /// Puts a token there in place of another one, and tells all instances. Answers how many heard of it, this one included (in a cluster only
+    /// those on the same node); `None` where another token than that is there.
+    pub async fn hold(&self, token: &str, in_place_of: Option<&str>) -> Result<Option<u64>, StandingsError> {
+        let args = [token, in_place_of.unwrap_or_default(), &self.keys.channel(INSTALLATION)].map(Value::from);
         let answer = self.run(Lane::Announce, &scripts::HOLD, INSTALLATION, &[HOLDER], args).await?;
-        Ok(answer.as_i64() == Some(1))
+        Ok(answer.as_u64())
     }
 
     /// Goes over to the keys and channels of another installation; all rankings are missing there at first.

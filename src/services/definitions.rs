@@ -66,6 +66,8 @@ pub struct DefinitionCache {
     announced: parking_lot::Mutex<Option<(i64, Instant)>>,
     /// Wakes the refreshing task.
     nudge: Notify,
+    /// Wakes whoever looks whether the ledger is what it was.
+    doubted: Notify,
 }
 
 impl DefinitionCache {
@@ -88,6 +90,7 @@ impl DefinitionCache {
             come_back: AtomicBool::new(false),
             announced: parking_lot::Mutex::new(None),
             nudge: Notify::new(),
+            doubted: Notify::new(),
         }))
     }
 
@@ -253,6 +256,17 @@ impl DefinitionCache {
     /// The ledger is not certain to be what it was.
     pub fn note_come_back(&self) {
         self.come_back.store(true, Ordering::Release);
+    }
+
+    /// The same, to be looked into at once: another ledger may feed the rankings.
+    pub fn doubt(&self) {
+        self.note_come_back();
+        self.doubted.notify_one();
+    }
+
+    /// Waits for a doubt.
+    pub async fn doubted(&self) {
+        self.doubted.notified().await;
     }
 
     /// Whether the ledger has come back, and nobody has looked since.

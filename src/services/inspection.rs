@@ -27,8 +27,8 @@ const OUT_OF_REACH: usize = 16;
 const EVENTS: usize = 1;
 const EVENTS_IN_DOUBT: usize = 64;
 /// How long a superseded ranking may stay before it is rebuilt: the connection to it is about to move, or else it is the only one there is.
-/// Longer than others need to announce, where the ledger's ranking is, what was announced to this one.
-const SUPERSEDED_FOR: Duration = Duration::from_secs(5);
+/// Longer than others need to announce, where the ledger's ranking is, what was announced to this one: a rebuild here supersedes that one.
+const SUPERSEDED_FOR: Duration = Duration::from_secs(15);
 /// How long it may stay the next time, at the most. Two instances that reach different stores rebuild by turns: ever more rarely.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -51,9 +51,22 @@ impl Inspection {
         self.definitions.has_come_back() || self.tenure.as_ref().is_some_and(|tenure| !tenure.is_settled())
     }
 
+    /// Waits until a round is due although none was a moment ago: another ledger may feed the same rankings.
+    pub async fn doubted(&self) {
+        self.definitions.doubted().await;
+    }
+
     /// Looks at all rankings once. Those that have to be rebuilt are on their way when it returns.
     pub async fn round(&self) -> Result<(), ServiceError> {
         let in_doubt = self.definitions.take_come_back();
+        let looked = self.look(in_doubt).await;
+        if in_doubt && looked.is_err() {
+            self.definitions.note_come_back();
+        }
+        looked
+    }
+
+    async fn look(&self, in_doubt: bool) -> Result<(), ServiceError> {
         if let Some(tenure) = &self.tenure
             && tenure.settle().await?
         {

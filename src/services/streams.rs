@@ -233,6 +233,7 @@ impl Streams {
                     hubs.values().for_each(|followed| followed.hub.wake.notify_one());
                 }
                 FeedMessage::Behind { pk, row } => self.sources.rebuilder.note_behind(*pk, *row),
+                FeedMessage::Holder => self.sources.definitions.doubt(),
                 FeedMessage::Events { pk, .. } | FeedMessage::Renamed { pk } | FeedMessage::Reset { pk, .. } => {
                     if let Some(followed) = hubs.get(pk) {
                         followed.hub.deliver(message);
@@ -253,7 +254,7 @@ impl Streams {
             FeedMessage::Renamed { pk } => changes.untold(*pk),
             FeedMessage::Reset { pk, epoch } => changes.told(*pk, &Version::new(Arc::clone(epoch), 0)),
             FeedMessage::Lost => changes.lost(),
-            FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } => {}
+            FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } | FeedMessage::Holder => {}
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! The ledger notes random tokens and puts the newest one into Redis. Whoever finds a token there that is none of its ledger's is not alone, or has
 //! been set back: it takes on a new id, under which all rankings are built anew from its own ledger. The other one keeps the old names and
-//! never notices. A copy that a database's own marks give away gets its new id even before that ([`Ledger::settle_in`]).
+//! never notices. A copy that a database's own marks give away gets its new id even before that ([`Ledger::settle_in`]). Every new token is
+//! told to all instances, and one that starts leaves those of another ledger a moment to look and go.
 
 use std::{
     sync::{
@@ -21,8 +22,11 @@ use crate::repositories::{ledger::Ledger, redis::RedisStore};
 use super::error::ServiceError;
 
 /// How often a new token is put there: so old a copy may be that is made while the original runs and started beside it, without the
-/// token giving it away at once. What it announces then does.
+/// token giving it away at once. The token that it puts there itself does, to the instances of the original.
 const RENEW: Duration = Duration::from_secs(3600);
+/// How long an instance that starts waits for others to find out that its ledger is not theirs: a message, a query and a change of names. Only
+/// where there are others.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is tried where other instances are at it as well.
 const ATTEMPTS: u32 = 5;
 
@@ -35,6 +39,8 @@ pub struct Tenure {
     /// When the newest token was put there by this instance; `None` where none was.
     renewed: Mutex<Option<Instant>>,
     settled: AtomicBool,
+    /// Other instances heard of the newest token.
+    others: AtomicBool,
     /// The timeline that the rankings were found not to be of.
     timeline: Mutex<Option<String>>,
 }
@@ -44,7 +50,7 @@ impl Tenure {
     pub fn new(ledger: Ledger, redis: Arc<RedisStore>, id: String) -> Arc<Self> {
         redis.close();
         let (id, renewed, timeline) = (Mutex::new(id), Mutex::default(), Mutex::default());
-        Arc::new(Self { ledger, redis, id, renewed, settled: AtomicBool::new(false), timeline })
+        Arc::new(Self { ledger, redis, id, renewed, settled: AtomicBool::new(false), others: AtomicBool::new(false), timeline })
     }
 
     /// Whether it has been settled whose rankings they are.
@@ -57,7 +63,8 @@ impl Tenure {
     pub async fn settle(&self) -> Result<bool, ServiceError> {
         self.follow_id().await?;
         let timeline = self.ledger.timeline().await?;
-        let moved = self.ledger.claimed_timeline().await?.is_some_and(|claimed| claimed != timeline);
+        let claimed = self.ledger.claimed_timeline().await?.unwrap_or_else(|| timeline.clone());
+        let moved = claimed != timeline;
         for _ in 0..ATTEMPTS {
             let holder = self.redis.holder().await?;
             let ours = match &holder {
@@ -69,7 +76,11 @@ impl Tenure {
                 continue;
             }
             let due = self.renewed.lock().is_none_or(|at| at.elapsed() >= RENEW);
-            if (!due || moved) && holder.is_some() || self.renew(holder.as_deref(), &timeline).await? {
+            // Of the former timeline, until the rankings are of the present one.
+            if !due && holder.is_some() || self.renew(holder.as_deref(), &claimed).await? {
+                if !self.is_settled() && self.others.load(Ordering::Acquire) {
+                    tokio::time::sleep(LEAVE_WITHIN).await;
+                }
                 self.settled.store(true, Ordering::Release);
                 self.redis.open();
                 *self.timeline.lock() = moved.then_some(timeline);
@@ -92,11 +103,10 @@ impl Tenure {
         let token = Uuid::new_v4().simple().to_string();
         // In this order, and durably: a token that the ledger does not know would look like somebody else's.
         self.ledger.add_claim(&token, timeline).await?;
-        let held = self.redis.hold(&token, holder).await?;
-        if held {
-            *self.renewed.lock() = Some(Instant::now());
-        }
-        Ok(held)
+        let Some(heard) = self.redis.hold(&token, holder).await? else { return Ok(false) };
+        *self.renewed.lock() = Some(Instant::now());
+        self.others.store(heard > 1, Ordering::Release);
+        Ok(true)
     }
 
     /// Takes on a new id, because the rankings under the present one are fed from elsewhere, or from a past that is no more.

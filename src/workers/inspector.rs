@@ -15,7 +15,10 @@ pub async fn run(inspection: Arc<Inspection>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = tokio::time::Instant::now();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = inspection.doubted() => {}
+        }
         inspection.look_at_superseded().await;
         if last.elapsed() < ROUND && !inspection.is_urgent().await {
             continue;

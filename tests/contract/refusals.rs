@@ -105,9 +105,13 @@ async fn only_one_token_of_a_ledger_is_there_at_a_time() {
     let backend = Backend::redis_at(server.url(), HISTORY);
     let (one, other) = (connected(&backend).await, connected(&backend).await);
     assert_eq!(one.holder().await.expect("an answer"), None);
-    assert!(one.hold("a", None).await.expect("an answer"));
-    assert!(!other.hold("b", None).await.expect("an answer"), "somebody was quicker");
-    assert!(other.hold("b", Some("a")).await.expect("an answer"));
+    let mut messages = one.take_messages().expect("the first to take them");
+    assert_eq!(one.hold("a", None).await.expect("an answer"), Some(2), "both heard of it");
+    assert_eq!(other.hold("b", None).await.expect("an answer"), None, "somebody was quicker");
+    assert_eq!(other.hold("b", Some("a")).await.expect("an answer"), Some(2));
+    for _ in 0..2 {
+        assert!(matches!(next(&mut messages).await, FeedMessage::Holder));
+    }
     assert_eq!(one.holder().await.expect("an answer").as_deref(), Some("b"));
     one.close();
     assert!(matches!(one.head(fresh_board()).await, Err(StandingsError::Unreachable(_))));

@@ -115,6 +115,9 @@ pub(in crate::repositories) fn parse_message(pk: i64, payload: &str) -> Option<F
         let (pk, row) = fields.split_once(' ')?;
         return Some(FeedMessage::Behind { pk: pk.parse().ok()?, row: row.parse().ok()? });
     }
+    if payload == "holder" {
+        return Some(FeedMessage::Holder);
+    }
     if payload == "renamed" {
         return Some(FeedMessage::Renamed { pk });
     }

@@ -150,7 +150,7 @@ impl Follower {
                 FeedMessage::Reset { epoch, .. } => self.follow_epoch(epoch).await,
                 FeedMessage::Lost => self.hub.lost.store(true, Ordering::Release),
                 // Those are for the whole instance.
-                FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } => {}
+                FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } | FeedMessage::Holder => {}
             }
             next = if taken < TURN { self.messages.try_recv().ok() } else { None };
         }
