@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::pool::{Manager, Pool};
 use super::{LedgerError, LedgerSettings, failure::Failure, upgrade};
-use crate::repositories::breaker::Breaker;
+use crate::{repositories::breaker::Breaker, supervisor::supervised};
 
 /// What the shared queries are compiled for.
 pub type Conn = AsyncPgConnection;
@@ -95,7 +95,11 @@ impl Postgres {
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let breaker = Breaker::new("postgres", FAIR_TIME);
         let (probed, stale) = (server.clone(), pool.clone());
-        let probe = tokio::spawn(breaker.clone().probe(move || answers(probed.clone(), stale.clone())));
+        let probing = Arc::clone(&breaker);
+        let probe = tokio::spawn(supervised("postgres probe", move || {
+            let (probed, stale) = (probed.clone(), stale.clone());
+            Arc::clone(&probing).probe(move || answers(probed.clone(), stale.clone()))
+        }));
         let unreserved = Arc::new(Semaphore::new(connections - KEPT_FOR_COMMITS.min(connections / 2)));
         // By hand, so that a refusal for good is told from a server that is not up yet.
         let first = tokio::time::timeout(CREATE_LIMIT, Box::pin(server.dial())).await;
