@@ -57,7 +57,8 @@ pub enum Applied {
     /// present one, at the present version; `revision` is the one that is held.
     Known { version: Version, rank: u64, total: u64, revision: i64 },
     /// An earlier revision of this entry has not arrived yet (another instance is about to bring it): nothing was changed, try again shortly.
-    Early { version: Version },
+    /// `held` is the revision that has; 0 for none.
+    Early { version: Version, held: i64 },
     /// The ranking holds this very revision with another score or time: it was fed by another ledger, or by this one before it was set
     /// back. Nothing was changed.
     Conflict { version: Version },
@@ -68,7 +69,7 @@ impl Applied {
     pub fn version(&self) -> &Version {
         match self {
             Self::Ranked { version, .. } | Self::Known { version, .. } => version,
-            Self::Early { version } | Self::Conflict { version } => version,
+            Self::Early { version, .. } | Self::Conflict { version } => version,
         }
     }
 }

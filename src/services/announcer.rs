@@ -35,10 +35,9 @@ pub use rows::Outcome;
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// How long to wait for another instance to announce an earlier revision of the same entry; past that the outbox sweeper announces both.
 const EARLY_PATIENCE: Duration = Duration::from_secs(1);
-/// How long an earlier revision may be on its way before the sweeper is sent for it.
+/// How long an earlier revision may be on its way before somebody looks where it is, and how soon again.
 const OVERDUE: Duration = Duration::from_millis(100);
-/// How long it may be on its way before it is asked whether anything is.
-const LOST: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// For how long nobody else waits for an entry that one submitter has waited for in vain.
 const STUCK_FOR: Duration = Duration::from_secs(10);
 /// Entries that are remembered as such. When full, all are forgotten, and somebody waits again.
@@ -162,11 +161,11 @@ impl Announcer {
 
     /// Tries again what could not be announced at once, for as long as it is worth waiting for: changes that came too early until whoever
     /// holds the earlier revision has announced it, and changes of a ranking that is being rebuilt until it is ready. Where an earlier
-    /// revision takes long, whoever it was is dead: the sweeper is sent for it at once, for a user who keeps scoring would otherwise stay
-    /// behind for ever. Where it is nowhere, the ranking is rebuilt.
+    /// revision takes long, whoever it was is dead: then it is announced here, or the sweeper is sent for it. Where it is nowhere, the
+    /// ranking is rebuilt.
     pub async fn see_through(&self, changes: &[Change], told: &mut [Told]) {
         let begun = Instant::now();
-        let (mut called, mut looked) = (false, false);
+        let mut look_at = OVERDUE;
         let mut pause = Duration::from_millis(1);
         loop {
             let elapsed = begun.elapsed();
@@ -176,13 +175,11 @@ impl Announcer {
                 break;
             }
             let early = again.iter().any(|&index| told[index].is_early());
-            if early && !called && elapsed >= OVERDUE {
-                called = true;
-                self.overdue.notify_one();
-            }
-            if early && !looked && elapsed >= LOST {
-                looked = true;
-                self.look_into_gaps(changes, told).await;
+            if early && elapsed >= look_at {
+                look_at = elapsed + LOOK_AGAIN;
+                if !self.look_into_gaps(changes, told).await {
+                    self.overdue.notify_one();
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));

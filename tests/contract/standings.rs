@@ -61,7 +61,7 @@ async fn an_early_change_waits_for_its_predecessor(backend: Backend) {
     build(&*store.standings, board, &[]).await;
     let [first, second, third] = [1, 2, 3].map(|revision| change(board, "a", revision, revision, revision));
     let outcomes = store.standings.apply(board, &[second.clone(), third.clone()]).await.expect("an answer");
-    assert!(matches!(outcomes[..], [Applied::Early { .. }, Applied::Early { .. }]), "{outcomes:?}");
+    assert!(matches!(outcomes[..], [Applied::Early { held: 0, .. }, Applied::Early { held: 0, .. }]), "{outcomes:?}");
     assert_eq!(store.standings.head(board).await.expect("a head").total, 0);
     let outcomes = store.standings.apply(board, &[third, first, second]).await.expect("an answer");
     assert!(matches!(outcomes[..], [Applied::Early { .. }, Applied::Ranked { .. }, Applied::Ranked { .. }]), "{outcomes:?}");

@@ -108,6 +108,28 @@ async fn what_an_instance_without_redis_commits_is_announced_by_one_that_has_it(
     assert_healed(&a, &database).await;
 }
 
+/// An instance died right after a commit, and whoever claimed its outbox row lets it lie.
+#[cfg(debug_assertions)] // A release build has no fail points.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_keeps_scoring_is_not_kept_behind_by_what_a_dead_instance_left() {
+    let (redis, database) = (RedisServer::start(&[]), fresh_database().await);
+    let mut a = Server::on(stores(&database, redis.port).await).await;
+    assert_ranked(&a, "ann").await;
+    let b = a.beside(stores(&database, redis.port).await).await;
+    a.kill();
+    a.set("SCOREBOARD_FAILPOINTS", "batch-committed:abort");
+    a.run().await;
+    let body = serde_json::json!({ "actionId": "point", "userId": "ann" });
+    a.request(Method::POST, "/api/scores").json(&body).send().await.expect_err("it dies");
+    execute(&database, "UPDATE outbox SET claimed_until = (extract(epoch FROM now())::bigint + 60) * 1000000").await;
+    assert_eq!(number(&database, "SELECT count(*) FROM outbox").await, 1);
+    for _ in 0..5 {
+        assert_ranked(&b, "ann").await;
+    }
+    assert_eq!(b.get("/api/leaderboards/main/entries/ann").await["entry"]["score"], 7);
+    b.assert_verified().await;
+}
+
 /// A rebuild took an epoch and died, when another one had just overtaken it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ranking_whose_epoch_is_not_the_newest_is_rebuilt() {

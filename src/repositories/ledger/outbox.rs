@@ -5,7 +5,12 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{LIMIT, Ledger, LedgerError, transact};
-use crate::domain::{announcement::Announcement, ids::UserId, leaderboard::Board, time::Timestamp};
+use crate::domain::{
+    announcement::{Announcement, Change},
+    ids::UserId,
+    leaderboard::Board,
+    time::Timestamp,
+};
 
 /// How long a claimed row is left to whoever claimed it. Longer than announcing it takes; announcing it twice does no harm, and a row that
 /// could not be announced should not wait long for the next try.
@@ -93,6 +98,19 @@ impl Ledger {
     pub async fn outbox_holds(&self, board: Board, user: &UserId, revision: i64) -> Result<bool, LedgerError> {
         let user = user.clone();
         Ok(transact!(self.read(LIMIT), outbox::holds(board, &user, revision))?)
+    }
+
+    /// The changes that made the revisions of an entry between two others, in their order: what a ranking lacks that holds the one and is
+    /// brought the other. Nothing where they are not all to be had, or too many.
+    pub async fn changes_between(
+        &self,
+        board: Board,
+        user: &UserId,
+        after: i64,
+        before: i64,
+    ) -> Result<Vec<Change>, LedgerError> {
+        let user = user.clone();
+        Ok(transact!(self.read(LIMIT), history::changes_between(board, &user, after, before))?)
     }
 
     /// Which of these score events the ledger does not have.

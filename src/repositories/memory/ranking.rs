@@ -88,7 +88,7 @@ impl Ranking {
         let held = self.entries.get(&change.user_id);
         let revision = held.map_or(0, |held| held.revision);
         if change.revision > revision + 1 {
-            return (Applied::Early { version: self.version() }, None);
+            return (Applied::Early { version: self.version(), held: revision }, None);
         }
         let (sort_score, reached_at) = (board.order.sort_score(change.score), Timestamp(change.reached_at));
         let other = held.is_some_and(|held| (held.sort_score, held.reached_at) != (sort_score, reached_at));

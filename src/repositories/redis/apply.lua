@@ -3,7 +3,7 @@
 -- ARGV: season, channel, history; then for each change: user, revision, sort score, time reached (14 hex digits),
 --       name revision ('' where there is no name worth keeping), name record, event body.
 -- Returns false where the ranking is not ready, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
--- total}, what became of it being 0 early, 1 known (the previous rank then tells the revision held), 2 ranked, 3 in conflict: this very
+-- total}, what became of it being 0 early, 1 known (the previous rank of both tells the revision held), 2 ranked, 3 in conflict: this very
 -- revision is held with another score or time, so another ledger than the caller's has fed this ranking.
 --
 -- Scores and times are texts from beginning to end: Lua's numbers would print them in 14 digits. Nothing is written before the first
@@ -37,7 +37,7 @@ for i = 4, #ARGV, 7 do
   local old = held and string.sub(held, -14) .. user
   local wanted = tonumber(revision)
   if wanted > have + 1 then
-    answered(0, 0, 0)
+    answered(0, 0, have)
   elseif held and wanted <= have then
     if wanted == have and held ~= revision .. ':' .. score .. ':' .. time then
       answered(3, 0, 0)

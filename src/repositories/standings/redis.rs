@@ -273,9 +273,10 @@ fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, StandingsErro
     let (what, seq, rank) = (reply.number()?, reply.number()?, reply.number()?);
     let (previous, total) = (reply.number()?, reply.number()?);
     let version = Version::new(epoch.clone(), seq);
+    let held = i64::try_from(previous).map_err(|_| unreadable())?;
     match what {
-        0 => Ok(Applied::Early { version }),
-        1 => Ok(Applied::Known { version, rank, total, revision: i64::try_from(previous).map_err(|_| unreadable())? }),
+        0 => Ok(Applied::Early { version, held }),
+        1 => Ok(Applied::Known { version, rank, total, revision: held }),
         3 => Ok(Applied::Conflict { version }),
         2 => Ok(Applied::Ranked { version, rank, previous_rank: (previous > 0).then_some(previous), total }),
         _ => Err(unreadable()),

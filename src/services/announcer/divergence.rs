@@ -1,5 +1,6 @@
 //! What the ranking's answers say about the ranking itself: that it was fed by another ledger, by this one before it was set back, or that
-//! something announced to it was lost. Each is proved by the ledger before anything is done about it.
+//! something announced to it was lost. Each is proved by the ledger before anything is done about it. And what to do about a change whose
+//! predecessor has not come.
 
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use crate::{
 };
 
 use super::{Announcer, Told};
+
+/// Entries that are looked into at once; the others have their turn when they are tried again.
+const GAPS: usize = 64;
 
 impl Announcer {
     /// Whether these answers prove that the ranking is not this ledger's; then it is rebuilt.
@@ -40,34 +44,51 @@ impl Announcer {
         ahead
     }
 
-    /// Looks into changes that came too early: where the outbox does not hold what they wait for, and it still has not come, it was lost, and
-    /// the ranking is rebuilt. What a superseded ranking lacks was told to the one in its place. One change of each board is looked into.
-    pub(super) async fn look_into_gaps(&self, changes: &[Change], told: &[Told]) {
-        let mut seen: Vec<i64> = Vec::new();
+    /// Looks into changes that came too early, one of each entry. Where the outbox holds what they wait for, it is announced at once: whoever
+    /// committed it may be dead, and at the pace of the sweeper a user who keeps scoring would not catch up. Where it does not, and it still has not
+    /// come, it was lost, and the ranking is rebuilt. What a superseded ranking lacks was told to the one in its place. Answers whether
+    /// they are worth another try.
+    pub(super) async fn look_into_gaps(&self, changes: &[Change], told: &[Told]) -> bool {
+        let mut gaps: Vec<(&Change, i64)> = Vec::new();
         for (change, told) in changes.iter().zip(told) {
-            let Told::Applied(Applied::Early { version }) = told else { continue };
-            if seen.contains(&change.board.pk) {
-                continue;
-            }
-            seen.push(change.board.pk);
-            if let Ok(Some(present)) = self.ledger.epoch(change.board.pk).await
-                && epoch_number(&version.epoch).is_some_and(|epoch| epoch < present)
-                && self.is_superseded(change.board, present).await
-            {
-                continue;
-            }
-            // Who cannot say takes it for held.
-            let held = self.ledger.outbox_holds(change.board, &change.user_id, change.revision - 1).await.unwrap_or(true);
-            if held {
-                continue;
-            }
-            // What it waits for may have been announced between the two questions.
-            let applied = self.standings.apply(change.board, std::slice::from_ref(change)).await;
-            if let Ok([Applied::Early { version }]) = applied.as_deref() {
-                let why = "it lacks a change that nobody will announce any more";
-                self.rebuilder.replace(change.board, Arc::clone(&version.epoch), why);
+            let Told::Applied(Applied::Early { held, .. }) = told else { continue };
+            if !gaps.iter().any(|(other, _)| (other.board, &other.user_id) == (change.board, &change.user_id)) {
+                gaps.push((change, *held));
             }
         }
+        gaps.truncate(GAPS);
+        gaps.sort_by_key(|(change, _)| change.board.pk);
+        let mut closed = false;
+        for of_board in gaps.chunk_by(|(one, _), (other, _)| one.board == other.board) {
+            closed |= self.look_into_gaps_of_one(of_board).await;
+        }
+        closed
+    }
+
+    async fn look_into_gaps_of_one(&self, gaps: &[(&Change, i64)]) -> bool {
+        let Some(&(first, held)) = gaps.first() else { return false };
+        let board = first.board;
+        if let Ok(Some(present)) = self.ledger.epoch(board.pk).await
+            && self.is_superseded(board, present).await
+        {
+            return false;
+        }
+        // Who cannot say takes it for held.
+        if !self.ledger.outbox_holds(board, &first.user_id, held + 1).await.unwrap_or(true) {
+            // What it waits for may have been announced between the two questions.
+            let applied = self.standings.apply(board, std::slice::from_ref(first)).await;
+            if let Ok([Applied::Early { version, .. }]) = applied.as_deref() {
+                let why = "it lacks a change that nobody will announce any more";
+                self.rebuilder.replace(board, Arc::clone(&version.epoch), why);
+                return false;
+            }
+        }
+        let mut missing = Vec::new();
+        for (change, held) in gaps {
+            let between = self.ledger.changes_between(board, &change.user_id, *held, change.revision).await;
+            missing.extend(between.unwrap_or_default());
+        }
+        !missing.is_empty() && self.apply_board(board, &missing).await.iter().any(|told| matches!(told, Told::Applied(_)))
     }
 
     /// Outbox rows stay, because they were announced to rankings of other epochs than the ledger's.

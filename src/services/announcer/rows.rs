@@ -62,9 +62,9 @@ impl Announcer {
     async fn announce(&self, announcement: &Announcement) -> Outcome {
         match announcement {
             Announcement::Scores { changes } => {
-                let told = self.apply(changes).await;
-                if told.iter().any(Told::is_early) {
-                    self.look_into_gaps(changes, &told).await;
+                let mut told = self.apply(changes).await;
+                if told.iter().any(Told::is_early) && self.look_into_gaps(changes, &told).await {
+                    told = self.apply(changes).await;
                 }
                 outcome(changes, &told)
             }

@@ -179,8 +179,16 @@ async fn the_outbox_says_which_changes_it_holds(database: Database) {
     assert!(holds("ann", 1).await && holds("ann", 2).await && !holds("ann", 3).await && !holds("bob", 1).await);
     ledger.outbox_done(&[Announced { row: rows[0], epochs: vec![] }]).await.unwrap();
     assert!(!holds("ann", 1).await && holds("ann", 2).await);
+    let between = async |after, before| {
+        let changes = ledger.changes_between(board, &user_id("ann"), after, before).await.unwrap();
+        changes.into_iter().map(|change| (change.board, change.revision, change.score)).collect::<Vec<_>>()
+    };
+    commit_at(&ledger, 2).await;
+    assert_eq!(between(0, 3).await, [(board, 1, 1), (board, 2, 2)]);
+    assert_eq!((between(2, 4).await, between(1, 2).await), (vec![(board, 3, 3)], vec![]));
+    assert_eq!(between(2, 5).await, [], "one of them is not to be had");
     let users = [user_id("ann"), user_id("bob")];
-    assert_eq!(ledger.entry_revisions(board, &users).await.unwrap().into_iter().collect::<Vec<_>>(), [(user_id("ann"), 2)]);
+    assert_eq!(ledger.entry_revisions(board, &users).await.unwrap().into_iter().collect::<Vec<_>>(), [(user_id("ann"), 3)]);
     let known = accepted(commit_one(&ledger, goal("bob", 1)).await).event_id;
     let unknown: Vec<_> = (0..1_200).map(|_| Uuid::now_v7()).collect();
     assert_eq!(ledger.unknown_events(&[&[known], &unknown[..]].concat()).await.unwrap(), unknown);

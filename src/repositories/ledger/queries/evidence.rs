@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::{super::super::schema::score_events, Conn, Failure};
 use crate::domain::{ids::UserId, leaderboard::Board};
 
+/// Revisions of one entry that are looked for at once.
+const REVISIONS_AT_ONCE: i64 = 1_000;
 /// Ids that one statement looks up.
 const IDS_AT_ONCE: usize = 500;
 
@@ -36,4 +38,28 @@ pub async fn of_revision(conn: &mut Conn, board: Board, user: &UserId, revision:
         .await
         .optional()?;
     id.map(|id| Uuid::from_slice(&id).map_err(Failure::corrupt)).transpose()
+}
+
+/// The events that made the revisions of an entry between two others, in their order; nothing where one of them is missing, or they are too
+/// many. Whoever asks asks for new ones.
+pub async fn between(conn: &mut Conn, board: Board, user: &UserId, after: i64, before: i64) -> Result<Vec<Uuid>, Failure> {
+    let wanted = before - after - 1;
+    if !(1..=REVISIONS_AT_ONCE).contains(&wanted) {
+        return Ok(Vec::new());
+    }
+    let of_board = score_events::leaderboard_pk.eq(board.pk).and(score_events::season.eq(board.season));
+    let between = score_events::revision.gt(after).and(score_events::revision.lt(before));
+    let mut found: Vec<(i64, Vec<u8>)> = score_events::table
+        .filter(score_events::user_id.eq(user.as_str()).and(of_board))
+        .filter(between.and(score_events::applied.eq(true)))
+        .order(score_events::event_id.desc())
+        .limit(wanted)
+        .select((score_events::revision, score_events::event_id))
+        .load(conn)
+        .await?;
+    found.sort_unstable_by_key(|(revision, _)| *revision);
+    if found.len() as i64 != wanted {
+        return Ok(Vec::new());
+    }
+    found.into_iter().map(|(_, id)| Uuid::from_slice(&id).map_err(Failure::corrupt)).collect()
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::schema::{leaderboards, score_events, users},
-    Conn, Failure,
+    Conn, Failure, evidence,
     leaderboards::order,
 };
 use crate::domain::{
@@ -67,6 +67,20 @@ pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted
     let (action_id, user_id) =
         (ActionId::parse(&action).map_err(Failure::corrupt)?, UserId::parse(&user).map_err(Failure::corrupt)?);
     Ok(Some(Accepted { event_id, action_id, user_id, at: Timestamp(at), standings }))
+}
+
+/// What a ranking is to be told of the revisions of an entry between two others, in their order; see [`evidence::between`].
+pub async fn changes_between(
+    conn: &mut Conn,
+    board: Board,
+    user: &UserId,
+    after: i64,
+    before: i64,
+) -> Result<Vec<Change>, Failure> {
+    let ids = evidence::between(conn, board, user, after, before).await?;
+    let mut changes = changes(conn, &ids).await?;
+    changes.retain(|change| change.board.pk == board.pk);
+    Ok(changes)
 }
 
 /// What the ranking is to be told of these events, in their order. Leaderboards that were deleted since are left out; names are those of
