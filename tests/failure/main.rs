@@ -25,6 +25,7 @@ mod panics;
 #[path = "../contract/ports.rs"]
 mod ports;
 mod postgres;
+mod previous;
 mod random_kills;
 mod ranking_outages;
 #[path = "../contract/redis_server.rs"]
@@ -42,4 +43,5 @@ mod stream_outages;
 mod stuck_readers;
 mod trace;
 mod unread;
+mod upgrade;
 mod writability;

@@ -50,8 +50,18 @@ statement!(
 );
 
 statement!(
-    Db, FindRecent { user: Text = str, action: Text = str, since: BigInt = i64, count: BigInt = i64 } -> BigInt,
-    "SELECT at FROM action_uses WHERE user_id = ? AND action_id = ? AND at > ? ORDER BY at DESC LIMIT ?"
+    /// What the release before this one notes, when it is come back to, stands in the history alone. The conditions on the index there are
+    /// spelled out, not bound: only so does it apply.
+    Db, FindRecent {
+        user: Text = str, action: Text = str, since: BigInt = i64, count: BigInt = i64,
+        same_user: Text = str, same_action: Text = str, same_since: BigInt = i64, same_count: BigInt = i64, of_both: BigInt = i64,
+    } -> BigInt,
+    "SELECT at FROM (\
+       SELECT * FROM (SELECT at, event_id FROM action_uses WHERE user_id = ? AND action_id = ? AND at > ? ORDER BY at DESC LIMIT ?) \
+       UNION \
+       SELECT * FROM (SELECT at, event_id FROM score_events \
+         WHERE user_id = ? AND action_id = ? AND at > ? AND position = 0 AND limited ORDER BY at DESC LIMIT ?)\
+     ) ORDER BY at DESC LIMIT ?"
 );
 
 statement!(
@@ -139,7 +149,18 @@ async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
         }
     }
     for ((user, action), (since, count)) in &needs.recent {
-        let find = FindRecent { user: user.as_str(), action: action.as_str(), since: &since.0, count };
+        let (user_id, action_id) = (user.as_str(), action.as_str());
+        let find = FindRecent {
+            user: user_id,
+            action: action_id,
+            since: &since.0,
+            count,
+            same_user: user_id,
+            same_action: action_id,
+            same_since: &since.0,
+            same_count: count,
+            of_both: count,
+        };
         let times: Vec<i64> = find.load(conn).await?;
         let times = times.into_iter().map(Timestamp).collect();
         state.recent.insert((UserId::clone(user), (*action).clone()), times);
