@@ -11,6 +11,7 @@ mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod fail_points;
+mod full_disk;
 #[path = "../contract/h2_client.rs"]
 #[allow(dead_code)]
 mod h2_client;

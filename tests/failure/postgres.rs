@@ -37,6 +37,11 @@ pub struct PostgresServer {
 
 impl PostgresServer {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further options of `initdb`.
+    pub fn start_with(options: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-pg-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
         let port = free_port();
@@ -45,7 +50,7 @@ impl PostgresServer {
         }
         let server = Self { port, directory };
         let locale = ["--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"];
-        server.program("initdb", &[&["--username=postgres", "--auth=trust"][..], &locale].concat());
+        server.program("initdb", &[&["--username=postgres", "--auth=trust"][..], &locale, options].concat());
         server.run();
         server
     }
@@ -94,25 +99,37 @@ impl PostgresServer {
         assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
     }
 
+    /// Makes a directory for a tablespace.
+    pub fn make_space(&self, directory: &Path) {
+        std::fs::create_dir_all(directory).unwrap();
+        if is_root() {
+            assert!(Command::new("chown").arg(owner()).arg(directory).status().unwrap().success());
+        }
+    }
+
+    /// From now on its processes cannot make a file grow past so many bytes, or can again.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let pids = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        let postmaster = pids.lines().next().unwrap().trim().to_owned();
+        // The first one passes it on to those that it starts from now on.
+        let mut children = Command::new("pgrep");
+        let children = children.args(["-P", &postmaster]).output().unwrap().stdout;
+        for pid in String::from_utf8(children).unwrap().lines().chain([&*postmaster]) {
+            let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+            let mut command = as_owner(Path::new("prlimit"));
+            assert!(command.args(["--pid", pid, &format!("--fsize={limit}:")]).status().unwrap().success());
+        }
+    }
+
     fn program(&self, name: &str, words: &[&str]) {
         let mut command = self.prepare(name);
         let status = command.args(words).status().unwrap();
         assert!(status.success(), "{name} {words:?}: {status}");
     }
 
-    /// Postgres refuses to run as root.
     fn prepare(&self, name: &str) -> Command {
         let bin = std::env::var("TEST_POSTGRES_BIN").expect("TEST_POSTGRES_BIN is set by `make test`");
-        let program = Path::new(&bin).join(name);
-        let mut command = if is_root() {
-            let group = String::from_utf8(Command::new("id").args(["-g", owner()]).output().unwrap().stdout).unwrap();
-            let mut command = Command::new("setpriv");
-            command.args([format!("--reuid={}", owner()), format!("--regid={}", group.trim()), "--clear-groups".to_owned()]);
-            command.arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
+        let mut command = as_owner(&Path::new(&bin).join(name));
         command.arg("-D").arg(self.directory.join("data")).current_dir(&self.directory);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -124,6 +141,18 @@ impl Drop for PostgresServer {
         self.prepare("pg_ctl").args(["stop", "-m", "immediate"]).status().ok();
         std::fs::remove_dir_all(&self.directory).ok();
     }
+}
+
+/// Postgres refuses to run as root.
+fn as_owner(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let group = String::from_utf8(Command::new("id").args(["-g", owner()]).output().unwrap().stdout).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={}", owner()), format!("--regid={}", group.trim()), "--clear-groups".to_owned()]);
+    command.arg(program);
+    command
 }
 
 fn is_root() -> bool {
