@@ -111,7 +111,7 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let broken = Broken::default();
     let mut workers = Workers::new(stop.clone(), broken.clone());
     let limits = Limits::of(settings);
-    let built = build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken).await?;
+    let built = build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken.clone()).await?;
 
     let handle = telemetry::metrics()?;
     let metrics = Metrics { handle: handle.clone(), streams: Arc::clone(&built.services.streams) };
@@ -130,10 +130,11 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
         let tls = Arc::clone(tls);
         workers.spawn("certificate", move || Arc::clone(&tls).keep_fresh());
     }
-    let serving = tokio::spawn(server::serve(listener, tls, front, clients, stop.clone()));
+    let serving = tokio::spawn(server::serve(listener, tls, front, clients, stop.clone(), broken.clone()));
     let serving_internal = internal.map(|listener| {
         let front = middleware::wrap(router::metrics_route(metrics), None, None);
-        tokio::spawn(server::serve(listener, None, front, Clients { room: INTERNAL, trusted_proxies: [].into() }, stop.clone()))
+        let clients = Clients { room: INTERNAL, trusted_proxies: [].into() };
+        tokio::spawn(server::serve(listener, None, front, clients, stop.clone(), broken))
     });
     tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
 

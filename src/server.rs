@@ -34,6 +34,7 @@ use crate::{
         Front,
         authentication::{Peer, is_trusted, network},
     },
+    supervisor::{Broken, supervised_as},
 };
 
 use budget::Budget;
@@ -78,40 +79,63 @@ pub struct Clients {
 }
 
 /// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. Where there is no room, further connections wait in the
-/// listener's backlog, or are refused where it is their address that has too many.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, front: Front, clients: Clients, stop: CancellationToken) {
+/// listener's backlog, or are refused where it is their address that has too many. Accepting begins anew where it panics, and counts among
+/// what is `broken` until then; open connections go on.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    front: Front,
+    clients: Clients,
+    stop: CancellationToken,
+    broken: Broken,
+) {
     let Clients { room, trusted_proxies } = clients;
-    let places = Places::new(room);
     let answering = Arc::new(Answering { front, trusted_proxies, budget: Budget::new() });
     let (cut_off, open) = (CancellationToken::new(), TaskTracker::new());
     let server = Arc::new(Server { http1: connection::http1(), answering, stop, cut_off, open });
-    loop {
-        let (stream, peer) = tokio::select! {
-            () = server.stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let vitals = Arc::<Vitals>::default();
-        let unbounded = is_trusted(peer.ip(), &server.answering.trusted_proxies);
-        let Some(place) = places.take(network(peer.ip().to_canonical()), unbounded, &vitals) else {
-            if tls.is_none() {
-                refuse(&stream);
-            }
-            continue;
-        };
-        prepare(&stream);
-        let socket = Counted::new(stream, Arc::clone(&vitals));
-        let dialogue = Arc::new(Dialogue::new(&server.answering, Peer(peer), vitals));
-        match tls.clone() {
-            None => server.open.spawn(Arc::clone(&server).serve(socket, dialogue, place)),
-            Some(tls) => server.open.spawn(Arc::clone(&server).serve_tls(tls, socket, dialogue, place)),
-        };
-    }
-    drop(listener);
+    let door = Arc::new(Door { listener, tls, places: Places::new(room), server: Arc::clone(&server) });
+    let accepting = Box::pin(supervised_as("accepting connections", &broken, || Arc::clone(&door).accept_all()));
+    server.stop.run_until_cancelled(accepting).await;
+    drop(door);
     server.open.close();
     if tokio::time::timeout(GRACE, server.open.wait()).await.is_err() {
         tracing::warn!(connections = server.open.len(), "connections are cut off");
         server.cut_off.cancel();
         tokio::time::timeout(CUT_OFF, server.open.wait()).await.ok();
+    }
+}
+
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    places: Arc<Places>,
+    server: Arc<Server>,
+}
+
+impl Door {
+    async fn accept_all(self: Arc<Self>) {
+        let server = &self.server;
+        loop {
+            let (stream, peer) = accept(&self.listener, &self.places).await;
+            // Only to panic at: this connection is lost, and no other.
+            crate::failpoints::fails("connection-accepted");
+            let vitals = Arc::<Vitals>::default();
+            let unbounded = is_trusted(peer.ip(), &server.answering.trusted_proxies);
+            let Some(place) = self.places.take(network(peer.ip().to_canonical()), unbounded, &vitals) else {
+                if self.tls.is_none() {
+                    refuse(&stream);
+                }
+                continue;
+            };
+            prepare(&stream);
+            let socket = Counted::new(stream, Arc::clone(&vitals));
+            let dialogue = Arc::new(Dialogue::new(&server.answering, Peer(peer), vitals));
+            match self.tls.clone() {
+                None => server.open.spawn(Arc::clone(server).serve(socket, dialogue, place)),
+                Some(tls) => server.open.spawn(Arc::clone(server).serve_tls(tls, socket, dialogue, place)),
+            };
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
-    postgres::{fresh_database, number},
+    network::Network,
+    postgres::{PostgresServer, fresh_database, number},
     redis_server::RedisServer,
     server::{Server, Stores, within},
 };
@@ -72,4 +73,42 @@ async fn what_an_announcing_task_that_panics_had_taken_is_announced_by_the_sweep
     within(SOON, "all is announced", || async { number(&database, "SELECT count(*) FROM outbox").await == 0 }).await;
     assert_eq!(server.get("/api/leaderboard").await["total"], 4);
     server.assert_verified().await;
+}
+
+/// Whether somebody new is served.
+async fn serves_newcomers(server: &Server) -> bool {
+    let newcomer = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+    let answer = newcomer.get(format!("http://127.0.0.1:{}/livez", server.port)).send().await;
+    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newcomers_are_served_again_after_accepting_panicked() {
+    // The first connection is the one that everything else here goes over.
+    let (server, _, _redis) = panicking("connection-accepted:panic@2").await;
+    assert!(!serves_newcomers(&server).await, "it goes down with the task");
+    assert_eq!(server.post_point("ann").await["newScore"], 1, "open connections go on");
+    within(SOON, "newcomers are served", || serves_newcomers(&server)).await;
+    assert!(server.metric("scoreboard_task_restarts_total").await >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_closes_although_its_probe_panicked() {
+    let postgres = PostgresServer::start();
+    let way = Network::before(postgres.port).await;
+    let mut server = Server::on(Stores { database_url: Some(postgres.url_at(way.port)), redis_url: None }).await;
+    server.kill();
+    server.set("SCOREBOARD_FAILPOINTS", "breaker-tripped:panic");
+    server.run().await;
+    way.swallow();
+    let post = async || {
+        let body = json!({ "actionId": "point", "userId": "ann" });
+        server.request(Method::POST, "/api/scores").header("Idempotency-Key", "a").json(&body).send().await.unwrap().status()
+    };
+    within(SOON, "the breaker is open and the probe gone", || async {
+        post().await == StatusCode::SERVICE_UNAVAILABLE && server.metric("scoreboard_task_restarts_total").await >= 1
+    })
+    .await;
+    way.mend();
+    within(SOON, "scores are taken again", || async { post().await == StatusCode::OK }).await;
 }

@@ -32,19 +32,14 @@ use crate::{
 /// Changes that one script call takes, and one message tells. At 25 to 30 µs each in a ranking of 200,000 that is some milliseconds of a
 /// server that does one thing at a time.
 const CHANGES_PER_CALL: usize = EVENTS_PER_MESSAGE;
-
 /// Entries that one script call loads: some three milliseconds of a server that does one thing at a time.
 const ENTRIES_PER_CALL: usize = 500;
-
 /// Loads on their way at once: while the server carries one out the next arrives, and other calls still find a gap between them.
 const LOADS_AT_ONCE: usize = 2;
-
 /// Rows from which on a read is a wide one: the server is busy with it for half a millisecond.
 const WIDE: u64 = 500;
-
 /// The length of the lease as the scripts take it.
 const LEASE_MS: i64 = LEASE_TIME.as_millis() as i64;
-
 /// How long the deletion of a leaderboard is remembered, so that a late repetition or rebuild does not bring its keys back.
 const TOMBSTONE_SECONDS: i64 = 24 * 60 * 60;
 
