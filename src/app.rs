@@ -111,7 +111,8 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let broken = Broken::default();
     let mut workers = Workers::new(stop.clone(), broken.clone());
     let limits = Limits::of(settings);
-    let built = build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken.clone()).await?;
+    // Boxed: calls are nested deeply in there, too deeply for the types of whoever starts a server.
+    let built = Box::pin(build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken.clone())).await?;
 
     let handle = telemetry::metrics()?;
     let metrics = Metrics { handle: handle.clone(), streams: Arc::clone(&built.services.streams) };
