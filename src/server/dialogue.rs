@@ -8,7 +8,7 @@ use std::{
 use axum::{BoxError, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use hyper::{
-    Method, Version,
+    Method, StatusCode, Version,
     body::{Body as HttpBody, Incoming},
     http::HeaderMap,
 };
@@ -117,6 +117,12 @@ impl Dialogue {
             }
         };
         response.map(|body| Outgoing::new(body, open))
+    }
+
+    /// The refusal of a request with these headers that no handler is to see.
+    pub fn refuse(&self, headers: &HeaderMap, status: StatusCode) -> Response<Outgoing> {
+        let open = Open::new(Arc::clone(&self.vitals));
+        middleware::refuse(&Problem::of_status(status), headers).map(|body| Outgoing::new(body, open))
     }
 }
 

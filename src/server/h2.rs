@@ -27,8 +27,10 @@ const STREAMS: u32 = 32;
 /// Bytes of a request's body, and of all bodies of a connection, that may come before they are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
-/// The longest head of a request.
-const HEAD: u32 = 16 * 1024;
+/// The longest head of a request, as over HTTP/1. One that is longer is read all the same, so that it can be refused by a problem document; h2 refuses
+/// by a bare status what is longer than that.
+const HEAD: usize = 16 * 1024;
+const REFUSED_HEAD: u32 = 64 * 1024;
 /// Bytes of an answer that h2 holds until the socket takes them.
 pub(super) const SEND_BUFFER: usize = 32 * 1024;
 
@@ -47,7 +49,7 @@ fn builder() -> Builder {
         .max_concurrent_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEAD)
+        .max_header_list_size(REFUSED_HEAD)
         .max_send_buffer_size(SEND_BUFFER);
     builder
 }

@@ -3,6 +3,10 @@
 mod cors;
 mod headers;
 
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use hyper::http::Request;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::{
@@ -13,6 +17,7 @@ use tokio::{
 use crate::{
     answers::{Expect, broken, problem},
     app::{Backend, TestApp},
+    h2_client::Connection,
 };
 
 crate::both_backends!(
@@ -242,6 +247,26 @@ async fn a_head_that_is_too_long_is_refused_and_hurts_nobody(backend: Backend) {
         }
     }
     app.get("/livez").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_long_is_refused_over_http_2_as_well() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    let mut connection = Connection::open(Ipv4Addr::LOCALHOST, app.address, 64 * 1024).await;
+    for (length, expected) in [(15_000, 200), (17_000, 431), (15_000, 200)] {
+        let request = Request::get("http://localhost/livez").header("x-long", "a".repeat(length)).body(()).unwrap();
+        let (answer, mut body) = connection.send(request).await.unwrap();
+        body.send_data(Bytes::new(), true).ok();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), expected);
+        if expected == 431 {
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+            let id = answer.headers()["x-request-id"].clone();
+            let document = answer.into_body().data().await.unwrap().unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+            assert_eq!((&document["status"], &document["requestId"]), (&json!(431), &json!(id.to_str().unwrap())), "{document}");
+        }
+    }
 }
 
 /// Whether an answer is a whole problem document, by its bytes.

@@ -16,11 +16,11 @@ use bytes::Buf;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use hyper::{
     body::{Body, Frame},
-    http::{Request, header, response},
+    http::{Request, StatusCode, header, response},
 };
 use tokio::time::{Instant, timeout};
 
-use super::{SEND_BUFFER, received::Received};
+use super::{HEAD, SEND_BUFFER, received::Received};
 use crate::server::{
     date,
     dialogue::Dialogue,
@@ -36,6 +36,9 @@ const OF_THE_CONNECTION: [header::HeaderName; 5] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// What a field of a head costs beside its bytes (RFC 9113, 6.5.2).
+const FIELD: usize = 32;
 
 /// What went wrong with the requests of one connection.
 #[derive(Default)]
@@ -68,7 +71,12 @@ pub(super) async fn run(
     dialogue: Arc<Dialogue>,
     tally: Arc<Tally>,
 ) {
-    let answering = dialogue.answer(Received::of(request, &dialogue.vitals));
+    let answering = async {
+        match head_length(&request) {
+            0..=HEAD => dialogue.answer(Received::of(request, &dialogue.vitals)).await,
+            _ => dialogue.refuse(request.headers(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        }
+    };
     let Some(answer) = unless_taken_back(answering, &mut respond).await else {
         tally.taken_back.fetch_add(1, Relaxed);
         return;
@@ -80,6 +88,12 @@ pub(super) async fn run(
             dialogue.vitals.wake();
         }
     }
+}
+
+/// Bytes of a head, with what each field costs, as HTTP/2 counts them.
+fn head_length(request: &Request<RecvStream>) -> usize {
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    request.uri().path().len() + request.uri().query().map_or(0, str::len) + fields.sum::<usize>()
 }
 
 async fn unless_taken_back(
