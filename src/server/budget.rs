@@ -125,12 +125,19 @@ pub(super) struct Expense {
     everybody: Option<Share>,
 }
 
+impl Expense {
+    /// Whether an answer of this size adds nothing to what was free so far.
+    pub fn stays_free(&self, actual: usize) -> bool {
+        self.own.is_none() && actual <= FREE
+    }
+}
+
 impl Account {
-    /// Room for a request from which so much is expected, and which may be the only one of its connection. What is large waits for it.
-    pub async fn admit(&self, expected: usize, is_only_one: bool) -> Result<Expense, Exhausted> {
+    /// Room for a request from which so much is expected. What is large waits for it.
+    pub async fn admit(&self, expected: usize) -> Result<Expense, Exhausted> {
         if expected <= SMALL {
-            let own = if is_only_one { None } else { Some(self.own.take(expected, 2 * self.own.limit).ok_or_else(refused)?) };
-            return Ok(Expense { own, everybody: None });
+            let own = self.own.take(expected, 2 * self.own.limit).ok_or_else(refused)?;
+            return Ok(Expense { own: Some(own), everybody: None });
         }
         if let Some(own) = self.own.take_unless_others_wait(expected)
             && let Some(everybody) = self.everybody.take_unless_others_wait(expected)
@@ -144,28 +151,27 @@ impl Account {
         timeout(TURN, in_turn).await.map_err(|_| refused())
     }
 
-    /// The answer is there and turns out to be of this size: gives back what it does not need, or finds more.
-    pub fn settle(&self, expense: &mut Expense, actual: usize) -> Result<(), Exhausted> {
-        if expense.own.is_none() && actual <= FREE {
-            return Ok(());
-        }
-        resize(&mut expense.own, &self.own, actual)?;
+    /// The answer is there and turns out to be of this size: gives back what it does not need, or finds more. `is_owed`: it is given whatever there
+    /// is, because what was asked for is done.
+    pub fn settle(&self, expense: &mut Expense, actual: usize, is_owed: bool) -> Result<(), Exhausted> {
+        resize(&mut expense.own, &self.own, actual, is_owed)?;
         if actual <= FREE {
             expense.everybody = None;
             return Ok(());
         }
-        resize(&mut expense.everybody, &self.everybody, actual)
+        resize(&mut expense.everybody, &self.everybody, actual, is_owed)
     }
 }
 
-/// Makes a share as large as it has to be, up to twice the limit of its pool.
-fn resize(share: &mut Option<Share>, pool: &Arc<Pool>, bytes: usize) -> Result<(), Exhausted> {
+/// Makes a share as large as it has to be, up to twice the limit of its pool where it may be refused.
+fn resize(share: &mut Option<Share>, pool: &Arc<Pool>, bytes: usize, is_owed: bool) -> Result<(), Exhausted> {
+    let limit = if is_owed { usize::MAX } else { 2 * pool.limit };
     let has = share.as_ref().map_or(0, |share| share.bytes);
     if let Some(share) = share.as_mut().filter(|_| bytes <= has) {
         share.give_back(has - bytes);
         return Ok(());
     }
-    let mut larger = pool.take(bytes - has, 2 * pool.limit).ok_or_else(refused)?;
+    let mut larger = pool.take(bytes - has, limit).ok_or_else(refused)?;
     larger.bytes += share.as_mut().map_or(0, |share| std::mem::take(&mut share.bytes));
     *share = Some(larger);
     Ok(())
@@ -215,6 +221,11 @@ pub(super) fn expected<B: Body>(request: &hyper::Request<B>) -> usize {
     rows.saturating_mul(ROW).saturating_add(HEAD + 2 * body).min(MOST_EXPECTED)
 }
 
+/// Whether a request from which so much is expected is free until its answer is there, where it is the only one of its connection.
+pub(super) fn may_be_free(expected: usize) -> bool {
+    expected <= SMALL
+}
+
 /// What an answer occupies that has this body.
 pub(super) fn occupied<B: Body>(body: &B) -> usize {
     HEAD + body.size_hint().exact().map_or(COMPRESSOR, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX / 4))
@@ -241,50 +252,49 @@ mod tests {
         let account = account(&budget);
         let mut held = Vec::new();
         for _ in 0..ADDRESS / LARGE {
-            held.push(account.admit(LARGE, true).await.unwrap());
+            held.push(account.admit(LARGE).await.unwrap());
         }
-        assert!(account.admit(SMALL, false).await.is_ok());
+        assert!(account.admit(SMALL).await.is_ok());
         let other = budget.account([192, 0, 2, 2].into());
-        assert!(other.admit(LARGE, true).await.is_ok(), "another address has its own");
-        let waiting = account.admit(LARGE, true);
+        assert!(other.admit(LARGE).await.is_ok(), "another address has its own");
+        let waiting = account.admit(LARGE);
         let freed = async { drop(held.pop()) };
         let (waited, _) = tokio::join!(waiting, freed);
         assert!(waited.is_ok());
-        assert!(timeout(Duration::from_millis(20), account.admit(LARGE, true)).await.is_err(), "all is taken again");
+        assert!(timeout(Duration::from_millis(20), account.admit(LARGE)).await.is_err(), "all is taken again");
         drop(waited);
-        assert!(account.admit(LARGE, true).await.is_ok(), "who has stopped waiting is in nobody's way");
+        assert!(account.admit(LARGE).await.is_ok(), "who has stopped waiting is in nobody's way");
     }
 
     #[tokio::test]
     async fn an_answer_that_is_larger_than_expected_is_counted_or_refused() {
-        for is_only_one in [false, true] {
+        for is_free in [false, true] {
             let budget = Budget::new();
             let account = account(&budget);
+            let begin = async || if is_free { Ok(Expense::default()) } else { account.admit(HEAD).await };
             let mut expenses = Vec::new();
-            while let Ok(mut expense) = account.admit(HEAD, is_only_one).await
-                && account.settle(&mut expense, LARGE).is_ok()
+            while let Ok(mut expense) = begin().await
+                && account.settle(&mut expense, LARGE, false).is_ok()
             {
                 expenses.push(expense);
             }
             assert_eq!(expenses.len(), 2 * ADDRESS / LARGE);
             assert_eq!(budget.everybody.held.load(SeqCst), 2 * ADDRESS);
-            drop(expenses);
+            let mut owed = Expense::default();
+            account.settle(&mut owed, LARGE, true).expect("what is done is answered");
+            drop((expenses, owed));
             assert_eq!((account.own.held.load(SeqCst), budget.everybody.held.load(SeqCst)), (0, 0));
         }
     }
 
     #[tokio::test]
-    async fn what_is_small_is_free_on_a_connection_of_its_own_and_counted_beside_others() {
+    async fn what_is_large_gives_back_what_it_does_not_need() {
         let budget = Budget::new();
         let account = account(&budget);
-        for (is_only_one, counted) in [(true, 0), (false, HEAD)] {
-            let mut expense = account.admit(2 * HEAD, is_only_one).await.unwrap();
-            account.settle(&mut expense, HEAD).unwrap();
-            assert_eq!((account.own.held.load(SeqCst), budget.everybody.held.load(SeqCst)), (counted, 0));
-        }
-        let mut shrunk = account.admit(LARGE, true).await.unwrap();
-        account.settle(&mut shrunk, HEAD).unwrap();
+        let mut expense = account.admit(LARGE).await.unwrap();
+        account.settle(&mut expense, HEAD, false).unwrap();
         assert_eq!((account.own.held.load(SeqCst), budget.everybody.held.load(SeqCst)), (HEAD, 0));
+        assert!(!expense.stays_free(HEAD) && Expense::default().stays_free(HEAD) && !Expense::default().stays_free(LARGE));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -26,7 +27,7 @@ use crate::{
 };
 
 use super::{
-    budget::{Account, Budget, expected, occupied},
+    budget::{Account, Budget, Expense, expected, may_be_free, occupied},
     delivery::Handed,
     outgoing::{Open, Outgoing},
     upload::Upload,
@@ -91,32 +92,46 @@ impl Dialogue {
         let mut request: Request =
             request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(Upload::new(body)) });
         request.extensions_mut().insert(self.peer);
-        let forwarded;
-        let account = match &self.account {
-            Some(account) => account,
-            None => {
-                forwarded = self.answering.budget.account(caller_address(&request, &self.answering.trusted_proxies));
-                &forwarded
-            }
-        };
-        let is_only_one = self.vitals.open.load(Relaxed) == 1;
-        let response = match account.admit(expected(&request), is_only_one).await {
-            Err(_) => refusal(request.headers()),
-            Ok(mut expense) => {
-                let Ok(response) = self.answering.front.clone().oneshot(request).await;
-                if response.extensions().get::<Handover>().is_some() {
-                    // Bounded by the number of streams: what it has not read is in the log that all share.
-                    drop(expense);
-                    response
-                } else if account.settle(&mut expense, occupied(response.body())).is_ok() {
-                    open.expense = Some(expense);
-                    response
-                } else {
-                    refusal(response.headers())
-                }
-            }
-        };
+        let (response, expense) = self.answer_within_budget(request).await;
+        open.expense = expense;
         response.map(|body| Outgoing::new(body, open))
+    }
+
+    /// The answer, or its refusal, and what it occupies where that counts.
+    async fn answer_within_budget(&self, request: Request) -> (Response, Option<Expense>) {
+        let forwarded = self.account.is_none().then(|| caller_address(&request, &self.answering.trusted_proxies));
+        let expected = expected(&request);
+        let mut expense = if may_be_free(expected) && self.vitals.open.load(Relaxed) == 1 {
+            Expense::default()
+        } else {
+            match self.account(forwarded).admit(expected).await {
+                Ok(expense) => expense,
+                Err(_) => return (refusal(request.headers()), None),
+            }
+        };
+        // What changes something has done so by the time of its answer: a refusal would have it repeated.
+        let is_owed = !request.method().is_safe();
+        let Ok(response) = self.answering.front.clone().oneshot(request).await;
+        if response.extensions().get::<Handover>().is_some() {
+            // Bounded by the number of streams: what it has not read is in the log that all share.
+            return (response, None);
+        }
+        let actual = occupied(response.body());
+        if expense.stays_free(actual) {
+            return (response, None);
+        }
+        match self.account(forwarded).settle(&mut expense, actual, is_owed) {
+            Ok(()) => (response, Some(expense)),
+            Err(_) => (refusal(response.headers()), None),
+        }
+    }
+
+    /// Whose budget is charged, `forwarded` where it is a proxy's client.
+    fn account(&self, forwarded: Option<IpAddr>) -> Arc<Account> {
+        match (&self.account, forwarded) {
+            (Some(account), _) => Arc::clone(account),
+            (None, address) => self.answering.budget.account(address.unwrap_or(self.peer.0.ip())),
+        }
     }
 
     /// The refusal of a request with these headers that no handler is to see.
