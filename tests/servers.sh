@@ -39,6 +39,7 @@ servers_install() {
     servers_program chromedriver >/dev/null || packages+=(chromium-driver)
     servers_program nginx /usr/sbin/nginx >/dev/null || packages+=(nginx-light)
     servers_program haproxy /usr/sbin/haproxy >/dev/null || packages+=(haproxy)
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || packages+=(libfaketime)
     servers_program curl >/dev/null || packages+=(curl)
     servers_program openssl >/dev/null || packages+=(openssl)
     servers_program node >/dev/null || packages+=(nodejs)

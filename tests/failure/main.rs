@@ -4,6 +4,7 @@
 
 mod black_holes;
 mod clients;
+mod clocks;
 mod commands;
 mod crashes;
 mod crowds;
