@@ -36,7 +36,7 @@ const COMPRESSOR: usize = 384 * 1024;
 const MOST_EXPECTED: usize = 1024 * 1024;
 
 /// Bytes of one client address. When they are used up, what is large waits; at twice as many everything is refused.
-const ADDRESS: usize = 8 * 1024 * 1024;
+const ADDRESS: usize = 4 * 1024 * 1024;
 /// Bytes of all clients. When they are used up, what is large waits. What is small is bounded by the number of connections.
 const EVERYBODY: usize = 96 * 1024 * 1024;
 /// How long a request waits for its turn.

@@ -13,7 +13,9 @@ use tokio::{
 
 use crate::{
     h2_client::Connection,
-    server::{Server, within},
+    postgres::fresh_database,
+    redis_server::RedisServer,
+    server::{Server, Stores, within},
 };
 
 const CLIENT: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -22,9 +24,9 @@ const GONE: Duration = Duration::from_secs(60);
 /// How much the server may grow meanwhile.
 const BOUND: u64 = 32 << 20;
 
-/// A server whose first thousand entries are an answer of a quarter of a megabyte, which is more than the kernel takes.
-async fn server() -> Server {
-    let server = Server::embedded().await;
+/// A server on these stores whose first thousand entries are an answer of a quarter of a megabyte, which is more than the kernel takes.
+async fn server(stores: Stores) -> Server {
+    let server = Server::on(stores).await;
     post_thousand(&server).await;
     server
 }
@@ -38,17 +40,28 @@ async fn post_thousand(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_over_http_2_that_nobody_reads_are_bounded_and_end() {
-    let server = server().await;
+async fn embedded_answers_over_http_2_that_nobody_reads_are_bounded_and_end() {
+    answers_over_http_2_are_bounded_and_end(Stores::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_answers_over_http_2_that_nobody_reads_are_bounded_and_end() {
+    let redis = RedisServer::start(&[]);
+    let stores = Stores { database_url: Some(fresh_database().await), redis_url: Some(redis.url()) };
+    answers_over_http_2_are_bounded_and_end(stores).await;
+}
+
+async fn answers_over_http_2_are_bounded_and_end(stores: Stores) {
+    let server = server(stores).await;
     let before = server.memory();
     let mut connections = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..20 {
         let mut connection = Connection::open(CLIENT, server.address(), 0).await;
         let end = std::mem::replace(&mut connection.end, tokio::spawn(async { Ok(()) }));
         // As many as the server takes, for as long as it does. Their answers are kept, or they would count as taken back.
         let asking = tokio::spawn(async move {
             let mut answers = Vec::new();
-            for index in 0..100 {
+            for index in 0..250 {
                 let Ok(answer) = connection.get(&format!("/api/leaderboard?limit=1000&fromRank={}", 1 + index)).await else {
                     break;
                 };
@@ -80,7 +93,7 @@ async fn answers_over_http_2_that_nobody_reads_are_bounded_and_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_over_http_1_that_nobody_reads_are_bounded_and_end() {
-    let server = server().await;
+    let server = server(Stores::default()).await;
     let before = server.memory();
     let mut stuck = Vec::new();
     for index in 0..200 {
@@ -100,7 +113,7 @@ async fn answers_over_http_1_that_nobody_reads_are_bounded_and_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trickle_does_not_hold_an_answer() {
-    let server = server().await;
+    let server = server(Stores::default()).await;
     let mut stuck = stuck_reader(&server, "/api/leaderboard?limit=1000").await;
     let port = stuck.local_addr().unwrap().port();
     let mut byte = [0];
@@ -118,7 +131,7 @@ async fn a_trickle_does_not_hold_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_over_http_2_ends_where_it_is_not_read_and_lasts_where_it_is() {
-    let server = server().await;
+    let server = server(Stores::default()).await;
     let mut connection = Connection::open(CLIENT, server.address(), 16 * 1024).await;
     let idle = connection.get("/api/leaderboard/stream?view=user&userId=nobody").await.unwrap().await.unwrap().into_body();
     let mut read = connection.get("/api/leaderboard/stream").await.unwrap().await.unwrap().into_body();
