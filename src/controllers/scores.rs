@@ -16,7 +16,7 @@ use crate::{
     },
     services::{
         error::ServiceError,
-        scores::{Answer, fingerprint},
+        scores::{Answer, fingerprint, former_fingerprint},
         tokens::{Principal, Scope},
     },
 };
@@ -161,7 +161,8 @@ fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, 
     let value = item.value.map(|Whole(value)| value);
     let idempotency = item.idempotency_key.map(|key| {
         let fingerprint = fingerprint(&action_id, &user_id, value, item.metadata.as_ref());
-        Idempotency { key, fingerprint }
+        let former = former_fingerprint(&action_id, &user_id, value, item.metadata.as_ref());
+        Idempotency { key, fingerprint, former }
     });
     Ok(Submission {
         subject: principal.subject.clone(),

@@ -126,7 +126,8 @@ pub fn settle_batch<'a>(
 fn replay(submission: &Submission, state: &State) -> Option<Settled> {
     let idempotency = submission.idempotency.as_ref()?;
     let used = state.keys.get(&(submission.subject.clone(), idempotency.key.clone()))?;
-    Some(if used.fingerprint == idempotency.fingerprint {
+    let same = |print: &[u8; 32]| used.fingerprint == print;
+    Some(if same(&idempotency.fingerprint) || idempotency.former.as_ref().is_some_and(same) {
         Settled::Replayed { event_id: used.event_id, receipt: used.receipt.clone() }
     } else {
         Settled::Refused(Refusal::KeyReused)
@@ -258,7 +259,7 @@ mod tests {
             user_id: UserId::parse(user).unwrap(),
             value: Some(value),
             metadata: None,
-            idempotency: key.map(|(key, print)| Idempotency { key: key.into(), fingerprint: [print; 32] }),
+            idempotency: key.map(|(key, print)| Idempotency { key: key.into(), fingerprint: [print; 32], former: None }),
         }
     }
 

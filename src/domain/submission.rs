@@ -33,6 +33,8 @@ pub struct Idempotency {
     pub key: String,
     /// SHA-256 over what the submission says, so that a key that comes back with another body is noticed.
     pub fingerprint: [u8; 32],
+    /// The same as the release before this one had it, where that is another one.
+    pub former: Option<[u8; 32]>,
 }
 
 /// What became of one submission.

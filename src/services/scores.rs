@@ -4,6 +4,7 @@
 //! answers.
 
 mod committer;
+mod fingerprint;
 mod job;
 mod queue;
 
@@ -13,7 +14,6 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        ids::{ActionId, UserId},
         settlement::event_id,
         submission::{Refusal, Submission},
         time::Clock,
@@ -22,6 +22,7 @@ use crate::{
 };
 
 use super::{announcer::Announcer, error::ServiceError, receipts};
+pub use fingerprint::{fingerprint, former_fingerprint};
 use queue::Queue;
 
 /// How long a repeat waits for the answer that the first one is about to be given.
@@ -179,16 +180,4 @@ fn refused(refusal: Refusal) -> ServiceError {
         Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
         Refusal::KeyReused => ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body"),
     }
-}
-
-/// Parses nothing, decides nothing: the identity of a submission under its idempotency key.
-pub fn fingerprint(
-    action_id: &ActionId,
-    user_id: &UserId,
-    value: Option<i64>,
-    metadata: Option<&serde_json::Map<String, serde_json::Value>>,
-) -> [u8; 32] {
-    use sha2::{Digest, Sha256};
-    let said = serde_json::json!([action_id, user_id, value, metadata]);
-    Sha256::digest(said.to_string()).into()
 }

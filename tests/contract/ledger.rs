@@ -110,7 +110,7 @@ fn goal(user: &str, value: i64) -> Submission {
 
 fn keyed_goal(user: &str, value: i64, key: &str) -> Submission {
     let fingerprint = [value as u8; 32];
-    Submission { idempotency: Some(Idempotency { key: key.into(), fingerprint }), ..goal(user, value) }
+    Submission { idempotency: Some(Idempotency { key: key.into(), fingerprint, former: None }), ..goal(user, value) }
 }
 
 /// Commits a batch as the server does; how far it is interests nobody here.

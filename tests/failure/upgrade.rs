@@ -22,6 +22,11 @@ fn fingerprint(action: &str, user: &str, value: Option<i64>) -> Vec<u8> {
     Sha256::digest(json!([action, user, value, null]).to_string()).to_vec()
 }
 
+/// A double that the previous release read with another last digit: as 121.48886955472555.
+fn place() -> Value {
+    json!({ "lat": 121.48886955472557 })
+}
+
 fn receipt_of(event: &Event) -> String {
     // Told by a ranking that is long gone: nobody could make it up again.
     format!(
@@ -98,9 +103,9 @@ impl Ledger {
         }
     }
 
-    /// Commits by the previous release; answers the receipts that it gave under `first`, and the event of `died`, whose receipt was not
-    /// stored any more.
-    async fn fill(&mut self) -> (String, Uuid) {
+    /// Commits by the previous release; answers the receipts that it gave under `first` and `where`, and the event of `died`, whose receipt
+    /// was not stored any more.
+    async fn fill(&mut self) -> ([String; 2], Uuid) {
         let key = |key, event: &Event| Key {
             key,
             fingerprint: fingerprint(event.action, event.user, event.value),
@@ -113,7 +118,11 @@ impl Ledger {
         self.database.store_receipt("first", &receipt).await;
         let died = self.event("goal", "ann", Some(10), 2);
         let bob = self.event("goal", "bob", None, 1);
-        self.database.commit(&["bob"], &[died.clone(), bob], &[key("died", &died)]).await;
+        let placed = Sha256::digest(json!(["goal", "bob", null, { "lat": 121.48886955472555 }]).to_string()).to_vec();
+        let at_a_place = Key { fingerprint: placed, ..key("where", &bob) };
+        self.database.commit(&["bob"], &[died.clone(), bob.clone()], &[key("died", &died), at_a_place]).await;
+        let receipts = [receipt, receipt_of(&bob)];
+        self.database.store_receipt("where", &receipts[1]).await;
         let daily = self.event("daily", "bob", Some(10), 2);
         self.database.commit(&[], &[daily], &[]).await;
         let laps = [self.lap("ann", 50, None, 1), self.lap("ann", 60, Some(50), 1)];
@@ -128,7 +137,7 @@ impl Ledger {
         });
         let owed = format!("INSERT INTO outbox (created_at, claimed_until, payload) VALUES ({}, 0, {})", self.at, text(renamed));
         self.database.execute(&owed).await;
-        (receipt, died.id)
+        (receipts, died.id)
     }
 
     /// What it does beside commits.
@@ -182,7 +191,7 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     let mut ledger = Ledger { database, at: Clock::system().now().0 - 3_600_000_000 };
     ledger.database.migrate().await;
     ledger.define().await;
-    let (receipt, died) = ledger.fill().await;
+    let ([receipt, placed], died) = ledger.fill().await;
 
     server.run().await;
     assert_eq!(scores(&server, "main").await, named(&[("Ada", 20), ("bob", 11)]));
@@ -190,6 +199,8 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     server.assert_verified().await;
     let goal = || json!({ "actionId": "goal", "userId": "ann" });
     assert_eq!(submit(&server, "first", goal()).await, (StatusCode::OK, true, receipt.clone()));
+    let at_a_place = json!({ "actionId": "goal", "userId": "bob", "metadata": place() });
+    assert_eq!(submit(&server, "where", at_a_place).await, (StatusCode::OK, true, placed));
     let other = json!({ "actionId": "goal", "userId": "bob" });
     assert_eq!(submit(&server, "first", other).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     let (status, _, body) = submit(&server, "died", goal()).await;
