@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     keys::{HOLDER, INSTALLATION, Keys, PROBE},
-    reply::unreadable,
+    reply::{is_answer, unreadable},
     scripts::Script,
     subscription::Subscription,
     watch::{answers, watch},
@@ -336,7 +336,7 @@ fn builder(url: &str) -> Result<Builder, InvalidRedisUrl> {
 /// A server that answers with an error is there, and refuses.
 fn failed(error: Error) -> StandingsError {
     match error.kind() {
-        ErrorKind::Unknown | ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand => {
+        ErrorKind::Unknown | ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand if is_answer(error.details()) => {
             StandingsError::Refused(error.to_string())
         }
         _ => StandingsError::Unreachable(error.to_string()),

@@ -63,3 +63,26 @@ impl Reply {
 pub(in crate::repositories) fn unreadable() -> StandingsError {
     StandingsError::Unreachable("Redis gave an answer that cannot be read".to_owned())
 }
+
+/// Whether an error is one that the server answered: those begin with a code in capitals (RESP), the client's own are sentences.
+pub(in crate::repositories) fn is_answer(error: &str) -> bool {
+    let code = error.split(' ').next().unwrap_or_default();
+    !code.is_empty() && code.bytes().all(|letter| letter.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_server_is_told_from_one_of_the_client() {
+        for answered in
+            ["OOM command not allowed when used memory > 'maxmemory'.", "NOREPLICAS Not enough good replicas", "ERR no"]
+        {
+            assert!(is_answer(answered), "{answered}");
+        }
+        for own in ["Failed to route command.", "Connection closed unexpectedly.", ""] {
+            assert!(!is_answer(own), "{own}");
+        }
+    }
+}
