@@ -1,26 +1,40 @@
 //! The live page, served from the binary.
 
+use std::sync::LazyLock;
+
 use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
 
-/// Nothing but the page's own files may run or load, and nobody may frame it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE: &str = include_str!("../page/index.html");
+
+/// Nothing but the page's own files may run or load, and nobody may frame it. The one script that stands in the page itself is named by its hash:
+/// it goes to where the page's relative addresses are right, from a proxy's `/boards` to `/boards/`. No handler of an event may hold script.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let script = PAGE.split_once("<script>").and_then(|(_, rest)| rest.split_once("</script>")).map_or("", |(script, _)| script);
+    let hash = STANDARD.encode(Sha256::digest(script));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; script-src-elem 'self' 'sha256-{hash}'; style-src 'self'; img-src 'self'; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("made of visible characters")
+});
 
 fn file(content_type: &'static str, content: &'static str) -> Response {
     let mut response = content.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     response
 }
 
 /// `GET /`
 pub async fn index() -> Response {
-    file("text/html; charset=utf-8", include_str!("../page/index.html"))
+    file("text/html; charset=utf-8", PAGE)
 }
 
 /// `GET /assets/app.js`

@@ -1,6 +1,9 @@
 // The live page: one leaderboard and its latest scores, each followed over an EventSource of its own.
 // Whatever comes from the server is put into the page as text, never as markup: user ids are anybody's.
 
+// Everything is addressed from where this file lies, so that the page works below any path that a proxy strips.
+
+const root = new URL('..', import.meta.url);
 const query = new URLSearchParams(location.search);
 const wanted = query.get('leaderboard');
 const limit = Math.min(100, Math.max(1, Number.parseInt(query.get('limit') ?? '', 10) || 20));
@@ -49,22 +52,23 @@ function nameOf(entry, className) {
 /* The server's API. A token for a private leaderboard stands in the fragment, which browsers never send. */
 
 const token = () => new URLSearchParams(location.hash.slice(1)).get('access_token');
+const url = (path) => new URL(path, root);
 
 function streamUrl(parameters) {
-  const path = wanted ? `/api/leaderboards/${encodeURIComponent(wanted)}/stream` : '/api/leaderboard/stream';
-  const search = new URLSearchParams(parameters);
-  if (token()) search.set('access_token', token());
-  return `${path}?${search}`;
+  const address = url(wanted ? `api/leaderboards/${encodeURIComponent(wanted)}/stream` : 'api/leaderboard/stream');
+  address.search = new URLSearchParams(parameters);
+  if (token()) address.searchParams.set('access_token', token());
+  return address;
 }
 
 async function get(path) {
   const headers = token() ? { authorization: `Bearer ${token()}` } : {};
-  const answer = await fetch(path, { headers, signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(url(path), { headers, signal: AbortSignal.timeout(10_000) });
   return { status: answer.status, body: answer.ok ? await answer.json() : null };
 }
 
-/* An EventSource that does not give up. The browser's own one ends for good at any status but 200 and does not notice
-   a connection that died silently, as on a phone that slept. */
+/* An EventSource that does not give up before it is told to. The browser's own one ends for good at any status but 200 and does not
+   notice a connection that died silently, as on a phone that slept. */
 
 class Stream {
   #parameters;
@@ -101,6 +105,7 @@ class Stream {
       this.#busy = true;
       this.#notify('busy', JSON.parse(event.data).reason);
     });
+    source.addEventListener('closed', (event) => this.#notify('ended', JSON.parse(event.data).reason));
     source.addEventListener('error', () => this.#lost(source));
   }
 
@@ -192,12 +197,10 @@ function render() {
   if (empty && $('empty').hidden) showFirstSteps();
   $('empty').hidden = !empty;
   $('table').hidden = $('ties').hidden = !known || board.window.length === 0;
-  if (known) {
-    $('total').textContent = number(board.total);
-    $('season').textContent = board.season;
-    $('caption').textContent = `Top ${board.window.length} of ${number(board.total)}`;
-  }
-  if (board.watchers !== null) $('watchers').textContent = number(board.watchers);
+  $('total').textContent = known ? number(board.total) : '–';
+  $('season').textContent = known ? board.season : '–';
+  $('caption').textContent = known ? `Top ${board.window.length} of ${number(board.total)}` : '';
+  $('watchers').textContent = board.watchers === null ? '–' : number(board.watchers);
   const longest = Math.max(0, ...board.window.map((entry) => number(entry.score).length));
   $('table').toggleAttribute('data-long', longest > 10);
   glide($('rows'), arrangeRows);
@@ -332,7 +335,7 @@ function drawFeed() {
       for (const item of news) item.line ??= tell(item.score);
       $('feed').replaceChildren(...news.map((item) => item.line));
     });
-    $('feed-empty').hidden = news.length > 0;
+    $('feed-empty').hidden = news.length > 0 || over;
   }, FEED_EVERY);
 }
 
@@ -359,7 +362,7 @@ async function define() {
   if (Date.now() - definedAt < 60_000) return;
   definedAt = Date.now();
   try {
-    const { body } = await get(`/api/leaderboards/${encodeURIComponent(board.id)}`);
+    const { body } = await get(`api/leaderboards/${encodeURIComponent(board.id)}`);
     if (body) adopt(body);
   } catch {
     definedAt = 0;
@@ -379,7 +382,7 @@ function adopt(definition) {
 }
 
 async function listBoards() {
-  const { body } = await get('/api/leaderboards').catch(() => ({ body: null }));
+  const { body } = await get('api/leaderboards').catch(() => ({ body: null }));
   const others = body?.leaderboards ?? [];
   $('boards').hidden = others.length < 2;
   $('boards').replaceChildren(...others.map(({ id, name }) => {
@@ -403,16 +406,16 @@ function markBoard() {
 
 /* An empty leaderboard says how to fill it, with an action that really feeds it where there is one. */
 async function showFirstSteps() {
-  const { body } = await get('/api/actions').catch(() => ({ body: null }));
+  const { body } = await get('api/actions').catch(() => ({ body: null }));
   const action = body?.actions?.find((rule) => rule.leaderboards?.includes(board.id) && rule.enabled !== false);
-  const call = (path, content) => `curl ${location.origin}${path} \\\n  -H "Authorization: Bearer $TOKEN" \\\n`
+  const call = (path, content) => `curl ${url(path)} \\\n  -H "Authorization: Bearer $TOKEN" \\\n`
     + `  -H "Content-Type: application/json" \\\n  -d '${JSON.stringify(content)}'`;
   const scope = action ? 'scores:write' : 'scores:write leaderboards:admin';
   const steps = [`TOKEN=$(scoreboard token --sub me --scope "${scope}" --ttl 1h)`];
-  if (!action) steps.push(call('/api/actions', { id: 'goal', name: 'Goal', leaderboards: [board.id], points: 10 }));
+  if (!action) steps.push(call('api/actions', { id: 'goal', name: 'Goal', leaderboards: [board.id], points: 10 }));
   const submission = { actionId: action?.id ?? 'goal', userId: 'ada' };
   if (action?.value) submission.value = action.value.max ?? action.value.min ?? 1;
-  steps.push(call('/api/scores', submission));
+  steps.push(call('api/scores', submission));
   $('command').textContent = steps.join('\n\n');
   $('copy').hidden = !navigator.clipboard;
 }
@@ -421,7 +424,15 @@ async function showFirstSteps() {
 
 const WORDS = {
   connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', offline: 'Offline', busy: 'Busy',
-  deleted: 'Deleted', refused: 'No access', asleep: 'Asleep',
+  deleted: 'Deleted', refused: 'No access', ended: 'Ended', asleep: 'Asleep',
+};
+const PRIVATE = 'This leaderboard is private. Open it with a token that may read it: add #access_token=… to the address.';
+/* Why the server ends a stream for good: the connection's state, and what to say. */
+const FAREWELLS = {
+  'token-expired': ['refused', 'The token that opened this private leaderboard has expired. Put a new one into the address: #access_token=…'],
+  private: ['refused', PRIVATE],
+  deleted: ['deleted', 'This leaderboard has been deleted.'],
+  ended: ['ended', 'The server has ended the live updates. Reload the page to go on.'],
 };
 
 function connection(state, notice = '') {
@@ -433,27 +444,51 @@ function connection(state, notice = '') {
 }
 
 function fate(state, detail) {
-  if (state === 'closed') diagnose();
+  if (over) return;
+  if (state === 'ended') end(...(FAREWELLS[detail] ?? FAREWELLS.ended));
+  else if (state === 'closed') diagnose();
   else if (state === 'busy') connection('busy', `The server takes no more watchers just now: ${detail}. The page tries again by itself.`);
   else if (!['deleted', 'refused'].includes(document.body.dataset.connection)) connection(state);
 }
 
-function gone() {
-  Object.assign(board, { window: [], version: null });
-  latest = null;
-  connection('deleted', 'There is no such leaderboard any more.');
+/* Coming back alike would be in vain: nothing is opened any more until the address holds another token, or the page is loaded anew. What may
+   not be seen any more is not left on the screen. */
+let over = false;
+
+function end(state, notice) {
+  over = true;
+  for (const stream of streams) stream.close();
+  if (state === 'deleted' || notice === PRIVATE) clear();
+  connection(state, notice);
+}
+
+function begin() {
+  [over, definedAt] = [false, 0];
+  connection('connecting');
+  for (const stream of streams) stream.open();
+  listBoards();
+}
+
+function clear() {
+  Object.assign(board, { window: [], version: null, watchers: null });
+  [news, latest] = [[], null];
   draw();
+  drawFeed();
+}
+
+function gone() {
+  clear();
+  connection('deleted', 'There is no such leaderboard any more.');
 }
 
 /* EventSource does not tell which status closed it; a plain request does. */
 async function diagnose() {
-  const path = wanted ? `/api/leaderboards/${encodeURIComponent(wanted)}` : '/api/leaderboard';
+  const path = wanted ? `api/leaderboards/${encodeURIComponent(wanted)}` : 'api/leaderboard';
   const { status } = await get(path).catch(() => ({ status: 0 }));
-  if (document.body.dataset.connection === 'live') return;
+  if (over || document.body.dataset.connection === 'live') return;
   if (status === 404) gone();
-  else if (status === 401 || status === 403) {
-    connection('refused', 'This leaderboard is private. Open it with a token that may read it: add #access_token=… to the address.');
-  } else if (document.body.dataset.connection !== 'offline') connection('reconnecting');
+  else if (status === 401 || status === 403) end('refused', PRIVATE);
+  else if (document.body.dataset.connection !== 'offline') connection('reconnecting');
 }
 
 /* The connection and the standing, for the ear: at most one sentence now and then, and only about the top. */
@@ -526,12 +561,14 @@ function follow({ version, season, total }) {
 let sleeping = 0;
 
 function sleep() {
+  if (over) return;
   for (const stream of streams) stream.close();
   latest = null;
   connection('asleep');
 }
 
 function wake() {
+  if (over) return;
   if (document.body.dataset.connection === 'asleep') connection('connecting');
   for (const stream of streams) stream.wake();
 }
@@ -547,7 +584,7 @@ addEventListener('pageshow', (event) => { if (event.persisted) look(); });
 addEventListener('pagehide', sleep);
 addEventListener('online', wake);
 addEventListener('offline', () => fate('offline'));
-addEventListener('hashchange', () => { for (const stream of streams) stream.open(); });
+addEventListener('hashchange', begin);
 
 $('pause').addEventListener('click', () => {
   paused = !paused;
@@ -563,6 +600,5 @@ $('copy').addEventListener('click', async () => {
 
 setInterval(() => { for (const stream of streams) stream.check(); }, 5_000);
 setInterval(speak, SPEAK_EVERY);
-for (const stream of streams) stream.open();
+begin();
 look();
-listBoards();

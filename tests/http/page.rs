@@ -6,10 +6,15 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::app::{Backend, TestApp};
-use crate::browser::Browser;
+use crate::{
+    answers::Expect,
+    app::{Backend, TestApp, eventually},
+    browser::Browser,
+    proxies::Proxy,
+};
 
 /// For what takes the page one message.
 const SOON: Duration = Duration::from_secs(10);
@@ -156,4 +161,109 @@ async fn the_page_keeps_its_own_security_policy_and_logs_no_error() {
     assert_eq!(browser.execute(inline, json!([])).await, json!(false));
     let console = browser.console().await.join("\n");
     assert!(console.contains("Content Security Policy"), "the policy is enforced: {console}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_works_below_a_path_that_a_proxy_strips() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    let proxy = Proxy::nginx_below_boards(&app).await;
+    app.make_leaderboard("cup", json!({ "name": "Cup" })).await;
+    app.submit(json!({ "actionId": "cup", "userId": "ada", "value": 5 })).await;
+    let browser = Browser::open().await;
+    browser.goto(&proxy.url("/boards/?leaderboard=cup")).await;
+    browser.wait_until(LIVE, SOON).await;
+    app.submit(json!({ "actionId": "cup", "userId": "grace", "value": 7 })).await;
+    browser.wait_until(&table_is(&[("grace", 7), ("ada", 5)]), SOON).await;
+    browser.wait_until("return document.querySelector('#feed li')", SOON).await;
+    browser.wait_until("return document.title === 'Cup · Scoreboard'", SOON).await;
+    let addresses = "return [...document.querySelectorAll('a, img')].map((found) => new URL(found.href ?? found.src).pathname)";
+    for address in browser.execute(addresses, json!([])).await.as_array().unwrap() {
+        let address = address.as_str().unwrap();
+        assert!(address.starts_with("/boards/"), "{address}");
+    }
+    assert_eq!(browser.console().await, Vec::<String>::new(), "nothing was looked for elsewhere");
+
+    // The other leaderboard is reached by its link, and is empty: what fills it is addressed as this browser would have to.
+    browser.execute("document.querySelector('#boards a[data-leaderboard=main]').click()", json!([])).await;
+    let command =
+        format!("return document.querySelector('#command')?.textContent.includes('{}')", proxy.url("/boards/api/scores"));
+    browser.wait_until(&command, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_works_below_a_stripped_path_without_its_slash() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    let proxy = Proxy::nginx_below_boards(&app).await;
+    app.post_score("ada", "goal").await;
+    let browser = Browser::open().await;
+    browser.goto(&proxy.url("/boards?leaderboard=main&limit=3#x=1")).await;
+    browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
+    let address = browser.execute("return location.href", json!([])).await;
+    assert_eq!(address, json!(proxy.url("/boards/?leaderboard=main&limit=3#x=1")));
+}
+
+/// A condition: the page shows this state of its connection and a notice with these words.
+fn says(state: &str, words: &str) -> String {
+    format!(
+        "return document.body.dataset.connection === '{state}' && !document.querySelector('#notice').hidden
+           && document.querySelector('#notice').textContent.includes('{words}')"
+    )
+}
+
+/// Nobody watches, and nothing makes the page open a stream again.
+async fn stays_away(app: &TestApp, browser: &Browser, board: &str) {
+    let made = "window.made = 0;
+        window.EventSource = class extends EventSource { constructor(...given) { super(...given); window.made += 1; } };
+        dispatchEvent(new Event('online'));
+        document.dispatchEvent(new Event('visibilitychange'));
+        return window.made";
+    assert_eq!(browser.execute(made, json!([])).await, json!(0));
+    let path = format!("/api/leaderboards/{board}");
+    eventually("nobody watches", || async { app.admin(Method::GET, &path).answers(200).await["watchers"] == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_leaderboard_becomes_private_says_so_and_stays_away() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    app.post_score("ada", "goal").await;
+    let browser = open_page(&app).await;
+    browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
+    app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({ "visibility": "private" })).answers(200).await;
+    browser.wait_until(&says("refused", "is private"), SOON).await;
+    browser.wait_until(&table_is(&[]), SOON).await;
+    stays_away(&app, &browser, "main").await;
+
+    // Another token in the address is a reason to try again.
+    let token = app.token("reader", "leaderboards:read");
+    browser.execute("location.hash = `access_token=${arguments[0]}`", json!([token])).await;
+    browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
+    browser.wait_until(LIVE, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_token_ends_says_so_and_stays_away() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    app.make_leaderboard("secret", json!({ "visibility": "private" })).await;
+    app.submit(json!({ "actionId": "secret", "userId": "ada", "value": 5 })).await;
+    let browser = Browser::open().await;
+    let token = app.token_for("reader", "leaderboards:read", 2);
+    browser.goto(&app.url(&format!("/?leaderboard=secret#access_token={token}"))).await;
+    browser.wait_until(&table_is(&[("ada", 5)]), SOON).await;
+    browser.wait_until(&says("refused", "has expired"), EVENTUALLY).await;
+    stays_away(&app, &browser, "secret").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_leaderboard_is_deleted_says_so_and_stays_away() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    app.make_leaderboard("cup", json!({})).await;
+    app.submit(json!({ "actionId": "cup", "userId": "ada", "value": 5 })).await;
+    let browser = Browser::open().await;
+    browser.goto(&app.url("/?leaderboard=cup")).await;
+    browser.wait_until(&table_is(&[("ada", 5)]), SOON).await;
+    app.admin(Method::DELETE, "/api/leaderboards/cup").responds(204).await;
+    browser.wait_until(&says("deleted", "has been deleted"), SOON).await;
+    browser.wait_until(&table_is(&[]), SOON).await;
+    app.admin(Method::POST, "/api/leaderboards").json(&json!({ "id": "cup" })).answers(201).await;
+    stays_away(&app, &browser, "cup").await;
 }

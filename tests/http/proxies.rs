@@ -22,7 +22,7 @@ use crate::{
 const STREAM: &str = "/api/leaderboard/stream?limit=100";
 
 /// A proxy of a test's own. Killed, and its files removed, when it goes out of scope.
-struct Proxy {
+pub struct Proxy {
     port: u16,
     process: Child,
     directory: PathBuf,
@@ -41,6 +41,20 @@ impl Proxy {
     /// nginx before these servers, with all of its defaults but the one that a short test needs: it gives up on a silent server after 20 s
     /// instead of 60.
     async fn nginx(apps: &[&TestApp]) -> Self {
+        Self::nginx_with(apps, "location / { proxy_pass http://scoreboard; proxy_read_timeout 20s; }").await
+    }
+
+    /// nginx that serves this server below `/boards/` and nothing else. It takes `/boards` for the same page, as proxies do that strip the
+    /// bare prefix, where its own habit would be to send browsers on to `/boards/`.
+    pub async fn nginx_below_boards(app: &TestApp) -> Self {
+        let locations = "location /boards/ { proxy_pass http://scoreboard/; }
+             location = /boards { proxy_pass http://scoreboard/; }
+             location = /livez { proxy_pass http://scoreboard; }
+             location / { return 404; }";
+        Self::nginx_with(&[app], locations).await
+    }
+
+    async fn nginx_with(apps: &[&TestApp], locations: &str) -> Self {
         let servers: String = apps.iter().map(|app| format!("server {};", app.address)).collect();
         Self::start("NGINX", "/usr/sbin/nginx", &["-c"], |port, directory| {
             format!(
@@ -49,7 +63,7 @@ impl Proxy {
                    access_log off; client_body_temp_path {directory}; proxy_temp_path {directory}; fastcgi_temp_path {directory};
                    uwsgi_temp_path {directory}; scgi_temp_path {directory};
                    upstream scoreboard {{ {servers} }}
-                   server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://scoreboard; proxy_read_timeout 20s; }} }}
+                   server {{ listen 127.0.0.1:{port}; {locations} }}
                  }}"
             )
         })
@@ -88,7 +102,7 @@ impl Proxy {
         proxy
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
