@@ -28,7 +28,8 @@ const COUNTERS: [(&str, &str); 21] = [
     ("scoreboard_submissions_rejected_total", "Submissions refused before they were tried, by reason."),
     ("scoreboard_task_restarts_total", "Background tasks started again after a panic, by task."),
 ];
-const GAUGES: [(&str, &str); 2] = [
+const GAUGES: [(&str, &str); 3] = [
+    ("scoreboard_build_info", "Always 1: which program this is, by its version and build profile."),
     ("scoreboard_leaderboards_followed", "Leaderboards whose feed this instance follows."),
     ("scoreboard_streams_open", "Open streams."),
 ];
@@ -41,8 +42,9 @@ const HISTOGRAMS: [(&str, &str); 6] = [
     ("scoreboard_stream_lag_seconds", "Time from a score's commit to its delivery to streams."),
 ];
 
-/// Tells the recorder that is installed.
+/// Describes every family to the recorder that is installed, those of the operating system's view of the process included.
 pub(super) fn describe() {
+    metrics_process::Collector::default().describe();
     for (name, help) in COUNTERS {
         describe_counter!(name, help);
     }

@@ -46,6 +46,8 @@ pub(super) fn metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES)?;
     let handle = builder.install_recorder()?;
     super::metric_help::describe();
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    metrics::gauge!("scoreboard_build_info", "version" => env!("CARGO_PKG_VERSION"), "profile" => profile).set(1.0);
     Ok(kept.insert(handle).clone())
 }
 

@@ -9,9 +9,9 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::services::streams::Streams;
+use crate::services::{error::ServiceError, streams::Streams};
 
-use super::App;
+use super::{App, problem::Problem};
 
 /// `GET /livez`: the process answers.
 pub async fn livez() -> Response {
@@ -40,9 +40,14 @@ pub struct Metrics {
     pub streams: Arc<Streams>,
 }
 
-/// `GET /metrics`: Prometheus text.
-pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Response {
-    let mut text = handle.render();
+/// `GET /metrics`: Prometheus text, with what the operating system knows of the process at this moment.
+pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Result<Response, Problem> {
+    // Counting some ten thousand open files takes milliseconds.
+    let rendered = tokio::task::spawn_blocking(move || {
+        metrics_process::Collector::default().collect();
+        handle.render()
+    });
+    let mut text = rendered.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
     // Read at this moment instead of being kept as a gauge: a leaderboard that has become private must be gone at once.
     let watched = streams.watched();
     if !watched.is_empty() {
@@ -54,7 +59,7 @@ pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Resp
         }
         text.push('\n');
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 /// `GET /openapi.yaml`: the contract in machine form.

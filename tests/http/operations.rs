@@ -43,6 +43,15 @@ async fn metrics_tell_what_happened(backend: Backend) {
     assert!(bucket(&[r#"method="POST""#, r#"route="/api/scores""#, r#"status="200""#, r#"le="0.5""#]), "{text}");
     assert!(bucket(&[r#"route="/api/leaderboards/{id}/entries/{user_id}""#]), "{text}");
     assert!(text.lines().any(|line| line.starts_with("scoreboard_")), "{text}");
+    let value = |sample: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)).unwrap_or_else(|| panic!("{sample}: {text}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(value(concat!("scoreboard_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"")), 1.0);
+    for family in ["open_fds", "max_fds", "virtual_memory_bytes", "resident_memory_bytes", "start_time_seconds", "threads"] {
+        assert!(value(&format!("process_{family} ")) > 0.0, "{family}");
+    }
+    value("process_cpu_seconds_total ");
     for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
         assert!(text.contains(&format!("# HELP {family} ")), "{family} does not say what it is");
     }
