@@ -20,8 +20,9 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::services::{
-    actions::Actions, error::ServiceError, health::Health, history::History, leaderboards::Leaderboards, rankings::Rankings,
-    scores::Scores, streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, tops::Tops, users::Users,
+    actions::Actions, error::ServiceError, health::Health, history::History, latest::LatestScores, leaderboards::Leaderboards,
+    rankings::Rankings, scores::Scores, streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, tops::Tops,
+    users::Users,
 };
 use problem::Problem;
 
@@ -33,6 +34,7 @@ pub struct Services {
     pub users: Users,
     pub scores: Arc<Scores>,
     pub history: History,
+    pub latest: LatestScores,
     pub rankings: Arc<Rankings>,
     pub tops: Arc<Tops>,
     pub streams: Arc<Streams>,

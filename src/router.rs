@@ -34,6 +34,7 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/leaderboards/{id}/entries", get(entries::window))
         .route("/api/leaderboards/{id}/entries/query", post(entries::friends).get(entries::entry_named_query))
         .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry))
+        .route("/api/leaderboards/{id}/scores", get(history::latest))
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))
         .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))

@@ -12,6 +12,7 @@ pub mod error;
 pub mod health;
 pub mod history;
 pub mod inspection;
+pub mod latest;
 pub mod leaderboards;
 pub mod rankings;
 pub mod rebuild;

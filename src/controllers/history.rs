@@ -1,7 +1,8 @@
-//! `GET /api/users/{userId}/scores`.
+//! The scores of a user and the latest ones of a leaderboard: `GET /api/users/{userId}/scores`, `GET /api/leaderboards/{id}/scores`.
 
 use axum::{
     extract::State,
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,11 +16,12 @@ use crate::{
         submission::{PastStanding, ScoreEvent},
         time::Timestamp,
     },
-    services::error::ServiceError,
+    services::{error::ServiceError, latest::MOST, rankings::Served},
 };
 
 use super::{
     App, Caller,
+    cached::answer,
     params::{Params, Segments},
     problem::Problem,
 };
@@ -107,6 +109,21 @@ pub async fn page(
     let next_cursor = page.next.map(|event_id| URL_SAFE_NO_PAD.encode(event_id.as_bytes()));
     let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
+}
+
+/// `GET /api/leaderboards/{id}/scores`
+pub async fn latest(
+    State(services): App,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
+    let limit = params.number("limit", 1..=MOST, 20);
+    params.finish()?;
+    let Served { value, source } = services.latest.of(&leaderboard, limit).await?;
+    Ok(answer(&leaderboard, source, &value, &headers))
 }
 
 fn cursor_from(text: &str) -> Result<Uuid, String> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ use super::{
     action::ValueError,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
+    position::Version,
     time::Timestamp,
 };
 
@@ -118,4 +120,27 @@ pub struct PastStanding {
     pub delta: i64,
     pub previous_score: Option<i64>,
     pub new_score: i64,
+}
+
+/// A score of a leaderboard as its latest ones are shown: the fields of its `score-updated` event that are known still. Read from what
+/// [`Change::event`](super::announcement::Change::event) holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LatestScore {
+    /// Where it was told; `None` where that is not remembered, and then neither are the ranks.
+    #[serde(skip_deserializing)]
+    pub version: Option<Version>,
+    pub event_id: Uuid,
+    pub user_id: UserId,
+    pub display_name: String,
+    pub action_id: ActionId,
+    pub delta: i64,
+    pub score: i64,
+    /// `None` for a newcomer.
+    pub previous_score: Option<i64>,
+    #[serde(skip_deserializing)]
+    pub rank: Option<u64>,
+    #[serde(skip_deserializing)]
+    pub previous_rank: Option<u64>,
+    pub at: Timestamp,
 }

@@ -314,7 +314,8 @@ function showDelta(row, delta) {
   ];
 }
 
-/* The feed: the newest scores, a bounded number of them, however fast they come. */
+/* The feed: the newest scores, a bounded number of them, however fast they come. Those from before its stream began are asked for when it has
+   begun, so that none falls between, and the event's id, which is in the order of time, tells which are known already. */
 
 let news = [];
 let latest = null;
@@ -322,8 +323,20 @@ let feeding = 0;
 
 function hear(score, id) {
   latest = id;
-  if (news.some((item) => item.score.eventId === score.eventId)) return;
-  news = [{ score, line: null }, ...news].slice(0, FEED_LENGTH);
+  take([score]);
+}
+
+async function recall({ leaderboardId }) {
+  const path = `api/leaderboards/${encodeURIComponent(leaderboardId)}/scores?limit=${FEED_LENGTH}`;
+  const { body } = await get(path).catch(() => ({ body: null }));
+  if (body && !over) take(body.scores);
+}
+
+function take(scores) {
+  const known = new Set(news.map((item) => item.score.eventId));
+  const fresh = scores.filter((score) => !known.has(score.eventId)).map((score) => ({ score, line: null }));
+  if (fresh.length === 0) return;
+  news = [...fresh, ...news].sort((a, b) => (a.score.eventId < b.score.eventId ? 1 : -1)).slice(0, FEED_LENGTH);
   drawFeed();
 }
 
@@ -344,11 +357,13 @@ function tell(score) {
   line.dataset.event = score.eventId;
   const story = element('span', 'story');
   const place = element('span', 'change');
-  if (score.previousRank === null) place.textContent = `new, ${ordinal(score.rank)}`;
+  if (score.rank === null) place.textContent = score.previousScore === null ? 'new' : '';
+  else if (score.previousRank === null) place.textContent = `new, ${ordinal(score.rank)}`;
   else if (score.previousRank === score.rank) place.textContent = `stays ${ordinal(score.rank)}`;
   else place.append(arrow(score.previousRank - score.rank), `to ${ordinal(score.rank)}`);
-  story.append(element('bdi', '', score.actionId), '·', place);
-  const time = element('time', '', clock.format(new Date(score.at)));
+  story.append(element('bdi', '', score.actionId));
+  if (place.hasChildNodes()) story.append('·', place);
+  const time = element('time', '', moment(score.at));
   time.dateTime = score.at;
   line.append(nameOf(score, 'name'), element('span', 'gain', change(score.delta)), story, time);
   return line;
@@ -543,7 +558,7 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
 /* A stream of its own, though it makes two watchers of one visitor: it goes on after its last score, and the table's position, which is ahead of
    it within a tick, would move the browser's `Last-Event-ID` past scores that have not come yet. */
 const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: latest } : { view: 'events' }), {
-  leaderboard() {},
+  leaderboard: recall,
   'score-updated': hear,
   heartbeat() {},
 });

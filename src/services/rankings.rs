@@ -166,13 +166,16 @@ impl Rankings {
 
     /// Entries in each ranking, 0 where neither store answers.
     pub async fn total(&self, board: Board) -> u64 {
-        match self.believed(board, self.standings.head(board)).await {
-            Ok(head) => head.total,
-            Err(error) => {
-                self.note(board, &error);
-                self.window_from_ledger(board, 1, 1, true).await.map_or(0, |served| served.value.head.total)
-            }
+        match self.head(board).await {
+            Some(served) => served.value.total,
+            None => self.window_from_ledger(board, 1, 1, true).await.map_or(0, |served| served.value.head.total),
         }
+    }
+
+    /// Version and total of the ranking; `None` where it does not answer, or lacks something.
+    pub async fn head(&self, board: Board) -> Option<Served<Head>> {
+        let head = self.believed(board, self.standings.head(board)).await.inspect_err(|error| self.note(board, error));
+        head.ok().map(|value| Served { value, source: Source::Standings(self.standings.name()) })
     }
 
     /// The ranking's answer, where it lacks nothing that is committed. One that refuses what it is told answers all the same.

@@ -43,6 +43,16 @@ fn table_is(rows: &[(&str, i64)]) -> String {
     )
 }
 
+/// A condition: the latest scores are these, newest first.
+fn latest_are(scores: &[&str]) -> String {
+    format!(
+        "const told = [...document.querySelectorAll('#feed li')].map((line) =>
+           line.querySelector('.name').textContent + ' ' + line.querySelector('.gain').textContent);
+         return JSON.stringify(told) === JSON.stringify({});",
+        json!(scores)
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_appear_and_move_to_their_new_place_as_scores_are_posted() {
     let app = TestApp::spawn(Backend::Embedded).await;
@@ -65,10 +75,7 @@ async fn the_latest_scores_are_told_newest_first() {
 
     app.post_score("ada", "goal").await;
     app.post_score("grace", "point").await;
-    let told = "const told = [...document.querySelectorAll('#feed li')].map((line) =>
-          line.querySelector('.name').textContent + ' ' + line.querySelector('.gain').textContent);
-        return JSON.stringify(told) === JSON.stringify(['grace +1', 'ada +10']);";
-    browser.wait_until(told, SOON).await;
+    browser.wait_until(&latest_are(&["grace +1", "ada +10"]), SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,4 +273,27 @@ async fn a_page_whose_leaderboard_is_deleted_says_so_and_stays_away() {
     browser.wait_until(&table_is(&[]), SOON).await;
     app.admin(Method::POST, "/api/leaderboards").json(&json!({ "id": "cup" })).answers(201).await;
     stays_away(&app, &browser, "cup").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_scores_are_there_when_the_page_opens() {
+    for backend in [Backend::Embedded, Backend::Shared] {
+        let mut app = TestApp::spawn(backend).await;
+        app.post_score("ada", "goal").await;
+        app.post_score("grace", "point").await;
+        let browser = open_page(&app).await;
+        browser.wait_until(&latest_are(&["grace +1", "ada +10"]), SOON).await;
+        let story = "return document.querySelector('#feed li .story').textContent === 'point·new, 2nd'";
+        browser.wait_until(story, SOON).await;
+        app.post_score("ada", "point").await;
+        browser.wait_until(&latest_are(&["ada +1", "grace +1", "ada +10"]), SOON).await;
+
+        // What came while nobody watched is there as well, and nothing is there twice.
+        app.stop().await;
+        app.restart().await;
+        app.post_score("joan", "goal").await;
+        browser.wait_until(&latest_are(&["joan +10", "ada +1", "grace +1", "ada +10"]), EVENTUALLY).await;
+        browser.goto(&app.url("/")).await;
+        browser.wait_until(&latest_are(&["joan +10", "ada +1", "grace +1", "ada +10"]), SOON).await;
+    }
 }

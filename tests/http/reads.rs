@@ -4,6 +4,7 @@ mod caching;
 mod entry;
 mod friends;
 mod history;
+mod latest;
 mod memory;
 mod window;
 

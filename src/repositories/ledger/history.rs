@@ -6,7 +6,7 @@ use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
     ids::{LeaderboardId, UserId},
     leaderboard::{Board, Readable},
-    submission::{Accepted, ScoreEvent},
+    submission::{Accepted, LatestScore, ScoreEvent},
 };
 
 impl Ledger {
@@ -27,6 +27,12 @@ impl Ledger {
     ) -> Result<Vec<ScoreEvent>, LedgerError> {
         let (user, leaderboard) = (user.clone(), leaderboard.cloned());
         Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, readable))?)
+    }
+
+    /// The newest scores that changed a board's entries, newest first: up to `limit`, as far as they are among the newest few thousand events of
+    /// all boards. Costs no more than passing over those, however quiet the board is.
+    pub async fn latest_scores(&self, board: Board, limit: i64) -> Result<Vec<LatestScore>, LedgerError> {
+        Ok(transact!(self.serve(LIMIT), events::latest(board, limit))?)
     }
 
     /// Entries of a board that are not what their history adds up to, and histories without an entry: one sentence each, none where all

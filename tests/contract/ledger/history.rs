@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use scoreboard::domain::action::{Action, ActionSettings};
+use scoreboard::domain::{
+    action::{Action, ActionSettings},
+    user::Profile,
+};
 use serde_json::json;
 
 use super::*;
@@ -13,6 +16,7 @@ on_both_engines![
     what_is_not_readable_leaves_no_trace,
     a_page_costs_the_same_whatever_the_user_did_elsewhere,
     pages_are_merged_from_many_leaderboards,
+    the_latest_scores_of_a_board_are_among_the_newest_of_all,
     a_history_that_does_not_add_up_is_found,
 ];
 
@@ -117,6 +121,27 @@ async fn what_is_not_readable_leaves_no_trace(database: Database) {
     // Nobody may read a leaderboard that is gone, and what it was told goes with it.
     ledger.delete_leaderboard(&secret, NOW).await.unwrap();
     assert_eq!(told(Readable::All, 10).await, open);
+}
+
+async fn the_latest_scores_of_a_board_are_among_the_newest_of_all(database: Database) {
+    let ledger = database.ledger().await;
+    let main = main_and_goal(&ledger, Operator::Best, Order::Desc).await;
+    let told: Vec<_> = [("ann", 5), ("ann", 4), ("bob", 7), ("ann", 9)].map(|(user, value)| goal(user, value)).into();
+    let committed = commit(&ledger, &told, &Clock::system()).await.unwrap().outcomes;
+    let ids: Vec<_> = committed.into_iter().map(|outcome| accepted(outcome).event_id).collect();
+    let profile = Profile { display_name: Some("Bob B.".into()), ..Profile::default() };
+    ledger.put_user(&user_id("bob"), &profile, NOW).await.unwrap();
+    let latest = async |board, limit| -> Vec<_> {
+        let latest = ledger.latest_scores(board, limit).await.unwrap().into_iter();
+        latest.map(|score| (score.event_id, score.display_name, score.delta, score.score, score.previous_score)).collect()
+    };
+    let row = |index: usize, name: &str, delta, score, previous| (ids[index], name.to_owned(), delta, score, previous);
+    let all = [row(3, "ann", 4, 9, Some(5)), row(2, "Bob B.", 7, 7, None), row(0, "ann", 5, 5, None)];
+    assert_eq!(latest(main, 10).await, all, "what was not applied is left out");
+    assert_eq!(latest(main, 1).await, all[..1]);
+    assert_eq!(latest(Board { season: 2, ..main }, 10).await, []);
+    add_events(&database, "cy", Board { pk: 77, season: 1, order: Order::Desc }, 4_998).await;
+    assert_eq!(latest(main, 10).await, all[..2], "older ones are not looked for");
 }
 
 /// Events of a user in one leaderboard, newer than any other, put there behind the ledger's back. `1 = 1` is true to either engine.

@@ -61,6 +61,7 @@ fn cases() -> Vec<Case> {
         case("getEntry", READ, "/api/leaderboards/secret/entries/ann"),
         case("getEntryOfUserQuery", READ, "/api/leaderboards/secret/entries/query"),
         with_body("queryEntries", READ, "/api/leaderboards/secret/entries/query", json!({"userIds": ["ann"]})),
+        case("listLeaderboardScores", READ, "/api/leaderboards/secret/scores"),
         case("streamLeaderboard", READ, "/api/leaderboards/secret/stream"),
         case("listDefaultEntries", READ, "/api/leaderboard"),
         case("streamDefaultLeaderboard", READ, "/api/leaderboard/stream"),

@@ -36,6 +36,7 @@ fn reads(app: &TestApp, token: Option<&str>) -> Vec<RequestBuilder> {
     let requests = [
         get("/api/leaderboards/secret/entries"),
         get("/api/leaderboards/secret/entries/ann"),
+        get("/api/leaderboards/secret/scores"),
         get("/api/leaderboards/secret/stream"),
         get("/api/leaderboards/secret/stream?view=top"),
         get("/api/leaderboards/secret/stream?view=user&userId=ann"),

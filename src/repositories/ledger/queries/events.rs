@@ -1,6 +1,6 @@
-//! A user's score events, page by page, as far as a reader may see them.
+//! Score events as readers see them: a user's, page by page, as far as they may be seen, and a leaderboard's latest ones.
 //!
-//! The index lies by user, leaderboard and event. A page is merged from the leaderboards that the reader may see, each walked from its newest
+//! The index of a user's lies by user, leaderboard and event. A page is merged from the leaderboards that the reader may see, each walked from its newest
 //! event on, so no row of any other is touched, and a page costs the same after ten events and after ten million. Finding the
 //! leaderboards that a user has events in takes two steps in the index for each.
 
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::domain::{
     ids::{ActionId, LeaderboardId, UserId},
-    leaderboard::{Readable, Visibility},
-    submission::{PastStanding, ScoreEvent},
+    leaderboard::{Board, Readable, Visibility},
+    submission::{LatestScore, PastStanding, ScoreEvent},
     time::Timestamp,
 };
 
@@ -48,6 +48,44 @@ statement!(
         ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT 1) \
      FROM boards b JOIN leaderboards l ON l.pk = b.pk WHERE l.visibility = 'public' OR ?"
 );
+
+/// What shows a score among the latest: event, user, action, time, score, previous score, change, display name.
+type LatestRow = (Vec<u8>, String, String, i64, i64, Option<i64>, i64, Option<String>);
+
+statement!(
+    /// A board's newest applied events among the newest of all. An index by leaderboard would be paid for by every score, to serve those few
+    /// readers whom the feed has nothing to tell.
+    Db, Latest { board: BigInt = i64, season: BigInt = i64, limit: BigInt = i64 }
+    -> (Binary, Text, Text, BigInt, BigInt, Nullable<BigInt>, BigInt, Nullable<Text>),
+    "SELECT h.event_id, h.user_id, h.action_id, h.at, h.new_score, h.previous_score, h.delta, \
+       (SELECT u.display_name FROM users u WHERE u.id = h.user_id) \
+     FROM (SELECT event_id, position, leaderboard_pk, season, applied, user_id, action_id, at, new_score, previous_score, delta \
+           FROM score_events ORDER BY event_id DESC, position DESC LIMIT 5000) h \
+     WHERE h.leaderboard_pk = ? AND h.season = ? AND h.applied ORDER BY h.event_id DESC, h.position DESC LIMIT ?"
+);
+
+/// A board's newest applied events, newest first, by the names that their users have now.
+pub async fn latest(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<LatestScore>, Failure> {
+    let rows: Vec<LatestRow> = Latest { board: &board.pk, season: &board.season, limit: &limit }.load(conn).await?;
+    rows.into_iter().map(latest_score).collect()
+}
+
+fn latest_score(row: LatestRow) -> Result<LatestScore, Failure> {
+    let (id, user, action, at, score, previous_score, delta, name) = row;
+    Ok(LatestScore {
+        version: None,
+        event_id: Uuid::from_slice(&id).map_err(Failure::corrupt)?,
+        display_name: name.unwrap_or_else(|| user.clone()),
+        user_id: UserId::parse(&user).map_err(Failure::corrupt)?,
+        action_id: ActionId::parse(&action).map_err(Failure::corrupt)?,
+        delta,
+        score,
+        previous_score,
+        rank: None,
+        previous_rank: None,
+        at: Timestamp(at),
+    })
+}
 
 /// A user's accepted submissions, newest first, from before `before`: those of `leaderboard`, or else of all that are readable. What they
 /// did in other leaderboards is left out; the metadata belongs to whoever may read the leading leaderboard.

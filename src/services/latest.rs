@@ -1,0 +1,203 @@
+//! The latest scores of a leaderboard: what a page shows before the next one comes.
+//!
+//! The feed remembers the newest events, with the ranks that they had. What it does not reach back to, because the ranking was rebuilt or is out of
+//! reach, is completed from the history in the ledger, which is asked for it once in a while: what came before an epoch is what it was. Of many who
+//! ask at the same time one builds the answer.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    domain::{
+        ids::{LeaderboardId, UserId},
+        leaderboard::{Board, Leaderboard},
+        position::Version,
+        submission::LatestScore,
+    },
+    repositories::{
+        feed::{Feed, FeedEvent, FeedEventKind},
+        ledger::Ledger,
+    },
+};
+
+use super::{
+    encoded::Encoded,
+    error::ServiceError,
+    rankings::{Rankings, Served, Source},
+    turns::{self, Turns},
+    views,
+};
+
+/// How old an answer from the ledger alone may be before the ledger is asked again.
+const AGE: Duration = Duration::from_millis(250);
+/// The same for what only completes what the feed remembers: names may have changed since.
+const AGE_OF_OLDER: Duration = Duration::from_secs(10);
+/// The most scores that an answer holds.
+pub const MOST: usize = 100;
+/// Answers that are kept, and boards whose older scores are. When full, those go that are too old, or else all.
+const KEPT: usize = 512;
+
+/// See the module's documentation.
+pub struct LatestScores {
+    rankings: Arc<Rankings>,
+    feed: Arc<dyn Feed>,
+    ledger: Ledger,
+    turns: Arc<Turns>,
+    /// At most [`KEPT`].
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// By incarnation. At most [`KEPT`].
+    older: Mutex<HashMap<i64, Older>>,
+}
+
+/// Incarnation, season and limit.
+type Key = (i64, i64, usize);
+
+/// The newest answer. The lock is held by whoever builds one; the others wait for it.
+type Slot = tokio::sync::Mutex<Option<Answer>>;
+
+struct Answer {
+    encoded: Arc<Encoded>,
+    begun: Instant,
+    /// Nobody but the ledger was there to tell it.
+    from_ledger_alone: bool,
+}
+
+impl Answer {
+    /// Whether it will do for somebody who asked then.
+    fn will_do(&self, asked: Instant) -> bool {
+        self.begun >= asked || (self.from_ledger_alone && self.begun.elapsed() < AGE)
+    }
+}
+
+/// The newest scores that the ledger held when the ranking was at this version. Whatever came later is the feed's to remember.
+struct Older {
+    version: Version,
+    asked: Instant,
+    scores: Arc<[LatestScore]>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    leaderboard_id: &'a LeaderboardId,
+    season: i64,
+    version: Option<&'a Version>,
+    scores: &'a [LatestScore],
+}
+
+impl LatestScores {
+    pub fn new(rankings: Arc<Rankings>, feed: Arc<dyn Feed>, ledger: Ledger, turns: Arc<Turns>) -> Self {
+        Self { rankings, feed, ledger, turns, slots: Mutex::default(), older: Mutex::default() }
+    }
+
+    /// The JSON of up to `limit` scores, newest first. Every score that was announced up to its `version` is there, or is older than those that are.
+    pub async fn of(&self, leaderboard: &Leaderboard, limit: usize) -> Result<Served<Arc<Encoded>>, ServiceError> {
+        let (asked, board) = (Instant::now(), leaderboard.board());
+        let slot = self.slot((board.pk, board.season, limit));
+        let mut answer = timeout_at(asked + turns::WAIT, slot.lock()).await.map_err(|_| ServiceError::Overloaded)?;
+        if let Some(answer) = answer.as_ref().filter(|answer| answer.will_do(asked)) {
+            return Ok(Served { value: Arc::clone(&answer.encoded), source: Source::Copy });
+        }
+        let begun = Instant::now();
+        let (version, scores, source) = self.build(board, limit).await?;
+        let view = View { leaderboard_id: &leaderboard.id, season: board.season, version: version.as_ref(), scores: &scores };
+        let encoded = Arc::new(Encoded::new(views::json(&view)));
+        *answer = Some(Answer { encoded: Arc::clone(&encoded), begun, from_ledger_alone: version.is_none() });
+        Ok(Served { value: encoded, source })
+    }
+
+    fn slot(&self, key: Key) -> Arc<Slot> {
+        let mut slots = self.slots.lock();
+        if slots.len() >= KEPT && !slots.contains_key(&key) {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+            if slots.len() >= KEPT {
+                slots.clear();
+            }
+        }
+        Arc::clone(slots.entry(key).or_default())
+    }
+
+    /// The version is asked for first: whatever was announced up to it is committed, and most of it remembered.
+    async fn build(&self, board: Board, limit: usize) -> Result<(Option<Version>, Vec<LatestScore>, Source), ServiceError> {
+        let head = self.rankings.head(board).await;
+        let Some((version, total, source)) =
+            head.and_then(|served| Some((served.value.version?, served.value.total, served.source)))
+        else {
+            return Ok((None, self.stored(board, limit).await?, Source::Ledger));
+        };
+        // Twice as many events, because some tell of something else.
+        let after = version.seq.saturating_sub(2 * limit as u64);
+        let (mut scores, names) = self.remembered(board, after, &version).await;
+        let mut completed = source;
+        if scores.len() < limit && total > 0 {
+            match self.older(board, after, &version).await {
+                Ok(older) => {
+                    let known: HashSet<_> = scores.iter().map(|score| score.event_id).collect();
+                    scores.extend(older.iter().filter(|score| !known.contains(&score.event_id)).cloned());
+                    completed = Source::Ledger;
+                }
+                Err(error) if scores.is_empty() => return Err(error),
+                Err(error) => tracing::debug!(%error, "showing the latest scores that the feed remembers"),
+            }
+        }
+        for score in &mut scores {
+            names.get(&score.user_id).iter().for_each(|name| score.display_name.clone_from(name));
+        }
+        // Ids are of the order of commits, in which the feed told nearly all of them.
+        scores.sort_unstable_by_key(|score| Reverse(score.event_id));
+        scores.truncate(limit);
+        Ok((Some(version), scores, completed))
+    }
+
+    /// The scores that the feed remembers from behind a position up to this version, and the names that it gave to users last.
+    async fn remembered(&self, board: Board, after: u64, version: &Version) -> (Vec<LatestScore>, HashMap<UserId, String>) {
+        let reach = (version.seq - after) as usize;
+        let history = self.feed.history(board.pk, after, reach).await.ok().filter(|history| history.epoch == version.epoch);
+        let mut names: HashMap<UserId, String> = HashMap::new();
+        let events = history.into_iter().flat_map(|history| history.events);
+        let events: Vec<FeedEvent> = events.filter(|event| event.seq <= version.seq).collect();
+        let scores = events.iter().rev().filter_map(|event| {
+            let data = format!("{{{}}}", event.body);
+            let mut score: LatestScore = serde_json::from_str(&data).ok().filter(|_| event.kind == FeedEventKind::Score)?;
+            score.version = Some(Version::new(Arc::clone(&version.epoch), event.seq));
+            (score.rank, score.previous_rank) = (Some(event.rank), event.previous_rank);
+            names.entry(score.user_id.clone()).or_insert_with(|| score.display_name.clone());
+            Some(score)
+        });
+        (scores.collect(), names)
+    }
+
+    /// What the ledger holds, or held lately: at this position or later, within this epoch.
+    async fn older(&self, board: Board, at: u64, version: &Version) -> Result<Arc<[LatestScore]>, ServiceError> {
+        let of_use = |older: &Older| {
+            older.version.epoch == version.epoch && older.version.seq >= at && older.asked.elapsed() < AGE_OF_OLDER
+        };
+        if let Some(older) = self.older.lock().get(&board.pk).filter(|older| of_use(older)) {
+            return Ok(Arc::clone(&older.scores));
+        }
+        let asked = Instant::now();
+        let scores: Arc<[LatestScore]> = self.stored(board, MOST).await?.into();
+        let mut boards = self.older.lock();
+        if boards.len() >= KEPT {
+            boards.retain(|_, older| older.asked.elapsed() < AGE_OF_OLDER);
+        }
+        if boards.len() >= KEPT {
+            boards.clear();
+        }
+        boards.insert(board.pk, Older { version: version.clone(), asked, scores: Arc::clone(&scores) });
+        Ok(scores)
+    }
+
+    async fn stored(&self, board: Board, limit: usize) -> Result<Vec<LatestScore>, ServiceError> {
+        let _turn = self.turns.next().await?;
+        Ok(self.ledger.latest_scores(board, limit as i64).await?)
+    }
+}
