@@ -10,6 +10,7 @@ use super::{
     leaderboard::{Board, Leaderboard, Visibility},
     submission::Standing,
     time::Timestamp,
+    user::User,
 };
 
 /// One outbox row: all that one commit changed.
@@ -23,12 +24,51 @@ pub enum Announcement {
     Events { ids: Vec<Uuid> },
     /// A definition was changed or deleted.
     Definition(DefinitionChange),
-    /// A user's display name was changed, in every ranking that shows it.
+    /// A user has a new profile, for every ranking that the user stands in.
     #[serde(rename_all = "camelCase")]
-    Rename { boards: Vec<Board>, user_id: UserId, name: DisplayName },
+    Rename {
+        boards: Vec<Board>,
+        user_id: UserId,
+        name: DisplayName,
+        /// For each board the part of the `user-changed` event that is known at commit: the fields of a JSON object without the braces. None in
+        /// rows of an earlier release, which told of names alone, and without an event.
+        #[serde(default)]
+        events: Vec<String>,
+    },
 }
 
 impl Announcement {
+    /// The user now reads like this, to those who watch these boards.
+    pub fn user_changed(user: &User, leaderboards: &[(LeaderboardId, Board)]) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields<'a> {
+            leaderboard_id: &'a LeaderboardId,
+            season: i64,
+            user_id: &'a UserId,
+            display_name: &'a str,
+            avatar_url: Option<&'a str>,
+            country: Option<&'a str>,
+        }
+        let User { id, profile, revision, .. } = user;
+        let fields = |(leaderboard_id, board): &(LeaderboardId, Board)| {
+            without_braces(&Fields {
+                leaderboard_id,
+                season: board.season,
+                user_id: id,
+                display_name: profile.display_name.as_deref().unwrap_or(id.as_str()),
+                avatar_url: profile.avatar_url.as_deref(),
+                country: profile.country.as_deref(),
+            })
+        };
+        Self::Rename {
+            boards: leaderboards.iter().map(|(_, board)| *board).collect(),
+            user_id: id.clone(),
+            name: DisplayName { name: profile.display_name.clone(), revision: *revision },
+            events: leaderboards.iter().map(fields).collect(),
+        }
+    }
+
     /// The boards that it is about, as far as it says; some more than once.
     pub fn boards(&self) -> Box<dyn Iterator<Item = Board> + Send + '_> {
         match self {
@@ -93,7 +133,7 @@ impl Change {
             previous_score: standing.previous_score,
             at,
         };
-        let object = serde_json::to_string(&fields).expect("plain fields always serialise");
+        let event = without_braces(&fields);
         Self {
             board: standing.board,
             event_id,
@@ -102,9 +142,15 @@ impl Change {
             reached_at: at.0,
             revision: standing.revision,
             name,
-            event: object[1..object.len() - 1].to_owned(),
+            event,
         }
     }
+}
+
+/// What a ranking completes with position and ranks.
+fn without_braces(fields: &impl Serialize) -> String {
+    let object = serde_json::to_string(fields).expect("plain fields always serialise");
+    object[1..object.len() - 1].to_owned()
 }
 
 /// One change of one definition.
@@ -143,5 +189,17 @@ impl DefinitionChange {
     fn of(leaderboard: &Leaderboard, revision: i64, deleted: bool, event: String) -> Self {
         let (board, leaderboard_id) = (leaderboard.board(), leaderboard.id.clone());
         Self { board, leaderboard_id, revision, deleted, definitions: 0, public: false, event }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_release_before_this_one_tells_a_name_without_an_event() {
+        let row = r#"{"kind":"rename","boards":[{"pk":1,"season":1,"order":"desc"}],"userId":"ann","name":{"name":"Ann","revision":2}}"#;
+        let Announcement::Rename { boards, name, events, .. } = serde_json::from_str(row).unwrap() else { panic!("a rename") };
+        assert_eq!((boards.len(), name.revision, events.len()), (1, 2, 0));
     }
 }

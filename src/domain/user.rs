@@ -14,6 +14,14 @@ pub struct Profile {
     pub metadata: Option<Map<String, Value>>,
 }
 
+impl Profile {
+    /// Whether watchers are shown the same.
+    pub fn shows_the_same(&self, other: &Self) -> bool {
+        let shown = |profile: &Self| (profile.display_name.clone(), profile.avatar_url.clone(), profile.country.clone());
+        shown(self) == shown(other)
+    }
+}
+
 /// A user as the ledger holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

@@ -340,6 +340,16 @@ function take(scores) {
   drawFeed();
 }
 
+function rename({ userId, displayName }, id) {
+  latest = id;
+  for (const { score, line } of news.filter((item) => item.score.userId === userId)) {
+    score.displayName = displayName;
+    if (line) line.querySelector('.name').textContent = displayName;
+  }
+  for (const entry of board.window.filter((shown) => shown.userId === userId)) entry.displayName = displayName;
+  draw();
+}
+
 function drawFeed() {
   if (paused || feeding) return;
   feeding = setTimeout(() => {
@@ -560,6 +570,7 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
 const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: latest } : { view: 'events' }), {
   leaderboard: recall,
   'score-updated': hear,
+  'user-changed': rename,
   heartbeat() {},
 });
 

@@ -23,6 +23,8 @@ mod redis;
 pub enum FeedEventKind {
     /// `body` holds the fields of a `score-updated` that were known at commit, without braces.
     Score,
+    /// `body` holds the fields of a `user-changed` that were known at commit, without braces.
+    User,
     /// `body` is the new definition, a JSON object.
     Definition,
     /// `body` is the last event of a deleted leaderboard, a JSON object.
@@ -34,9 +36,9 @@ pub enum FeedEventKind {
 pub struct FeedEvent {
     pub seq: u64,
     pub kind: FeedEventKind,
-    /// The rank at this very position; 0 where the kind is not `Score`.
+    /// The user's rank at this very position; 0 where there is none, or the kind is of the leaderboard.
     pub rank: u64,
-    /// The rank just before; `None` for a newcomer.
+    /// The rank just before; `None` for a newcomer. A new profile moves nobody.
     pub previous_rank: Option<u64>,
     /// Entries in the ranking at this position.
     pub total: u64,
@@ -62,7 +64,7 @@ impl FeedEvent {
 pub enum FeedMessage {
     /// Consecutive events of one board of one epoch.
     Events { pk: i64, epoch: Arc<str>, events: Vec<FeedEvent> },
-    /// A display name changed in this board, without a position of its own.
+    /// A display name changed in this board, without a position of its own: told by a release before this one, or on its behalf.
     Renamed { pk: i64 },
     /// The board was rebuilt: a new epoch begins at sequence 0.
     Reset { pk: i64, epoch: Arc<str> },

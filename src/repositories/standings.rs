@@ -94,9 +94,16 @@ pub trait Standings: Send + Sync {
     /// rebuilds a leaderboard that is gone.
     async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError>;
 
-    /// Renames a user in one board where the name's revision is newer than the one held. Allots no sequence number; tells
-    /// the feed's subscribers by [`FeedMessage::Renamed`](super::feed::FeedMessage::Renamed). Answers the present version.
-    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<Version, StandingsError>;
+    /// Renames a user in one board where the name's revision is newer than the one held, and tells the `event`, once per revision, whether or not a
+    /// score has brought the name already: allots a sequence number and appends a feed event of kind `User`. Without an event it only tells
+    /// the feed's subscribers by [`FeedMessage::Renamed`](super::feed::FeedMessage::Renamed). Answers the version then.
+    async fn rename(
+        &self,
+        board: Board,
+        user_id: &UserId,
+        name: &DisplayName,
+        event: Option<&str>,
+    ) -> Result<Version, StandingsError>;
 
     /// Version, season and number of entries.
     async fn head(&self, board: Board) -> Result<Head, StandingsError>;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -82,6 +82,14 @@ struct Older {
     version: Version,
     asked: Instant,
     scores: Arc<[LatestScore]>,
+}
+
+/// What an event tells of a user.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    user_id: UserId,
+    display_name: String,
 }
 
 #[derive(Serialize)]
@@ -161,11 +169,15 @@ impl LatestScores {
     async fn remembered(&self, board: Board, after: u64, version: &Version) -> (Vec<LatestScore>, HashMap<UserId, String>) {
         let reach = (version.seq - after) as usize;
         let history = self.feed.history(board.pk, after, reach).await.ok().filter(|history| history.epoch == version.epoch);
-        let mut names: HashMap<UserId, String> = HashMap::new();
+        let mut names = HashMap::new();
         let events = history.into_iter().flat_map(|history| history.events);
         let events: Vec<FeedEvent> = events.filter(|event| event.seq <= version.seq).collect();
         let scores = events.iter().rev().filter_map(|event| {
             let data = format!("{{{}}}", event.body);
+            if event.kind == FeedEventKind::User {
+                let Named { user_id, display_name } = serde_json::from_str(&data).ok()?;
+                names.entry(user_id).or_insert(display_name);
+            }
             let mut score: LatestScore = serde_json::from_str(&data).ok().filter(|_| event.kind == FeedEventKind::Score)?;
             score.version = Some(Version::new(Arc::clone(&version.epoch), event.seq));
             (score.rank, score.previous_rank) = (Some(event.rank), event.previous_rank);

@@ -28,7 +28,7 @@ impl Users {
         self.ledger.user(id).await?.ok_or(ServiceError::NotFound("user"))
     }
 
-    /// Describes a user, made where unknown; a new display name shows in every ranking at once.
+    /// Describes a user, made where unknown; a new display name shows in every ranking at once, and watchers are told.
     pub async fn put(&self, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
         let updated = self.ledger.put_user(id, profile, self.clock.now()).await?;
         if let Some((row, announcement)) = &updated.outbox {

@@ -32,16 +32,16 @@ async fn the_newest_name_stays_whatever_the_order_of_arrival(backend: Backend) {
     let store = backend.store().await;
     let (standings, board) = (&*store.standings, fresh_board());
     build(standings, board, &[]).await;
-    standings.rename(board, &user("a"), &name("Second: é", 2)).await.expect("renamed before the first entry");
+    standings.rename(board, &user("a"), &name("Second: é", 2), None).await.expect("renamed before the first entry");
     ranked(standings, &Change { name: name("First", 1), ..change(board, "a", 1, 1, 1) }).await;
     assert_eq!(shown(standings, board).await, "Second: é");
-    standings.rename(board, &user("a"), &name("First", 1)).await.expect("ignored");
+    standings.rename(board, &user("a"), &name("First", 1), None).await.expect("ignored");
     assert_eq!(shown(standings, board).await, "Second: é");
     ranked(standings, &Change { name: name("Third", 3), ..change(board, "a", 2, 2, 2) }).await;
     let (_, found) = standings.neighbourhoods(board, &[user("a")], 0).await.expect("an entry");
     assert_eq!(found[0].entry.as_ref().map(|entry| &*entry.display_name), Some("Third"));
     build(standings, board, &[StoredEntry { name: name("Third", 3), ..stored(&change(board, "a", 2, 2, 2)) }]).await;
-    standings.rename(board, &user("a"), &name("Second: é", 2)).await.expect("ignored");
+    standings.rename(board, &user("a"), &name("Second: é", 2), None).await.expect("ignored");
     assert_eq!(shown(standings, board).await, "Third");
     assert_eq!(standings.head(board).await.expect("a head").version.expect("a version").seq, 0);
 }
@@ -51,9 +51,9 @@ async fn a_name_that_was_taken_back_stays_away(backend: Backend) {
     let (standings, board) = (&*store.standings, fresh_board());
     build(standings, board, &[]).await;
     ranked(standings, &Change { name: name("A", 1), ..change(board, "a", 1, 1, 1) }).await;
-    standings.rename(board, &user("a"), &DisplayName { name: None, revision: 2 }).await.expect("renamed");
+    standings.rename(board, &user("a"), &DisplayName { name: None, revision: 2 }, None).await.expect("renamed");
     assert_eq!(shown(standings, board).await, "a");
-    standings.rename(board, &user("a"), &name("A", 1)).await.expect("ignored");
+    standings.rename(board, &user("a"), &name("A", 1), None).await.expect("ignored");
     assert_eq!(shown(standings, board).await, "a");
     let held = standings.dump(board, 1, 1).await.expect("a dump");
     assert_eq!(held[0].name, DisplayName { name: None, revision: 2 });

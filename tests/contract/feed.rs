@@ -1,7 +1,7 @@
 //! The contract of [`Feed`](scoreboard::repositories::feed::Feed).
 
 use scoreboard::{
-    domain::{entry::DisplayName, position::Version},
+    domain::{announcement::Change, entry::DisplayName, position::Version},
     repositories::{
         feed::{FeedEvent, FeedEventKind, FeedMessage},
         standings::Applied,
@@ -19,6 +19,7 @@ on_each_backend! {
     a_subscriber_is_told_what_the_outcomes_say
     only_subscribed_boards_are_told
     renames_definitions_resets_and_deletions_are_told
+    a_new_profile_is_told_once_at_a_position_of_its_own
     a_history_continues_after_any_position_also_inside_a_batch
     a_history_keeps_the_latest_events_and_is_honest_about_the_rest
     a_body_comes_back_unchanged
@@ -80,9 +81,9 @@ async fn renames_definitions_resets_and_deletions_are_told(backend: Backend) {
         FeedMessage::Reset { pk, epoch } => assert_eq!((pk, epoch), (board.pk, version.epoch.clone())),
         other => panic!("{other:?}"),
     }
-    standings.rename(board, &user("a"), &name("A", 2)).await.expect("renamed");
-    standings.rename(board, &user("a"), &name("Older", 1)).await.expect("ignored");
-    standings.rename(board, &user("b"), &DisplayName { name: None, revision: 0 }).await.expect("ignored");
+    standings.rename(board, &user("a"), &name("A", 2), None).await.expect("renamed");
+    standings.rename(board, &user("a"), &name("Older", 1), None).await.expect("ignored");
+    standings.rename(board, &user("b"), &DisplayName { name: None, revision: 0 }, None).await.expect("ignored");
     assert!(matches!(next(&mut messages).await, FeedMessage::Renamed { pk } if pk == board.pk));
     standings.tell_definition(&definition(board, 3, false)).await.expect("told");
     standings.tell_definition(&definition(board, 4, true)).await.expect("told");
@@ -97,6 +98,50 @@ async fn renames_definitions_resets_and_deletions_are_told(backend: Backend) {
         body: format!("{{\"revision\":{revision}}}"),
     };
     assert_eq!(told, [event(1, FeedEventKind::Definition, 3), event(2, FeedEventKind::Deleted, 4)]);
+}
+
+async fn a_new_profile_is_told_once_at_a_position_of_its_own(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    let mut messages = store.feed.take_messages().expect("the first to take them");
+    let begun = build(standings, board, &[]).await;
+    store.feed.subscribe(board.pk).await.expect("subscribed");
+    ranked(standings, &change(board, "b", 1, 9, 1)).await;
+    ranked(standings, &change(board, "a", 1, 1, 1)).await;
+    let mut expected = vec![];
+    let mut told = |seq, rank: Option<u64>, body: &str| {
+        let (kind, total, body) = (FeedEventKind::User, 2, body.to_owned());
+        expected.push(FeedEvent { seq, kind, rank: rank.unwrap_or(0), previous_rank: rank, total, body });
+        Version::new(begun.epoch.clone(), seq)
+    };
+    let rename = async |id: &str, name: DisplayName, body: &str| {
+        standings.rename(board, &user(id), &name, Some(body)).await.expect("told")
+    };
+    let second = r#""userId":"a","displayName":"Ä: \ \"S 1\" 2""#;
+    let version = told(3, Some(2), second);
+    for (name, body) in [(name("Second", 2), second), (name("Second", 2), second), (name("First", 1), "\"late\":1")] {
+        assert_eq!(rename("a", name, body).await, version, "once, and nothing older");
+    }
+    // A score brings the third name before it is told.
+    ranked(standings, &Change { name: name("Third", 3), ..change(board, "a", 2, 2, 2) }).await;
+    assert_eq!(rename("a", name("Third", 3), "\"third\":3").await, told(5, Some(2), "\"third\":3"));
+    // Neither an entry nor a name.
+    let nameless = || DisplayName { name: None, revision: 1 };
+    let version = told(6, None, "\"b\":1");
+    for _ in 0..2 {
+        assert_eq!(rename("c", nameless(), "\"b\":1").await, version);
+    }
+    let mut heard = vec![];
+    while heard.len() < 6 {
+        heard.extend(next_events(&mut messages, board, &begun).await);
+    }
+    let history = store.feed.history(board.pk, 0, 10).await.expect("a history");
+    assert_eq!((history.head, &history.events), (6, &heard));
+    heard.retain(|event| event.kind == FeedEventKind::User);
+    assert_eq!(heard, expected);
+    let window = standings.window(board, 1, 10).await.expect("a window");
+    assert_eq!((&*window.entries[1].display_name, window.head.total), ("Third", 2));
+    assert_eq!(ranked(standings, &change(board, "c", 1, 0, 3)).await.0.seq, 7, "the ranking is still whole");
 }
 
 /// Twenty events in batches of 1, 2, 3, 4 and 10.

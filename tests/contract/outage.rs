@@ -72,7 +72,7 @@ async fn the_loss_of_any_one_key_is_noticed() {
         let board = fresh_board();
         build(&*store, board, &[]).await;
         ranked(&*store, &change(board, "a", 1, 1, 1)).await;
-        store.rename(board, &user("a"), &name("A", 1)).await.expect("renamed");
+        store.rename(board, &user("a"), &name("A", 1), None).await.expect("renamed");
         store.head(board).await.expect("ready so far");
         assert_eq!(server.command(&format!("DEL {}", backend.key(board.pk, suffix))), ":1", "{suffix}");
         assert_unready(&*store, board).await;
@@ -260,7 +260,7 @@ async fn a_deleted_leaderboard_leaves_only_its_tombstone() {
     let board = fresh_board();
     build(&*store, board, &[stored(&change(board, "b", 1, 1, 1))]).await;
     ranked(&*store, &change(board, "a", 1, 1, 1)).await;
-    store.rename(board, &user("a"), &name("A", 1)).await.expect("renamed");
+    store.rename(board, &user("a"), &name("A", 1), None).await.expect("renamed");
     store.report_watchers(board.pk, 3).await.expect("noted");
     store.tell_definition(&definition(board, 2, true)).await.expect("told");
     assert_eq!(server.command("DBSIZE"), ":1");

@@ -151,7 +151,7 @@ pub async fn assert_unready(standings: &dyn Standings, board: Board) {
     let answers = [
         ("apply", standings.apply(board, &changes).await.err()),
         ("tell_definition", standings.tell_definition(&definition(board, 1_000, false)).await.err()),
-        ("rename", standings.rename(board, &user("u"), &name("U", 1_000)).await.err()),
+        ("rename", standings.rename(board, &user("u"), &name("U", 1_000), None).await.err()),
         ("head", standings.head(board).await.err()),
         ("window", standings.window(board, 1, 10).await.err()),
         ("neighbourhoods", standings.neighbourhoods(board, &[user("u")], 1).await.err()),

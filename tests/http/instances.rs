@@ -166,14 +166,24 @@ async fn the_same_key_to_all_instances_at_once_counts_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_on_one_shows_on_another() {
-    let [a, b, _] = three().await;
-    a.post_score("ann", "goal").await;
+    let [a, b, c] = three().await;
+    let before = text(&a.post_score("ann", "goal").await["version"]);
+    let mut events = Sse::open(&c, STREAM).await;
+    events.expect("leaderboard").await;
     let mut top = Sse::open(&b, "/api/leaderboard/stream?view=top&hz=20").await;
     top.expect("leaderboard").await;
     let rename = a.admin(Method::PUT, "/api/users/ann").json(&json!({ "displayName": "Ann B." }));
     rename.send().await.unwrap().error_for_status().unwrap();
     assert_eq!(top.expect("leaderboard-patch").await.data["rows"][0]["displayName"], "Ann B.");
-    b.post_score("ann", "goal").await;
+    let told = events.expect("user-changed").await;
+    assert_eq!((&told.data["displayName"], &told.data["since"]), (&json!("Ann B."), &json!(before)));
+    for app in [&a, &b, &c] {
+        let mut resumed = Sse::resume(app, STREAM, &before).await;
+        assert_eq!(resumed.expect("user-changed").await.data, told.data, "the same on each");
+    }
+    let receipt = b.post_score("ann", "goal").await;
+    let score = events.expect("score-updated").await;
+    assert_eq!((&score.data["since"], &score.data["version"]), (&json!(told.id), &receipt["version"]));
     assert_eq!(top.expect("leaderboard-patch").await.data["rows"][0]["displayName"], "Ann B.");
 }
 

@@ -297,3 +297,17 @@ async fn the_latest_scores_are_there_when_the_page_opens() {
         browser.wait_until(&latest_are(&["joan +10", "ada +1", "grace +1", "ada +10"]), SOON).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_name_shows_in_the_table_and_among_the_latest_scores() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    app.post_score("ada", "goal").await;
+    let browser = open_page(&app).await;
+    browser.wait_until(&latest_are(&["ada +10"]), SOON).await;
+    let profile = json!({ "displayName": "Ada <b>L.</b>" });
+    app.admin(Method::PUT, "/api/users/ada").json(&profile).answers(200).await;
+    browser.wait_until(&latest_are(&["Ada <b>L.</b> +10"]), SOON).await;
+    let named = "return document.querySelector('tr[data-user=ada] .name').textContent === 'Ada <b>L.</b>'";
+    browser.wait_until(named, SOON).await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
+}

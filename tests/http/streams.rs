@@ -10,6 +10,7 @@ mod slow;
 mod storm;
 mod top;
 mod user;
+mod users;
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ impl Ledger {
         Ok(transact!(self.serve(LIMIT), users::user(&id))?)
     }
 
-    /// Makes the user or replaces the profile. A changed display name is announced to every current ranking the user stands in; the
+    /// Makes the user or replaces the profile. What watchers see of it is announced to every current ranking the user stands in; the
     /// user stays locked meanwhile, so a commit tells either the old name before or the new name after.
     pub async fn put_user(&self, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, LedgerError> {
         let (id, profile) = (id.clone(), profile.clone());

@@ -41,6 +41,8 @@ pub(in crate::repositories) struct Ranking {
     /// Names by user, also of users whose entry is still on its way, so that a change that was settled before the renaming does not bring
     /// back the old name.
     names: HashMap<UserId, DisplayName>,
+    /// The revisions of users' profiles that watchers were told of.
+    told: HashMap<UserId, i64>,
     /// The latest events, oldest first; at most `history_cap` of them, the oldest give way.
     history: VecDeque<FeedEvent>,
     history_cap: usize,
@@ -55,6 +57,7 @@ impl Ranking {
             places: BTreeSet::new(),
             entries: HashMap::new(),
             names: HashMap::new(),
+            told: HashMap::new(),
             history: VecDeque::new(),
             history_cap,
         }
@@ -126,6 +129,16 @@ impl Ranking {
             self.names.insert(user_id.clone(), name.clone());
         }
         taken
+    }
+
+    /// Tells of a user's new profile, once per revision.
+    pub fn tell_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<FeedEvent> {
+        if self.told.get(user_id).is_some_and(|told| *told >= revision) {
+            return None;
+        }
+        self.told.insert(user_id.clone(), revision);
+        let rank = self.rank(user_id);
+        Some(self.tell(FeedEventKind::User, rank.unwrap_or(0), rank, body.to_owned()))
     }
 
     pub fn window(&self, board: Board, from_rank: u64, limit: u64) -> Window {

@@ -56,6 +56,14 @@ pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
     Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()? })
 }
 
+/// What the body of an event begins with that tells of a user's new profile. In a payload it is an event like a score's.
+const USER_CHANGED: &str = "\"userChanged\":true,";
+
+/// The body of such an event as it stands in a payload.
+pub(in crate::repositories) fn user_changed(body: &str) -> String {
+    format!("{USER_CHANGED}{}", one_line(body))
+}
+
 /// A body as it stands in a payload, where a line is an event. JSON has line breaks only between its tokens.
 pub(in crate::repositories) fn one_line(body: &str) -> String {
     body.replace(['\n', '\r'], " ")
@@ -139,7 +147,14 @@ fn parse_event(line: &str) -> Option<FeedEvent> {
     let mut number = || fields.next()?.parse::<u64>().ok();
     let (seq, rank, previous, total) = (number()?, number()?, number()?, number()?);
     let previous_rank = (previous > 0).then_some(previous);
-    Some(FeedEvent { seq, kind, rank, previous_rank, total, body: fields.next()?.to_owned() })
+    let (kind, body) = match (kind, fields.next()?) {
+        (FeedEventKind::Score, body) => match body.strip_prefix(USER_CHANGED) {
+            Some(body) => (FeedEventKind::User, body),
+            None => (kind, body),
+        },
+        of_another_kind => of_another_kind,
+    };
+    Some(FeedEvent { seq, kind, rank, previous_rank, total, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -167,6 +182,11 @@ mod tests {
         let (epoch, events) = parse_events("events e1\nS 4 1 0 9 \"a\":1, \"b\":2\nD 5 0 0 9 {}").expect("a payload");
         assert_eq!((&*epoch, events.len(), events[0].body.as_str()), ("e1", 2, "\"a\":1, \"b\":2"));
         assert_eq!((events[0].previous_rank, events[1].kind), (None, FeedEventKind::Definition));
+        let (_, events) =
+            parse_events(&format!("events e1\nS 6 2 2 9 {}", user_changed("\"userId\":\n\"a\""))).expect("a payload");
+        let event = &events[0];
+        assert_eq!((event.kind, event.rank, event.body.as_str()), (FeedEventKind::User, 2, "\"userId\": \"a\""));
+        assert!(matches!(parse_message(1, "renamed"), Some(FeedMessage::Renamed { pk: 1 })), "from a release before this one");
         assert!(parse_events("events e1\nS 4 1").is_none());
         assert!(parse_message(1, "nonsense").is_none());
     }

@@ -1,17 +1,33 @@
--- Takes a display name that is newer than the one held. Behind `ready`.
--- KEYS: meta, places, entries, names.
--- ARGV: season, channel, user, name revision, name record ('' where it is not worth keeping).
+-- Takes a display name that is newer than the one held, and tells of the user's new profile, once per revision. Behind `ready` and `tell`.
+-- KEYS: meta, places, entries, names, stream.
+-- ARGV: season, channel, history, user, revision, name record ('' where it is not worth keeping), event body ('' where there is none to tell).
 -- Returns false where the ranking is not ready, else {epoch, seq}.
 --
--- A user without an entry is renamed too: the entry may be on its way, settled while the old name was still in force.
+-- A user without an entry is renamed too: the entry may be on its way, settled while the old name was still in force. A score may have brought
+-- the name before: that is why the revision that was told is noted apart, among the names, behind a character that no user id holds.
+--
+-- The event is told as a score by which nobody moves: a release before this one would take no other kind. Rank 0 means that there is no entry.
 local state = ready(ARGV[1])
 if not state then
   return false
 end
-local held = redis.call('HGET', KEYS[4], ARGV[3])
-if ARGV[5] ~= '' and not (held and tonumber(string.match(held, '^%d+')) >= tonumber(ARGV[4])) then
-  redis.call('HSET', KEYS[4], ARGV[3], ARGV[5])
-  redis.call('HSET', KEYS[1], 'names', redis.call('HLEN', KEYS[4]))
+local names, user, revision, record, body = KEYS[4], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local held = redis.call('HGET', names, user)
+local renamed = record ~= '' and not (held and tonumber(string.match(held, '^%d+')) >= revision)
+if renamed then
+  redis.call('HSET', names, user, record)
+end
+local told = body ~= '' and tonumber(redis.call('HGET', names, '\1' .. user) or -1)
+local seq = state.seq
+if told and told < revision then
+  redis.call('HSET', names, '\1' .. user, ARGV[5])
+  local entry = redis.call('HGET', KEYS[3], user)
+  local rank = entry and redis.call('ZRANK', KEYS[2], string.sub(entry, -14) .. user) + 1 or 0
+  seq = seq + 1
+  redis.call('HSET', KEYS[1], 'seq', seq, 'names', redis.call('HLEN', names))
+  tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), { '', '\nS ' .. seq .. ' ' .. rank .. ' ' .. rank .. ' ' .. state.n .. ' ' .. body })
+elseif renamed then
+  redis.call('HSET', KEYS[1], 'names', redis.call('HLEN', names))
   redis.call('PUBLISH', ARGV[2], 'renamed')
 end
-return { state.epoch, state.seq }
+return { state.epoch, seq }

@@ -24,7 +24,7 @@ scripts! {
     APPLY = "ready.lua" "tell.lua" "apply.lua";
     DEFINE = "ready.lua" "tell.lua" "define.lua";
     DELETE = "ready.lua" "delete.lua";
-    RENAME = "ready.lua" "rename.lua";
+    RENAME = "ready.lua" "tell.lua" "rename.lua";
     WINDOW = "ready.lua" "rows.lua" "window.lua";
     NEIGHBOURHOODS = "ready.lua" "rows.lua" "neighbourhoods.lua";
     BEGIN = "ready.lua" "begin.lua";

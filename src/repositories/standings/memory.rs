@@ -51,13 +51,23 @@ impl Standings for MemoryRanking {
         })
     }
 
-    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<Version, StandingsError> {
+    async fn rename(
+        &self,
+        board: Board,
+        user_id: &UserId,
+        name: &DisplayName,
+        event: Option<&str>,
+    ) -> Result<Version, StandingsError> {
         self.with(board.pk, |slot| {
-            let subscribed = slot.subscribed;
+            let (pk, subscribed) = (board.pk, slot.subscribed);
             let ranking = slot.ready_for(board)?;
-            if ranking.name(user_id, name) && subscribed {
-                self.outlet.deliver(FeedMessage::Renamed { pk: board.pk });
-            }
+            let renamed = ranking.name(user_id, name);
+            let told = event.and_then(|body| ranking.tell_user(user_id, name.revision, body));
+            let message = match told {
+                Some(event) => Some(FeedMessage::Events { pk, epoch: ranking.epoch.clone(), events: vec![event] }),
+                None => renamed.then_some(FeedMessage::Renamed { pk }),
+            };
+            message.into_iter().filter(|_| subscribed).for_each(|message| self.outlet.deliver(message));
             Ok(ranking.version())
         })
     }

@@ -76,16 +76,24 @@ impl Standings for RedisStore {
         Ok(Version::new(&*reply.text()?, reply.number()?))
     }
 
-    async fn rename(&self, board: Board, user_id: &UserId, name: &DisplayName) -> Result<Version, StandingsError> {
+    async fn rename(
+        &self,
+        board: Board,
+        user_id: &UserId,
+        name: &DisplayName,
+        event: Option<&str>,
+    ) -> Result<Version, StandingsError> {
         let record = if worth_keeping(name) { record::name(name) } else { String::new() };
         let args = [
             board.season.into(),
             self.keys.channel(board.pk).into(),
+            self.history_arg(),
             text(user_id.as_str()),
             name.revision.into(),
             record.into(),
+            event.map_or_else(String::new, record::user_changed).into(),
         ];
-        let answer = self.call(Lane::Announce, &scripts::RENAME, board.pk, &BOARD, args).await?;
+        let answer = self.call(Lane::Announce, &scripts::RENAME, board.pk, &told_keys(), args).await?;
         let mut reply = Reply::ready(answer, board.pk)?;
         Ok(Version::new(&*reply.text()?, reply.number()?))
     }

@@ -71,9 +71,9 @@ impl Announcer {
             // Only the ledger knows what stands behind these, and it gives them out whole.
             Announcement::Events { .. } => Outcome::Stuck,
             Announcement::Definition(change) => self.announce_definition(change).await,
-            Announcement::Rename { boards, user_id, name } => {
-                let results = boards.iter().map(async |&board| {
-                    let result = self.standings.rename(board, user_id, name).await;
+            Announcement::Rename { boards, user_id, name, events } => {
+                let results = boards.iter().enumerate().map(async |(index, &board)| {
+                    let result = self.standings.rename(board, user_id, name, events.get(index).map(String::as_str)).await;
                     (board, self.settled(board, result).await)
                 });
                 together(join_all(results).await)

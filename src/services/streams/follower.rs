@@ -157,7 +157,7 @@ impl Follower {
         self.hub.events.wake_all();
     }
 
-    /// Somebody's name may be another one, which has no position of its own.
+    /// Somebody's name may be another one, which had no position of its own before this release.
     fn renamed(&self) {
         self.hub.events.forget_snapshot();
         self.hub.groups.touch_all();
@@ -207,6 +207,8 @@ impl Follower {
                 FeedEventKind::Score => {
                     tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.body, "to be streamed");
                 }
+                // A snapshot from before shows the old name, to those who pass over such events, too.
+                FeedEventKind::User => self.hub.events.forget_snapshot(),
                 FeedEventKind::Definition => {
                     self.take_definition(&event.body);
                     self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));

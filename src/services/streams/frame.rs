@@ -98,6 +98,11 @@ impl Frame {
                 Self { private, ..Self::event(Some(&version), "leaderboard-changed", &event.body) }
             }
             FeedEventKind::Deleted => Self::event(Some(&version), "leaderboard-changed", &event.body),
+            FeedEventKind::User => {
+                let since = Version::new(Arc::clone(epoch), event.seq - 1);
+                let data = format!("{{{},\"version\":\"{version}\",\"since\":\"{since}\"}}", event.body);
+                Self::event(Some(&version), "user-changed", &data)
+            }
             FeedEventKind::Score => {
                 let since = Version::new(Arc::clone(epoch), event.seq - 1);
                 let previous_rank = event.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());

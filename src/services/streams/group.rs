@@ -73,12 +73,12 @@ struct Shown {
 }
 
 impl Shown {
-    /// Whether this event may change what is shown. Moves shift everybody between the old place and the new one, and a newcomer all who come after; who
-    /// stands elsewhere is not computed again, however busy the leaderboard is.
+    /// Whether this event may change what is shown. Moves shift everybody between the old place and the new one, and a newcomer all who come after; a new
+    /// profile shows in its own place. Who stands elsewhere is not computed again, however busy the leaderboard is.
     fn touched_by(&self, event: &FeedEvent, subject: &Subject) -> bool {
         let before = event.previous_rank.unwrap_or(u64::MAX);
         let (first, last) = (event.rank.min(before), event.rank.max(before));
-        event.kind == FeedEventKind::Score
+        matches!(event.kind, FeedEventKind::Score | FeedEventKind::User)
             && match subject {
                 Subject::Top { limit } => first <= *limit as u64,
                 Subject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {

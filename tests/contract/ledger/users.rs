@@ -9,7 +9,7 @@ use super::*;
 on_both_engines![
     a_profile_is_read_back_as_it_was_written,
     a_new_name_is_announced_to_every_ranking_that_shows_it,
-    what_leaves_the_name_is_not_announced,
+    what_nobody_sees_is_not_announced,
     a_commit_tells_the_name_of_its_moment,
     a_rename_and_a_commit_never_miss_each_other,
 ];
@@ -47,13 +47,19 @@ async fn a_new_name_is_announced_to_every_ranking_that_shows_it(database: Databa
     let renamed = ledger.put_user(&user_id("ann"), &named("Ann"), NOW).await.unwrap();
     let (id, announcement) = renamed.outbox.unwrap();
     let name = DisplayName { name: Some("Ann".into()), revision: 1 };
-    assert_eq!(announcement, Announcement::Rename { boards: vec![main, other], user_id: user_id("ann"), name });
+    let event = |id: &str| {
+        format!(
+            "\"leaderboardId\":\"{id}\",\"season\":1,\"userId\":\"ann\",\"displayName\":\"Ann\",\"avatarUrl\":null,\"country\":null"
+        )
+    };
+    let (boards, events) = (vec![main, other], vec![event("main"), event("other")]);
+    assert_eq!(announcement, Announcement::Rename { boards, user_id: user_id("ann"), name, events });
     let due = claim(&ledger, Timestamp(i64::MAX / 2), 0, 10).await.unwrap();
     assert!(due.contains(&(id, Some(announcement))));
     assert_eq!(&*ledger.window(main, 1, 1).await.unwrap().entries[0].display_name, "Ann");
 }
 
-async fn what_leaves_the_name_is_not_announced(database: Database) {
+async fn what_nobody_sees_is_not_announced(database: Database) {
     let ledger = database.ledger().await;
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     commit_one(&ledger, goal("ann", 1)).await;
@@ -61,10 +67,14 @@ async fn what_leaves_the_name_is_not_announced(database: Database) {
     let told = ledger.outbox_len().await.unwrap();
     let same = ledger.put_user(&user_id("ann"), &named("Ann"), NOW.plus_seconds(5)).await.unwrap();
     assert_eq!((same.value.revision, same.value.updated_at, same.outbox), (1, NOW, None));
-    let moved = Profile { country: Some("SK".into()), ..named("Ann") };
-    let moved = ledger.put_user(&user_id("ann"), &moved, NOW).await.unwrap();
-    assert_eq!((moved.value.revision, moved.outbox), (2, None));
+    let described = Profile { metadata: json!({"team": "blue"}).as_object().cloned(), ..named("Ann") };
+    let described = ledger.put_user(&user_id("ann"), &described, NOW).await.unwrap();
+    assert_eq!((described.value.revision, described.outbox), (2, None));
     assert_eq!(ledger.outbox_len().await.unwrap(), told);
+    let moved = Profile { country: Some("SK".into()), avatar_url: Some("https://x/y".into()), ..described.value.profile };
+    let moved = ledger.put_user(&user_id("ann"), &moved, NOW).await.unwrap();
+    let Some((_, Announcement::Rename { events, .. })) = moved.outbox else { panic!("{moved:?}") };
+    assert!(events[0].ends_with("\"displayName\":\"Ann\",\"avatarUrl\":\"https://x/y\",\"country\":\"SK\""), "{events:?}");
 }
 
 async fn a_commit_tells_the_name_of_its_moment(database: Database) {

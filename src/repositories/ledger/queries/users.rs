@@ -17,8 +17,7 @@ use super::{
 };
 use crate::domain::{
     announcement::Announcement,
-    entry::DisplayName,
-    ids::UserId,
+    ids::{LeaderboardId, UserId},
     leaderboard::Board,
     time::Timestamp,
     user::{Profile, User},
@@ -44,7 +43,7 @@ pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure>
     row.map(UserRow::into_user).transpose()
 }
 
-/// Makes the user or replaces the profile. A new display name is announced to every ranking that shows it.
+/// Makes the user or replaces the profile. What watchers see of it is announced to every ranking that the user stands in.
 pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, Failure> {
     // Either this transaction makes the row, or it exists: a commit that is making it at this moment is waited for.
     let fresh =
@@ -54,7 +53,7 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp
     if made == 0 && before.profile == *profile {
         return Ok(Updated { value: before, outbox: None });
     }
-    let renamed = before.profile.display_name != profile.display_name;
+    let shown = !before.profile.shows_the_same(profile);
     let after = User { profile: profile.clone(), revision: before.revision + 1, updated_at: now, ..before };
     let row = UserRow::of(&after)?;
     diesel::update(users::table.find(id.as_str()))
@@ -68,26 +67,28 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp
         ))
         .execute(conn)
         .await?;
-    let boards = if renamed { boards_of(conn, id).await? } else { Vec::new() };
-    if boards.is_empty() {
+    let leaderboards = if shown { leaderboards_of(conn, id).await? } else { Vec::new() };
+    if leaderboards.is_empty() {
         return Ok(Updated { value: after, outbox: None });
     }
-    let name = DisplayName { name: profile.display_name.clone(), revision: after.revision };
-    let announcement = Announcement::Rename { boards, user_id: id.clone(), name };
+    let announcement = Announcement::user_changed(&after, &leaderboards);
     let outbox = outbox::add(conn, now, &announcement).await?;
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
 }
 
 /// The current rankings that the user stands in.
-async fn boards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<Board>, Failure> {
-    let rows: Vec<(i64, i64, String)> = leaderboards::table
+async fn leaderboards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<(LeaderboardId, Board)>, Failure> {
+    let rows: Vec<(String, i64, i64, String)> = leaderboards::table
         .inner_join(entries::table.on(entries::leaderboard_pk.eq(leaderboards::pk).and(entries::season.eq(leaderboards::season))))
         .filter(entries::user_id.eq(id.as_str()))
         .order(leaderboards::pk)
-        .select((leaderboards::pk, leaderboards::season, leaderboards::sort_order))
+        .select((leaderboards::id, leaderboards::pk, leaderboards::season, leaderboards::sort_order))
         .load(conn)
         .await?;
-    rows.into_iter().map(|(pk, season, text)| Ok(Board { pk, season, order: order(&text)? })).collect()
+    let leaderboard = |(id, pk, season, text): (String, i64, i64, String)| {
+        Ok((LeaderboardId::parse(&id).map_err(Failure::corrupt)?, Board { pk, season, order: order(&text)? }))
+    };
+    rows.into_iter().map(leaderboard).collect()
 }
 
 impl UserRow {
