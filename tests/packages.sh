@@ -5,7 +5,10 @@
 #   packages_node                       puts a Node.js on PATH that Redocly can use
 #   packages_npm NAME FOLDER            prints a directory whose node_modules hold what FOLDER's package-lock.json pins
 #   packages_promtool                   prints the path of Prometheus's promtool
+#
+# A registry that does not answer ends the script instead of holding it up.
 
+packages_within=(timeout --kill-after=10 300)
 packages_cache=${XDG_CACHE_HOME:-$HOME/.cache}/scoreboard
 
 packages_python() {
@@ -14,7 +17,7 @@ packages_python() {
     dir=$packages_cache/$name-$python-$(sha256sum "$requirements" | head -c 12)
     if [[ ! -e $dir/complete ]]; then
         python3 -m venv --clear "$dir"
-        "$dir/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2
+        "${packages_within[@]}" "$dir/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2
         touch "$dir/complete"
     fi
     echo "$dir"
@@ -27,7 +30,7 @@ packages_node() {
         && return
     if [[ ! -e $dir/complete ]]; then
         mkdir -p "$dir"
-        npm install --silent --no-audit --no-fund --prefix "$dir" node@22.23.3 >&2
+        "${packages_within[@]}" npm install --silent --no-audit --no-fund --prefix "$dir" node@22.23.3 >&2
         touch "$dir/complete"
     fi
     PATH=$dir/node_modules/node/bin:$PATH
@@ -39,7 +42,7 @@ packages_npm() {
     if [[ ! -e $dir/complete ]]; then
         mkdir -p "$dir"
         cp "$folder/package.json" "$folder/package-lock.json" "$folder/.npmrc" "$dir"
-        (cd "$dir" && npm ci --silent --ignore-scripts --no-audit --no-fund) >&2
+        (cd "$dir" && "${packages_within[@]}" npm ci --silent --ignore-scripts --no-audit --no-fund) >&2
         touch "$dir/complete"
     fi
     echo "$dir"

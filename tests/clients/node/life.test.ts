@@ -55,6 +55,10 @@ test('a score with a key counts once, and its receipt tells everything', async (
   })
   const metadata: Record<string, unknown> | null | undefined = history.data?.scores[0]?.metadata
   assert.deepEqual(metadata, { match: 'm-9', laps: [1, 2.5, null] })
+
+  const latest = await anonymous.GET('/api/leaderboards/{id}/scores', { params: { path: { id: leaderboard }, query: { limit: 5 } } })
+  assert.equal(latest.data?.version, first.data.version)
+  assert.deepEqual(latest.data?.scores.map((score) => [score.eventId, score.rank]), [[first.data.eventId, 1]])
 })
 
 test('the items of a batch are told apart by their status', async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
-import { anonymous, baseUrl, freshLeaderboard, score, type Schemas } from './client.js'
+import { anonymous, baseUrl, client, freshId, freshLeaderboard, score, type Schemas } from './client.js'
 import { Forwarder } from './forwarder.js'
 import { libraries, type Follow, type Heard } from './libraries.js'
 
@@ -117,6 +117,27 @@ function follows(library: string, follow: Follow): void {
         params: { path: { id: leaderboard }, query: { limit: 3 } },
       })
       assert.deepEqual(windowOf(watch.messages), data?.entries)
+    })
+  })
+
+  test(`${library}: whoever has a new name is heard of where the scores are, also while the connection was cut`, async () => {
+    const { leaderboard, action } = await freshLeaderboard()
+    const userId = freshId()
+    const rename = (displayName: string) =>
+      client.PUT('/api/users/{userId}', { params: { path: { userId } }, body: { displayName, country: 'GB' } })
+    await watching(`/api/leaderboards/${leaderboard}/stream`, async (watch, network) => {
+      await watch.until('a snapshot', () => watch.all('leaderboard').length > 0)
+      await score(action, userId)
+      await rename('Ada')
+      await watch.until('the first name', () => watch.all('user-changed').length >= 1)
+      await network.cutWhile(async () => void (await rename('Ada B.')))
+      const last = await score(action, userId)
+      await watch.until('the last score', () => watch.all('score-updated').at(-1)?.version === last.version)
+      assert.deepEqual(watch.all('user-changed').map((event) => [event.displayName, event.country, event.avatarUrl]), [
+        ['Ada', 'GB', null],
+        ['Ada B.', 'GB', null],
+      ])
+      assert.equal(watch.all('score-updated').at(-1)?.since, watch.all('user-changed').at(-1)?.version)
     })
   })
 

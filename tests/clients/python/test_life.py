@@ -9,7 +9,7 @@ from typing import TypeVar
 import scoreboard_client
 from scoreboard_client import AuthenticatedClient, Client
 from scoreboard_client.api.actions import create_action, get_action, update_action
-from scoreboard_client.api.entries import get_entry, list_entries, query_entries
+from scoreboard_client.api.entries import get_entry, list_entries, list_leaderboard_scores, query_entries
 from scoreboard_client.api.leaderboards import create_leaderboard, delete_leaderboard, get_leaderboard, list_leaderboards
 from scoreboard_client.api.operation import live, metrics, ready
 from scoreboard_client.api.scores import submit_score, submit_scores
@@ -22,6 +22,7 @@ from scoreboard_client.models import (
     BatchResults,
     EntriesQuery,
     EntryAnswer,
+    LatestScores,
     Leaderboard,
     LeaderboardList,
     Limit,
@@ -113,6 +114,8 @@ def test_a_score_with_a_key_counts_once() -> None:
     assert [(entry.rank, entry.user_id, entry.score, entry.at) for entry in window.entries] == [(1, "ann", 10, receipt.at)]
     history = of(ScoreHistory, list_user_scores.sync("ann", client=ANONYMOUS, leaderboard_id=leaderboard))
     assert [event.metadata for event in history.scores] == [match]
+    latest = of(LatestScores, list_leaderboard_scores.sync(leaderboard, client=ANONYMOUS, limit=5))
+    assert [(score.event_id, score.version, score.rank) for score in latest.scores] == [(receipt.event_id, receipt.version, 1)]
 
 
 def test_the_items_of_a_batch_are_told_apart() -> None:
