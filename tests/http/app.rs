@@ -72,10 +72,11 @@ impl SystemClock {
     }
 }
 
+/// Boxed, or every test's future would hold the whole start of a server, which is deeper than the compiler goes.
 async fn run(settings: &Settings, clock: Option<&SystemClock>) -> anyhow::Result<Running> {
     match clock {
-        Some(clock) => start_with(settings, clock.clock()).await,
-        None => start(settings).await,
+        Some(clock) => Box::pin(start_with(settings, clock.clock())).await,
+        None => Box::pin(start(settings)).await,
     }
 }
 
