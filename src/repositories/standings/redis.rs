@@ -1,16 +1,18 @@
 //! [`Standings`] on Redis. Called by services through `Arc<dyn Standings>`; every call is one script, and so one step for everybody.
 
+mod rows;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fred::{bytes_utils::Str, types::Value};
+use fred::types::Value;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Replaces, Standings, StandingsError, Survey, worth_keeping};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
-        entry::{DisplayName, Head, Neighbourhood, RankedEntry, StoredEntry, Window},
+        entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
         ids::UserId,
         leaderboard::Board,
         position::{Version, epoch_name},
@@ -28,6 +30,7 @@ use crate::{
         },
     },
 };
+use rows::Rows;
 
 /// Changes that one script call takes, and one message tells. At 25 to 30 µs each in a ranking of 200,000 that is some milliseconds of a
 /// server that does one thing at a time.
@@ -106,7 +109,7 @@ impl Standings for RedisStore {
         let first = from_rank.max(1);
         let mut reply = self.cut(board, first, limit, false).await?;
         let head = head_of(board, &mut reply)?;
-        Ok(Window { head, entries: rows(board, reply.array()?, first)? })
+        Ok(Window { head, entries: rows::read(board, reply.array()?, first)? })
     }
 
     async fn neighbourhoods(
@@ -296,61 +299,7 @@ fn neighbourhood(board: Board, user_id: &UserId, mut reply: Reply) -> Result<Nei
         return Ok(Neighbourhood { user_id: user_id.clone(), entry: None, around: vec![] });
     }
     let (place, first) = (reply.number()?, reply.number()?);
-    let around = rows(board, reply.array()?, first + 1)?;
+    let around = rows::read(board, reply.array()?, first + 1)?;
     let entry = around.get((place - first) as usize).cloned();
     Ok(Neighbourhood { user_id: user_id.clone(), entry, around })
-}
-
-fn rows(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, StandingsError> {
-    let mut rows = Rows::open(board, reply)?;
-    let mut entries = vec![];
-    while let Some((user_id, at, score)) = rows.place()? {
-        let name = rows.name()?.and_then(|held| held.name);
-        let display_name = name.as_deref().unwrap_or(user_id.as_str()).into();
-        entries.push(RankedEntry { rank: from_rank + entries.len() as u64, user_id, display_name, score, at });
-    }
-    Ok(entries)
-}
-
-/// Rows of a ranking that are being read; `rows.lua` says what they look like.
-struct Rows {
-    board: Board,
-    places: Str,
-    /// Where the next place begins in them.
-    next: usize,
-    names: Option<Reply>,
-    entries: Option<Reply>,
-}
-
-impl Rows {
-    fn open(board: Board, mut reply: Reply) -> Result<Self, StandingsError> {
-        let (places, names, entries) = (reply.text()?, reply.optional_array()?, reply.optional_array()?);
-        Ok(Self { board, places, next: 0, names, entries })
-    }
-
-    /// The user of the next row, when it was reached, and its score; `None` past the last one.
-    fn place(&mut self) -> Result<Option<(UserId, Timestamp, i64)>, StandingsError> {
-        if self.next >= self.places.len() {
-            return Ok(None);
-        }
-        let rest = &self.places[self.next..];
-        let (member, rest) = rest.split_once('\n').ok_or_else(unreadable)?;
-        let score = rest.split_once('\n').map_or(rest, |(score, _)| score);
-        self.next += member.len() + score.len() + 2;
-        let (reached_at, user_id) = record::parse_member(member).ok_or_else(unreadable)?;
-        let sort_score = record::parse_score(score).ok_or_else(unreadable)?;
-        Ok(Some((user_id, reached_at, self.board.order.sort_score(sort_score))))
-    }
-
-    /// The name of the row that was read last.
-    fn name(&mut self) -> Result<Option<DisplayName>, StandingsError> {
-        let Some(names) = &mut self.names else { return Ok(None) };
-        Ok(names.optional_text()?.and_then(|name| record::parse_name(&name)))
-    }
-
-    /// The revision of the row that was read last, where details were asked for.
-    fn revision(&mut self) -> Result<i64, StandingsError> {
-        let entries = self.entries.as_mut().ok_or_else(unreadable)?;
-        record::parse_revision(&entries.text()?).ok_or_else(unreadable)
-    }
 }

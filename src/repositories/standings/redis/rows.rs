@@ -1,0 +1,72 @@
+//! The rows that scripts cut out of a ranking, read one by one. Only `standings::redis` does so.
+
+use fred::bytes_utils::Str;
+
+use super::StandingsError;
+use crate::{
+    domain::{
+        entry::{DisplayName, RankedEntry},
+        ids::UserId,
+        leaderboard::Board,
+        time::Timestamp,
+    },
+    repositories::redis::{
+        record,
+        reply::{Reply, unreadable},
+    },
+};
+
+/// The entries in rows, from this rank on.
+pub(super) fn read(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, StandingsError> {
+    let mut rows = Rows::open(board, reply)?;
+    let mut entries = vec![];
+    while let Some((user_id, at, score)) = rows.place()? {
+        let name = rows.name()?.and_then(|held| held.name);
+        let display_name = name.as_deref().unwrap_or(user_id.as_str()).into();
+        entries.push(RankedEntry { rank: from_rank + entries.len() as u64, user_id, display_name, score, at });
+    }
+    Ok(entries)
+}
+
+/// Rows of a ranking that are being read; `rows.lua` says what they look like.
+pub(super) struct Rows {
+    board: Board,
+    places: Str,
+    /// Where the next place begins in them.
+    next: usize,
+    names: Option<Reply>,
+    entries: Option<Reply>,
+}
+
+impl Rows {
+    pub(super) fn open(board: Board, mut reply: Reply) -> Result<Self, StandingsError> {
+        let (places, names, entries) = (reply.text()?, reply.optional_array()?, reply.optional_array()?);
+        Ok(Self { board, places, next: 0, names, entries })
+    }
+
+    /// The user of the next row, when it was reached, and its score; `None` past the last one.
+    pub(super) fn place(&mut self) -> Result<Option<(UserId, Timestamp, i64)>, StandingsError> {
+        if self.next >= self.places.len() {
+            return Ok(None);
+        }
+        let rest = &self.places[self.next..];
+        let (member, rest) = rest.split_once('\n').ok_or_else(unreadable)?;
+        let score = rest.split_once('\n').map_or(rest, |(score, _)| score);
+        self.next += member.len() + score.len() + 2;
+        let (reached_at, user_id) = record::parse_member(member).ok_or_else(unreadable)?;
+        let sort_score = record::parse_score(score).ok_or_else(unreadable)?;
+        Ok(Some((user_id, reached_at, self.board.order.sort_score(sort_score))))
+    }
+
+    /// The name of the row that was read last.
+    pub(super) fn name(&mut self) -> Result<Option<DisplayName>, StandingsError> {
+        let Some(names) = &mut self.names else { return Ok(None) };
+        Ok(names.optional_text()?.and_then(|name| record::parse_name(&name)))
+    }
+
+    /// The revision of the row that was read last, where details were asked for.
+    pub(super) fn revision(&mut self) -> Result<i64, StandingsError> {
+        let entries = self.entries.as_mut().ok_or_else(unreadable)?;
+        record::parse_revision(&entries.text()?).ok_or_else(unreadable)
+    }
+}
