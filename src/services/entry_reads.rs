@@ -1,7 +1,7 @@
 //! Reads of single entries, batched: what waits while a call to the ranking is under way goes out together in the next one.
 //!
 //! A call costs the store more than a user in it does, so a crowd that asks about users one by one is answered several times as fast. Nobody waits
-//! for company: a call begins at once while fewer than [`CALLS`] are under way. Every answer comes from a call that began after its
+//! for company: a call begins at once while fewer than `CALLS` are under way. Every answer comes from a call that began after its
 //! question was asked, so whoever has a receipt reads their own write.
 
 use std::{collections::HashMap, sync::Arc};

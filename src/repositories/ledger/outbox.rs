@@ -36,7 +36,7 @@ pub struct OtherEpoch {
 }
 
 impl Ledger {
-    /// Claims up to `limit` rows behind row `after` and made before `made_before`, in their order, for [`CLAIM_SECONDS`]: no other
+    /// Claims up to `limit` rows behind row `after` and made before `made_before`, in their order, for `CLAIM_SECONDS`: no other
     /// instance is given the same rows meanwhile. What is neither [`Self::outbox_done`] nor [`Self::outbox_unclaim`]ed by then is due again.
     /// `None` stands for a row that nobody can read.
     pub async fn outbox_due(
