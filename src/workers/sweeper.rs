@@ -96,7 +96,10 @@ impl Sweep {
                 swept.stuck.push(row);
                 continue;
             };
-            if announcement.boards().any(|board| away.contains(&board.pk)) {
+            let lacking: Vec<i64> = announcement.boards().map(|board| board.pk).filter(|pk| away.contains(pk)).collect();
+            if !lacking.is_empty() {
+                // It is not tried, and the rankings lack it all the same.
+                self.announcer.leave_row(row, lacking);
                 swept.left.push(row);
                 continue;
             }

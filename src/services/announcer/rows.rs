@@ -54,6 +54,11 @@ impl Announcer {
         outcome
     }
 
+    /// Notes that rankings of these boards lack what is in a row.
+    pub fn leave_row(&self, row: i64, boards: Vec<i64>) {
+        self.close_row(row, Outcome::Away(boards));
+    }
+
     /// Notes what became of the changes in a row, as [`Self::apply`] and [`Self::see_through`] told it.
     pub fn close_scores(&self, row: i64, changes: &[Change], told: &[Told]) {
         self.close_row(row, outcome(changes, told));
