@@ -36,8 +36,9 @@ const COPY_AGE: Duration = Duration::from_millis(250);
 /// is all the time that its rebuild wants; that newcomers of the last two seconds are missing from so large a total does not matter.
 const COUNT_AGE: Duration = Duration::from_secs(2);
 const LARGE: u64 = 50_000;
-/// Copies kept at the most; past that all are dropped.
+/// Copies kept at the most, and rows that they may have together; past that all are dropped.
 const COPIES: usize = 512;
+const COPIED_ROWS: u64 = 32 * 1024;
 
 /// Where an answer came from, for `Cache-Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub struct Rankings {
     rebuilder: Arc<Rebuilder>,
     /// What this instance knows of changes, for those who keep answers.
     pub changes: Arc<Changes>,
-    /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`].
+    /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`], with [`COPIED_ROWS`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
     /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
     counts: Mutex<HashMap<(i64, i64), (Instant, u64)>>,
@@ -228,10 +229,7 @@ impl Rankings {
         }
         let slot = {
             let mut copies = self.copies.lock();
-            if copies.len() >= COPIES {
-                copies.clear();
-            }
-            copies.entry((board.pk, board.season, from_rank, limit)).or_default().clone()
+            make_room(&mut copies, (board.pk, board.season, from_rank, limit)).clone()
         };
         let mut copy = timeout_at(deadline, slot.lock()).await.map_err(|_| ServiceError::Overloaded)?;
         match &*copy {
@@ -248,6 +246,15 @@ impl Rankings {
     }
 }
 
+/// The place for a copy. Whoever asks for one window after the other fills no memory with them.
+fn make_room(copies: &mut HashMap<CopyKey, Copy>, key: CopyKey) -> &Copy {
+    let rows = |copies: &HashMap<CopyKey, Copy>| copies.keys().map(|(.., limit)| limit).sum::<u64>();
+    if !copies.contains_key(&key) && (copies.len() >= COPIES || rows(copies) + key.3 > COPIED_ROWS) {
+        copies.clear();
+    }
+    copies.entry(key).or_default()
+}
+
 /// Whether the state at a version contains what was told at `min`. One of a later epoch does: epochs begin by loading all that is committed.
 pub fn reached(version: &Version, min: &Version) -> bool {
     if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch }
@@ -255,4 +262,22 @@ pub fn reached(version: &Version, min: &Version) -> bool {
 
 fn contains(head: &Head, min: &Version) -> bool {
     head.version.as_ref().is_some_and(|version| reached(version, min))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_take_a_bounded_number_of_rows() {
+        for limit in [1, 10, 1000] {
+            let mut copies = HashMap::new();
+            for first in 0..2000 {
+                make_room(&mut copies, (1, 1, first, limit));
+                assert!(copies.len() <= COPIES && copies.len() as u64 * limit <= COPIED_ROWS);
+            }
+            make_room(&mut copies, (1, 1, 1999, limit));
+            assert!(copies.contains_key(&(1, 1, 1999, limit)));
+        }
+    }
 }
