@@ -134,13 +134,13 @@ impl Rankings {
         user: &UserId,
         around: u64,
     ) -> Result<Served<(Head, Neighbourhood)>, ServiceError> {
-        if self.standings.is_remote() {
-            match self.believed(board, self.entry_reads.read(board, user, around)).await {
-                Ok(value) => return Ok(Served { value, source: Source::Standings(self.standings.name()) }),
-                Err(error) => self.note(board, &error),
-            }
-        }
-        let Served { value: (head, mut found), source } = self.neighbourhoods(board, std::slice::from_ref(user), around).await?;
+        let users = std::slice::from_ref(user);
+        let Served { value: (head, mut found), source } = if self.standings.is_remote() {
+            let read = async { self.entry_reads.read(board, user, around).await.map(|(head, found)| (head, vec![found])) };
+            self.neighbourhoods_by(read, board, users, around).await?
+        } else {
+            self.neighbourhoods(board, users, around).await?
+        };
         let value = (head, found.pop().ok_or_else(|| ServiceError::Internal("a user was left out of the answer".into()))?);
         Ok(Served { value, source })
     }
@@ -152,7 +152,18 @@ impl Rankings {
         users: &[UserId],
         around: u64,
     ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
-        match self.believed(board, self.standings.neighbourhoods(board, users, around)).await {
+        self.neighbourhoods_by(self.standings.neighbourhoods(board, users, around), board, users, around).await
+    }
+
+    /// The ranking's answer, which is asked for once, or else the ledger's.
+    async fn neighbourhoods_by(
+        &self,
+        asked: impl Future<Output = Result<(Head, Vec<Neighbourhood>), StandingsError>>,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
+        match self.believed(board, asked).await {
             Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
             Err(error) => {
                 self.note(board, &error);
