@@ -1,6 +1,6 @@
 //! Actions: making, changing and deleting the scoring rules.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     domain::{
@@ -15,7 +15,7 @@ use crate::{
 use super::{
     definitions::DefinitionCache,
     error::{FieldError, ServiceError},
-    leaderboards::{sees_private, uncertain},
+    leaderboards::sees_private,
     tokens::Principal,
 };
 
@@ -29,7 +29,7 @@ pub struct Actions {
 impl Actions {
     /// Every action as this caller may see it ([`Self::visible`]), by id.
     pub fn list(&self, caller: Option<&Principal>) -> Result<Vec<Action>, ServiceError> {
-        let private_too = self.private_too(caller)?;
+        let private_too = sees_private(&self.definitions, caller)?;
         let definitions = self.definitions.current();
         let shown =
             |action: &Action| if private_too { Some(action.clone()) } else { public_part(action, &definitions.leaderboards) };
@@ -41,16 +41,10 @@ impl Actions {
     /// One action, without the leaderboards whose definitions this caller may not see. An action that feeds no others is not found.
     pub async fn visible(&self, id: &str, caller: Option<&Principal>) -> Result<Action, ServiceError> {
         let action = self.get(id).await?;
-        if self.private_too(caller)? {
+        if sees_private(&self.definitions, caller)? {
             return Ok(action);
         }
         public_part(&action, &self.definitions.current().leaderboards).ok_or(ServiceError::NotFound("action"))
-    }
-
-    /// Whether this caller is shown private leaderboards; an error where it is not certain which ones those are.
-    fn private_too(&self, caller: Option<&Principal>) -> Result<bool, ServiceError> {
-        let private_too = sees_private(caller);
-        if private_too || self.definitions.is_confirmed(Instant::now()) { Ok(private_too) } else { Err(uncertain()) }
     }
 
     /// One action, whole.

@@ -82,10 +82,7 @@ impl Leaderboards {
 
     /// Every leaderboard whose definition this caller may see, by id.
     pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
-        let private_too = sees_private(caller);
-        if !private_too && !self.definitions.is_confirmed(Instant::now()) {
-            return Err(uncertain());
-        }
+        let private_too = sees_private(&self.definitions, caller)?;
         let definitions = self.definitions.current();
         let mut leaderboards: Vec<_> = definitions
             .leaderboards
@@ -159,13 +156,14 @@ impl Leaderboards {
     }
 }
 
-/// Whoever may read a private leaderboard may read any; nobody else is let in where it is not certain that it is public.
-/// Whether this caller is shown the definitions of private leaderboards.
-pub(super) fn sees_private(caller: Option<&Principal>) -> bool {
-    caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok())
+/// Whether this caller is shown the definitions of private leaderboards; an error where that is not so and it is not certain which ones are private.
+pub(super) fn sees_private(definitions: &DefinitionCache, caller: Option<&Principal>) -> Result<bool, ServiceError> {
+    let sees = caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok());
+    if sees || definitions.is_confirmed(Instant::now()) { Ok(sees) } else { Err(uncertain()) }
 }
 
-pub(super) fn uncertain() -> ServiceError {
+/// Whoever may read a private leaderboard may read any; nobody else is let in where it is not certain that it is public.
+fn uncertain() -> ServiceError {
     ServiceError::LedgerAway("nobody confirms that it may still be read without a token".into())
 }
 
