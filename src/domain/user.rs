@@ -17,8 +17,7 @@ pub struct Profile {
 impl Profile {
     /// Whether watchers are shown the same.
     pub fn shows_the_same(&self, other: &Self) -> bool {
-        let shown = |profile: &Self| (profile.display_name.clone(), profile.avatar_url.clone(), profile.country.clone());
-        shown(self) == shown(other)
+        self.display_name == other.display_name && self.avatar_url == other.avatar_url && self.country == other.country
     }
 }
 

@@ -30,8 +30,9 @@ use super::{
 };
 
 /// The routes that are taken, as the metrics call them.
-const ROUTES: [&str; 3] = ["/api/leaderboard", "/api/leaderboards/{id}/entries", ENTRY];
-const ENTRY: &str = "/api/leaderboards/{id}/entries/{user_id}";
+const ROUTES: [&str; 3] = ["/api/leaderboard", "/api/leaderboards/{id}/entries", "/api/leaderboards/{id}/entries/{user_id}"];
+/// The last of them.
+const PLACE: usize = 2;
 
 /// See the module's documentation.
 pub struct Shortcut {
@@ -126,7 +127,7 @@ impl Shortcut {
             let answered = entries::answer_entry(&shortcut.services, &leaderboard, &user_id, around, &headers).await;
             let id = RequestId::of(&headers);
             let response = answered.unwrap_or_else(|problem| problems::finish(&id, problem.into_response()));
-            shortcut.end(2, started, &id, response)
+            shortcut.end(PLACE, started, &id, response)
         })
     }
 
@@ -160,7 +161,7 @@ fn asked<'a>(uri: &'a Uri, default_leaderboard: &'a str) -> Option<Asked<'a>> {
         // `query` has a route of its own.
         Some(user_id) if !user_id.is_empty() && user_id != "query" && !user_id.contains(['/', '%']) => {
             let around = number(uri, "around", 0).filter(|around| entries::AROUND.contains(around))?;
-            (2, What::Place { user_id, around })
+            (PLACE, What::Place { user_id, around })
         }
         _ => return None,
     };
