@@ -76,6 +76,11 @@ pub fn run(args: JudgeArgs) -> anyhow::Result<()> {
 }
 
 impl Row {
+    /// One whose figure is divided by a reference's.
+    const fn against(what: &'static str, ours: (&'static str, Figure), reference: (&'static str, Figure), target: Bound) -> Self {
+        Self { what, ours, reference: Some(reference), target }
+    }
+
     fn judge(&self, directory: &std::path::Path) -> anyhow::Result<String> {
         let figures = |(name, (figure, _)): &(&str, Figure)| -> anyhow::Result<BTreeMap<String, f64>> {
             let rounds = reports(directory, name)?.into_iter();

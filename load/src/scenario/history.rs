@@ -1,19 +1,16 @@
 //! `history`: a crowd reads the history of somebody who has a great many events, while scores are posted beside it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    thread,
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tokio::runtime;
 
-use super::{batch::accepted, submit::Submissions};
+use super::{
+    prefill::{self, SIZE},
+    submit::Submissions,
+};
 use crate::{
     http::{
         connection::Connection,
@@ -23,10 +20,6 @@ use crate::{
     measure::window::{MeasureArgs, Window},
     target::Target,
 };
-
-/// Submissions in one request of the filling, and how many requests at once.
-const SIZE: u64 = 1000;
-const FILLERS: usize = 4;
 
 /// How many read, and how much there is.
 #[derive(Args)]
@@ -117,33 +110,15 @@ fn fill(target: &Target, user: &str, events: u64) -> anyhow::Result<()> {
         let entries = answer["entries"].as_array().context("the friends query answers no entries")?;
         anyhow::Ok(entries.first().map_or(0, |entry| entry["score"].as_u64().unwrap_or(0)))
     })?;
-    let left = Arc::new(AtomicU64::new(events.saturating_sub(present).div_ceil(SIZE)));
-    let fillers: Vec<_> = (0..FILLERS)
-        .map(|_| {
-            let (target, user, left) = (target.clone(), user.to_owned(), Arc::clone(&left));
-            thread::spawn(move || fill_share(&target, &user, &left))
-        })
-        .collect();
-    fillers.into_iter().try_for_each(|filler| filler.join().expect("a thread that fills"))
-}
-
-/// Posts one batch after the other for as long as some are left.
-fn fill_share(target: &Target, user: &str, left: &AtomicU64) -> anyhow::Result<()> {
-    let mut body = br#"{"submissions":["#.to_vec();
+    let (posted, wanted) = (AtomicU64::new(0), events.saturating_sub(present).div_ceil(SIZE));
+    let mut batch = br#"{"submissions":["#.to_vec();
     for index in 0..SIZE {
         let comma = if index > 0 { "," } else { "" };
-        put(&mut body, format_args!(r#"{comma}{{"actionId":"{}.point","userId":"{user}"}}"#, target.leaderboard));
+        put(&mut batch, format_args!(r#"{comma}{{"actionId":"{}.point","userId":"{user}"}}"#, target.leaderboard));
     }
-    body.extend_from_slice(b"]}");
-    let mut request = Vec::new();
-    Template::post(target, "/api/scores/batch").write(&mut request, None, &body);
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let mut connection = Connection::open(target.address()?, 0).await?;
-        while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-            let answer = connection.exchange(&request).await?;
-            let refused = String::from_utf8_lossy(&answer.body[..answer.body.len().min(500)]);
-            ensure!(answer.status == 200 && accepted(answer.body) == SIZE, "{}: {refused}", answer.status);
-        }
-        Ok(())
+    batch.extend_from_slice(b"]}");
+    prefill::fill(target, |body| {
+        body.clone_from(&batch);
+        if posted.fetch_add(1, Relaxed) < wanted { SIZE } else { 0 }
     })
 }

@@ -1,10 +1,7 @@
 //! `prefill`: a leaderboard of any size, through the front door.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::Instant,
 };
@@ -20,7 +17,7 @@ use crate::{
 };
 
 /// Submissions in one request: what the API takes at the most.
-const SIZE: u64 = 1000;
+pub const SIZE: u64 = 1000;
 
 /// Requests at once.
 const CONNECTIONS: usize = 4;
@@ -43,16 +40,14 @@ pub fn run(args: PrefillArgs) -> anyhow::Result<()> {
         definition["total"].as_u64().context("the leaderboard does not say how many entries it has")
     };
     let (began, before) = (Instant::now(), total()?);
-    let next = Arc::new(AtomicU64::new(before));
-    let fillers: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let (target, next) = (args.target.clone(), Arc::clone(&next));
-            thread::spawn(move || fill(&target, &next, args.entries))
-        })
-        .collect();
-    for filler in fillers {
-        filler.join().expect("a thread that fills")?;
-    }
+    let (next, action) = (AtomicU64::new(before), format!("{}.points", args.target.leaderboard));
+    fill(&args.target, move |body| {
+        let first = next.fetch_add(SIZE, Relaxed);
+        let users = first..(first + SIZE).min(args.entries);
+        let count = users.end.saturating_sub(users.start);
+        write_batch(body, &action, users.map(|user| (user, Some(fastrand::u64(..=MOST_POINTS)))));
+        count
+    })?;
     let after = total()?;
     let rate = after.saturating_sub(before) as f64 / began.elapsed().as_secs_f64();
     println!("prefill: {after} entries, {rate:.0} a second");
@@ -60,22 +55,26 @@ pub fn run(args: PrefillArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes one batch after the other from what is left.
-fn fill(target: &Target, next: &AtomicU64, entries: u64) -> anyhow::Result<()> {
+/// Posts one batch after the other, a few at once. `write` replaces the body by the next batch and answers how many submissions it has: none when
+/// all are posted. Every one of them has to be accepted.
+pub fn fill(target: &Target, write: impl Fn(&mut Vec<u8>) -> u64 + Send + Sync) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let fillers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| post_all(target, &write))).collect();
+        fillers.into_iter().try_for_each(|filler| filler.join().expect("a thread that fills"))
+    })
+}
+
+fn post_all(target: &Target, write: impl Fn(&mut Vec<u8>) -> u64) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let template = Template::post(target, "/api/scores/batch");
-    let action = format!("{}.points", target.leaderboard);
     let (mut body, mut request) = (Vec::new(), Vec::new());
     runtime.block_on(async {
         let mut connection = Connection::open(target.address()?, 0).await?;
         loop {
-            let first = next.fetch_add(SIZE, Relaxed);
-            if first >= entries {
+            let count = write(&mut body);
+            if count == 0 {
                 return Ok(());
             }
-            let users = first..(first + SIZE).min(entries);
-            let count = users.end - users.start;
-            write_batch(&mut body, &action, users.map(|user| (user, Some(fastrand::u64(..=MOST_POINTS)))));
             template.write(&mut request, None, &body);
             let answer = connection.exchange(&request).await?;
             let refused = String::from_utf8_lossy(&answer.body[..answer.body.len().min(500)]);
