@@ -91,30 +91,34 @@ impl Sweep {
 
     async fn announce(&self, rows: Vec<(i64, Option<Announcement>)>, away: &mut HashSet<i64>) -> Swept {
         let mut swept = Swept::default();
+        let mut tried = Vec::with_capacity(rows.len());
         for (row, announcement) in rows {
             let Some(announcement) = announcement else {
                 swept.stuck.push(row);
                 continue;
             };
             let lacking: Vec<i64> = announcement.boards().map(|board| board.pk).filter(|pk| away.contains(pk)).collect();
-            if !lacking.is_empty() {
+            if lacking.is_empty() {
+                tried.push((row, announcement));
+            } else {
                 // It is not tried, and the rankings lack it all the same.
                 self.announcer.leave_row(row, lacking);
                 swept.left.push(row);
-                continue;
             }
-            match self.announcer.announce_again(row, &announcement).await {
-                Outcome::Announced(epochs) => swept.announced.push(Announced { row, epochs }),
+        }
+        for ((row, announcement), outcome) in tried.iter().zip(self.announcer.announce_again(&tried).await) {
+            match outcome {
+                Outcome::Announced(epochs) => swept.announced.push(Announced { row: *row, epochs }),
                 Outcome::Away(boards) => {
                     away.extend(boards);
-                    swept.left.push(row);
+                    swept.left.push(*row);
                 }
                 // What it waits for may have been announced to the ranking that has taken this one's place.
                 Outcome::Stuck if announcement.boards().any(|board| self.backlog.is_superseded(board.pk)) => {
                     away.extend(announcement.boards().map(|board| board.pk));
-                    swept.left.push(row);
+                    swept.left.push(*row);
                 }
-                Outcome::Stuck => swept.stuck.push(row),
+                Outcome::Stuck => swept.stuck.push(*row),
             }
         }
         swept

@@ -45,13 +45,23 @@ impl Announcer {
         self.close_row(row, outcome);
     }
 
-    /// The same for whoever sees to its deletion.
-    pub async fn announce_again(&self, row: i64, announcement: &Announcement) -> Outcome {
-        let outcome = self.announce(announcement).await;
-        if matches!(outcome, Outcome::Away(_)) {
-            self.close_row(row, outcome.clone());
+    /// The same for rows in their order, by whoever sees to their deletion. Scores that follow each other go to the rankings together.
+    pub async fn announce_again(&self, rows: &[(i64, Announcement)]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(rows.len());
+        let are_scores = |(_, announcement): &(i64, Announcement)| matches!(announcement, Announcement::Scores { .. });
+        for together in rows.chunk_by(|one, other| are_scores(one) && are_scores(other)) {
+            let scores: Vec<&[Change]> = together.iter().filter_map(|(_, announcement)| scores_of(announcement)).collect();
+            match together {
+                [(_, announcement)] if scores.is_empty() => outcomes.push(self.announce(announcement).await),
+                _ => outcomes.extend(self.announce_scores(&scores).await),
+            }
         }
-        outcome
+        for ((row, _), outcome) in rows.iter().zip(&outcomes) {
+            if matches!(outcome, Outcome::Away(_)) {
+                self.close_row(*row, outcome.clone());
+            }
+        }
+        outcomes
     }
 
     /// Notes that rankings of these boards lack what is in a row.
@@ -66,13 +76,7 @@ impl Announcer {
 
     async fn announce(&self, announcement: &Announcement) -> Outcome {
         match announcement {
-            Announcement::Scores { changes } => {
-                let mut told = self.apply(changes).await;
-                if told.iter().any(Told::is_early) && self.look_into_gaps(changes, &told).await {
-                    told = self.apply(changes).await;
-                }
-                outcome(changes, &told)
-            }
+            Announcement::Scores { changes } => self.announce_scores(&[changes]).await.pop().unwrap_or(Outcome::Stuck),
             // Only the ledger knows what stands behind these, and it gives them out whole.
             Announcement::Events { .. } => Outcome::Stuck,
             Announcement::Definition(change) => self.announce_definition(change).await,
@@ -84,6 +88,22 @@ impl Announcer {
                 together(join_all(results).await)
             }
         }
+    }
+
+    /// Announces the changes of several rows; what became of each.
+    async fn announce_scores(&self, rows: &[&[Change]]) -> Vec<Outcome> {
+        let changes = rows.concat();
+        let mut told = self.apply(&changes).await;
+        if told.iter().any(Told::is_early) && self.look_into_gaps(&changes, &told).await {
+            told = self.apply(&changes).await;
+        }
+        let mut told = told.as_slice();
+        let of_row = |changes: &&[Change]| {
+            let (own, rest) = told.split_at(changes.len());
+            told = rest;
+            outcome(changes, own)
+        };
+        rows.iter().map(of_row).collect()
     }
 
     async fn announce_definition(&self, change: &DefinitionChange) -> Outcome {
@@ -171,6 +191,13 @@ impl Announcer {
                 Vec::new()
             }
         }
+    }
+}
+
+fn scores_of(announcement: &Announcement) -> Option<&[Change]> {
+    match announcement {
+        Announcement::Scores { changes } => Some(changes),
+        _ => None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! The outbox: what was committed and has yet to be told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_types::BigInt, sql_types::Text};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::{
     super::super::{
@@ -13,11 +14,19 @@ use super::{
     },
     Conn, Db, Failure, batch, evidence, history, leaderboards,
 };
-use crate::domain::{announcement::Announcement, ids::UserId, leaderboard::Board, time::Timestamp};
+use crate::domain::{
+    announcement::{Announcement, Change},
+    ids::UserId,
+    leaderboard::Board,
+    time::Timestamp,
+};
 
 /// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another. More than the length
 /// of a claim.
 const CLOCKS_APART: i64 = 15;
+
+/// Events that one statement looks up.
+const EVENTS_AT_ONCE: usize = 1_000;
 
 /// Rows that are looked through for one change, newest first. In a larger outbox it counts as found.
 const LOOKED_THROUGH: i64 = 20_000;
@@ -80,19 +89,35 @@ pub async fn due(
     rows.sort_by_key(|(id, _)| *id);
     let mut due = Vec::with_capacity(rows.len());
     for (id, payload) in rows {
-        match serde_json::from_str(&payload) {
-            Ok(Announcement::Events { ids }) => {
-                due.push((id, Some(Announcement::Scores { changes: history::changes(conn, &ids).await? })))
-            }
-            Ok(announcement) => due.push((id, Some(announcement))),
-            // One row that nobody can read must not hold up those behind it.
-            Err(error) => {
-                tracing::error!(id, %error, "an outbox row is not understood and stays");
-                due.push((id, None));
-            }
+        // One row that nobody can read must not hold up those behind it.
+        let announcement = serde_json::from_str(&payload)
+            .inspect_err(|error| tracing::error!(id, %error, "an outbox row is not understood and stays"));
+        due.push((id, announcement.ok()));
+    }
+    spell_out(conn, &mut due).await?;
+    Ok(due)
+}
+
+/// Puts the changes in the place of the events that rows name, with a look at the history for all of them together.
+async fn spell_out(conn: &mut Conn, due: &mut [(i64, Option<Announcement>)]) -> Result<(), Failure> {
+    let named = |(_, announcement): &(i64, Option<Announcement>)| match announcement {
+        Some(Announcement::Events { ids }) => ids.clone(),
+        _ => Vec::new(),
+    };
+    let ids: Vec<Uuid> = due.iter().flat_map(named).collect();
+    let mut found: HashMap<Uuid, Vec<Change>> = HashMap::new();
+    for some in ids.chunks(EVENTS_AT_ONCE) {
+        for change in history::changes(conn, some).await? {
+            found.entry(change.event_id).or_default().push(change);
         }
     }
-    Ok(due)
+    for (_, announcement) in due {
+        if let Some(Announcement::Events { ids }) = announcement {
+            let changes = ids.iter().flat_map(|id| found.remove(id).unwrap_or_default()).collect();
+            *announcement = Some(Announcement::Scores { changes });
+        }
+    }
+    Ok(())
 }
 
 /// Removes rows that were announced to rankings of the present epochs; answers those epochs that were other ones. Rows of those stay, and
