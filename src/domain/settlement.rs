@@ -95,6 +95,26 @@ pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Resu
     Ok(fed)
 }
 
+/// Receipts that are stored together: so many that a row of them costs little for each, so few that a repeat reads few others' with its own.
+const RECEIPTS_TOGETHER: usize = 32;
+
+/// Divides the accepted submissions with a key into those whose receipts are stored together. Each group is named after its first event.
+#[derive(Default)]
+struct ReceiptBatches {
+    current: Uuid,
+    count: usize,
+}
+
+impl ReceiptBatches {
+    fn of_next(&mut self, event_id: Uuid) -> Uuid {
+        if self.count.is_multiple_of(RECEIPTS_TOGETHER) {
+            self.current = event_id;
+        }
+        self.count += 1;
+        self.current
+    }
+}
+
 /// Settles the submissions in order, each seeing what those before it did.
 pub fn settle_batch<'a>(
     batch: impl IntoIterator<Item = &'a Submission>,
@@ -104,11 +124,13 @@ pub fn settle_batch<'a>(
 ) -> Settlement {
     let mut settlement = Settlement::default();
     let mut changed: HashMap<EntryKey, EntryChange> = HashMap::new();
+    let mut receipts = ReceiptBatches::default();
     for (index, submission) in batch.into_iter().enumerate() {
         let outcome = match replay(submission, &state) {
             Some(outcome) => outcome,
             None => match settle_one(submission, definitions, &state, clock) {
-                Ok(accepted) => {
+                Ok(mut accepted) => {
+                    accepted.receipt_batch = submission.idempotency.is_some().then(|| receipts.of_next(accepted.event_id));
                     take_over(submission, &accepted, definitions, &mut state, &mut changed, &mut settlement.changes);
                     settlement.accepted.push((index, accepted.clone()));
                     Settled::Accepted(accepted)
@@ -170,6 +192,7 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
         user_id: submission.user_id.clone(),
         at,
         standings: standings.collect::<Result<_, Refusal>>()?,
+        receipt_batch: None,
     })
 }
 

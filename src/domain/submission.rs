@@ -60,6 +60,8 @@ pub struct Accepted {
     pub at: Timestamp,
     /// One per leaderboard that the action feeds, in the action's order; never empty.
     pub standings: Vec<Standing>,
+    /// The receipts with which its own is stored; `None` without an idempotency key.
+    pub receipt_batch: Option<Uuid>,
 }
 
 /// What a submission made of one entry.

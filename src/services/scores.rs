@@ -18,7 +18,7 @@ use crate::{
         submission::{Refusal, Submission},
         time::Clock,
     },
-    repositories::ledger::{Ledger, Receipt},
+    repositories::ledger::Ledger,
 };
 
 use super::{announcer::Announcer, error::ServiceError, receipts};
@@ -139,9 +139,8 @@ impl Scores {
         let accepted = self.ledger.accepted(event_id).await?;
         let accepted =
             accepted.ok_or_else(|| ServiceError::Conflict("this key's score was deleted with its leaderboard".into()))?;
-        let receipt = Receipt { event_id, body: receipts::body(&accepted, &[]) };
-        let mut stored = self.ledger.store_receipts(std::slice::from_ref(&receipt)).await?;
-        Ok(Answer { body: stored.pop().unwrap_or(receipt.body), replayed: true })
+        let body = self.ledger.settle_receipt(&subject, &key, event_id, receipts::body(&accepted, &[])).await?;
+        Ok(Answer { body, replayed: true })
     }
 }
 

@@ -22,7 +22,7 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_keys(older_than, from.clone()))?)
     }
 
-    /// Forgets up to `limit` receipts of events from before a time, oldest first; answers how many.
+    /// Forgets receipts of events from before a time, oldest first, up to `limit` rows of either kind; answers how many rows.
     pub async fn prune_receipts(&self, older_than: Timestamp, limit: i64) -> Result<usize, LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_receipts(older_than, limit))?)
     }

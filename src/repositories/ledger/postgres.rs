@@ -60,7 +60,7 @@ const WALK_INDEXES: &str = "SELECT set_config('enable_seqscan', 'off', true), se
 
 /// The locks that a batch takes by writing, and no more.
 const LOCK_LIKE_A_BATCH: &str =
-    "LOCK TABLE users, entries, score_events, idempotency_keys, receipts, outbox IN ROW EXCLUSIVE MODE";
+    "LOCK TABLE users, entries, score_events, idempotency_keys, receipts, receipt_batches, outbox IN ROW EXCLUSIVE MODE";
 
 /// How long a new connection may take, the greeting included.
 const CREATE_LIMIT: Duration = Duration::from_secs(3);

@@ -1,12 +1,23 @@
 //! Receipts: the very answers that were given to submissions with an idempotency key, so that a repeat is answered alike.
+//!
+//! The receipts of a commit are stored together, some to a row, compressed: a row and an index entry for each would cost more than its score.
+//! Where nobody stored a batch in time, because its instance died, a repeat seals it, and from then on each receipt is stored by itself.
+
+use std::{collections::HashMap, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{LIMIT, Ledger, LedgerError, failure::Remedy, transact};
+use super::{
+    LIMIT, Ledger, LedgerError,
+    failure::{Failure, Remedy},
+    transact,
+};
 
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
+    /// The batch of its commit, see [`Accepted::receipt_batch`](crate::domain::submission::Accepted::receipt_batch).
+    pub batch: Uuid,
     pub event_id: Uuid,
     pub body: String,
 }
@@ -14,23 +25,80 @@ pub struct Receipt {
 /// How often storing is tried: storing twice does no harm, and a connection may break on the way.
 const ATTEMPTS: usize = 3;
 
+/// How many bytes name an event.
+const ID: usize = 16;
+/// How many bytes tell the length of a body.
+const LENGTH: usize = 4;
+
 impl Ledger {
     /// Stores answers, the first one for each event winning; answers what is stored now, in order. Durably: a receipt that a crash took could
     /// only be made again without its ranks, and they were told to somebody.
-    pub async fn store_receipts(&self, receipts: &[Receipt]) -> Result<Vec<String>, LedgerError> {
+    pub async fn store_receipts(&self, receipts: Vec<Receipt>) -> Result<Vec<String>, LedgerError> {
+        let packed: Arc<[_]> = receipts.chunk_by(|one, other| one.batch == other.batch).map(pack).collect();
+        let receipts: Arc<[_]> = receipts.into();
         let mut attempt = 1;
         loop {
-            let given = receipts.to_vec();
-            match transact!(self.statement(LIMIT), receipts::store(&given)) {
+            let (receipts, packed) = (receipts.clone(), packed.clone());
+            match transact!(self.statement(LIMIT), receipts::store(&receipts, &packed)) {
                 Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
                 result => return Ok(result?),
             }
         }
     }
 
+    /// Stores the answer to a repeat whose first submission was never answered, unless that has an answer by now; answers what is stored.
+    pub async fn settle_receipt(&self, subject: &str, key: &str, event_id: Uuid, body: String) -> Result<String, LedgerError> {
+        let (subject, key) = (subject.to_owned(), key.to_owned());
+        Ok(transact!(self.statement(LIMIT), receipts::settle(&subject, &key, event_id, &body))?)
+    }
+
     /// The answer that is stored for a key.
     pub async fn receipt(&self, subject: &str, key: &str) -> Result<Option<String>, LedgerError> {
         let (subject, key) = (subject.to_owned(), key.to_owned());
         Ok(transact!(self.read(LIMIT), receipts::receipt(&subject, &key))?)
+    }
+}
+
+/// The batch's id, and its receipts one behind the other, compressed (LZ4, the length first): event id, length of the body (big endian), body.
+fn pack(receipts: &[Receipt]) -> (Uuid, Vec<u8>) {
+    let mut bytes = Vec::with_capacity(receipts.iter().map(|receipt| ID + LENGTH + receipt.body.len()).sum());
+    for receipt in receipts {
+        bytes.extend_from_slice(receipt.event_id.as_bytes());
+        bytes.extend_from_slice(&u32::try_from(receipt.body.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(receipt.body.as_bytes());
+    }
+    (receipts[0].batch, lz4_flex::compress_prepend_size(&bytes))
+}
+
+/// The bodies of a packed batch, by event.
+pub(super) fn unpack(packed: &[u8]) -> Result<HashMap<Uuid, String>, Failure> {
+    let bytes = lz4_flex::decompress_size_prepended(packed).map_err(Failure::corrupt)?;
+    let mut rest = bytes.as_slice();
+    let mut bodies = HashMap::new();
+    while let Some((head, tail)) = rest.split_at_checked(ID + LENGTH) {
+        let (id, length) = head.split_at(ID);
+        let length = u32::from_be_bytes(length.try_into().map_err(Failure::corrupt)?) as usize;
+        let (body, tail) = tail.split_at_checked(length).ok_or_else(|| Failure::corrupt("a receipt ends too early"))?;
+        let id = Uuid::from_slice(id).map_err(Failure::corrupt)?;
+        bodies.insert(id, String::from_utf8(body.to_vec()).map_err(Failure::corrupt)?);
+        rest = tail;
+    }
+    Ok(bodies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_packed_and_unpacked() {
+        let receipt = |body: &str| Receipt { batch: Uuid::nil(), event_id: Uuid::new_v4(), body: body.into() };
+        let receipts = [receipt("{\"rank\":1}"), receipt(""), receipt(&"ö".repeat(10_000))];
+        let (id, packed) = pack(&receipts);
+        assert_eq!(id, Uuid::nil());
+        assert!(packed.len() < 1_000, "{}", packed.len());
+        let bodies = unpack(&packed).unwrap();
+        assert_eq!(bodies, receipts.map(|receipt| (receipt.event_id, receipt.body)).into());
+        assert!(unpack(&packed[..packed.len() - 1]).is_err());
     }
 }

@@ -112,6 +112,14 @@ diesel::table! {
         key -> Text,
         fingerprint -> Binary,
         receipt -> Nullable<Text>,
+        receipt_batch -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    receipt_batches (id) {
+        id -> Binary,
+        receipts -> Nullable<Binary>,
     }
 }
 
@@ -148,4 +156,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events);
-diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipts);
+diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipt_batches, receipts);

@@ -187,9 +187,9 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
         announcer.close_scores(outbox, &committed.changes, &told);
     }
     let places = places(announcer, &committed, told).await;
-    let kept_under = kept_under(&committed.outcomes, &submissions);
+    let to_store = to_store(&committed.outcomes);
     let mut replies = replies(committed.outcomes, &submissions, places);
-    keep_receipts(ledger, &kept_under, &mut replies).await;
+    store_receipts(ledger, &to_store, &mut replies).await;
     let mut replies = replies.into_iter();
     for job in jobs {
         let count = job.count();
@@ -262,19 +262,19 @@ fn replies(outcomes: Vec<Settled>, submissions: &[Submission], places: Vec<Vec<O
 
 /// Stores the receipts of submissions with a key before they are given out, so that a repeat gets the very same one even when this
 /// process dies right after answering. Whoever stored first decides what is answered; who could not store must not answer.
-async fn keep_receipts(ledger: &Ledger, kept_under: &[Option<Uuid>], replies: &mut [Reply]) {
+async fn store_receipts(ledger: &Ledger, to_store: &[Option<(Uuid, Uuid)>], replies: &mut [Reply]) {
     let mut spots = Vec::new();
     let mut receipts = Vec::new();
-    for (index, (kept_under, reply)) in kept_under.iter().zip(replies.iter_mut()).enumerate() {
-        if let (Some(event_id), Reply::Receipt(Answer { body, replayed: false })) = (kept_under, reply) {
+    for (index, (to_store, reply)) in to_store.iter().zip(replies.iter_mut()).enumerate() {
+        if let (Some((batch, event_id)), Reply::Receipt(Answer { body, replayed: false })) = (to_store, reply) {
             spots.push(index);
-            receipts.push(Receipt { event_id: *event_id, body: std::mem::take(body) });
+            receipts.push(Receipt { batch: *batch, event_id: *event_id, body: std::mem::take(body) });
         }
     }
     if receipts.is_empty() {
         return;
     }
-    match store(ledger, &receipts).await {
+    match store(ledger, receipts).await {
         Ok(stored) => {
             for (index, body) in spots.into_iter().zip(stored) {
                 replies[index] = Reply::Receipt(Answer { body, replayed: false });
@@ -288,17 +288,16 @@ async fn keep_receipts(ledger: &Ledger, kept_under: &[Option<Uuid>], replies: &m
     }
 }
 
-/// The events whose receipts have to be stored: those of accepted submissions that brought a key.
-fn kept_under(outcomes: &[Settled], submissions: &[Submission]) -> Vec<Option<Uuid>> {
-    let outcomes = outcomes.iter().zip(submissions);
-    let events = outcomes.map(|(outcome, submission)| match (outcome, &submission.idempotency) {
-        (Settled::Accepted(accepted), Some(_)) => Some(accepted.event_id),
+/// Of the accepted submissions that brought a key: the batch that the receipt is stored in, and the event.
+fn to_store(outcomes: &[Settled]) -> Vec<Option<(Uuid, Uuid)>> {
+    let of = |outcome: &Settled| match outcome {
+        Settled::Accepted(accepted) => Some((accepted.receipt_batch?, accepted.event_id)),
         _ => None,
-    });
-    events.collect()
+    };
+    outcomes.iter().map(of).collect()
 }
 
-async fn store(ledger: &Ledger, receipts: &[Receipt]) -> Result<Vec<String>, ServiceError> {
+async fn store(ledger: &Ledger, receipts: Vec<Receipt>) -> Result<Vec<String>, ServiceError> {
     crate::failpoints::failpoint!("changes-told", ServiceError::LedgerAway);
     let stored = ledger.store_receipts(receipts).await?;
     crate::failpoints::failpoint!("receipts-stored", ServiceError::LedgerAway);

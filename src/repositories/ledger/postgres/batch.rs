@@ -6,7 +6,7 @@
 //! users whose cooldowns count, and users who get their first entry in a ranking (a rename must not slip in between). After a race the
 //! batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries before keys, each in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::QueryDsl;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
@@ -16,10 +16,13 @@ use uuid::Uuid;
 use super::{
     super::{maintenance::KeysCursor, schema::installation},
     Conn, Failure, locks,
-    queries::scores::{Needs, Writes},
+    queries::{
+        receipts,
+        scores::{Needs, Writes},
+    },
     statements::{
-        AddEntries, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys, FindRecent, KeyRow, LockEntries,
-        LockUsers, PruneKeys, RecentRow, WriteBatch,
+        AddEntries, AddReceiptBatches, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys,
+        FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, PruneKeys, RecentRow, SealReceipts, WriteBatch,
     },
 };
 use crate::domain::{
@@ -125,8 +128,15 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     };
 
     let mut state = State { newest: newest.map(Timestamp), ..State::default() };
-    for (subject, key, fingerprint, event_id, receipt) in keys {
+    let batches: BTreeSet<&[u8]> = keys.iter().filter_map(|(.., batch, _)| batch.as_deref()).collect();
+    let mut batched = HashMap::new();
+    if !batches.is_empty() {
+        let ids: Vec<&[u8]> = batches.into_iter().collect();
+        batched = receipts::unpack_all(FindReceiptBatches { ids: &ids }.load(&mut &*conn).await?)?;
+    }
+    for (subject, key, fingerprint, event_id, _, receipt) in keys {
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
+        let receipt = batched.remove(&event_id).or(receipt);
         state.keys.insert((subject.into(), key), UsedKey { fingerprint, event_id, receipt });
     }
     for (_, board, season, user, score, reached_at, revision, name, name_revision) in entries {
@@ -249,7 +259,8 @@ async fn write_batch(conn: &Conn, writes: &Writes<'_>) -> Result<(bool, Option<i
         key_subjects: &keys.iter().map(|row| &*row.0.subject).collect::<Vec<_>>(),
         keys: &keys.iter().map(|row| row.1.key.as_str()).collect::<Vec<_>>(),
         key_fingerprints: &keys.iter().map(|row| row.1.fingerprint.as_slice()).collect::<Vec<_>>(),
-        key_events: &keys.iter().map(|row| row.2.as_bytes().as_slice()).collect::<Vec<_>>(),
+        key_events: &keys.iter().map(|row| row.2.event_id.as_bytes().as_slice()).collect::<Vec<_>>(),
+        key_receipts: &keys.iter().map(|row| row.2.receipt_batch.as_ref().map(|id| id.as_bytes().as_slice())).collect::<Vec<_>>(),
         keys_at: &writes.now.0,
         now: &writes.now.0,
         payloads: &payloads,
@@ -276,6 +287,19 @@ pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> R
     let events: Vec<&[u8]> = receipts.keys().map(|id| id.as_bytes().as_slice()).collect();
     let bodies: Vec<&str> = receipts.values().copied().collect();
     Ok(AddReceipts { events: &events, bodies: &bodies }.execute(conn).await?)
+}
+
+/// Stores batches of receipts where there are none; answers how many were.
+pub async fn add_receipt_batches(conn: &mut Conn, batches: &[(Uuid, Vec<u8>)]) -> Result<usize, Failure> {
+    let ids: Vec<&[u8]> = batches.iter().map(|(id, _)| id.as_bytes().as_slice()).collect();
+    let receipts: Vec<&[u8]> = batches.iter().map(|(_, receipts)| receipts.as_slice()).collect();
+    Ok(AddReceiptBatches { ids: &ids, receipts: &receipts }.execute(conn).await?)
+}
+
+/// Notes that a batch has no receipts, unless it has.
+pub async fn seal_receipts(conn: &mut Conn, batch: &[u8]) -> Result<(), Failure> {
+    SealReceipts { id: batch }.execute(conn).await?;
+    Ok(())
 }
 
 /// Pages of the table that one bite reads: one MiB.

@@ -5,7 +5,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 use super::{super::statement::statement, Db};
 
 /// What [`FindKeys`] answers.
-pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<String>);
+pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 /// What [`FindEntries`] answers.
 pub type EntryRow = ((i64, Option<i64>), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
 /// What [`FindRecent`] answers.
@@ -13,8 +13,8 @@ pub type RecentRow = (String, String, i64);
 
 statement!(
     Db, FindKeys { subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str] }
-    -> (Text, Text, Binary, Binary, Nullable<Text>),
-    "SELECT k.subject, k.key, k.fingerprint, k.event_id, coalesce(r.body, k.receipt) FROM unnest(?, ?) AS n(subject, key) \
+    -> (Text, Text, Binary, Binary, Nullable<Binary>, Nullable<Text>),
+    "SELECT k.subject, k.key, k.fingerprint, k.event_id, k.receipt_batch, coalesce(r.body, k.receipt) FROM unnest(?, ?) AS n(subject, key) \
      JOIN idempotency_keys k ON k.subject = n.subject AND k.key = n.key LEFT JOIN receipts r ON r.event_id = k.event_id"
 );
 
@@ -86,6 +86,7 @@ statement!(
         event_metadata: Array<Nullable<Text>> = [Option<String>],
         keys_at: BigInt = i64, key_subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str],
         key_fingerprints: Array<Binary> = [&'a [u8]], key_events: Array<Binary> = [&'a [u8]],
+        key_receipts: Array<Nullable<Binary>> = [Option<&'a [u8]>],
         now: BigInt = i64, payloads: Array<Text> = [&'a str],
     } -> (BigInt, BigInt, Nullable<BigInt>),
     "WITH updated AS (\
@@ -97,8 +98,8 @@ statement!(
        applied, limited, user_id, leaderboard_id, action_id, subject, metadata) \
        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)), \
      keyed AS (\
-       INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at) \
-       SELECT n.*, ? FROM unnest(?, ?, ?, ?) AS n(subject, key, fingerprint, event) ON CONFLICT (subject, key) DO NOTHING RETURNING 1), \
+       INSERT INTO idempotency_keys (created_at, subject, key, fingerprint, event_id, receipt_batch) \
+       SELECT ?, n.* FROM unnest(?, ?, ?, ?, ?) AS n(subject, key, fingerprint, event, receipts) ON CONFLICT (subject, key) DO NOTHING RETURNING 1), \
      owed AS (\
        INSERT INTO outbox (created_at, claimed_until, payload) SELECT ?, 0, n.payload FROM unnest(?) AS n(payload) RETURNING id) \
      SELECT (SELECT count(*) FROM updated), (SELECT count(*) FROM keyed), (SELECT id FROM owed)"
@@ -116,6 +117,21 @@ statement!(
 statement!(
     Db, AddReceipts { events: Array<Binary> = [&'a [u8]], bodies: Array<Text> = [&'a str] } -> BigInt,
     "INSERT INTO receipts (event_id, body) SELECT * FROM unnest(?, ?) ON CONFLICT (event_id) DO NOTHING"
+);
+
+statement!(
+    Db, FindReceiptBatches { ids: Array<Binary> = [&'a [u8]] } -> Nullable<Binary>,
+    "SELECT b.receipts FROM unnest(?) AS n(id) JOIN receipt_batches b ON b.id = n.id"
+);
+
+statement!(
+    Db, AddReceiptBatches { ids: Array<Binary> = [&'a [u8]], receipts: Array<Binary> = [&'a [u8]] } -> BigInt,
+    "INSERT INTO receipt_batches (id, receipts) SELECT * FROM unnest(?, ?) ON CONFLICT (id) DO NOTHING"
+);
+
+statement!(
+    Db, SealReceipts { id: Binary = [u8] } -> BigInt,
+    "INSERT INTO receipt_batches (id) VALUES (?) ON CONFLICT (id) DO NOTHING"
 );
 
 statement!(

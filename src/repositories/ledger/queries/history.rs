@@ -66,7 +66,7 @@ pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted
     let standings = rows.into_iter().map(standing).collect::<Result<_, _>>()?;
     let (action_id, user_id) =
         (ActionId::parse(&action).map_err(Failure::corrupt)?, UserId::parse(&user).map_err(Failure::corrupt)?);
-    Ok(Some(Accepted { event_id, action_id, user_id, at: Timestamp(at), standings }))
+    Ok(Some(Accepted { event_id, action_id, user_id, at: Timestamp(at), standings, receipt_batch: None }))
 }
 
 /// What a ranking is to be told of the revisions of an entry between two others, in their order; see [`evidence::between`].

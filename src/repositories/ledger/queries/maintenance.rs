@@ -22,6 +22,11 @@ statement!(
 );
 
 statement!(
+    Db, PruneReceiptBatches { before: Binary = [u8], limit: BigInt = i64 } -> BigInt,
+    "DELETE FROM receipt_batches WHERE id IN (SELECT id FROM receipt_batches WHERE id < ? ORDER BY id LIMIT ?)"
+);
+
+statement!(
     /// The next leaderboard to sweep, unless another instance is at it.
     Db, ClaimDeleted { limit: BigInt = i64 } -> (BigInt, Binary),
     format!("SELECT pk, swept_to FROM deleted_leaderboards ORDER BY pk LIMIT ? {}", batch::SKIP_CLAIMED)
@@ -42,9 +47,11 @@ pub async fn prune_keys(
     batch::prune_keys(conn, older_than, from).await
 }
 
-/// Forgets receipts of events from before a time, oldest first; answers how many.
+/// Forgets receipts of events from before a time, oldest first, up to `limit` rows of either kind; answers how many rows.
 pub async fn prune_receipts(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<usize, Failure> {
-    Ok(PruneReceipts { before: &uuid_floor(older_than), limit: &limit }.execute(conn).await?)
+    let before = &uuid_floor(older_than);
+    let batches = PruneReceiptBatches { before, limit: &limit }.execute(conn).await?;
+    Ok(batches + PruneReceipts { before, limit: &limit }.execute(conn).await?)
 }
 
 /// Notes that the rows of a deleted leaderboard are to be swept. Its history begins no earlier than it was made; event ids are made by

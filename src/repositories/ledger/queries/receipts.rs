@@ -1,6 +1,6 @@
 //! Receipts of idempotency keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -9,38 +9,91 @@ use uuid::Uuid;
 use super::{
     super::super::{
         Receipt,
-        schema::{idempotency_keys, receipts},
+        receipts::unpack,
+        schema::{idempotency_keys, receipt_batches, receipts},
     },
     Conn, Failure, batch,
 };
 
-/// Stores each receipt whose event has none yet, and answers what is stored then. The insert is whole by itself and may be repeated, so
-/// it needs no transaction around it.
-pub async fn store(conn: &mut Conn, given: &[Receipt]) -> Result<Vec<String>, Failure> {
-    // The first of an event wins, within one call as well; sorted, so that two instances touch the rows in one order.
-    let mut first: BTreeMap<Uuid, &str> = BTreeMap::new();
-    for receipt in given {
-        first.entry(receipt.event_id).or_insert(&receipt.body);
-    }
-    if batch::add_receipts(conn, &first).await? == first.len() && first.len() == given.len() {
+/// Stores each batch, and answers what is stored then. Each statement is whole by itself and may be repeated, so none needs a transaction
+/// around it.
+pub async fn store(conn: &mut Conn, given: &[Receipt], packed: &[(Uuid, Vec<u8>)]) -> Result<Vec<String>, Failure> {
+    if batch::add_receipt_batches(conn, packed).await? == packed.len() {
         return Ok(given.iter().map(|receipt| receipt.body.clone()).collect());
     }
-    let ids: Vec<&[u8]> = first.keys().map(|id| id.as_bytes().as_slice()).collect();
-    let rows: Vec<(Vec<u8>, String)> = receipts::table.filter(receipts::event_id.eq_any(&ids)).load(conn).await?;
-    let stored: HashMap<Vec<u8>, String> = rows.into_iter().collect();
-    let body = |receipt: &Receipt| stored.get(receipt.event_id.as_bytes().as_slice()).unwrap_or(&receipt.body).clone();
+    // It was stored by an attempt whose answer was lost, or somebody was tired of waiting.
+    let ids = packed.iter().map(|(id, _)| id.as_bytes().to_vec()).collect();
+    let mut stored = of_batches(conn, &ids).await?;
+    let left = given.iter().filter(|receipt| !stored.contains_key(&receipt.event_id));
+    let left: BTreeMap<Uuid, &str> = left.map(|receipt| (receipt.event_id, receipt.body.as_str())).collect();
+    stored.extend(store_single(conn, &left).await?);
+    let body = |receipt: &Receipt| stored.get(&receipt.event_id).unwrap_or(&receipt.body).clone();
     Ok(given.iter().map(body).collect())
 }
 
-/// The receipt of a key, of this release or of the one before.
+/// Stores the receipt of a key whose batch has none, and sees to it that the batch gets none; answers what is stored then.
+pub async fn settle(conn: &mut Conn, subject: &str, key: &str, event_id: Uuid, body: &str) -> Result<String, Failure> {
+    let of_key = idempotency_keys::table.find((subject, key)).select(idempotency_keys::receipt_batch);
+    let batch: Option<Option<Vec<u8>>> = of_key.first(conn).await.optional()?;
+    if let Some(id) = batch.flatten() {
+        batch::seal_receipts(conn, &id).await?;
+        if let Some(stored) = of_batches(conn, &[id].into()).await?.remove(&event_id) {
+            return Ok(stored);
+        }
+    }
+    let stored = store_single(conn, &[(event_id, body)].into()).await?.remove(&event_id);
+    Ok(stored.unwrap_or_else(|| body.to_owned()))
+}
+
+/// Stores each receipt whose event has none yet by itself, sorted, so that two instances touch the rows in one order; answers what is
+/// stored then.
+async fn store_single(conn: &mut Conn, given: &BTreeMap<Uuid, &str>) -> Result<HashMap<Uuid, String>, Failure> {
+    if given.is_empty() {
+        return Ok(HashMap::new());
+    }
+    batch::add_receipts(conn, given).await?;
+    let ids: Vec<&[u8]> = given.keys().map(|id| id.as_bytes().as_slice()).collect();
+    let rows: Vec<(Vec<u8>, String)> = receipts::table.filter(receipts::event_id.eq_any(&ids)).load(conn).await?;
+    rows.into_iter().map(|(id, body)| Ok((Uuid::from_slice(&id).map_err(Failure::corrupt)?, body))).collect()
+}
+
+/// The receipts of these batches, by event; none of those that were sealed.
+pub async fn of_batches(conn: &mut Conn, ids: &BTreeSet<Vec<u8>>) -> Result<HashMap<Uuid, String>, Failure> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = receipt_batches::table.filter(receipt_batches::id.eq_any(ids)).select(receipt_batches::receipts);
+    unpack_all(rows.load(conn).await?)
+}
+
+/// The receipts of batches as they are stored, by event.
+pub fn unpack_all(batches: Vec<Option<Vec<u8>>>) -> Result<HashMap<Uuid, String>, Failure> {
+    let mut bodies = HashMap::new();
+    for packed in batches.iter().flatten() {
+        bodies.extend(unpack(packed)?);
+    }
+    Ok(bodies)
+}
+
+/// The receipt of a key, of this release or of one before.
 pub async fn receipt(conn: &mut Conn, subject: &str, key: &str) -> Result<Option<String>, Failure> {
-    let found: Option<(Option<String>, Option<String>)> = idempotency_keys::table
+    type Found = (Vec<u8>, Option<Vec<u8>>, Option<String>, Option<String>);
+    let found: Option<Found> = idempotency_keys::table
+        .left_join(receipt_batches::table.on(receipt_batches::id.nullable().eq(idempotency_keys::receipt_batch)))
         .left_join(receipts::table.on(receipts::event_id.eq(idempotency_keys::event_id)))
         .filter(idempotency_keys::subject.eq(subject))
         .filter(idempotency_keys::key.eq(key))
-        .select((receipts::body.nullable(), idempotency_keys::receipt))
+        .select((
+            idempotency_keys::event_id,
+            receipt_batches::receipts.nullable(),
+            receipts::body.nullable(),
+            idempotency_keys::receipt,
+        ))
         .first(conn)
         .await
         .optional()?;
-    Ok(found.and_then(|(stored, of_old)| stored.or(of_old)))
+    let Some((event_id, packed, single, of_old)) = found else { return Ok(None) };
+    let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
+    let batched = packed.map(|packed| unpack(&packed)).transpose()?.and_then(|mut bodies| bodies.remove(&event_id));
+    Ok(batched.or(single).or(of_old))
 }

@@ -75,11 +75,12 @@ impl<'a> Writes<'a> {
         })
     }
 
-    /// The idempotency keys that were used, each with its submission and event; sorted, so that two instances never wait for each other's.
-    pub fn keys(&self) -> Vec<(&'a Submission, &'a Idempotency, Uuid)> {
+    /// The idempotency keys that were used, each with its submission and what became of it; sorted, so that two instances never wait for each
+    /// other's.
+    pub fn keys(&self) -> Vec<(&'a Submission, &'a Idempotency, &'a Accepted)> {
         let batch = self.batch;
-        let accepted = self.settlement.accepted.iter().map(|(index, accepted)| (&batch[*index], accepted.event_id));
-        let keyed = accepted.filter_map(|(submission, event_id)| Some((submission, submission.idempotency.as_ref()?, event_id)));
+        let accepted = self.settlement.accepted.iter().map(|(index, accepted)| (&batch[*index], accepted));
+        let keyed = accepted.filter_map(|(submission, accepted)| Some((submission, submission.idempotency.as_ref()?, accepted)));
         let mut keys: Vec<_> = keyed.collect();
         keys.sort_by_key(|(submission, idempotency, _)| (&submission.subject, &idempotency.key));
         keys

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
     sql_types::{BigInt, Binary, Bool, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -12,12 +12,13 @@ use uuid::Uuid;
 use super::{
     super::{
         maintenance::KeysCursor,
-        schema::{idempotency_keys, installation, receipts},
+        schema::{idempotency_keys, installation},
         statement::statement,
     },
     Conn, Db, Failure,
     queries::{
         outbox::AddToOutbox,
+        receipts,
         scores::{Needs, Writes},
     },
 };
@@ -34,11 +35,17 @@ pub const LOOKS_UP_KEYS: bool = true;
 /// What a claim of outbox rows says about rows that somebody else is claiming: nobody can be, while this transaction writes.
 pub const SKIP_CLAIMED: &str = "";
 
-/// An idempotency key: fingerprint, event, receipt, receipt of the release before.
-type KeyRow = (Vec<u8>, Vec<u8>, Option<String>, Option<String>);
+/// What [`FindKey`] answers: fingerprint, event, batch of receipts, receipt by itself.
+type KeyRow = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 
 /// What [`FindEntry`] answers: display name, revision of the name, score, time, revision.
 type EntryRow = (Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
+statement!(
+    Db, FindKey { subject: Text = str, key: Text = str } -> (Binary, Binary, Nullable<Binary>, Nullable<Text>),
+    "SELECT k.fingerprint, k.event_id, k.receipt_batch, coalesce(r.body, k.receipt) FROM idempotency_keys k \
+     LEFT JOIN receipts r ON r.event_id = k.event_id WHERE k.subject = ? AND k.key = ?"
+);
 
 statement!(
     /// The entry, where there is one, and its user's name, where there is that.
@@ -96,9 +103,11 @@ statement!(
 );
 
 statement!(
-    Db, AddKey { subject: Text = str, key: Text = str, fingerprint: Binary = [u8], event_id: Binary = [u8], created_at: BigInt = i64 }
-    -> BigInt,
-    "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at) VALUES (?, ?, ?, ?, ?)"
+    Db, AddKey {
+        subject: Text = str, key: Text = str, fingerprint: Binary = [u8], event_id: Binary = [u8], created_at: BigInt = i64,
+        receipt_batch: Nullable<Binary> = Option<&'a [u8]>,
+    } -> BigInt,
+    "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at, receipt_batch) VALUES (?, ?, ?, ?, ?, ?)"
 );
 
 /// Reads the definitions' revision and what the outcome rests on.
@@ -120,22 +129,10 @@ pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<
 async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     let mut state = State::default();
     for (subject, key) in &needs.keys {
-        let row: Option<KeyRow> = idempotency_keys::table
-            .left_join(receipts::table.on(receipts::event_id.eq(idempotency_keys::event_id)))
-            .filter(idempotency_keys::subject.eq(subject))
-            .filter(idempotency_keys::key.eq(key))
-            .select((
-                idempotency_keys::fingerprint,
-                idempotency_keys::event_id,
-                receipts::body.nullable(),
-                idempotency_keys::receipt,
-            ))
-            .first(conn)
-            .await
-            .optional()?;
-        let Some((fingerprint, event_id, stored, of_old)) = row else { continue };
-        let receipt = stored.or(of_old);
+        let row: Option<KeyRow> = FindKey { subject, key }.get_result(conn).await.optional()?;
+        let Some((fingerprint, event_id, batch, single)) = row else { continue };
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
+        let receipt = receipts::of_batches(conn, &batch.into_iter().collect()).await?.remove(&event_id).or(single);
         state.keys.insert(((*subject).into(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
     }
     for key in &needs.entries {
@@ -209,13 +206,14 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
         };
         add.execute(conn).await?;
     }
-    for (submission, idempotency, event_id) in writes.keys() {
+    for (submission, idempotency, accepted) in writes.keys() {
         let add = AddKey {
             subject: &submission.subject,
             key: &idempotency.key,
             fingerprint: &idempotency.fingerprint,
-            event_id: event_id.as_bytes(),
+            event_id: accepted.event_id.as_bytes(),
             created_at: now,
+            receipt_batch: &accepted.receipt_batch.as_ref().map(|id| id.as_bytes().as_slice()),
         };
         add.execute(conn).await?;
     }
@@ -244,6 +242,26 @@ pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> R
         added += AddReceipt { event: event_id.as_bytes(), body }.execute(conn).await?;
     }
     Ok(added)
+}
+
+statement!(
+    Db, AddReceiptBatch { id: Binary = [u8], receipts: Nullable<Binary> = Option<&'a [u8]> } -> BigInt,
+    "INSERT INTO receipt_batches (id, receipts) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
+);
+
+/// Stores batches of receipts where there are none; answers how many were.
+pub async fn add_receipt_batches(conn: &mut Conn, batches: &[(Uuid, Vec<u8>)]) -> Result<usize, Failure> {
+    let mut added = 0;
+    for (id, receipts) in batches {
+        added += AddReceiptBatch { id: id.as_bytes(), receipts: &Some(receipts.as_slice()) }.execute(conn).await?;
+    }
+    Ok(added)
+}
+
+/// Notes that a batch has no receipts, unless it has.
+pub async fn seal_receipts(conn: &mut Conn, batch: &[u8]) -> Result<(), Failure> {
+    AddReceiptBatch { id: batch, receipts: &None }.execute(conn).await?;
+    Ok(())
 }
 
 statement!(
