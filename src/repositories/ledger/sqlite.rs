@@ -13,16 +13,17 @@ mod place;
 #[path = "queries/shared.rs"]
 pub mod queries;
 mod walk;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc};
 
 use diesel::{SqliteConnection, connection::SimpleConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::Semaphore;
 
 pub use self::connection::Conn;
-use self::file::Held;
+use self::{file::Held, writer::Writer};
 use super::{LedgerError, LedgerSettings, failure::Failure, upgrade};
 
 /// What the shared queries are compiled for.
@@ -37,8 +38,7 @@ pub const READERS: usize = 4;
 #[derive(Clone)]
 pub struct Sqlite {
     path: Arc<PathBuf>,
-    /// The one writer. Whoever waits here waits in line, which SQLite's own lock does not promise.
-    writer: Arc<AsyncMutex<Conn>>,
+    writer: Writer,
     readers: Arc<Readers>,
     /// Held as long as the handle: keeps a second server away from the file.
     _held: Option<Arc<Held>>,
@@ -60,7 +60,7 @@ impl Sqlite {
             let readers = (0..READERS).map(|_| connection::open(&path)).collect::<Result<Vec<_>, _>>()?;
             Ok::<_, LedgerError>(Self {
                 path: Arc::new(path),
-                writer: Arc::new(AsyncMutex::new(writer)),
+                writer: Writer::new(writer),
                 readers: Arc::new(Readers { permits: Arc::new(Semaphore::new(READERS)), idle: Mutex::new(readers) }),
                 _held: held.map(Arc::new),
             })
@@ -85,7 +85,7 @@ impl Sqlite {
     where
         F: FnOnce(&mut SqliteConnection) -> diesel::migration::Result<Vec<String>> + Send + 'static,
     {
-        let writer = self.writer.clone().lock_owned().await;
+        let writer = self.writer.alone().await;
         let path = self.path.clone();
         let ran = tokio::task::spawn_blocking(move || {
             let _writer = writer;
@@ -97,13 +97,13 @@ impl Sqlite {
         ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
     }
 
-    /// One durable transaction: the body runs between `BEGIN IMMEDIATE` and `COMMIT`, and an error takes all of it back.
+    /// One durable transaction: the body runs as a whole, and an error takes all of it back. Those that wait for the writer together share
+    /// a commit, see `sqlite/writer.rs`.
     pub async fn write<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
-        let mut writer = self.writer.clone().lock_owned().await;
-        hop(move || connection::transaction(&mut writer, "BEGIN IMMEDIATE", body)).await
+        self.writer.write(body).await
     }
 
     /// Like [`Self::write`]: whoever writes holds the whole file, definitions included.
@@ -141,7 +141,7 @@ impl Sqlite {
         hop(move || {
             let idle = readers.idle.lock().pop();
             let mut connection = idle.map_or_else(|| connection::open(&path), Ok)?;
-            let result = connection::transaction(&mut connection, "BEGIN DEFERRED", body);
+            let result = connection::snapshot(&mut connection, body);
             readers.idle.lock().push(connection);
             drop(permit);
             result
@@ -170,7 +170,6 @@ async fn hop<R: Send + 'static>(work: impl FnOnce() -> Result<R, Failure> + Send
     tokio::task::spawn_blocking(work).await.map_err(|error| Failure::Unreachable(error.to_string()))?
 }
 
-/// `sqlite://data/scoreboard.db` is relative to the working directory, `sqlite:///srv/scoreboard.db` is absolute.
 /// A plain statement outside of the query builder.
 fn execute(connection: &mut SqliteConnection, sql: &str) -> Result<(), Failure> {
     Ok(connection.batch_execute(sql)?)

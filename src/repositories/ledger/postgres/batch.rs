@@ -32,9 +32,6 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A look at a batch's keys costs a tenth of the batch.
-pub const LOOKS_UP_KEYS: bool = false;
-
 /// What a claim of outbox rows says about rows that another instance is claiming.
 pub const SKIP_CLAIMED: &str = "FOR UPDATE SKIP LOCKED";
 

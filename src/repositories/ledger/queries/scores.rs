@@ -141,7 +141,7 @@ pub async fn commit(
     }
     let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
-    if !looks_up_keys(mode) && settlement.refuses_a_key(submissions) {
+    if !mode.look_up_keys && settlement.refuses_a_key(submissions) {
         // A repeat is answered as it was the first time, whatever would be said of it now.
         return Err(Failure::KeyUsed);
     }
@@ -190,15 +190,11 @@ pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> 
     Err(Failure::Trial)
 }
 
-fn looks_up_keys(mode: Mode) -> bool {
-    batch::LOOKS_UP_KEYS || mode.look_up_keys
-}
-
 fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {
     let mut needs = Needs { keys: BTreeSet::new(), entries: BTreeSet::new(), recent: BTreeMap::new(), cautious: mode.cautious };
     for submission in submissions {
         if let Some(idempotency) = &submission.idempotency
-            && looks_up_keys(mode)
+            && mode.look_up_keys
         {
             needs.keys.insert((&submission.subject, &idempotency.key));
         }

@@ -29,9 +29,6 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A look at a key costs a few microseconds here: less than to take a batch back now and then.
-pub const LOOKS_UP_KEYS: bool = true;
-
 /// What a claim of outbox rows says about rows that somebody else is claiming: nobody can be, while this transaction writes.
 pub const SKIP_CLAIMED: &str = "";
 
@@ -107,7 +104,8 @@ statement!(
         subject: Text = str, key: Text = str, fingerprint: Binary = [u8], event_id: Binary = [u8], created_at: BigInt = i64,
         receipt_batch: Nullable<Binary> = Option<&'a [u8]>,
     } -> BigInt,
-    "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at, receipt_batch) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO idempotency_keys (subject, key, fingerprint, event_id, created_at, receipt_batch) VALUES (?, ?, ?, ?, ?, ?) \
+     ON CONFLICT (subject, key) DO NOTHING"
 );
 
 /// Reads the definitions' revision and what the outcome rests on.
@@ -215,7 +213,9 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
             created_at: now,
             receipt_batch: &accepted.receipt_batch.as_ref().map(|id| id.as_bytes().as_slice()),
         };
-        add.execute(conn).await?;
+        if add.execute(conn).await? == 0 {
+            return Err(Failure::KeyUsed);
+        }
     }
     for used in writes.uses() {
         let add = AddUse {

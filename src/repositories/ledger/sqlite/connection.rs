@@ -51,17 +51,18 @@ pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
     Ok(connection)
 }
 
-/// Runs the body between `begin` and `COMMIT`, or takes it back.
-pub fn transaction<R>(
-    connection: &mut Conn,
-    begin: &str,
-    body: impl FnOnce(&mut Conn) -> Result<R, Failure>,
-) -> Result<R, Failure> {
-    if plain(connection, begin).is_err() {
+/// Begins a transaction.
+pub fn begin(connection: &mut Conn, begin: &str) -> Result<(), Failure> {
+    plain(connection, begin).or_else(|_| {
         // A body that panicked left its transaction open. Taking that back is all there is to repair.
         let _ = plain(connection, "ROLLBACK");
-        plain(connection, begin)?;
-    }
+        plain(connection, begin)
+    })
+}
+
+/// Reads from one snapshot.
+pub fn snapshot<R>(connection: &mut Conn, body: impl FnOnce(&mut Conn) -> Result<R, Failure>) -> Result<R, Failure> {
+    begin(connection, "BEGIN DEFERRED")?;
     let result = body(connection).and_then(|value| plain(connection, "COMMIT").map(|()| value));
     if result.is_err() {
         // Where the error ended the transaction by itself there is nothing left to take back, and SQLite says so.
@@ -70,7 +71,8 @@ pub fn transaction<R>(
     result
 }
 
-fn plain(connection: &mut Conn, sql: &str) -> Result<(), Failure> {
+/// Runs one of the statements that begin and end transactions.
+pub fn plain(connection: &mut Conn, sql: &str) -> Result<(), Failure> {
     let done = SimpleAsyncConnection::batch_execute(connection, sql).now_or_never();
     done.unwrap_or(Ok(())).map_err(Failure::from)
 }
