@@ -1,4 +1,4 @@
-//! HTTP: one file per noun. A handler extracts, calls one service, and responds; `problem.rs` alone gives errors their status.
+//! HTTP: one file per noun. A handler extracts, calls one service, and responds; `http/problem.rs` alone gives errors their status.
 
 pub mod actions;
 pub mod body;
@@ -9,7 +9,6 @@ pub mod leaderboards;
 pub mod operations;
 pub mod page;
 pub mod params;
-pub mod problem;
 pub mod scores;
 pub mod streams;
 pub mod users;
@@ -19,12 +18,14 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
-use crate::services::{
-    actions::Actions, error::ServiceError, health::Health, history::History, latest::LatestScores, leaderboards::Leaderboards,
-    rankings::Rankings, scores::Scores, streams::Streams, tokens::Principal, tokens::Scope, tokens::Tokens, tops::Tops,
-    users::Users,
+use crate::{
+    http::problem::Problem,
+    services::{
+        actions::Actions, error::ServiceError, health::Health, history::History, latest::LatestScores,
+        leaderboards::Leaderboards, rankings::Rankings, scores::Scores, streams::Streams, tokens::Principal, tokens::Scope,
+        tokens::Tokens, tops::Tops, users::Users,
+    },
 };
-use problem::Problem;
 
 /// The services behind the API.
 pub struct Services {

@@ -6,6 +6,7 @@ pub mod config; // the settings, a struct per concern
 pub mod controllers; // HTTP: extract, one service call, respond
 pub mod domain; // nouns, ids, the scoring rule, ordering, positions: pure
 mod failpoints; // where tests make the process die or fail; nothing in release builds
+pub mod http; // what controllers and middleware share: problem documents, the request's id
 pub mod middleware; // the layers around every handler, in order
 pub mod repositories; // all SQL and all Redis: ledger, standings, feed
 pub mod router; // every route in one table

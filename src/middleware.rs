@@ -6,7 +6,6 @@ pub mod in_band;
 pub mod observation;
 pub mod problems;
 pub mod rate_limit;
-pub mod request_id;
 pub mod shortcut;
 
 use std::{
@@ -35,10 +34,15 @@ pub use self::cors::Front;
 use self::{
     cors::Cors,
     observation::Observation,
-    request_id::RequestId,
     shortcut::{Answer, Shortcut},
 };
-use crate::{controllers::problem::Problem, services::error::ServiceError};
+use crate::{
+    http::{
+        problem::Problem,
+        request_id::{self, RequestId},
+    },
+    services::error::ServiceError,
+};
 
 /// How long an ordinary request may take. Streams begin within it and then last.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -29,7 +29,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    controllers::problem::Problem,
+    http::problem::Problem,
     middleware::{
         Front,
         authentication::{Peer, is_trusted, network},

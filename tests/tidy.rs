@@ -1,22 +1,53 @@
 //! The rules of the house that a machine can check.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-/// Layers from the bottom up; a layer may import itself and what stands before it.
-const LAYERS: [(&str, &[&str]); 5] = [
+use quote::ToTokens;
+use syn::{
+    Attribute, ItemMod, ItemUse, UseName, UseRename, UseTree,
+    visit::{self, Visit},
+};
+
+/// The rooms of the house from the bottom up, each with those that it may import. What may import anything is not here: `lib.rs`, `main.rs`.
+const ROOMS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
-    ("repositories", &["domain"]),
-    ("services", &["domain", "repositories", "config"]),
-    ("controllers", &["domain", "services", "middleware::request_id"]),
-    ("workers", &["domain", "repositories", "services"]),
+    ("config", &["domain"]),
+    ("failpoints", &[]),
+    ("supervisor", &["failpoints"]),
+    ("repositories", &["domain", "failpoints", "supervisor"]),
+    ("services", &["domain", "config", "failpoints", "supervisor", "repositories"]),
+    ("workers", &["domain", "failpoints", "supervisor", "repositories", "services"]),
+    ("http", &["services"]),
+    ("controllers", &["domain", "services", "http"]),
+    ("middleware", &["domain", "config", "services", "http", "controllers"]),
+    ("router", &["controllers", "middleware"]),
+    ("server", &["failpoints", "supervisor", "services", "http", "controllers", "middleware"]),
+    (
+        "app",
+        &[
+            "domain",
+            "config",
+            "supervisor",
+            "repositories",
+            "services",
+            "workers",
+            "http",
+            "controllers",
+            "middleware",
+            "router",
+            "server",
+        ],
+    ),
+    ("commands", &["domain", "config", "repositories", "services", "app"]),
 ];
 
 /// Crates and the only places that may name them.
 const CONFINED: [(&str, &[&str]); 5] = [
-    ("axum", &["src/controllers", "src/middleware", "src/router.rs", "src/server"]),
+    ("axum", &["src/http", "src/controllers", "src/middleware", "src/router.rs", "src/server"]),
     ("diesel", &["src/repositories/ledger"]),
     ("diesel_async", &["src/repositories/ledger"]),
     ("fred", &["src/repositories"]),
@@ -47,26 +78,114 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text[..tests].lines().map(str::trim).filter(|line| !line.starts_with("//"))
 }
 
-#[test]
-fn imports_point_down() {
-    for (layer, below) in LAYERS {
-        let files = rust_files("src")
-            .into_iter()
-            .filter(|(path, _)| path.starts_with(format!("src/{layer}")) || path == Path::new(&format!("src/{layer}.rs")));
-        for (path, text) in files {
-            for other in
-                ["domain", "repositories", "services", "controllers", "middleware", "workers", "config", "app", "commands"]
-            {
-                if other == layer {
-                    continue;
-                }
-                for line in code(&text).filter(|line| line.contains(&format!("crate::{other}::"))) {
-                    let allowed = below.iter().any(|below| line.contains(&format!("crate::{below}::")));
-                    assert!(allowed, "{}: {layer} may not import {other}: {line}", path.display());
-                }
+/// The module that a file holds: `["services", "streams"]` for `src/services/streams.rs`.
+fn module_of(path: &Path) -> Vec<String> {
+    let inner = path.strip_prefix("src").unwrap().with_extension("");
+    inner.iter().map(|part| part.to_string_lossy().into_owned()).collect()
+}
+
+/// The rooms that a module names, by `use`, in a path or in a macro's name, its tests excepted.
+struct Named {
+    module: Vec<String>,
+    rooms: BTreeSet<String>,
+}
+
+impl Named {
+    fn by(path: &Path, text: &str) -> BTreeSet<String> {
+        let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut named = Self { module: module_of(path), rooms: BTreeSet::new() };
+        named.visit_file(&file);
+        named.rooms
+    }
+
+    /// Notes the room of a path that is given word by word.
+    fn note(&mut self, words: &[String]) {
+        let mut from = match words.first().map(String::as_str) {
+            Some("crate") => Vec::new(),
+            Some("self" | "super") => self.module.clone(),
+            _ => return,
+        };
+        for word in words {
+            match word.as_str() {
+                "crate" | "self" => {}
+                "super" => drop(from.pop()),
+                word => from.push(word.to_owned()),
             }
         }
+        self.rooms.extend(from.into_iter().next());
     }
+
+    fn note_tree(&mut self, before: &mut Vec<String>, tree: &UseTree) {
+        match tree {
+            UseTree::Path(path) => {
+                before.push(path.ident.to_string());
+                self.note_tree(before, &path.tree);
+                before.pop();
+            }
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.note_tree(before, tree)),
+            UseTree::Name(UseName { ident }) | UseTree::Rename(UseRename { ident, .. }) => {
+                let mut words = before.clone();
+                words.push(ident.to_string());
+                self.note(&words);
+            }
+            UseTree::Glob(_) => self.note(before),
+        }
+    }
+}
+
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes
+        .iter()
+        .any(|attribute| attribute.path().is_ident("cfg") && attribute.to_token_stream().to_string().contains("test"))
+}
+
+impl<'ast> Visit<'ast> for Named {
+    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        if !is_test(&module.attrs) {
+            self.module.push(module.ident.to_string());
+            visit::visit_item_mod(self, module);
+            self.module.pop();
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        if !is_test(&item.attrs) {
+            self.note_tree(&mut Vec::new(), &item.tree);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let words: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.note(&words);
+        visit::visit_path(self, path);
+    }
+}
+
+#[test]
+fn imports_point_down() {
+    for (path, text) in rust_files("src") {
+        let module = module_of(&path);
+        let room = module[0].as_str();
+        if ["lib", "main"].contains(&room) {
+            continue;
+        }
+        let (_, below) = ROOMS.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("{room} is no room of the house"));
+        for other in Named::by(&path, &text) {
+            let is_room = ROOMS.iter().any(|(name, _)| *name == other);
+            let allowed = other == room || !is_room || below.contains(&other.as_str());
+            assert!(allowed, "{}: {room} may not import {other}", path.display());
+        }
+    }
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    let named = |text: &str| Named::by(Path::new("src/services/streams/hub.rs"), text).into_iter().collect::<Vec<_>>();
+    assert_eq!(named("use crate::{domain::ids::{self, UserId}, router};"), ["domain", "router"]);
+    assert_eq!(named("use super::{super::super::server::Server as Other, group};"), ["server", "services"]);
+    assert_eq!(named("fn f() { crate::failpoints::fails(\"x\"); let _: crate::app::App; }"), ["app", "failpoints"]);
+    assert_eq!(named("crate::controllers::stamp!();"), ["controllers"]);
+    assert_eq!(named("#[cfg(test)] mod tests { use crate::commands::Command; }"), Vec::<String>::new());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{
         ids::{ActionId, LeaderboardId, MAX_SCORE},
         time::Timestamp,
     },
+    http::problem::Problem,
     services::error::{FieldError, ServiceError},
 };
 
@@ -21,7 +22,6 @@ use super::{
     Admin, App, Caller,
     body::{self, Json, broken, nullable, nullable_object, present},
     params::Segments,
-    problem::Problem,
     whole::Whole,
 };
 

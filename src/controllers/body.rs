@@ -16,12 +16,13 @@ use serde::{
 use serde_json::{Map, Value};
 use validator::{Validate, ValidationError};
 
-use crate::domain::{
-    ids::{InvalidId, LeaderboardId, UserId},
-    text,
+use crate::{
+    domain::{
+        ids::{InvalidId, LeaderboardId, UserId},
+        text,
+    },
+    http::problem::Problem,
 };
-
-use super::problem::Problem;
 
 /// Largest body of an ordinary request, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;

@@ -17,6 +17,7 @@ use crate::{
         leaderboard::Leaderboard,
         position::Version,
     },
+    http::problem::Problem,
     services::{
         encoded::Encoded,
         error::{FieldError, ServiceError},
@@ -30,7 +31,6 @@ use super::{
     body::Json,
     cached::{answer, cache_status},
     params::{Params, Segments},
-    problem::Problem,
 };
 
 /// Users in one friends query at the most.

@@ -16,6 +16,7 @@ use crate::{
         submission::{PastStanding, ScoreEvent},
         time::Timestamp,
     },
+    http::problem::Problem,
     services::{error::ServiceError, latest::MOST, rankings::Served},
 };
 
@@ -23,7 +24,6 @@ use super::{
     App, Caller,
     cached::answer,
     params::{Params, Segments},
-    problem::Problem,
 };
 
 #[derive(Serialize)]

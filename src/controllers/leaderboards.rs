@@ -13,6 +13,7 @@ use crate::{
         ids::LeaderboardId,
         leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     },
+    http::problem::Problem,
     services::{error::ServiceError, leaderboards::Overview},
 };
 
@@ -20,7 +21,6 @@ use super::{
     Admin, App, Caller,
     body::{self, Json, broken, nullable, present},
     params::Segments,
-    problem::Problem,
 };
 
 /// Settings of a leaderboard as clients write them, each of them optional.

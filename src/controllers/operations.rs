@@ -9,9 +9,12 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::services::{error::ServiceError, streams::Streams};
+use crate::{
+    http::problem::Problem,
+    services::{error::ServiceError, streams::Streams},
+};
 
-use super::{App, problem::Problem};
+use super::App;
 
 /// `GET /livez`: the process answers.
 pub async fn livez() -> Response {

@@ -8,9 +8,12 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::services::error::{FieldError, ServiceError};
+use crate::{
+    http::problem::Problem,
+    services::error::{FieldError, ServiceError},
+};
 
-use super::{problem::Problem, whole};
+use super::whole;
 
 /// The query, read field by field; what is wrong with it is gathered and told at once by [`Params::finish`].
 pub struct Params {

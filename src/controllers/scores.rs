@@ -14,6 +14,7 @@ use crate::{
         ids::{ActionId, MAX_SCORE, UserId},
         submission::{Idempotency, Submission},
     },
+    http::{problem::Problem, request_id::RequestId},
     services::{
         error::ServiceError,
         scores::{Answer, fingerprint, former_fingerprint},
@@ -24,7 +25,6 @@ use crate::{
 use super::{
     App, Submitter,
     body::{self, BATCH_BODY_LIMIT, Json, json_size},
-    problem::Problem,
     whole::Whole,
 };
 
@@ -95,7 +95,7 @@ pub async fn submit(
 pub async fn submit_batch(
     State(services): App,
     Submitter(principal): Submitter,
-    request_id: axum::Extension<crate::middleware::request_id::RequestId>,
+    request_id: axum::Extension<RequestId>,
     headers: HeaderMap,
     Json(batch): Json<BatchBody, BATCH_BODY_LIMIT>,
 ) -> Result<Response, Problem> {

@@ -19,6 +19,7 @@ use tokio_stream::Stream;
 
 use crate::{
     domain::{ids::UserId, leaderboard::Leaderboard, position::Version},
+    http::problem::Problem,
     services::{
         error::ServiceError,
         streams::{EventStream, Handover, View, Watched, busy_body},
@@ -29,7 +30,6 @@ use crate::{
 use super::{
     App, Caller, Services,
     params::{Params, Segments},
-    problem::Problem,
 };
 
 /// Leaderboards in one stream at the most.

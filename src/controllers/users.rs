@@ -14,6 +14,7 @@ use crate::{
         time::Timestamp,
         user::{Profile, User},
     },
+    http::problem::Problem,
     services::{error::ServiceError, tokens::Scope},
 };
 
@@ -21,7 +22,6 @@ use super::{
     Admin, App, Caller,
     body::{self, Json, broken, json_size},
     params::Segments,
-    problem::Problem,
 };
 
 /// Bytes of JSON that a user's metadata may take.

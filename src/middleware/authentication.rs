@@ -15,7 +15,8 @@ use axum::{
 use ipnet::IpNet;
 
 use crate::{
-    controllers::{Caller, Services, problem::Problem},
+    controllers::{Caller, Services},
+    http::problem::Problem,
     services::error::ServiceError,
 };
 

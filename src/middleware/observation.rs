@@ -12,7 +12,7 @@ use axum::{
 use metrics::Histogram;
 use tracing::Span;
 
-use super::request_id::RequestId;
+use crate::http::request_id::RequestId;
 
 /// The method as a label. Anybody can make methods up, and a label that was seen once stays for good.
 fn known(method: &Method) -> &str {

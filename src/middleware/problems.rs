@@ -5,9 +5,7 @@ use axum::{
     response::Response,
 };
 
-use crate::controllers::problem::Problem;
-
-use super::request_id::RequestId;
+use crate::http::{problem::Problem, request_id::RequestId};
 
 /// Headers of the original answer that its problem document keeps.
 const KEPT: [header::HeaderName; 3] = [header::ALLOW, header::RETRY_AFTER, header::CONNECTION];

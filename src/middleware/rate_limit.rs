@@ -10,7 +10,7 @@ use tower_governor::{
     key_extractor::KeyExtractor,
 };
 
-use crate::controllers::{Caller, problem::Problem};
+use crate::{controllers::Caller, http::problem::Problem};
 
 /// How often buckets that are full again are forgotten: the store never shrinks by itself.
 const SWEEP: Duration = Duration::from_secs(60);

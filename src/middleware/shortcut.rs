@@ -19,6 +19,7 @@ use metrics::{Counter, Histogram};
 use crate::{
     controllers::{Services, cached, entries},
     domain::leaderboard::Leaderboard,
+    http::request_id::RequestId,
     services::rankings::Source,
 };
 
@@ -26,7 +27,6 @@ use super::{
     authentication::caller_address,
     finish, observation, problems,
     rate_limit::{Bucket, RateLimit},
-    request_id::RequestId,
 };
 
 /// The routes that are taken, as the metrics call them.

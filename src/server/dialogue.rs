@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 
 use crate::{
-    controllers::problem::Problem,
+    http::problem::Problem,
     middleware::{
         self, Front,
         authentication::{self, Peer, caller_address},

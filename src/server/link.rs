@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use crate::controllers::problem::Problem;
+use crate::http::problem::Problem;
 
 use super::refusal;
 

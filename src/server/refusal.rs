@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{controllers::problem::Problem, middleware};
+use crate::{http::problem::Problem, middleware};
 
 use super::head;
 

@@ -1,4 +1,4 @@
-//! Why a service said no. Knows no HTTP: `controllers/problem.rs` gives each its status.
+//! Why a service said no. Knows no HTTP: `http/problem.rs` gives each its status.
 
 use std::borrow::Cow;
 

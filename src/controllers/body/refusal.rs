@@ -5,7 +5,7 @@ use serde_json::Value;
 use validator::{ValidationError, ValidationErrors, ValidationErrorsKind};
 
 use crate::{
-    controllers::problem::Problem,
+    http::problem::Problem,
     services::error::{FieldError, ServiceError},
 };
 
