@@ -9,6 +9,7 @@ pub mod entry;
 pub mod ids;
 pub mod leaderboard;
 pub mod position;
+pub mod receipt_batches;
 pub mod score;
 pub mod settlement;
 pub mod submission;

@@ -11,6 +11,7 @@ use super::{
     entry::DisplayName,
     ids::{ActionId, UserId},
     leaderboard::Leaderboard,
+    receipt_batches::ReceiptBatches,
     score,
     submission::{Accepted, Refusal, Settled, Standing, Submission},
     time::{Clock, Timestamp},
@@ -95,26 +96,6 @@ pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Resu
     Ok(fed)
 }
 
-/// Receipts that are stored together: so many that a row of them costs little for each, so few that a repeat reads few others' with its own.
-const RECEIPTS_TOGETHER: usize = 32;
-
-/// Divides the accepted submissions with a key into those whose receipts are stored together. Each group is named after its first event.
-#[derive(Default)]
-struct ReceiptBatches {
-    current: Uuid,
-    count: usize,
-}
-
-impl ReceiptBatches {
-    fn of_next(&mut self, event_id: Uuid) -> Uuid {
-        if self.count.is_multiple_of(RECEIPTS_TOGETHER) {
-            self.current = event_id;
-        }
-        self.count += 1;
-        self.current
-    }
-}
-
 /// Settles the submissions in order, each seeing what those before it did.
 pub fn settle_batch<'a>(
     batch: impl IntoIterator<Item = &'a Submission>,
@@ -130,7 +111,7 @@ pub fn settle_batch<'a>(
             Some(outcome) => outcome,
             None => match settle_one(submission, definitions, &state, clock) {
                 Ok(mut accepted) => {
-                    accepted.receipt_batch = submission.idempotency.is_some().then(|| receipts.of_next(accepted.event_id));
+                    accepted.receipt_batch = submission.idempotency.is_some().then(|| receipts.of_next(&accepted));
                     take_over(submission, &accepted, definitions, &mut state, &mut changed, &mut settlement.changes);
                     settlement.accepted.push((index, accepted.clone()));
                     Settled::Accepted(accepted)

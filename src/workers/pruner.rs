@@ -19,6 +19,8 @@ const REST: Duration = Duration::from_secs(600);
 /// How long a walk goes on before it rests for an [`INTERVAL`].
 const TURN: Duration = Duration::from_secs(10);
 const BITE: i64 = 1000;
+/// A row may hold 32 receipts.
+const RECEIPTS_BITE: i64 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Prunes for as long as it is polled.
@@ -43,7 +45,7 @@ pub async fn run(ledger: Ledger, clock: Clock) {
             tokio::time::sleep(PAUSE).await;
         }
         let until = now.plus_seconds(-RECEIPTS_KEPT_SECONDS);
-        while ledger.prune_receipts(until, BITE).await.is_ok_and(|pruned| pruned > 0) {
+        while ledger.prune_receipts(until, RECEIPTS_BITE).await.is_ok_and(|pruned| pruned > 0) {
             tokio::time::sleep(PAUSE).await;
         }
         while ledger.sweep_deleted(BITE).await.unwrap_or(false) {

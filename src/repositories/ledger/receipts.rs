@@ -48,8 +48,14 @@ impl Ledger {
 
     /// Stores the answer to a repeat whose first submission was never answered, unless that has an answer by now; answers what is stored.
     pub async fn settle_receipt(&self, subject: &str, key: &str, event_id: Uuid, body: String) -> Result<String, LedgerError> {
-        let (subject, key) = (subject.to_owned(), key.to_owned());
-        Ok(transact!(self.statement(LIMIT), receipts::settle(&subject, &key, event_id, &body))?)
+        let mut attempt = 1;
+        loop {
+            let (subject, key, body) = (subject.to_owned(), key.to_owned(), body.clone());
+            match transact!(self.statement(LIMIT), receipts::settle(&subject, &key, event_id, &body)) {
+                Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// The answer that is stored for a key.
@@ -70,8 +76,8 @@ fn pack(receipts: &[Receipt]) -> (Uuid, Vec<u8>) {
     (receipts[0].batch, lz4_flex::compress_prepend_size(&bytes))
 }
 
-/// The bodies of a packed batch, by event.
-pub(super) fn unpack(packed: &[u8]) -> Result<HashMap<Uuid, String>, Failure> {
+/// The bodies of a packed batch that are wanted, by event.
+pub(super) fn unpack(packed: &[u8], is_wanted: impl Fn(&Uuid) -> bool) -> Result<HashMap<Uuid, String>, Failure> {
     let bytes = lz4_flex::decompress_size_prepended(packed).map_err(Failure::corrupt)?;
     let mut rest = bytes.as_slice();
     let mut bodies = HashMap::new();
@@ -80,7 +86,9 @@ pub(super) fn unpack(packed: &[u8]) -> Result<HashMap<Uuid, String>, Failure> {
         let length = u32::from_be_bytes(length.try_into().map_err(Failure::corrupt)?) as usize;
         let (body, tail) = tail.split_at_checked(length).ok_or_else(|| Failure::corrupt("a receipt ends too early"))?;
         let id = Uuid::from_slice(id).map_err(Failure::corrupt)?;
-        bodies.insert(id, String::from_utf8(body.to_vec()).map_err(Failure::corrupt)?);
+        if is_wanted(&id) {
+            bodies.insert(id, String::from_utf8(body.to_vec()).map_err(Failure::corrupt)?);
+        }
         rest = tail;
     }
     Ok(bodies)
@@ -97,8 +105,10 @@ mod tests {
         let (id, packed) = pack(&receipts);
         assert_eq!(id, Uuid::nil());
         assert!(packed.len() < 1_000, "{}", packed.len());
-        let bodies = unpack(&packed).unwrap();
+        let bodies = unpack(&packed, |_| true).unwrap();
+        let second = receipts[1].event_id;
+        assert_eq!(unpack(&packed, |id| *id == second).unwrap(), [(second, String::new())].into());
         assert_eq!(bodies, receipts.map(|receipt| (receipt.event_id, receipt.body)).into());
-        assert!(unpack(&packed[..packed.len() - 1]).is_err());
+        assert!(unpack(&packed[..packed.len() - 1], |_| true).is_err());
     }
 }

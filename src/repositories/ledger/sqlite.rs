@@ -97,29 +97,30 @@ impl Sqlite {
         ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
     }
 
-    /// One durable transaction: the body runs as a whole, and an error takes all of it back. Those that wait for the writer together share
-    /// a commit, see `sqlite/writer.rs`.
+    /// One durable transaction: the body runs between `BEGIN IMMEDIATE` and `COMMIT`, and an error takes all of it back.
     pub async fn write<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let mut writer = self.writer.alone().await;
+        hop(move || connection::transaction(&mut writer, "BEGIN IMMEDIATE", body)).await
+    }
+
+    /// Like [`Self::write`]: whoever writes holds the whole file, definitions included. Shares its commit with others that wait, and may have to
+    /// be repeated for their sake, see `sqlite/writer.rs`.
+    pub async fn settle<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         self.writer.write(body).await
     }
 
-    /// Like [`Self::write`]: whoever writes holds the whole file, definitions included.
-    pub async fn settle<R: Send + 'static>(
-        &self,
-        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
-    ) -> Result<R, Failure> {
-        self.write(body).await
-    }
-
-    /// Like [`Self::write`]: there is nothing to save by going without a transaction.
+    /// Like [`Self::settle`]: there is nothing to save by going without a transaction.
     pub async fn statement<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
-        self.write(body).await
+        self.writer.write(body).await
     }
 
     /// Like [`Self::write`]: one file has one kind of durability, and one more commit in the log costs little beside the batch's own.
@@ -141,7 +142,7 @@ impl Sqlite {
         hop(move || {
             let idle = readers.idle.lock().pop();
             let mut connection = idle.map_or_else(|| connection::open(&path), Ok)?;
-            let result = connection::snapshot(&mut connection, body);
+            let result = connection::transaction(&mut connection, "BEGIN DEFERRED", body);
             readers.idle.lock().push(connection);
             drop(permit);
             result

@@ -129,7 +129,9 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     let mut batched = HashMap::new();
     if !batches.is_empty() {
         let ids: Vec<&[u8]> = batches.into_iter().collect();
-        batched = receipts::unpack_all(FindReceiptBatches { ids: &ids }.load(&mut &*conn).await?)?;
+        let wanted = keys.iter().map(|(_, _, _, event_id, ..)| Uuid::from_slice(event_id).map_err(Failure::corrupt));
+        let wanted = wanted.collect::<Result<_, _>>()?;
+        batched = receipts::unpack_all(FindReceiptBatches { ids: &ids }.load(&mut &*conn).await?, &wanted)?;
     }
     for (subject, key, fingerprint, event_id, _, receipt) in keys {
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;

@@ -1,6 +1,6 @@
 //! Receipts of idempotency keys.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -23,7 +23,8 @@ pub async fn store(conn: &mut Conn, given: &[Receipt], packed: &[(Uuid, Vec<u8>)
     }
     // It was stored by an attempt whose answer was lost, or somebody was tired of waiting.
     let ids = packed.iter().map(|(id, _)| id.as_bytes().to_vec()).collect();
-    let mut stored = of_batches(conn, &ids).await?;
+    let wanted = given.iter().map(|receipt| receipt.event_id).collect();
+    let mut stored = of_batches(conn, &ids, &wanted).await?;
     let left = given.iter().filter(|receipt| !stored.contains_key(&receipt.event_id));
     let left: BTreeMap<Uuid, &str> = left.map(|receipt| (receipt.event_id, receipt.body.as_str())).collect();
     stored.extend(store_single(conn, &left).await?);
@@ -37,7 +38,7 @@ pub async fn settle(conn: &mut Conn, subject: &str, key: &str, event_id: Uuid, b
     let batch: Option<Option<Vec<u8>>> = of_key.first(conn).await.optional()?;
     if let Some(id) = batch.flatten() {
         batch::seal_receipts(conn, &id).await?;
-        if let Some(stored) = of_batches(conn, &[id].into()).await?.remove(&event_id) {
+        if let Some(stored) = of_batches(conn, &[id].into(), &[event_id].into()).await?.remove(&event_id) {
             return Ok(stored);
         }
     }
@@ -57,20 +58,24 @@ async fn store_single(conn: &mut Conn, given: &BTreeMap<Uuid, &str>) -> Result<H
     rows.into_iter().map(|(id, body)| Ok((Uuid::from_slice(&id).map_err(Failure::corrupt)?, body))).collect()
 }
 
-/// The receipts of these batches, by event; none of those that were sealed.
-pub async fn of_batches(conn: &mut Conn, ids: &BTreeSet<Vec<u8>>) -> Result<HashMap<Uuid, String>, Failure> {
+/// The receipts of these events in these batches; none of those that were sealed.
+pub async fn of_batches(
+    conn: &mut Conn,
+    ids: &BTreeSet<Vec<u8>>,
+    wanted: &HashSet<Uuid>,
+) -> Result<HashMap<Uuid, String>, Failure> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let rows = receipt_batches::table.filter(receipt_batches::id.eq_any(ids)).select(receipt_batches::receipts);
-    unpack_all(rows.load(conn).await?)
+    unpack_all(rows.load(conn).await?, wanted)
 }
 
-/// The receipts of batches as they are stored, by event.
-pub fn unpack_all(batches: Vec<Option<Vec<u8>>>) -> Result<HashMap<Uuid, String>, Failure> {
+/// The receipts of these events in batches as they are stored.
+pub fn unpack_all(batches: Vec<Option<Vec<u8>>>, wanted: &HashSet<Uuid>) -> Result<HashMap<Uuid, String>, Failure> {
     let mut bodies = HashMap::new();
-    for packed in batches.iter().flatten() {
-        bodies.extend(unpack(packed)?);
+    for packed in batches.into_iter().flatten() {
+        bodies.extend(unpack(&packed, |id| wanted.contains(id))?);
     }
     Ok(bodies)
 }
@@ -94,6 +99,7 @@ pub async fn receipt(conn: &mut Conn, subject: &str, key: &str) -> Result<Option
         .optional()?;
     let Some((event_id, packed, single, of_old)) = found else { return Ok(None) };
     let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
-    let batched = packed.map(|packed| unpack(&packed)).transpose()?.and_then(|mut bodies| bodies.remove(&event_id));
+    let batched =
+        packed.map(|packed| unpack(&packed, |id| *id == event_id)).transpose()?.and_then(|mut bodies| bodies.remove(&event_id));
     Ok(batched.or(single).or(of_old))
 }

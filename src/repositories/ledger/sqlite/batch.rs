@@ -1,6 +1,6 @@
 //! A batch on SQLite: a loop of prepared statements. There is no round trip to save here, and a point read costs a few microseconds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
@@ -126,12 +126,18 @@ pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<
 
 async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     let mut state = State::default();
+    let (mut batches, mut wanted) = (BTreeSet::new(), HashSet::new());
     for (subject, key) in &needs.keys {
         let row: Option<KeyRow> = FindKey { subject, key }.get_result(conn).await.optional()?;
-        let Some((fingerprint, event_id, batch, single)) = row else { continue };
+        let Some((fingerprint, event_id, batch, receipt)) = row else { continue };
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
-        let receipt = receipts::of_batches(conn, &batch.into_iter().collect()).await?.remove(&event_id).or(single);
+        batches.extend(batch);
+        wanted.insert(event_id);
         state.keys.insert(((*subject).into(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
+    }
+    let mut batched = receipts::of_batches(conn, &batches, &wanted).await?;
+    for used in state.keys.values_mut() {
+        used.receipt = batched.remove(&used.event_id).or(used.receipt.take());
     }
     for key in &needs.entries {
         let find = FindEntry { board: &key.0, season: &key.1, user: key.2.as_str() };

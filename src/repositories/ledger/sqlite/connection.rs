@@ -40,13 +40,14 @@ pub fn open(path: &Path) -> Result<Conn, LedgerError> {
 }
 
 /// Opens a connection with the settings that the ledger's promises rest on. `busy_timeout` comes first, because switching to the
-/// write-ahead log may itself find the file busy; the log is folded into the file every 16 MiB, not every 4; `synchronous = FULL` is what makes an acknowledged score survive a power cut.
+/// write-ahead log may itself find the file busy; the log is folded into the file every 16 MiB, not every 4; `synchronous = FULL` is what makes an acknowledged score survive a power cut; savepoints keep what they
+/// may have to put back in memory, because there may be no directory for temporary files.
 pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
     let unavailable = |why: String| LedgerError::Unavailable(format!("{}: {why}", path.display()));
     let name = path.to_str().ok_or_else(|| unavailable("the path is not UTF-8".into()))?;
     let mut connection = SqliteConnection::establish(name).map_err(|error| unavailable(error.to_string()))?;
     let pragmas = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                   PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;";
+                   PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA mmap_size = 268435456; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;";
     execute(&mut connection, pragmas).map_err(LedgerError::from)?;
     Ok(connection)
 }
@@ -60,9 +61,13 @@ pub fn begin(connection: &mut Conn, begin: &str) -> Result<(), Failure> {
     })
 }
 
-/// Reads from one snapshot.
-pub fn snapshot<R>(connection: &mut Conn, body: impl FnOnce(&mut Conn) -> Result<R, Failure>) -> Result<R, Failure> {
-    begin(connection, "BEGIN DEFERRED")?;
+/// Runs the body between `begin` and `COMMIT`, or takes it back.
+pub fn transaction<R>(
+    connection: &mut Conn,
+    begin: &str,
+    body: impl FnOnce(&mut Conn) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    self::begin(connection, begin)?;
     let result = body(connection).and_then(|value| plain(connection, "COMMIT").map(|()| value));
     if result.is_err() {
         // Where the error ended the transaction by itself there is nothing left to take back, and SQLite says so.
