@@ -68,8 +68,15 @@ async fn streams_of_one_address_shut_nobody_out() {
         stream.write_all(b"GET /api/leaderboard/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         crowd.push(stream);
     }
-    assert!(answered(&mut crowd[0]).await.contains("event: leaderboard\n"));
-    assert!(answered(&mut crowd[719]).await.contains("event: busy\n"));
+    // They are not served in the order in which they came; who is refused may find the connection closed.
+    let (mut watching, mut refused) = (0, 0);
+    for stream in &mut crowd {
+        let answer = answered(stream).await;
+        let watches = answer.contains("event: leaderboard\n");
+        assert!(watches || answer.is_empty() || answer.contains("event: busy\n"), "{answer}");
+        *if watches { &mut watching } else { &mut refused } += 1;
+    }
+    assert!(watching > 0 && refused > 0, "{watching} watch, {refused} are refused");
     assert_served(&server, OTHER, true).await;
     assert_served(&server, CROWD, false).await;
 }
@@ -143,7 +150,7 @@ async fn answered(socket: &mut TcpStream) -> String {
         let text = String::from_utf8_lossy(read);
         text.contains("data: ") || text.contains("alive") || text.contains("requestId")
     };
-    let reading = async { while !complete(&read) && socket.read_buf(&mut read).await.unwrap() > 0 {} };
+    let reading = async { while !complete(&read) && socket.read_buf(&mut read).await.unwrap_or(0) > 0 {} };
     timeout(Duration::from_secs(10), reading).await.expect("an answer");
     String::from_utf8(read).unwrap()
 }
