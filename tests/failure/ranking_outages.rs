@@ -61,8 +61,10 @@ async fn while_redis_is_away_scores_go_on_and_reads_come_from_the_ledger() {
     // Those who come now see what the ledger knows, without a position.
     let mut late = Watcher::open(&server, "/api/leaderboard/stream").await;
     let mut late_top = Watcher::open(&server, "/api/leaderboard/stream?view=top&limit=7").await;
+    // Also where others watch the same since before.
+    let mut late_beside = Watcher::open(&server, "/api/leaderboard/stream?view=top&hz=20").await;
     let mut late_user = Watcher::open(&server, "/api/leaderboard/stream?view=user&userId=ann").await;
-    for late in [&mut late, &mut late_top] {
+    for late in [&mut late, &mut late_top, &mut late_beside] {
         let (event, data) = late.next().await;
         assert_eq!((event.as_str(), &data["version"]), ("leaderboard", &Value::Null));
     }
@@ -72,7 +74,7 @@ async fn while_redis_is_away_scores_go_on_and_reads_come_from_the_ledger() {
     redis.run();
     within(SOON, "the ranking is back", || async { server.served_from().await == "redis; hit" }).await;
     watcher.reset().await;
-    for late in [&mut late, &mut late_top] {
+    for late in [&mut late, &mut late_top, &mut late_beside] {
         let (event, data) = late.next().await;
         assert_eq!(event, "leaderboard");
         assert!(!data["version"].is_null());

@@ -145,11 +145,21 @@ impl Group {
         }
     }
 
-    /// The ranking gave no answer: what was shown last is shown again, and asked for again later.
-    pub(super) fn try_again(&self) {
+    /// The ranking gave no answer: it is asked again later.
+    pub(super) fn postpone(&self) {
         let mut shown = self.shown.lock();
         (shown.dirty, shown.behind) = (true, true);
-        if let Some(state) = self.state(&shown) {
+    }
+
+    /// The ranking gives no answers, and what was shown last may be outdated: whoever comes now is not to start from it.
+    pub(super) fn hide_last(&self) {
+        self.postpone();
+        self.topic.forget_snapshot();
+    }
+
+    /// Whoever comes now starts from what was shown last after all: nobody knows anything newer.
+    pub(super) fn show_last(&self) {
+        if let Some(state) = self.state(&self.shown.lock()) {
             self.topic.restore_snapshot(state);
         }
     }

@@ -137,9 +137,14 @@ impl Groups {
         self.open.lock().by_key.values().for_each(|group| group.touch_all());
     }
 
-    /// Shows again what was shown last: there will be nothing newer for a while.
+    /// Shows nobody who comes now what was shown last.
+    pub(super) fn hide_last(&self) {
+        self.open.lock().by_key.values().for_each(|group| group.hide_last());
+    }
+
+    /// Shows those who come now what was shown last: nobody knows anything newer.
     pub(super) fn show_last(&self) {
-        self.open.lock().by_key.values().for_each(|group| group.try_again());
+        self.open.lock().by_key.values().for_each(|group| group.show_last());
     }
 
     /// When the next tick is due; `None` while nothing has changed.
@@ -159,7 +164,7 @@ impl Groups {
         let due: Vec<_> = self.open.lock().by_key.values().filter(|group| group.take_due(now)).cloned().collect();
         let result = tick_groups(&due, standings, board, leaderboard_id).await;
         if result.is_err() {
-            due.iter().for_each(|group| group.try_again());
+            due.iter().for_each(|group| group.postpone());
         }
         result
     }

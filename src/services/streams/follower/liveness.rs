@@ -45,10 +45,11 @@ impl Follower {
         Ok(())
     }
 
-    /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing.
+    /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing, or else what was
+    /// shown last.
     async fn stumble(&mut self, error: &StandingsError) {
         self.live = false;
-        self.hub.groups.show_last();
+        self.hub.groups.hide_last();
         tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
         if matches!(error, StandingsError::Unready(_)) {
             let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
@@ -62,7 +63,10 @@ impl Follower {
         // A definition that another instance changed cannot be heard of through the feed either.
         self.adopt_definition();
         if !self.ended {
-            tokio::time::timeout(LEDGER_PATIENCE, self.show_ledger()).await.ok();
+            let shown = tokio::time::timeout(LEDGER_PATIENCE, self.show_ledger()).await;
+            if !matches!(shown, Ok(Ok(()))) {
+                self.hub.groups.show_last();
+            }
         }
     }
 
