@@ -48,17 +48,6 @@ impl Failure {
         Self::Refused(LedgerError::Corrupt(what.to_string()))
     }
 
-    /// The same failure for another one whom it concerns.
-    pub fn again(&self) -> Self {
-        match self {
-            Self::Database { error: Error::DatabaseError(kind, information), state } => {
-                let error = Error::DatabaseError(*kind, Box::new(information.message().to_owned()));
-                Self::Database { error, state: *state }
-            }
-            other => Self::Unreachable(format!("{other:?}")),
-        }
-    }
-
     /// Why statements failed that were sent together: the first one to fail spoils the transaction, and those behind it are told just that.
     /// At least one of them has to have failed.
     pub fn cause<const STATEMENTS: usize>(failures: [Option<Self>; STATEMENTS]) -> Self {

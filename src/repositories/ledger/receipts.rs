@@ -22,6 +22,9 @@ pub struct Receipt {
     pub body: String,
 }
 
+/// A row of the batches: its id, and its receipts, packed. A sealed one has none.
+pub(super) type PackedBatch = (Uuid, Option<Vec<u8>>);
+
 /// How often storing is tried: storing twice does no harm, and a connection may break on the way.
 const ATTEMPTS: usize = 3;
 
@@ -36,26 +39,20 @@ impl Ledger {
     pub async fn store_receipts(&self, receipts: Vec<Receipt>) -> Result<Vec<String>, LedgerError> {
         let packed: Arc<[_]> = receipts.chunk_by(|one, other| one.batch == other.batch).map(pack).collect();
         let receipts: Arc<[_]> = receipts.into();
-        let mut attempt = 1;
-        loop {
+        let store = || {
             let (receipts, packed) = (receipts.clone(), packed.clone());
-            match transact!(self.statement(LIMIT), receipts::store(&receipts, &packed)) {
-                Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
-                result => return Ok(result?),
-            }
-        }
+            async move { transact!(self.statement(LIMIT), receipts::store(&receipts, &packed)) }
+        };
+        repeating(store).await
     }
 
     /// Stores the answer to a repeat whose first submission was never answered, unless that has an answer by now; answers what is stored.
     pub async fn settle_receipt(&self, subject: &str, key: &str, event_id: Uuid, body: String) -> Result<String, LedgerError> {
-        let mut attempt = 1;
-        loop {
+        let settle = || {
             let (subject, key, body) = (subject.to_owned(), key.to_owned(), body.clone());
-            match transact!(self.statement(LIMIT), receipts::settle(&subject, &key, event_id, &body)) {
-                Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
-                result => return Ok(result?),
-            }
-        }
+            async move { transact!(self.statement(LIMIT), receipts::settle(&subject, &key, event_id, &body)) }
+        };
+        repeating(settle).await
     }
 
     /// The answer that is stored for a key.
@@ -65,15 +62,26 @@ impl Ledger {
     }
 }
 
+/// Runs it again where that helps.
+async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> F) -> Result<R, LedgerError> {
+    let mut attempt = 1;
+    loop {
+        match run().await {
+            Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => attempt += 1,
+            result => return Ok(result?),
+        }
+    }
+}
+
 /// The batch's id, and its receipts one behind the other, compressed (LZ4, the length first): event id, length of the body (big endian), body.
-fn pack(receipts: &[Receipt]) -> (Uuid, Vec<u8>) {
+fn pack(receipts: &[Receipt]) -> PackedBatch {
     let mut bytes = Vec::with_capacity(receipts.iter().map(|receipt| ID + LENGTH + receipt.body.len()).sum());
     for receipt in receipts {
         bytes.extend_from_slice(receipt.event_id.as_bytes());
         bytes.extend_from_slice(&u32::try_from(receipt.body.len()).unwrap_or(u32::MAX).to_be_bytes());
         bytes.extend_from_slice(receipt.body.as_bytes());
     }
-    (receipts[0].batch, lz4_flex::compress_prepend_size(&bytes))
+    (receipts[0].batch, Some(lz4_flex::compress_prepend_size(&bytes)))
 }
 
 /// The bodies of a packed batch that are wanted, by event.
@@ -103,6 +111,7 @@ mod tests {
         let receipt = |body: &str| Receipt { batch: Uuid::nil(), event_id: Uuid::new_v4(), body: body.into() };
         let receipts = [receipt("{\"rank\":1}"), receipt(""), receipt(&"ö".repeat(10_000))];
         let (id, packed) = pack(&receipts);
+        let packed = packed.unwrap();
         assert_eq!(id, Uuid::nil());
         assert!(packed.len() < 1_000, "{}", packed.len());
         let bodies = unpack(&packed, |_| true).unwrap();

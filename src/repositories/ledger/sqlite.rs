@@ -120,7 +120,7 @@ impl Sqlite {
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
-        self.writer.write(body).await
+        self.settle(body).await
     }
 
     /// Like [`Self::write`]: one file has one kind of durability, and one more commit in the log costs little beside the batch's own.

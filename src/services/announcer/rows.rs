@@ -48,8 +48,7 @@ impl Announcer {
     /// The same for rows in their order, by whoever sees to their deletion. Scores that follow each other go to the rankings together.
     pub async fn announce_again(&self, rows: &[(i64, Announcement)]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(rows.len());
-        let are_scores = |(_, announcement): &(i64, Announcement)| matches!(announcement, Announcement::Scores { .. });
-        for together in rows.chunk_by(|one, other| are_scores(one) && are_scores(other)) {
+        for together in rows.chunk_by(|(_, one), (_, other)| scores_of(one).is_some() && scores_of(other).is_some()) {
             let scores: Vec<&[Change]> = together.iter().filter_map(|(_, announcement)| scores_of(announcement)).collect();
             match together {
                 [(_, announcement)] if scores.is_empty() => outcomes.push(self.announce(announcement).await),

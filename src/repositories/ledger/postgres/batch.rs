@@ -6,7 +6,7 @@
 //! users whose cooldowns count, and users who get their first entry in a ranking (a rename must not slip in between). After a race the
 //! batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries before keys, each in order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::QueryDsl;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
@@ -14,7 +14,7 @@ use futures_util::join;
 use uuid::Uuid;
 
 use super::{
-    super::{maintenance::KeysCursor, schema::installation},
+    super::{maintenance::KeysCursor, receipts::PackedBatch, schema::installation},
     Conn, Failure, locks,
     queries::{
         receipts,
@@ -22,7 +22,7 @@ use super::{
     },
     statements::{
         AddEntries, AddReceiptBatches, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys,
-        FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, PruneKeys, RecentRow, SealReceipts, WriteBatch,
+        FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, PruneKeys, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
@@ -125,18 +125,17 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     };
 
     let mut state = State { newest: newest.map(Timestamp), ..State::default() };
-    let batches: BTreeSet<&[u8]> = keys.iter().filter_map(|(.., batch, _)| batch.as_deref()).collect();
-    let mut batched = HashMap::new();
-    if !batches.is_empty() {
-        let ids: Vec<&[u8]> = batches.into_iter().collect();
-        let wanted = keys.iter().map(|(_, _, _, event_id, ..)| Uuid::from_slice(event_id).map_err(Failure::corrupt));
-        let wanted = wanted.collect::<Result<_, _>>()?;
-        batched = receipts::unpack_all(FindReceiptBatches { ids: &ids }.load(&mut &*conn).await?, &wanted)?;
-    }
-    for (subject, key, fingerprint, event_id, _, receipt) in keys {
+    let mut batches = BTreeSet::new();
+    for (subject, key, fingerprint, event_id, batch, receipt) in keys {
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
-        let receipt = batched.remove(&event_id).or(receipt);
+        batches.extend(batch);
         state.keys.insert((subject.into(), key), UsedKey { fingerprint, event_id, receipt });
+    }
+    if !batches.is_empty() {
+        let ids: Vec<&[u8]> = batches.iter().map(Vec::as_slice).collect();
+        let packed = FindReceiptBatches { ids: &ids }.load(&mut &*conn).await?;
+        let batched = receipts::unpack_all(packed, &receipts::wanted(&state))?;
+        receipts::give(&mut state, batched);
     }
     for (_, board, season, user, score, reached_at, revision, name, name_revision) in entries {
         let user = UserId::parse(&user).map_err(Failure::corrupt)?;
@@ -289,16 +288,10 @@ pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> R
 }
 
 /// Stores batches of receipts where there are none; answers how many were.
-pub async fn add_receipt_batches(conn: &mut Conn, batches: &[(Uuid, Vec<u8>)]) -> Result<usize, Failure> {
+pub async fn add_receipt_batches(conn: &mut Conn, batches: &[PackedBatch]) -> Result<usize, Failure> {
     let ids: Vec<&[u8]> = batches.iter().map(|(id, _)| id.as_bytes().as_slice()).collect();
-    let receipts: Vec<&[u8]> = batches.iter().map(|(_, receipts)| receipts.as_slice()).collect();
+    let receipts: Vec<Option<&[u8]>> = batches.iter().map(|(_, receipts)| receipts.as_deref()).collect();
     Ok(AddReceiptBatches { ids: &ids, receipts: &receipts }.execute(conn).await?)
-}
-
-/// Notes that a batch has no receipts, unless it has.
-pub async fn seal_receipts(conn: &mut Conn, batch: &[u8]) -> Result<(), Failure> {
-    SealReceipts { id: batch }.execute(conn).await?;
-    Ok(())
 }
 
 /// Pages of the table that one bite reads: one MiB.

@@ -125,13 +125,8 @@ statement!(
 );
 
 statement!(
-    Db, AddReceiptBatches { ids: Array<Binary> = [&'a [u8]], receipts: Array<Binary> = [&'a [u8]] } -> BigInt,
+    Db, AddReceiptBatches { ids: Array<Binary> = [&'a [u8]], receipts: Array<Nullable<Binary>> = [Option<&'a [u8]>] } -> BigInt,
     "INSERT INTO receipt_batches (id, receipts) SELECT * FROM unnest(?, ?) ON CONFLICT (id) DO NOTHING"
-);
-
-statement!(
-    Db, SealReceipts { id: Binary = [u8] } -> BigInt,
-    "INSERT INTO receipt_batches (id) VALUES (?) ON CONFLICT (id) DO NOTHING"
 );
 
 statement!(

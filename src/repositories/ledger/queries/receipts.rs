@@ -9,15 +9,16 @@ use uuid::Uuid;
 use super::{
     super::super::{
         Receipt,
-        receipts::unpack,
+        receipts::{PackedBatch, unpack},
         schema::{idempotency_keys, receipt_batches, receipts},
     },
     Conn, Failure, batch,
 };
+use crate::domain::settlement::State;
 
 /// Stores each batch, and answers what is stored then. Each statement is whole by itself and may be repeated, so none needs a transaction
 /// around it.
-pub async fn store(conn: &mut Conn, given: &[Receipt], packed: &[(Uuid, Vec<u8>)]) -> Result<Vec<String>, Failure> {
+pub async fn store(conn: &mut Conn, given: &[Receipt], packed: &[PackedBatch]) -> Result<Vec<String>, Failure> {
     if batch::add_receipt_batches(conn, packed).await? == packed.len() {
         return Ok(given.iter().map(|receipt| receipt.body.clone()).collect());
     }
@@ -37,7 +38,9 @@ pub async fn settle(conn: &mut Conn, subject: &str, key: &str, event_id: Uuid, b
     let of_key = idempotency_keys::table.find((subject, key)).select(idempotency_keys::receipt_batch);
     let batch: Option<Option<Vec<u8>>> = of_key.first(conn).await.optional()?;
     if let Some(id) = batch.flatten() {
-        batch::seal_receipts(conn, &id).await?;
+        // Sealed, unless it is stored.
+        let sealed = (Uuid::from_slice(&id).map_err(Failure::corrupt)?, None);
+        batch::add_receipt_batches(conn, &[sealed]).await?;
         if let Some(stored) = of_batches(conn, &[id].into(), &[event_id].into()).await?.remove(&event_id) {
             return Ok(stored);
         }
@@ -69,6 +72,18 @@ pub async fn of_batches(
     }
     let rows = receipt_batches::table.filter(receipt_batches::id.eq_any(ids)).select(receipt_batches::receipts);
     unpack_all(rows.load(conn).await?, wanted)
+}
+
+/// The events of the keys that were found.
+pub fn wanted(state: &State) -> HashSet<Uuid> {
+    state.keys.values().map(|used| used.event_id).collect()
+}
+
+/// Gives the keys that were found the receipts of their batches, which come before those by themselves.
+pub fn give(state: &mut State, mut batched: HashMap<Uuid, String>) {
+    for used in state.keys.values_mut() {
+        used.receipt = batched.remove(&used.event_id).or(used.receipt.take());
+    }
 }
 
 /// The receipts of these events in batches as they are stored.

@@ -1,6 +1,6 @@
 //! A batch on SQLite: a loop of prepared statements. There is no round trip to save here, and a point read costs a few microseconds.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     super::{
         maintenance::KeysCursor,
+        receipts::PackedBatch,
         schema::{idempotency_keys, installation},
         statement::statement,
     },
@@ -126,19 +127,16 @@ pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<
 
 async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     let mut state = State::default();
-    let (mut batches, mut wanted) = (BTreeSet::new(), HashSet::new());
+    let mut batches = BTreeSet::new();
     for (subject, key) in &needs.keys {
         let row: Option<KeyRow> = FindKey { subject, key }.get_result(conn).await.optional()?;
         let Some((fingerprint, event_id, batch, receipt)) = row else { continue };
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
         batches.extend(batch);
-        wanted.insert(event_id);
         state.keys.insert(((*subject).into(), key.to_string()), UsedKey { fingerprint, event_id, receipt });
     }
-    let mut batched = receipts::of_batches(conn, &batches, &wanted).await?;
-    for used in state.keys.values_mut() {
-        used.receipt = batched.remove(&used.event_id).or(used.receipt.take());
-    }
+    let batched = receipts::of_batches(conn, &batches, &receipts::wanted(&state)).await?;
+    receipts::give(&mut state, batched);
     for key in &needs.entries {
         let find = FindEntry { board: &key.0, season: &key.1, user: key.2.as_str() };
         let (name, name_revision, score, reached_at, revision): EntryRow = find.get_result(conn).await?;
@@ -256,18 +254,12 @@ statement!(
 );
 
 /// Stores batches of receipts where there are none; answers how many were.
-pub async fn add_receipt_batches(conn: &mut Conn, batches: &[(Uuid, Vec<u8>)]) -> Result<usize, Failure> {
+pub async fn add_receipt_batches(conn: &mut Conn, batches: &[PackedBatch]) -> Result<usize, Failure> {
     let mut added = 0;
     for (id, receipts) in batches {
-        added += AddReceiptBatch { id: id.as_bytes(), receipts: &Some(receipts.as_slice()) }.execute(conn).await?;
+        added += AddReceiptBatch { id: id.as_bytes(), receipts: &receipts.as_deref() }.execute(conn).await?;
     }
     Ok(added)
-}
-
-/// Notes that a batch has no receipts, unless it has.
-pub async fn seal_receipts(conn: &mut Conn, batch: &[u8]) -> Result<(), Failure> {
-    AddReceiptBatch { id: batch, receipts: &None }.execute(conn).await?;
-    Ok(())
 }
 
 statement!(

@@ -32,7 +32,7 @@ const APART: u32 = 32;
 /// A clonable handle on the writer.
 #[derive(Clone)]
 pub struct Writer {
-    waiting: Arc<Line>,
+    line: Arc<Line>,
     /// Whoever waits here waits in line, which SQLite's own lock does not promise.
     connection: Arc<AsyncMutex<Conn>>,
 }
@@ -109,7 +109,7 @@ impl Ran for Panicked {
 
 impl Writer {
     pub fn new(connection: Conn) -> Self {
-        Self { waiting: Arc::default(), connection: Arc::new(AsyncMutex::new(connection)) }
+        Self { line: Arc::default(), connection: Arc::new(AsyncMutex::new(connection)) }
     }
 
     /// The connection for oneself, as long as the guard is held.
@@ -124,8 +124,8 @@ impl Writer {
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         let (result, answer) = oneshot::channel();
-        self.waiting.waiting.lock().push_back(Box::new(Body { body, result }));
-        let mut turn = Turn { answer, line: &self.waiting };
+        self.line.waiting.lock().push_back(Box::new(Body { body, result }));
+        let mut turn = Turn { answer, line: &self.line };
         loop {
             let connection = tokio::select! {
                 biased;
@@ -134,7 +134,7 @@ impl Writer {
                 }
                 connection = self.alone() => connection,
             };
-            let line = self.waiting.clone();
+            let line = self.line.clone();
             // This caller's is mostly among those that ran; else it comes with the next commit. Either way it learns by its answer alone.
             let led = hop(move || {
                 commit_waiting(connection, &line);
@@ -204,9 +204,9 @@ fn commit_waiting(mut connection: OwnedMutexGuard<Conn>, line: &Line) {
     }
     // All are answered before the connection is free: whoever is answered does not try to write.
     match committed {
-        Err(failure) if ran.len() == 1 => ran.drain(..).for_each(|one| one.answer(Err(failure.again()))),
+        Err(failure) if ran.len() == 1 => ran.into_iter().zip([failure]).for_each(|(one, failure)| one.answer(Err(failure))),
         Err(_) => lose(line, &mut ran),
-        Ok(()) => ran.drain(..).for_each(|one| one.answer(Ok(()))),
+        Ok(()) => ran.into_iter().for_each(|one| one.answer(Ok(()))),
     }
 }
 

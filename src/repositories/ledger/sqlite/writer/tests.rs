@@ -129,7 +129,7 @@ async fn whoever_gives_up_in_line_writes_nothing() {
     let held = writer.alone().await;
     let given_up = writer.write(|connection| run(connection, "INSERT INTO numbers VALUES (1)"));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(10), given_up).await.is_err());
-    assert!(writer.waiting.waiting.lock().is_empty());
+    assert!(writer.line.waiting.lock().is_empty());
     drop(held);
     assert_eq!(count(&writer).await, 0);
 }
