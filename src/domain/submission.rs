@@ -51,6 +51,16 @@ pub enum Settled {
     Refused(Refusal),
 }
 
+impl Settled {
+    /// What was committed now.
+    pub fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Self::Accepted(accepted) => Some(accepted),
+            _ => None,
+        }
+    }
+}
+
 /// A committed submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {

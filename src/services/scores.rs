@@ -6,9 +6,11 @@
 mod committer;
 mod fingerprint;
 mod job;
+mod places;
 mod queue;
+mod repeats;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use uuid::Uuid;
 
@@ -21,13 +23,10 @@ use crate::{
     repositories::ledger::Ledger,
 };
 
-use super::{announcer::Announcer, error::ServiceError, receipts};
+use super::{announcer::Announcer, error::ServiceError};
 pub use fingerprint::{fingerprint, former_fingerprint};
 use queue::Queue;
-
-/// How long a repeat waits for the answer that the first one is about to be given.
-const RECEIPT_PATIENCE: Duration = Duration::from_secs(2);
-const RECEIPT_POLL: Duration = Duration::from_millis(10);
+use repeats::Repeat;
 
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +42,7 @@ enum Reply {
     Receipt(Answer),
     Refused(Refusal),
     /// Committed earlier under the same key, but its receipt is not stored yet.
-    Repeat {
-        event_id: Uuid,
-        subject: Arc<str>,
-        key: String,
-    },
+    Repeat(Repeat),
     /// The transaction did not get through.
     Failed(ServiceError),
 }
@@ -55,6 +50,7 @@ enum Reply {
 /// See the module's documentation.
 pub struct Scores {
     ledger: Ledger,
+    announcer: Arc<Announcer>,
     queue: Arc<Queue>,
     /// An event id of the moment this service was made: those of an earlier process come before it.
     begun: Uuid,
@@ -76,11 +72,11 @@ impl Scores {
     ) -> (Arc<Self>, impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send) {
         let queue = Arc::new(Queue::default());
         let begun = event_id(clock.now());
-        let (of_committer, jobs) = (ledger.clone(), Arc::clone(&queue));
+        let scores = Self { ledger: ledger.clone(), announcer: Arc::clone(&announcer), queue: Arc::clone(&queue), begun };
         let committer = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
-            Box::pin(committer::run(of_committer.clone(), Arc::clone(&announcer), clock.clone(), Arc::clone(&jobs)))
+            Box::pin(committer::run(ledger.clone(), Arc::clone(&announcer), clock.clone(), Arc::clone(&queue)))
         };
-        (Arc::new(Self { ledger, queue, begun }), committer)
+        (Arc::new(scores), committer)
     }
 
     /// Takes no more submissions in; what waits is still committed.
@@ -103,44 +99,25 @@ impl Scores {
         if let Some(error) = failed_as_one(&replies) {
             return Err(error);
         }
-        let deadline = tokio::time::Instant::now() + RECEIPT_PATIENCE;
-        let mut answers = Vec::with_capacity(count);
+        let (mut answers, mut repeats) = (Vec::with_capacity(count), Vec::new());
         for reply in replies {
             answers.push(match reply {
                 Reply::Receipt(answer) => Ok(answer),
                 Reply::Refused(refusal) => Err(refused(refusal)),
                 Reply::Failed(error) => Err(error),
-                Reply::Repeat { event_id, subject, key } => self.answer_given_before(subject, key, event_id, deadline).await,
+                Reply::Repeat(repeat) => {
+                    repeats.push((answers.len(), repeat));
+                    Err(ServiceError::NotYet)
+                }
             });
         }
-        Ok(answers)
-    }
-
-    /// Waits for the receipt that the first submission with this key is about to store. Where it never comes (the instance that committed
-    /// it died before answering), a receipt without ranks is stored for good, so that all later repeats agree. In a ledger of this process
-    /// alone, nobody is about to answer what an earlier process committed.
-    async fn answer_given_before(
-        &self,
-        subject: Arc<str>,
-        key: String,
-        event_id: Uuid,
-        deadline: tokio::time::Instant,
-    ) -> Result<Answer, ServiceError> {
-        loop {
-            if let Some(body) = self.ledger.receipt(&subject, &key).await? {
-                return Ok(Answer { body, replayed: true });
+        if !repeats.is_empty() {
+            let (spots, repeats): (Vec<usize>, Vec<Repeat>) = repeats.into_iter().unzip();
+            for (spot, body) in spots.into_iter().zip(self.answers_given_before(repeats).await) {
+                answers[spot] = body.map(|body| Answer { body, replayed: true });
             }
-            let abandoned = !self.ledger.is_shared() && event_id < self.begun;
-            if abandoned || tokio::time::Instant::now() >= deadline {
-                break;
-            }
-            tokio::time::sleep(RECEIPT_POLL).await;
         }
-        let accepted = self.ledger.accepted(event_id).await?;
-        let accepted =
-            accepted.ok_or_else(|| ServiceError::Conflict("this key's score was deleted with its leaderboard".into()))?;
-        let body = self.ledger.settle_receipt(&subject, &key, event_id, receipts::body(&accepted, &[])).await?;
-        Ok(Answer { body, replayed: true })
+        Ok(answers)
     }
 }
 

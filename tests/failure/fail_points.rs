@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     clients::{Clients, assert_replayed},
@@ -88,6 +88,43 @@ async fn an_embedded_server_answers_a_retry_at_once_after_its_death() {
     assert_eq!((answer.status(), &answer.headers()["idempotency-replayed"]), (StatusCode::OK, &"true".parse().unwrap()));
     assert!(started.elapsed() < Duration::from_secs(1), "waited {:?} for an answer that never comes", started.elapsed());
     assert_eq!(server.get("/api/leaderboard").await["entries"][0]["score"], 1);
+}
+
+/// One that died between commit and announcement: whoever is asked again announces for it, and says where it led, in good order.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_instance_answers_for_a_dead_one_with_ranks() {
+    let redis = RedisServer::start(&[]);
+    let stores = Stores { database_url: Some(fresh_database().await), redis_url: Some(redis.url()) };
+    let mut dying = Server::on(stores.clone()).await;
+    dying.post_point("ann").await;
+    let staying = dying.beside(stores).await;
+    dying.kill();
+    dying.set(VARIABLE, "batch-committed:abort");
+    dying.run().await;
+    let submissions: Vec<_> = (0..50)
+        .map(|n| json!({ "actionId": "value", "value": n / 2 + 1, "userId": format!("user-{}", n % 2), "idempotencyKey": format!("goal-{n}") }))
+        .collect();
+    let body = json!({ "submissions": submissions });
+    dying.request(Method::POST, "/api/scores/batch").json(&body).send().await.expect_err("it dies before it answers");
+    dying.ended(SOON).await.expect("it dies");
+
+    let repeat = || async {
+        let answer = staying.request(Method::POST, "/api/scores/batch").json(&body).send().await.unwrap();
+        answer.error_for_status().unwrap().json::<Value>().await.unwrap()
+    };
+    let first = repeat().await;
+    for (n, result) in first["results"].as_array().unwrap().iter().enumerate() {
+        let receipt = &result["body"];
+        assert_eq!((&result["replayed"], &receipt["delta"]), (&true.into(), &(n / 2 + 1).into()), "{result}");
+        for field in ["rank", "version"] {
+            assert_ne!(receipt[field], Value::Null, "{field} of {receipt}");
+        }
+    }
+    assert_eq!(repeat().await, first);
+    let last = &first["results"][49]["body"];
+    let entry = staying.get("/api/leaderboards/main/entries/user-1").await;
+    assert_eq!((&entry["entry"]["rank"], &entry["entry"]["score"]), (&last["rank"], &last["newScore"]));
+    staying.assert_verified().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,15 +4,17 @@ use uuid::Uuid;
 
 use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
+    announcement::Change,
     ids::{LeaderboardId, UserId},
     leaderboard::{Board, Readable},
     submission::{Accepted, LatestScore, ScoreEvent},
 };
 
 impl Ledger {
-    /// A committed submission as it was answered. Leaderboards that were deleted since are left out; `None` where none is left.
-    pub async fn accepted(&self, event_id: Uuid) -> Result<Option<Accepted>, LedgerError> {
-        Ok(transact!(self.read(LIMIT), history::accepted(event_id))?)
+    /// Committed submissions as they were settled, in the order asked for, and what the ranking is to be told of them: a change for each standing
+    /// that was applied. Leaderboards that were deleted since are left out, and submissions of which none is left.
+    pub async fn committed(&self, events: Vec<Uuid>) -> Result<(Vec<Accepted>, Vec<Change>), LedgerError> {
+        Ok(transact!(self.read(LIMIT), history::committed(&events))?)
     }
 
     /// A user's accepted submissions from before `before`, newest first: all, or those that fed `leaderboard`, as far as they fed what is

@@ -22,7 +22,6 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::UserId,
-        leaderboard::Board,
         submission::{Accepted, Settled, Submission},
         time::Clock,
     },
@@ -37,7 +36,9 @@ use crate::{
 use super::{
     Answer, Reply,
     job::Job,
+    places::places,
     queue::{CROWD, Queue},
+    repeats::Repeat,
 };
 
 /// Submissions in one transaction, unless a single request brings more.
@@ -186,7 +187,8 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
     if let Some(outbox) = committed.outbox {
         announcer.close_scores(outbox, &committed.changes, &told);
     }
-    let places = places(announcer, &committed, told).await;
+    let accepted: Vec<Option<&Accepted>> = committed.outcomes.iter().map(Settled::accepted).collect();
+    let places = places(announcer, &accepted, told).await;
     let to_store = to_store(&committed.outcomes);
     let mut replies = replies(committed.outcomes, &submissions, places);
     store_receipts(ledger, &to_store, &mut replies).await;
@@ -199,62 +201,15 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
     crate::failpoints::fails("answered");
 }
 
-/// The place of each standing of each accepted submission: of the changed ones as it was told, of the unchanged ones as it is.
-async fn places(announcer: &Announcer, committed: &Committed, told: Vec<Told>) -> Vec<Vec<Option<Place>>> {
-    let mut told = told.into_iter();
-    let mut places = Vec::with_capacity(committed.outcomes.len());
-    let mut unchanged: Vec<(Board, Vec<(usize, usize)>)> = Vec::new();
-    for (index, outcome) in committed.outcomes.iter().enumerate() {
-        let Settled::Accepted(accepted) = outcome else {
-            places.push(Vec::new());
-            continue;
-        };
-        let mut of_submission = Vec::with_capacity(accepted.standings.len());
-        for (position, standing) in accepted.standings.iter().enumerate() {
-            of_submission.push(match standing.applied {
-                true => told.next().and_then(|told| if let Told::Applied(applied) = told { Place::of(applied) } else { None }),
-                false => {
-                    match unchanged.iter_mut().find(|(board, _)| *board == standing.board) {
-                        Some((_, spots)) => spots.push((index, position)),
-                        None => unchanged.push((standing.board, vec![(index, position)])),
-                    }
-                    None
-                }
-            });
-        }
-        places.push(of_submission);
-    }
-    for (board, spots) in unchanged {
-        let users: Vec<_> = spots.iter().map(|&(index, _)| accepted(&committed.outcomes[index]).user_id.clone()).collect();
-        let Ok((head, found)) = announcer.places(board, &users).await else { continue };
-        for ((index, position), neighbourhood) in spots.into_iter().zip(found) {
-            places[index][position] = neighbourhood.entry.zip(head.version.clone()).map(|(entry, version)| Place {
-                version,
-                rank: entry.rank,
-                previous_rank: Some(entry.rank),
-                total: head.total,
-            });
-        }
-    }
-    places
-}
-
-fn accepted(outcome: &Settled) -> &Accepted {
-    match outcome {
-        Settled::Accepted(accepted) => accepted,
-        _ => unreachable!("only accepted submissions have standings"),
-    }
-}
-
 fn replies(outcomes: Vec<Settled>, submissions: &[Submission], places: Vec<Vec<Option<Place>>>) -> Vec<Reply> {
     let replies = outcomes.into_iter().zip(submissions).zip(places).map(|((outcome, submission), places)| match outcome {
         Settled::Accepted(accepted) => Reply::Receipt(Answer { body: receipts::body(&accepted, &places), replayed: false }),
         Settled::Replayed { receipt: Some(body), .. } => Reply::Receipt(Answer { body, replayed: true }),
-        Settled::Replayed { event_id, receipt: None } => Reply::Repeat {
+        Settled::Replayed { event_id, receipt: None } => Reply::Repeat(Repeat {
             event_id,
             subject: submission.subject.clone(),
             key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()).unwrap_or_default(),
-        },
+        }),
         Settled::Refused(refusal) => Reply::Refused(refusal),
     });
     replies.collect()
@@ -290,11 +245,8 @@ async fn store_receipts(ledger: &Ledger, to_store: &[Option<(Uuid, Uuid)>], repl
 
 /// Of the accepted submissions that brought a key: the batch that the receipt is stored in, and the event.
 fn to_store(outcomes: &[Settled]) -> Vec<Option<(Uuid, Uuid)>> {
-    let of = |outcome: &Settled| match outcome {
-        Settled::Accepted(accepted) => Some((accepted.receipt_batch?, accepted.event_id)),
-        _ => None,
-    };
-    outcomes.iter().map(of).collect()
+    let of = |accepted: &Accepted| Some((accepted.receipt_batch?, accepted.event_id));
+    outcomes.iter().map(|outcome| outcome.accepted().and_then(of)).collect()
 }
 
 async fn store(ledger: &Ledger, receipts: Vec<Receipt>) -> Result<Vec<String>, ServiceError> {

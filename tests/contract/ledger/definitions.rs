@@ -133,7 +133,7 @@ async fn a_leaderboard_made_anew_starts_from_nothing(database: Database) {
     one.delete_leaderboard(&slug("main"), NOW).await.unwrap();
     assert_eq!(refusal(commit_one(&other, goal("ann", 5)).await), Refusal::NoLeaderboard);
     assert_eq!(other.history(&user_id("ann"), None, None, 10, Readable::All).await.unwrap(), []);
-    assert_eq!(other.accepted(told.event_id).await.unwrap(), None);
+    assert_eq!(other.committed(vec![told.event_id]).await.unwrap(), (vec![], vec![]));
 
     let settings = leaderboard_settings(Operator::Sum, Order::Asc);
     let new = one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap();

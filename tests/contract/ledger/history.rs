@@ -29,8 +29,13 @@ async fn a_submission_is_told_as_it_was_settled(database: Database) {
     let metadata = json!({"match": "m-9", "odd": "\u{0} '\" \\ 🎯"}).as_object().cloned();
     let submission = Submission { metadata: metadata.clone(), ..goal("ann", 5) };
     let told = accepted(commit_one(&ledger, submission.clone()).await);
-    assert_eq!(ledger.accepted(told.event_id).await.unwrap().as_ref(), Some(&told));
-    assert_eq!(ledger.accepted(Uuid::now_v7()).await.unwrap(), None);
+    let later = accepted(commit_one(&ledger, goal("bob", 2)).await);
+    let (found, changes) = ledger.committed(vec![later.event_id, Uuid::now_v7(), told.event_id]).await.unwrap();
+    assert_eq!(found, [later.clone(), told.clone()]);
+    let changed: Vec<_> = changes.iter().map(|change| (change.event_id, change.board, change.score, change.revision)).collect();
+    let applied =
+        |of: &Accepted| of.standings.iter().map(|s| (of.event_id, s.board, s.new_score, s.revision)).collect::<Vec<_>>();
+    assert_eq!(changed, [applied(&later), applied(&told)].concat());
 
     let history = ledger.history(&user_id("ann"), None, None, 10, Readable::All).await.unwrap();
     let event = &history[0];
@@ -44,7 +49,7 @@ async fn a_submission_is_told_as_it_was_settled(database: Database) {
     let fed: Vec<_> = filtered[0].standings.iter().map(|standing| standing.leaderboard_id.as_str()).collect();
     assert_eq!(fed, ["best", "main"], "the one asked for first");
     assert_eq!(ledger.history(&user_id("ann"), Some(&slug("none")), None, 10, Readable::All).await.unwrap(), []);
-    assert_eq!(ledger.history(&user_id("bob"), None, None, 10, Readable::All).await.unwrap(), []);
+    assert_eq!(ledger.history(&user_id("cid"), None, None, 10, Readable::All).await.unwrap(), []);
 }
 
 async fn pages_follow_each_other_without_gap_or_repeat(database: Database) {

@@ -1,8 +1,8 @@
 //! The history: what was accepted, for ever, and whether it adds up. What readers see of it is cut out in `events.rs`.
 
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryableByName, sql_types,
-};
+use std::collections::HashMap;
+
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -40,34 +40,8 @@ macro_rules! standing_columns {
     };
 }
 
-/// What a change is made of beside its standing: event, user, action, time, display name, revision of the name.
-type ChangeRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
-
-/// A committed submission, put together again from its rows. Leaderboards that were deleted since are left out.
-pub async fn accepted(conn: &mut Conn, event_id: Uuid) -> Result<Option<Accepted>, Failure> {
-    let leading: Vec<(String, String, i64)> = score_events::table
-        .filter(score_events::event_id.eq(event_id.as_bytes().as_slice()))
-        .order(score_events::position)
-        .limit(1)
-        .select((score_events::action_id, score_events::user_id, score_events::at))
-        .load(conn)
-        .await?;
-    let Some((action, user, at)) = leading.into_iter().next() else { return Ok(None) };
-    let rows: Vec<StandingRow> = score_events::table
-        .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
-        .filter(score_events::event_id.eq(event_id.as_bytes().as_slice()))
-        .order(score_events::position)
-        .select(standing_columns!())
-        .load(conn)
-        .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let standings = rows.into_iter().map(standing).collect::<Result<_, _>>()?;
-    let (action_id, user_id) =
-        (ActionId::parse(&action).map_err(Failure::corrupt)?, UserId::parse(&user).map_err(Failure::corrupt)?);
-    Ok(Some(Accepted { event_id, action_id, user_id, at: Timestamp(at), standings, receipt_batch: None }))
-}
+/// An event beside its standing: event, user, action, time, display name, revision of the name.
+type EventRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
 
 /// What a ranking is to be told of the revisions of an entry between two others, in their order; see [`evidence::between`].
 pub async fn changes_between(
@@ -83,14 +57,20 @@ pub async fn changes_between(
     Ok(changes)
 }
 
-/// What the ranking is to be told of these events, in their order. Leaderboards that were deleted since are left out; names are those of
-/// now, which are the same or newer ones.
+/// What the ranking is to be told of these events, in their order; see [`committed`].
 pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failure> {
+    Ok(committed(conn, ids).await?.1)
+}
+
+/// Committed submissions, put together again from their rows, in the order asked for, and what the ranking is to be told of them: a change for each
+/// standing that was applied. Leaderboards that were deleted since are left out, and submissions of which none is left; names are those of now,
+/// which are the same or newer ones.
+pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, Vec<Change>), Failure> {
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
-    let rows: Vec<(ChangeRow, StandingRow)> = score_events::table
+    let mut rows: Vec<(EventRow, StandingRow)> = score_events::table
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
         .left_join(users::table.on(users::id.eq(score_events::user_id)))
-        .filter(score_events::event_id.eq_any(&ids).and(score_events::applied.eq(true)))
+        .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id, score_events::position))
         .select((
             (
@@ -105,18 +85,29 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
         ))
         .load(conn)
         .await?;
-    let mut changes: Vec<(usize, Change)> = Vec::with_capacity(rows.len());
-    for ((id, user, action, at, name, name_revision), of_board) in rows {
-        let (user, action) =
-            (UserId::parse(&user).map_err(Failure::corrupt)?, ActionId::parse(&action).map_err(Failure::corrupt)?);
-        let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
-        let name = DisplayName { name, revision: name_revision.unwrap_or_default() };
-        let turn = ids.iter().position(|asked| *asked == id.as_slice()).unwrap_or_default();
-        changes.push((turn, Change::new(event_id, &user, &action, Timestamp(at), &standing(of_board)?, name)));
-    }
+    let turns: HashMap<&[u8], usize> = ids.iter().enumerate().map(|(turn, id)| (*id, turn)).collect();
     // Stable: the leaderboards of one event stay in the action's order.
-    changes.sort_by_key(|(turn, _)| *turn);
-    Ok(changes.into_iter().map(|(_, change)| change).collect())
+    rows.sort_by_key(|((id, ..), _)| turns.get(id.as_slice()).copied());
+
+    let (mut accepted, mut changes): (Vec<Accepted>, Vec<Change>) = (Vec::new(), Vec::with_capacity(rows.len()));
+    for ((id, user, action, at, name, name_revision), of_board) in rows {
+        let (event_id, at) = (Uuid::from_slice(&id).map_err(Failure::corrupt)?, Timestamp(at));
+        let user_id = UserId::parse(&user).map_err(Failure::corrupt)?;
+        let action_id = ActionId::parse(&action).map_err(Failure::corrupt)?;
+        let standing = standing(of_board)?;
+        if standing.applied {
+            let name = DisplayName { name, revision: name_revision.unwrap_or_default() };
+            changes.push(Change::new(event_id, &user_id, &action_id, at, &standing, name));
+        }
+        match accepted.last_mut().filter(|last| last.event_id == event_id) {
+            Some(last) => last.standings.push(standing),
+            None => {
+                let standings = vec![standing];
+                accepted.push(Accepted { event_id, action_id, user_id, at, standings, receipt_batch: None });
+            }
+        }
+    }
+    Ok((accepted, changes))
 }
 
 fn standing(row: StandingRow) -> Result<Standing, Failure> {
