@@ -1,6 +1,7 @@
 //! JSON request bodies: parsed and checked, or refused with every broken field named.
 
 mod refusal;
+mod unambiguous;
 
 use std::{fmt, marker::PhantomData};
 
@@ -23,6 +24,8 @@ use crate::{
     },
     http::problem::Problem,
 };
+
+pub use unambiguous::unambiguous;
 
 /// Largest body of an ordinary request, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;

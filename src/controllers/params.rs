@@ -26,13 +26,24 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Ok(Self { pairs, errors: Vec::new() })
+        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let mut params = Self { pairs, errors: Vec::new() };
+        if let Some(name) = params.ambiguous() {
+            params.refuse(&name, "repeated", "is there more than once");
+        }
+        Ok(params)
     }
 }
 
 impl Params {
-    /// A parameter's text; `None` where it is absent. Of several, the first. An empty one is there, and rarely right.
+    /// A parameter that says different things, of which nobody can know which one counts. Clients that reconnect may add where they were to an
+    /// address that says so already.
+    fn ambiguous(&self) -> Option<String> {
+        let differs = |name: &str, value: &str| self.text(name).is_some_and(|first| first != value) && name != "lastEventId";
+        self.pairs.iter().find(|(name, value)| differs(name, value)).map(|(name, _)| name.clone())
+    }
+
+    /// A parameter's text; `None` where it is absent. An empty one is there, and rarely right.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }

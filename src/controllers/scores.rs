@@ -43,6 +43,7 @@ pub struct SubmissionBody {
     user_id: String,
     #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
     value: Option<Whole>,
+    #[serde(default, deserialize_with = "body::unambiguous")]
     #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
     /// Within a batch only; a single submission brings it as a header.

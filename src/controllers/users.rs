@@ -37,6 +37,7 @@ pub struct ProfileBody {
     avatar_url: Option<String>,
     #[validate(custom(function = "country_code"))]
     country: Option<String>,
+    #[serde(default, deserialize_with = "body::unambiguous")]
     #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
 }

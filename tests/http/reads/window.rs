@@ -66,6 +66,10 @@ async fn a_parameter_that_is_no_fitting_number_is_named(backend: Backend) {
     }
     let request = app.anonymous(Method::GET, "/api/leaderboard?limit=0&fromRank=0&minVersion=x");
     assert_eq!(broken(&request.refused(422).await), ["limit", "fromRank", "minVersion"]);
+    // Nobody can know which one counts.
+    let request = app.anonymous(Method::GET, "/api/leaderboard?limit=2&limit=3");
+    assert_eq!(broken(&request.refused(422).await), ["limit"]);
+    app.get("/api/leaderboard?limit=2&limit=2").await;
 }
 
 async fn every_entry_says_when_its_score_was_reached(backend: Backend) {

@@ -13,6 +13,7 @@ crate::both_backends!(
     a_value_stays_within_the_action_s_range,
     an_action_of_fixed_points_takes_no_value,
     a_value_is_a_whole_number,
+    metadata_that_says_two_things_at_once_is_refused,
     a_whole_number_may_have_a_point_or_an_exponent,
     a_step_that_a_browser_would_round_is_refused,
     metadata_comes_back_as_it_was_sent,
@@ -69,6 +70,10 @@ async fn a_value_is_a_whole_number(backend: Backend) {
         "1e-3",
         "1e30",
         "-1e300",
+        "1e400",
+        "1e-400",
+        "3.00000000000000001",
+        "4503599627370497.5",
         "\"5\"",
         "true",
         "[1]",
@@ -87,6 +92,18 @@ async fn a_value_is_a_whole_number(backend: Backend) {
         for word in ["i64", "u64", "f64", "float", "integer"] {
             assert!(!problem.to_string().contains(word), "{value}: {problem}");
         }
+    }
+    assert_untouched(&app).await;
+}
+
+async fn metadata_that_says_two_things_at_once_is_refused(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for metadata in [r#"{"b":1,"b":1}"#, r#"{"a":[{"b":1,"b":2}]}"#] {
+        let body = format!(r#"{{"actionId":"goal","userId":"ann","metadata":{metadata}}}"#);
+        let request = app.game(Method::POST, "/api/scores").header("content-type", "application/json").body(body);
+        let problem = request.refused(422).await;
+        assert!(broken(&problem)[0].starts_with("metadata"), "{problem}");
+        assert_eq!(problem["errors"][0]["message"], r#"the name "b" is there more than once"#);
     }
     assert_untouched(&app).await;
 }
