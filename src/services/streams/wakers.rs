@@ -102,10 +102,11 @@ impl Wakers {
         }
         let wakers = Arc::clone(self);
         tokio::spawn(async move {
+            let under_way = UnderWay(&wakers.rounds);
             loop {
-                let asked = wakers.rounds.load(Ordering::Acquire);
+                let asked = under_way.0.load(Ordering::Acquire);
                 wakers.go_round(time).await;
-                if wakers.rounds.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                if under_way.0.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                     break;
                 }
             }
@@ -143,6 +144,17 @@ impl Wakers {
         (round.shard, round.index) = if until == len { (round.shard + 1, 0) } else { (round.shard, until) };
         waiting.into_iter().for_each(Waker::wake);
         true
+    }
+}
+
+/// The rounds of a task that wakes. Where it panics, the next one who asks begins anew, instead of waiting for it for ever.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(0, Ordering::Release);
+        }
     }
 }
 
@@ -210,6 +222,29 @@ mod tests {
             tokio::time::sleep(PAUSE).await;
         }
         assert!(wakers.shards.iter().all(|shard| shard.lock().slots.iter().all(Option::is_none)), "nobody was left out");
+    }
+
+    #[tokio::test]
+    async fn a_round_that_panics_is_not_waited_for() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("a waker that cannot wake");
+            }
+        }
+        let (wakers, wakes) = (Arc::new(Wakers::default()), Arc::new(Wakes::default()));
+        let slots: Vec<_> = (0..1000).map(|_| wakers.take_slot()).collect();
+        slots.iter().for_each(|slot| wakers.wait(*slot, &Waker::from(Arc::new(Panics))));
+        wakers.wake_over(Duration::from_millis(10));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while wakers.rounds.load(Ordering::Relaxed) > 0 {
+            assert!(Instant::now() < deadline, "it is over");
+            tokio::time::sleep(PAUSE).await;
+        }
+        let waker = Waker::from(Arc::clone(&wakes));
+        slots.iter().for_each(|slot| wakers.wait(*slot, &waker));
+        wakers.wake_over(Duration::from_millis(10));
+        wakes.reach(1000).await;
     }
 
     #[test]
