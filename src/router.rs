@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     controllers::{
-        Services, actions,
+        actions,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards,
         operations::{self, Metrics},
@@ -22,6 +22,7 @@ use crate::{
         in_band::refuse_in_band,
         rate_limit::RateLimit,
     },
+    services::Services,
 };
 
 /// All that clients can reach. `metrics` is left out where it has an address of its own.
@@ -32,8 +33,11 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/leaderboards", get(leaderboards::list).post(leaderboards::create))
         .route("/api/leaderboards/{id}", get(leaderboards::get).patch(leaderboards::update).delete(leaderboards::delete))
         .route("/api/leaderboards/{id}/entries", get(entries::window))
-        .route("/api/leaderboards/{id}/entries/query", post(entries::friends).get(entries::entry_named_query))
-        .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry))
+        .route(
+            "/api/leaderboards/{id}/entries/query",
+            post(entries::friends).get(entries::entry_named_query).delete(entries::remove_named_query),
+        )
+        .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry).delete(entries::remove))
         .route("/api/leaderboards/{id}/scores", get(history::latest))
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))

@@ -21,10 +21,10 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("repositories", &["domain", "failpoints", "supervisor"]),
     ("services", &["domain", "config", "failpoints", "supervisor", "repositories"]),
     ("workers", &["domain", "failpoints", "supervisor", "repositories", "services"]),
-    ("http", &["services"]),
+    ("http", &["domain", "services"]),
     ("controllers", &["domain", "services", "http"]),
     ("middleware", &["domain", "config", "services", "http", "controllers"]),
-    ("router", &["controllers", "middleware"]),
+    ("router", &["services", "controllers", "middleware"]),
     ("server", &["failpoints", "supervisor", "services", "http", "controllers", "middleware"]),
     (
         "app",

@@ -11,15 +11,16 @@ use validator::{Validate, ValidationError};
 use crate::{
     domain::{
         action::{Action, ActionSettings, Limit, Points},
+        caller::Caller,
         ids::{ActionId, LeaderboardId, MAX_SCORE},
         time::Timestamp,
     },
-    http::problem::Problem,
+    http::{caller::Manager, problem::Problem},
     services::error::{FieldError, ServiceError},
 };
 
 use super::{
-    Admin, App, Caller,
+    App,
     body::{self, Json, broken, nullable, nullable_object, present},
     params::Segments,
     whole::Whole,
@@ -182,19 +183,19 @@ impl<'a> From<&'a Action> for View<'a> {
 
 /// `GET /api/actions`
 pub async fn list(State(services): App, caller: Caller) -> Result<Response, Problem> {
-    let actions = services.actions.list(caller.principal.as_deref())?;
+    let actions = services.actions.list(&caller)?;
     let views: Vec<View> = actions.iter().map(View::from).collect();
     Ok(axum::Json(serde_json::json!({ "actions": views })).into_response())
 }
 
 /// `GET /api/actions/{id}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    let action = services.actions.visible(&id, caller.principal.as_deref()).await?;
+    let action = services.actions.visible(&caller, &id).await?;
     Ok(axum::Json(View::from(&action)).into_response())
 }
 
 /// `POST /api/actions`
-pub async fn create(State(services): App, _: Admin, Json(settings): Json<Settings>) -> Result<Response, Problem> {
+pub async fn create(State(services): App, Manager(caller): Manager, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new action needs an id"))?;
     let id = ActionId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
     let points = settings.points(None)?;
@@ -212,7 +213,7 @@ pub async fn create(State(services): App, _: Admin, Json(settings): Json<Setting
         enabled: true,
     };
     let settings = settings.over(base, points, leaderboards);
-    let action = services.actions.create(&id, &settings).await?;
+    let action = services.actions.create(&caller, &id, &settings).await?;
     let location = [(header::LOCATION, format!("/api/actions/{id}"))];
     Ok((StatusCode::CREATED, location, axum::Json(View::from(&action))).into_response())
 }
@@ -220,13 +221,13 @@ pub async fn create(State(services): App, _: Admin, Json(settings): Json<Setting
 /// `PATCH /api/actions/{id}`
 pub async fn update(
     State(services): App,
-    _: Admin,
+    Manager(caller): Manager,
     Segments(id): Segments<String>,
     Json(settings): Json<Settings>,
 ) -> Result<Response, Problem> {
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
     settings.without_id()?;
-    let present = services.actions.get(id.as_str()).await?.settings.points;
+    let present = services.actions.get(&caller, id.as_str()).await?.settings.points;
     // Whether the outcome has exactly one kind of points depends on the change alone, unless both kinds are taken away.
     settings.points(Some(present))?;
     let leaderboards = settings.leaderboards()?;
@@ -235,13 +236,17 @@ pub async fn update(
         let points = settings.points(Some(current.settings.points)).unwrap_or(current.settings.points);
         settings.over(current.settings.clone(), points, leaderboards)
     };
-    let action = services.actions.update(&id, named.as_deref(), change).await?;
+    let action = services.actions.update(&caller, &id, named.as_deref(), change).await?;
     Ok(axum::Json(View::from(&action)).into_response())
 }
 
 /// `DELETE /api/actions/{id}`
-pub async fn delete(State(services): App, _: Admin, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    State(services): App,
+    Manager(caller): Manager,
+    Segments(id): Segments<String>,
+) -> Result<StatusCode, Problem> {
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
-    services.actions.delete(&id).await?;
+    services.actions.delete(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

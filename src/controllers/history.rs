@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        caller::Caller,
         ids::{ActionId, LeaderboardId, UserId},
         submission::{PastStanding, ScoreEvent},
         time::Timestamp,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    App, Caller,
+    App,
     cached::answer,
     params::{Params, Segments},
 };
@@ -99,13 +100,11 @@ pub async fn page(
     let before = params.parsed("cursor", cursor_from);
     let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
     params.finish()?;
-    let principal = caller.principal.as_deref();
     let leaderboard = match leaderboard {
-        Some(id) => Some(services.leaderboards.readable(id.as_str(), principal).await?.id),
+        Some(id) => Some(services.leaderboards.readable(&caller, id.as_str()).await?.id),
         None => None,
     };
-    let readable = services.leaderboards.readable_by(principal);
-    let page = services.history.page(&user_id, leaderboard.as_ref(), before, limit, readable).await?;
+    let page = services.history.page(&caller, &user_id, leaderboard.as_ref(), before, limit).await?;
     let next_cursor = page.next.map(|event_id| URL_SAFE_NO_PAD.encode(event_id.as_bytes()));
     let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
@@ -119,7 +118,7 @@ pub async fn latest(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
+    let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let limit = params.number("limit", 1..=MOST, 20);
     params.finish()?;
     let Served { value, source } = services.latest.of(&leaderboard, limit).await?;

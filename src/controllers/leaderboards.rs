@@ -10,15 +10,16 @@ use validator::{Validate, ValidationError};
 
 use crate::{
     domain::{
+        caller::Caller,
         ids::LeaderboardId,
         leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     },
-    http::problem::Problem,
+    http::{caller::Manager, problem::Problem},
     services::{error::ServiceError, leaderboards::Overview},
 };
 
 use super::{
-    Admin, App, Caller,
+    App,
     body::{self, Json, broken, nullable, present},
     params::Segments,
 };
@@ -107,24 +108,23 @@ impl<'a> From<&'a Overview> for View<'a> {
 
 /// `GET /api/leaderboards`
 pub async fn list(State(services): App, caller: Caller) -> Result<Response, Problem> {
-    let overviews = services.leaderboards.list(caller.principal.as_deref()).await?;
+    let overviews = services.leaderboards.list(&caller).await?;
     let views: Vec<View> = overviews.iter().map(View::from).collect();
     Ok(axum::Json(serde_json::json!({ "leaderboards": views })).into_response())
 }
 
 /// `GET /api/leaderboards/{id}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.definition(&id, caller.principal.as_deref()).await?;
-    let overview = services.leaderboards.overview(leaderboard).await?;
+    let overview = services.leaderboards.get(&caller, &id).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }
 
 /// `POST /api/leaderboards`
-pub async fn create(State(services): App, _: Admin, Json(settings): Json<Settings>) -> Result<Response, Problem> {
+pub async fn create(State(services): App, Manager(caller): Manager, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new leaderboard needs an id"))?;
     let id = LeaderboardId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
     let settings = settings.over(LeaderboardSettings::named(id.as_str()));
-    let overview = services.leaderboards.create(&id, &settings).await?;
+    let overview = services.leaderboards.create(&caller, &id, &settings).await?;
     let location = [(header::LOCATION, format!("/api/leaderboards/{id}"))];
     Ok((StatusCode::CREATED, location, axum::Json(View::from(&overview))).into_response())
 }
@@ -132,19 +132,23 @@ pub async fn create(State(services): App, _: Admin, Json(settings): Json<Setting
 /// `PATCH /api/leaderboards/{id}`
 pub async fn update(
     State(services): App,
-    _: Admin,
+    Manager(caller): Manager,
     Segments(id): Segments<String>,
     Json(settings): Json<Settings>,
 ) -> Result<Response, Problem> {
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
     settings.without_id()?;
-    let overview = services.leaderboards.update(&id, move |current| settings.over(current.settings.clone())).await?;
+    let overview = services.leaderboards.update(&caller, &id, move |current| settings.over(current.settings.clone())).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }
 
 /// `DELETE /api/leaderboards/{id}`
-pub async fn delete(State(services): App, _: Admin, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    State(services): App,
+    Manager(caller): Manager,
+    Segments(id): Segments<String>,
+) -> Result<StatusCode, Problem> {
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
-    services.leaderboards.delete(&id).await?;
+    services.leaderboards.delete(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

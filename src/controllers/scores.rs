@@ -10,20 +10,16 @@ use serde_json::{Map, Value, value::RawValue};
 use validator::{Validate, ValidationError};
 
 use crate::{
-    domain::{
-        ids::{ActionId, MAX_SCORE, UserId},
-        submission::{Idempotency, Submission},
-    },
-    http::{problem::Problem, request_id::RequestId},
+    domain::ids::{ActionId, MAX_SCORE, UserId},
+    http::{caller::Submitter, problem::Problem, request_id::RequestId},
     services::{
         error::ServiceError,
-        scores::{Answer, fingerprint, former_fingerprint},
-        tokens::{Principal, Scope},
+        scores::{Answer, Score},
     },
 };
 
 use super::{
-    App, Submitter,
+    App,
     body::{self, BATCH_BODY_LIMIT, Json, json_size},
     whole::Whole,
 };
@@ -73,7 +69,7 @@ fn visible_ascii(key: &str) -> Result<(), ValidationError> {
 /// `POST /api/scores`
 pub async fn submit(
     State(services): App,
-    Submitter(principal): Submitter,
+    Submitter(caller): Submitter,
     headers: HeaderMap,
     Json(mut body): Json<SubmissionBody>,
 ) -> Result<Response, Problem> {
@@ -82,8 +78,7 @@ pub async fn submit(
         return Err(ServiceError::invalid("idempotencyKey", "unknown-field", message).into());
     }
     body.idempotency_key = header_key(&headers)?;
-    let submission = authorise(&principal, body)?;
-    let answer = services.scores.submit(vec![submission]).await?.pop();
+    let answer = services.scores.submit(&caller, vec![score(body)?]).await?.pop();
     let Answer { body, replayed } = answer.unwrap_or_else(|| Err(ServiceError::Internal("no answer".into())))?;
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     if replayed {
@@ -95,7 +90,7 @@ pub async fn submit(
 /// `POST /api/scores/batch`
 pub async fn submit_batch(
     State(services): App,
-    Submitter(principal): Submitter,
+    Submitter(caller): Submitter,
     request_id: axum::Extension<RequestId>,
     headers: HeaderMap,
     Json(batch): Json<BatchBody, BATCH_BODY_LIMIT>,
@@ -106,18 +101,18 @@ pub async fn submit_batch(
         return Err(ServiceError::invalid("Idempotency-Key", "not-allowed", message).into());
     }
     let mut results: Vec<Option<Problem>> = Vec::with_capacity(batch.submissions.len());
-    let mut submissions = Vec::with_capacity(batch.submissions.len());
+    let mut scores = Vec::with_capacity(batch.submissions.len());
     for item in &batch.submissions {
         let parsed = body::parse::<SubmissionBody>(item.get().as_bytes());
-        match parsed.and_then(|item| authorise(&principal, item).map_err(Problem::from)) {
-            Ok(submission) => {
-                submissions.push(submission);
+        match parsed.and_then(|item| score(item).map_err(Problem::from)) {
+            Ok(score) => {
+                scores.push(score);
                 results.push(None);
             }
             Err(problem) => results.push(Some(problem)),
         }
     }
-    let mut answers = services.scores.submit(submissions).await?.into_iter();
+    let mut answers = services.scores.submit(&caller, scores).await?.into_iter();
     let items: Vec<String> = results
         .into_iter()
         .map(|refused| match refused {
@@ -149,29 +144,16 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     key.map(|key| Some(key.to_owned())).ok_or_else(|| refused().into())
 }
 
-/// The submission, where this token may make it.
-fn authorise(principal: &Principal, item: SubmissionBody) -> Result<Submission, ServiceError> {
+/// What the body says.
+fn score(body: SubmissionBody) -> Result<Score, ServiceError> {
     let invalid =
         |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
-    let action_id = ActionId::parse(&item.action_id).map_err(invalid("actionId"))?;
-    let user_id = UserId::parse_new(&item.user_id).map_err(invalid("userId"))?;
-    let self_service_only = !principal.has(Scope::ScoresWrite);
-    if self_service_only && *principal.subject != *user_id.as_str() {
-        return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
-    }
-    let value = item.value.map(|Whole(value)| value);
-    let idempotency = item.idempotency_key.map(|key| {
-        let fingerprint = fingerprint(&action_id, &user_id, value, item.metadata.as_ref());
-        let former = former_fingerprint(&action_id, &user_id, value, item.metadata.as_ref());
-        Idempotency { key, fingerprint, former }
-    });
-    Ok(Submission {
-        subject: principal.subject.clone(),
-        self_service_only,
-        action_id,
-        user_id,
-        value,
-        metadata: item.metadata,
-        idempotency,
+    let SubmissionBody { action_id, user_id, value, metadata, idempotency_key } = body;
+    Ok(Score {
+        action_id: ActionId::parse(&action_id).map_err(invalid("actionId"))?,
+        user_id: UserId::parse_new(&user_id).map_err(invalid("userId"))?,
+        value: value.map(|Whole(value)| value),
+        metadata,
+        idempotency_key,
     })
 }

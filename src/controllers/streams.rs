@@ -18,17 +18,23 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::{
-    domain::{ids::UserId, leaderboard::Leaderboard, position::Version},
-    http::problem::Problem,
+    domain::{
+        caller::{Caller, Permission},
+        ids::UserId,
+        leaderboard::Leaderboard,
+        position::Version,
+    },
+    http::{caller::ClientAddress, problem::Problem},
     services::{
+        Services,
         error::ServiceError,
         streams::{EventStream, Handover, View, Watched, busy_body},
-        tokens::Scope,
+        tokens::time_left,
     },
 };
 
 use super::{
-    App, Caller, Services,
+    App,
     params::{Params, Segments},
 };
 
@@ -61,28 +67,35 @@ impl http_body::Body for EventStreamBody {
 pub async fn leaderboard(
     State(services): App,
     caller: Caller,
+    address: ClientAddress,
     Segments(id): Segments<String>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = readable(&services, &caller, &id).await?;
-    open_one(&services, &caller, leaderboard, &headers, params)
+    let leaderboard = services.leaderboards.readable(&caller, &id).await?;
+    open_one(&services, &caller, address, leaderboard, &headers, params)
 }
 
 /// `GET /api/leaderboard/stream`
 pub async fn default_leaderboard(
     State(services): App,
     caller: Caller,
+    address: ClientAddress,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
     let id = &services.default_leaderboard;
-    let leaderboard = readable(&services, &caller, id).await?;
-    open_one(&services, &caller, leaderboard, &headers, params)
+    let leaderboard = services.leaderboards.readable(&caller, id).await?;
+    open_one(&services, &caller, address, leaderboard, &headers, params)
 }
 
 /// `GET /api/stream?leaderboards=a,b,c`
-pub async fn several(State(services): App, caller: Caller, mut params: Params) -> Result<Response, Problem> {
+pub async fn several(
+    State(services): App,
+    caller: Caller,
+    address: ClientAddress,
+    mut params: Params,
+) -> Result<Response, Problem> {
     let ids: Vec<String> = params.text("leaderboards").unwrap_or_default().split(',').map(str::trim).map(str::to_owned).collect();
     if ids.iter().any(String::is_empty) || ids.len() > LEADERBOARDS {
         params.refuse(
@@ -102,20 +115,16 @@ pub async fn several(State(services): App, caller: Caller, mut params: Params) -
     let view = finish(params, view)?;
     let mut watched = Vec::with_capacity(ids.len());
     for id in &ids {
-        let leaderboard = readable(&services, &caller, id).await?;
+        let leaderboard = services.leaderboards.readable(&caller, id).await?;
         watched.push((leaderboard, view.clone()));
     }
-    Ok(respond(&services, &caller, Watched::Several(watched)))
-}
-
-/// The leaderboard, where this caller may watch it. On a public one a token that is not accepted counts as none.
-async fn readable(services: &Services, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
-    services.leaderboards.readable(id, caller.principal.as_deref()).await.map_err(|error| caller.explain(error))
+    Ok(respond(&services, &caller, address, Watched::Several(watched)))
 }
 
 fn open_one(
     services: &Services,
     caller: &Caller,
+    address: ClientAddress,
     leaderboard: Leaderboard,
     headers: &HeaderMap,
     mut params: Params,
@@ -127,7 +136,7 @@ fn open_one(
         Some(_) => Err(("view", "must be events, top or user")),
     };
     let view = finish(params, view)?;
-    Ok(respond(services, caller, Watched::One(leaderboard, view)))
+    Ok(respond(services, caller, address, Watched::One(leaderboard, view)))
 }
 
 fn limit(params: &mut Params) -> usize {
@@ -166,11 +175,11 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
     Some(text.parse().map_err(|_| ()))
 }
 
-fn respond(services: &Services, caller: &Caller, watched: Watched) -> Response {
-    let reader = caller.principal.as_ref().filter(|principal| principal.has(Scope::LeaderboardsRead));
-    let until = reader.map(|reader| Instant::now() + reader.time_left());
-    let subject = caller.principal.as_ref().map(|principal| &*principal.subject);
-    let admitted = match services.streams.admission.admit(caller.address, subject) {
+fn respond(services: &Services, caller: &Caller, ClientAddress(address): ClientAddress, watched: Watched) -> Response {
+    let reader = caller.principal().filter(|_| caller.may(Permission::ReadPrivate));
+    let until = reader.map(|reader| Instant::now() + time_left(reader));
+    let subject = caller.principal().map(|principal| &*principal.subject);
+    let admitted = match services.streams.admission.admit(address, subject) {
         Ok(admitted) => admitted,
         Err(refused) => return busy(refused.reason()),
     };

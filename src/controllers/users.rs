@@ -10,16 +10,17 @@ use validator::{Validate, ValidationError};
 
 use crate::{
     domain::{
+        caller::{Caller, Permission},
         ids::UserId,
         time::Timestamp,
         user::{Profile, User},
     },
-    http::problem::Problem,
-    services::{error::ServiceError, tokens::Scope},
+    http::{caller::Manager, problem::Problem},
+    services::error::ServiceError,
 };
 
 use super::{
-    Admin, App, Caller,
+    App,
     body::{self, Json, broken, json_size},
     params::Segments,
 };
@@ -85,21 +86,22 @@ impl<'a> From<&'a User> for View<'a> {
 
 /// `GET /api/users/{userId}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    caller.require_any(&[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin])?;
+    // Before the id is looked at: whoever may not read learns nothing about ids.
+    caller.authorize(Permission::ReadUsers).map_err(ServiceError::from)?;
     let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound("user"))?;
-    let user = services.users.get(&id).await?;
+    let user = services.users.get(&caller, &id).await?;
     Ok(axum::Json(View::from(&user)).into_response())
 }
 
 /// `PUT /api/users/{userId}`
 pub async fn put(
     State(services): App,
-    _: Admin,
+    Manager(caller): Manager,
     Segments(id): Segments<String>,
     Json(body): Json<ProfileBody>,
 ) -> Result<Response, Problem> {
     let id = UserId::parse_new(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
     let ProfileBody { display_name, avatar_url, country, metadata } = body;
-    let user = services.users.put(&id, &Profile { display_name, avatar_url, country, metadata }).await?;
+    let user = services.users.put(&caller, &id, &Profile { display_name, avatar_url, country, metadata }).await?;
     Ok(axum::Json(View::from(&user)).into_response())
 }

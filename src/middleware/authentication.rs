@@ -15,9 +15,9 @@ use axum::{
 use ipnet::IpNet;
 
 use crate::{
-    controllers::{Caller, Services},
-    http::problem::Problem,
-    services::error::ServiceError,
+    domain::caller::Caller,
+    http::{caller::ClientAddress, problem::Problem},
+    services::{Services, error::ServiceError},
 };
 
 /// The address at the other end of the connection; put into each request by the server.
@@ -40,13 +40,15 @@ const STREAMS: [&str; 3] = ["/api/leaderboards/{id}/stream", "/api/leaderboard/s
 pub async fn authenticate(State(layer): State<Authentication>, mut request: Request, next: Next) -> Response {
     let streams = is_stream(&request);
     let verified = token(&request, streams).and_then(|token| token.map(|token| layer.services.tokens.verify(&token)).transpose());
-    let (principal, refused) = match verified {
-        Ok(principal) => (principal, None),
-        Err(ServiceError::InvalidToken(why)) if streams => (None, Some(why)),
+    let caller = match verified {
+        Ok(Some(principal)) => Caller::Principal(principal),
+        Ok(None) => Caller::ANONYMOUS,
+        Err(ServiceError::InvalidToken(why)) if streams => Caller::Anonymous { refused: Some(why) },
         Err(error) => return Problem::from(error).into_response(),
     };
-    let address = caller_address(&request, &layer.trusted_proxies);
-    request.extensions_mut().insert(Caller { principal, refused, address });
+    let address = ClientAddress(caller_address(&request, &layer.trusted_proxies));
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(address);
     next.run(request).await
 }
 

@@ -10,7 +10,10 @@ use tower_governor::{
     key_extractor::KeyExtractor,
 };
 
-use crate::{controllers::Caller, http::problem::Problem};
+use crate::{
+    domain::caller::Caller,
+    http::{caller::ClientAddress, problem::Problem},
+};
 
 /// How often buckets that are full again are forgotten: the store never shrinks by itself.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -36,10 +39,11 @@ impl KeyExtractor for ByCaller {
     }
 
     fn extract<T>(&self, request: &Request<T>) -> Result<Bucket, GovernorError> {
-        let caller = request.extensions().get::<Caller>().ok_or(GovernorError::UnableToExtractKey)?;
-        Ok(match &caller.principal {
+        let caller = request.extensions().get::<Caller>();
+        let address = request.extensions().get::<ClientAddress>().ok_or(GovernorError::UnableToExtractKey)?;
+        Ok(match caller.and_then(Caller::principal) {
             Some(principal) => Bucket::Subject(Arc::clone(&principal.subject)),
-            None => Bucket::Address(caller.address),
+            None => Bucket::Address(address.0),
         })
     }
 }

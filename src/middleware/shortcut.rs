@@ -17,10 +17,10 @@ use ipnet::IpNet;
 use metrics::{Counter, Histogram};
 
 use crate::{
-    controllers::{Services, cached, entries},
-    domain::leaderboard::Leaderboard,
+    controllers::{cached, entries},
+    domain::{caller::Caller, leaderboard::Leaderboard},
     http::request_id::RequestId,
-    services::rankings::Source,
+    services::{Services, rankings::Source},
 };
 
 use super::{
@@ -90,9 +90,7 @@ impl Shortcut {
         let definitions = self.services.leaderboards.definitions.current();
         let leaderboard = definitions.leaderboards.get(asked.leaderboard)?;
         let started = Instant::now();
-        if !self.services.leaderboards.definitions.is_public(leaderboard, started) {
-            return None;
-        }
+        self.services.leaderboards.check_readable(&Caller::ANONYMOUS, leaderboard, started).ok()?;
         match asked.what {
             What::Top(limit) => {
                 let encoded = self.services.tops.at_hand(leaderboard, limit, started)?;

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     domain::{
         action::{Action, ActionSettings},
+        caller::{Caller, Permission},
         ids::{ActionId, LeaderboardId},
         leaderboard::{Leaderboard, Visibility},
         time::Clock,
@@ -16,7 +17,6 @@ use super::{
     definitions::DefinitionCache,
     error::{FieldError, ServiceError},
     leaderboards::sees_private,
-    tokens::Principal,
 };
 
 /// See the module's documentation.
@@ -28,8 +28,8 @@ pub struct Actions {
 
 impl Actions {
     /// Every action as this caller may see it ([`Self::visible`]), by id.
-    pub fn list(&self, caller: Option<&Principal>) -> Result<Vec<Action>, ServiceError> {
-        let private_too = sees_private(&self.definitions, caller)?;
+    pub fn list(&self, caller: &Caller) -> Result<Vec<Action>, ServiceError> {
+        let private_too = sees_private(caller, &self.definitions)?;
         let definitions = self.definitions.current();
         let shown =
             |action: &Action| if private_too { Some(action.clone()) } else { public_part(action, &definitions.leaderboards) };
@@ -39,21 +39,27 @@ impl Actions {
     }
 
     /// One action, without the leaderboards whose definitions this caller may not see. An action that feeds no others is not found.
-    pub async fn visible(&self, id: &str, caller: Option<&Principal>) -> Result<Action, ServiceError> {
-        let action = self.get(id).await?;
-        if sees_private(&self.definitions, caller)? {
+    pub async fn visible(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
+        let action = self.find(id).await?;
+        if sees_private(caller, &self.definitions)? {
             return Ok(action);
         }
         public_part(&action, &self.definitions.current().leaderboards).ok_or(ServiceError::NotFound("action"))
     }
 
-    /// One action, whole.
-    pub async fn get(&self, id: &str) -> Result<Action, ServiceError> {
+    /// One action, whole, for whoever is about to change it.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
+        caller.authorize(Permission::Manage)?;
+        self.find(id).await
+    }
+
+    async fn find(&self, id: &str) -> Result<Action, ServiceError> {
         self.definitions.find(|definitions| definitions.actions.get(id).cloned(), ActionId::parse(id).is_ok(), "action").await
     }
 
     /// Makes an action.
-    pub async fn create(&self, id: &ActionId, settings: &ActionSettings) -> Result<Action, ServiceError> {
+    pub async fn create(&self, caller: &Caller, id: &ActionId, settings: &ActionSettings) -> Result<Action, ServiceError> {
+        caller.authorize(Permission::Manage)?;
         self.check_leaderboards(&settings.leaderboards).await?;
         let action = self.ledger.create_action(id, settings, self.clock.now()).await?;
         self.definitions.refresh().await?;
@@ -63,10 +69,12 @@ impl Actions {
     /// Changes an action. `leaderboards` are the ones that the change names, where it names any.
     pub async fn update(
         &self,
+        caller: &Caller,
         id: &ActionId,
         leaderboards: Option<&[LeaderboardId]>,
         change: impl FnOnce(&Action) -> ActionSettings + Send + 'static,
     ) -> Result<Action, ServiceError> {
+        caller.authorize(Permission::Manage)?;
         self.check_leaderboards(leaderboards.unwrap_or_default()).await?;
         let action = self.ledger.update_action(id, self.clock.now(), change).await.map_err(no_action)?;
         self.definitions.refresh().await?;
@@ -74,7 +82,8 @@ impl Actions {
     }
 
     /// Deletes an action; what it has scored stays.
-    pub async fn delete(&self, id: &ActionId) -> Result<(), ServiceError> {
+    pub async fn delete(&self, caller: &Caller, id: &ActionId) -> Result<(), ServiceError> {
+        caller.authorize(Permission::Manage)?;
         self.ledger.delete_action(id).await.map_err(no_action)?;
         self.definitions.refresh().await
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    domain::ids::LeaderboardId,
+    domain::{caller::Denied, ids::LeaderboardId},
     repositories::{ledger::LedgerError, standings::StandingsError},
 };
 
@@ -62,6 +62,16 @@ impl ServiceError {
     /// One broken rule.
     pub fn invalid(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+}
+
+impl From<Denied> for ServiceError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unauthenticated(None) => Self::Unauthenticated,
+            Denied::Unauthenticated(Some(why)) => Self::InvalidToken(why),
+            Denied::Forbidden(message) => Self::Forbidden(message),
+        }
     }
 }
 

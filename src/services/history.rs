@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        caller::{Caller, Permission},
         ids::{LeaderboardId, UserId},
         leaderboard::Readable,
         submission::ScoreEvent,
@@ -34,12 +35,13 @@ impl History {
     /// the page nor a mark in its end.
     pub async fn page(
         &self,
+        caller: &Caller,
         user: &UserId,
         leaderboard: Option<&LeaderboardId>,
         before: Option<Uuid>,
         limit: usize,
-        readable: Readable,
     ) -> Result<Page, ServiceError> {
+        let readable = if caller.may(Permission::ReadPrivate) { Readable::All } else { Readable::Public };
         let _turn = self.turns.next().await?;
         let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable).await?;
         let more = events.len() > limit;

@@ -7,8 +7,9 @@ use std::{
 
 use crate::{
     domain::{
+        caller::{Caller, Permission},
         ids::LeaderboardId,
-        leaderboard::{Leaderboard, LeaderboardSettings, Readable, Visibility},
+        leaderboard::{Leaderboard, LeaderboardSettings, Visibility},
         time::Clock,
     },
     repositories::{
@@ -18,19 +19,12 @@ use crate::{
 };
 
 use super::{
-    announcer::Announcer,
-    census::Census,
-    definitions::DefinitionCache,
-    error::ServiceError,
-    rankings::Rankings,
+    announcer::Announcer, census::Census, definitions::DefinitionCache, error::ServiceError, rankings::Rankings,
     rebuild::Rebuilder,
-    tokens::{Principal, Scope},
 };
 
 /// How long making a leaderboard waits for its (empty) ranking, so that the first score finds it ready.
 const PREPARATION: Duration = Duration::from_secs(1);
-/// What shows the definitions of private leaderboards; their entries take [`Scope::LeaderboardsRead`].
-const SEES_DEFINITIONS: [Scope; 2] = [Scope::LeaderboardsRead, Scope::LeaderboardsAdmin];
 
 /// A leaderboard with what is counted about it.
 #[derive(Debug, Clone)]
@@ -57,32 +51,45 @@ pub struct Leaderboards {
 impl Leaderboards {
     /// The leaderboard, where this caller may read its entries. A private one is told apart from one that does not exist only by its
     /// status, so ids are no place for secrets.
-    pub async fn readable(&self, id: &str, caller: Option<&Principal>) -> Result<Leaderboard, ServiceError> {
-        self.open_to(id, caller, &[Scope::LeaderboardsRead]).await
+    pub async fn readable(&self, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
+        self.open_to(caller, Permission::ReadPrivate, id).await
     }
 
     /// The leaderboard, where this caller may see its definition: whoever manages leaderboards may, too.
-    pub async fn definition(&self, id: &str, caller: Option<&Principal>) -> Result<Leaderboard, ServiceError> {
-        self.open_to(id, caller, &SEES_DEFINITIONS).await
+    pub async fn definition(&self, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
+        self.open_to(caller, Permission::SeePrivateDefinitions, id).await
     }
 
-    async fn open_to(&self, id: &str, caller: Option<&Principal>, scopes: &[Scope]) -> Result<Leaderboard, ServiceError> {
+    async fn open_to(&self, caller: &Caller, permission: Permission, id: &str) -> Result<Leaderboard, ServiceError> {
         let leaderboard = self.definitions.leaderboard(id).await?;
-        if self.definitions.is_public(&leaderboard, Instant::now())
-            || caller.is_some_and(|caller| caller.require_any(scopes).is_ok())
-        {
-            return Ok(leaderboard);
+        self.check(caller, permission, &leaderboard, Instant::now())?;
+        Ok(leaderboard)
+    }
+
+    /// Refuses whoever may not read this leaderboard's entries at this moment; for those who have its definition.
+    pub fn check_readable(&self, caller: &Caller, leaderboard: &Leaderboard, now: Instant) -> Result<(), ServiceError> {
+        self.check(caller, Permission::ReadPrivate, leaderboard, now)
+    }
+
+    fn check(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        leaderboard: &Leaderboard,
+        now: Instant,
+    ) -> Result<(), ServiceError> {
+        if self.definitions.is_public(leaderboard, now) || caller.may(permission) {
+            return Ok(());
         }
         if leaderboard.settings.visibility == Visibility::Public {
             return Err(uncertain());
         }
-        caller.ok_or(ServiceError::Unauthenticated)?.require_any(scopes)?;
-        Ok(leaderboard)
+        Ok(caller.authorize(permission)?)
     }
 
     /// Every leaderboard whose definition this caller may see, by id.
-    pub async fn list(&self, caller: Option<&Principal>) -> Result<Vec<Overview>, ServiceError> {
-        let private_too = sees_private(&self.definitions, caller)?;
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Overview>, ServiceError> {
+        let private_too = sees_private(caller, &self.definitions)?;
         let definitions = self.definitions.current();
         let mut leaderboards: Vec<_> = definitions
             .leaderboards
@@ -100,20 +107,26 @@ impl Leaderboards {
         Ok(overviews.collect())
     }
 
-    /// Which leaderboards' entries and events this caller may read.
-    pub fn readable_by(&self, caller: Option<&Principal>) -> Readable {
-        if caller.is_some_and(|caller| caller.has(Scope::LeaderboardsRead)) { Readable::All } else { Readable::Public }
+    /// The leaderboard with its numbers, where this caller may see its definition.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Overview, ServiceError> {
+        let leaderboard = self.definition(caller, id).await?;
+        self.overview(leaderboard).await
     }
 
-    /// The leaderboard with its numbers.
-    pub async fn overview(&self, leaderboard: Leaderboard) -> Result<Overview, ServiceError> {
+    async fn overview(&self, leaderboard: Leaderboard) -> Result<Overview, ServiceError> {
         let watchers = self.feed.watchers(&[leaderboard.pk]).await.ok().and_then(|watchers| watchers.first().copied());
         let total = self.rankings.total(leaderboard.board()).await;
         Ok(Overview { leaderboard, total, watchers: watchers.unwrap_or_default() })
     }
 
     /// Makes a leaderboard, ready to take scores.
-    pub async fn create(&self, id: &LeaderboardId, settings: &LeaderboardSettings) -> Result<Overview, ServiceError> {
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        id: &LeaderboardId,
+        settings: &LeaderboardSettings,
+    ) -> Result<Overview, ServiceError> {
+        caller.authorize(Permission::Manage)?;
         let leaderboard = self.ledger.create_leaderboard(id, settings, self.clock.now()).await?;
         self.definitions.refresh().await?;
         self.rebuilder.prepare(leaderboard.board(), PREPARATION).await;
@@ -123,23 +136,27 @@ impl Leaderboards {
     /// Changes a leaderboard, and tells its watchers.
     pub async fn update(
         &self,
+        caller: &Caller,
         id: &LeaderboardId,
         change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send + 'static,
     ) -> Result<Overview, ServiceError> {
+        caller.authorize(Permission::Manage)?;
         let updated = self.ledger.update_leaderboard(id, self.clock.now(), change).await.map_err(no_leaderboard)?;
         let leaderboard = self.tell(updated).await?;
         self.overview(leaderboard).await
     }
 
     /// Deletes a leaderboard with its entries and its history, tells its watchers and ends their streams.
-    pub async fn delete(&self, id: &LeaderboardId) -> Result<(), ServiceError> {
+    pub async fn delete(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
+        caller.authorize(Permission::Manage)?;
         let deleted = self.ledger.delete_leaderboard(id, self.clock.now()).await.map_err(no_leaderboard)?;
         self.tell(deleted).await?;
         Ok(())
     }
 
     /// Makes the default leaderboard at the very first start.
-    pub async fn ensure_default(&self, id: &LeaderboardId) -> Result<(), ServiceError> {
+    pub async fn ensure_default(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
+        caller.authorize(Permission::Manage)?;
         let settings = LeaderboardSettings::named(id.as_str());
         if self.ledger.ensure_default_leaderboard(id, &settings, self.clock.now()).await?.is_some() {
             tracing::info!(leaderboard = %id, "made the default leaderboard");
@@ -157,8 +174,8 @@ impl Leaderboards {
 }
 
 /// Whether this caller is shown the definitions of private leaderboards; an error where that is not so and it is not certain which ones are private.
-pub(super) fn sees_private(definitions: &DefinitionCache, caller: Option<&Principal>) -> Result<bool, ServiceError> {
-    let sees = caller.is_some_and(|caller| caller.require_any(&SEES_DEFINITIONS).is_ok());
+pub(super) fn sees_private(caller: &Caller, definitions: &DefinitionCache) -> Result<bool, ServiceError> {
+    let sees = caller.may(Permission::SeePrivateDefinitions);
     if sees || definitions.is_confirmed(Instant::now()) { Ok(sees) } else { Err(uncertain()) }
 }
 

@@ -12,21 +12,35 @@ mod repeats;
 
 use std::{pin::Pin, sync::Arc};
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
     domain::{
+        caller::{Caller, Permission},
+        ids::{ActionId, UserId},
         settlement::event_id,
-        submission::{Refusal, Submission},
+        submission::{Idempotency, Refusal, Submission},
         time::Clock,
     },
     repositories::ledger::Ledger,
 };
 
 use super::{announcer::Announcer, error::ServiceError};
-pub use fingerprint::{fingerprint, former_fingerprint};
+use fingerprint::{fingerprint, former_fingerprint};
 use queue::Queue;
 use repeats::Repeat;
+
+/// A score that somebody wants to submit.
+#[derive(Debug, Clone)]
+pub struct Score {
+    pub action_id: ActionId,
+    pub user_id: UserId,
+    pub value: Option<i64>,
+    pub metadata: Option<Map<String, Value>>,
+    /// 1–128 visible ASCII characters.
+    pub idempotency_key: Option<String>,
+}
 
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,12 +98,31 @@ impl Scores {
         self.queue.close();
     }
 
-    /// Commits submissions of one caller, those of a user in order, each on its own merits, and answers once they are durable. One result per
-    /// submission; where some were committed and others did not get through, the latter have an error of their own.
-    pub async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
+    /// Commits scores, those of a user in order, each on its own merits, and answers once they are durable. One result per score; where some were
+    /// committed and others did not get through, the latter have an error of their own.
+    pub async fn submit(&self, caller: &Caller, scores: Vec<Score>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
+        caller.authorize(Permission::SubmitScores)?;
+        let (mut submissions, mut results) = (Vec::with_capacity(scores.len()), Vec::with_capacity(scores.len()));
+        for score in scores {
+            // The place of one that is committed is filled in below.
+            results.push(match submission(caller, score) {
+                Ok(submission) => {
+                    submissions.push(submission);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
+        }
+        let mut committed = self.commit(submissions).await?.into_iter();
+        let missing = || Err(ServiceError::Internal("a submission has no answer".into()));
+        Ok(results.into_iter().map(|refused| refused.or_else(|| committed.next()).unwrap_or_else(missing)).collect())
+    }
+
+    /// Commits submissions of one subject; one result for each.
+    async fn commit(&self, submissions: Vec<Submission>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
         let Some(first) = submissions.first() else { return Ok(Vec::new()) };
-        let (caller, count) = (first.subject.clone(), submissions.len());
-        let replies = self.queue.push(caller, submissions).ok_or_else(|| {
+        let (subject, count) = (first.subject.clone(), submissions.len());
+        let replies = self.queue.push(subject, submissions).ok_or_else(|| {
             metrics::counter!("scoreboard_submissions_rejected_total", "reason" => "queue_full").increment(count as u64);
             ServiceError::Overloaded
         })?;
@@ -119,6 +152,22 @@ impl Scores {
         }
         Ok(answers)
     }
+}
+
+/// The submission, where this caller may make it.
+fn submission(caller: &Caller, score: Score) -> Result<Submission, ServiceError> {
+    let Score { action_id, user_id, value, metadata, idempotency_key } = score;
+    let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
+    let self_service_only = !caller.may(Permission::SubmitForAnybody);
+    if self_service_only && *subject != *user_id.as_str() {
+        return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
+    }
+    let idempotency = idempotency_key.map(|key| {
+        let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref());
+        let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref());
+        Idempotency { key, fingerprint, former }
+    });
+    Ok(Submission { subject, self_service_only, action_id, user_id, value, metadata, idempotency })
 }
 
 fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {

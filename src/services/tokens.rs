@@ -17,7 +17,10 @@ use anyhow::{bail, ensure};
 use jsonwebtoken::{Header, Validation};
 use serde::Serialize;
 
-use crate::config::{given, tokens::TokenSettings};
+use crate::{
+    config::{given, tokens::TokenSettings},
+    domain::caller::{Principal, Scope},
+};
 
 use self::{claims::Carried, keys::Key, verified::Verified};
 use super::error::ServiceError;
@@ -25,77 +28,10 @@ use super::error::ServiceError;
 /// Seconds that two machines' clocks may differ.
 const LEEWAY: u64 = 5;
 
-/// What a token may allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Submit scores for any user.
-    ScoresWrite,
-    /// Submit one's own scores by self-service actions.
-    ScoresSelf,
-    /// Read private leaderboards.
-    LeaderboardsRead,
-    /// Manage leaderboards, actions and users.
-    LeaderboardsAdmin,
-}
-
-impl Scope {
-    const ALL: [Self; 4] = [Self::ScoresWrite, Self::ScoresSelf, Self::LeaderboardsRead, Self::LeaderboardsAdmin];
-
-    /// The scope of this name.
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
-    }
-
-    /// The name inside the token.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ScoresWrite => "scores:write",
-            Self::ScoresSelf => "scores:self",
-            Self::LeaderboardsRead => "leaderboards:read",
-            Self::LeaderboardsAdmin => "leaderboards:admin",
-        }
-    }
-}
-
-/// Whoever holds a valid token.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Principal {
-    pub subject: Arc<str>,
-    /// When the token ends, in seconds since 1970.
-    pub expires: u64,
-    scopes: Scopes,
-}
-
-/// A set of scopes, a bit each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Scopes(u8);
-
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
-    }
-}
-
-impl Principal {
-    /// How long the token is still good for: to the end of its last second, which is when it begins to be refused.
-    pub fn time_left(&self) -> Duration {
-        let end = Duration::from_secs(self.expires.saturating_add(LEEWAY).saturating_add(1));
-        end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-    }
-
-    /// Whether the token carries this scope.
-    pub fn has(&self, scope: Scope) -> bool {
-        self.scopes.0 & 1 << scope as u8 != 0
-    }
-
-    /// Refuses a token that carries none of these scopes.
-    pub fn require_any(&self, scopes: &[Scope]) -> Result<(), ServiceError> {
-        if scopes.iter().any(|&scope| self.has(scope)) {
-            return Ok(());
-        }
-        let names: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-        Err(ServiceError::Forbidden(format!("the token lacks scope {}", names.join(" or "))))
-    }
+/// How long the credential is still good for: to the end of its last second, which is when it begins to be refused.
+pub fn time_left(principal: &Principal) -> Duration {
+    let end = Duration::from_secs(principal.expires.saturating_add(LEEWAY).saturating_add(1));
+    end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// The claims of the tokens that are made here.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
+        caller::{Caller, Permission},
         ids::UserId,
         time::Clock,
         user::{Profile, User},
@@ -23,13 +24,15 @@ pub struct Users {
 
 impl Users {
     /// One user.
-    pub async fn get(&self, id: &UserId) -> Result<User, ServiceError> {
+    pub async fn get(&self, caller: &Caller, id: &UserId) -> Result<User, ServiceError> {
+        caller.authorize(Permission::ReadUsers)?;
         let _turn = self.turns.next().await?;
         self.ledger.user(id).await?.ok_or(ServiceError::NotFound("user"))
     }
 
     /// Describes a user, made where unknown; a new display name shows in every ranking at once, and watchers are told.
-    pub async fn put(&self, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
+    pub async fn put(&self, caller: &Caller, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
+        caller.authorize(Permission::Manage)?;
         let updated = self.ledger.put_user(id, profile, self.clock.now()).await?;
         if let Some((row, announcement)) = &updated.outbox {
             self.announcer.announce_row(*row, announcement).await;

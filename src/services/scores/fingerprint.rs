@@ -1,4 +1,4 @@
-//! The identity of a submission under its idempotency key, which tells a repeat from another submission. The controller asks for it.
+//! The identity of a submission under its idempotency key, which tells a repeat from another submission.
 
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};

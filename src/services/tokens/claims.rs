@@ -6,8 +6,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Principal, Scope};
-use crate::services::error::ServiceError;
+use crate::{
+    domain::caller::{Principal, Scope},
+    services::error::ServiceError,
+};
 
 /// Bytes of a subject at the most: it is stored with every score.
 const MAX_SUBJECT: usize = 512;
@@ -83,8 +85,8 @@ mod tests {
             json!({"sub": "a", "exp": 1, "scp": ["scores:write leaderboards:read"], "scope": null}),
         ] {
             let principal = of(claims.clone()).unwrap();
-            assert!(principal.has(Scope::ScoresWrite) && principal.has(Scope::LeaderboardsRead), "{claims}");
-            assert!(!principal.has(Scope::LeaderboardsAdmin) && !principal.has(Scope::ScoresSelf), "{claims}");
+            assert!(principal.scopes.has(Scope::ScoresWrite) && principal.scopes.has(Scope::LeaderboardsRead), "{claims}");
+            assert!(!principal.scopes.has(Scope::LeaderboardsAdmin) && !principal.scopes.has(Scope::ScoresSelf), "{claims}");
         }
     }
 
@@ -104,6 +106,6 @@ mod tests {
     #[test]
     fn a_token_without_an_end_in_sight_ends_some_day() {
         let principal = of(json!({"sub": "a", "exp": 1.8e19, "scope": ""})).unwrap();
-        assert!(std::time::Instant::now().checked_add(principal.time_left()).is_some());
+        assert!(std::time::Instant::now().checked_add(crate::services::tokens::time_left(&principal)).is_some());
     }
 }

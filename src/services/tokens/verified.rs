@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::RwLock;
 
-use super::Principal;
+use super::time_left;
+use crate::domain::caller::Principal;
 
 /// Tokens that are remembered. When full, those that have ended are forgotten, and where that makes no room, all are.
 const CAPACITY: usize = 8192;
@@ -17,13 +18,13 @@ pub(super) struct Verified(RwLock<HashMap<Box<str>, Arc<Principal>>>);
 impl Verified {
     /// The holder, where the token was verified before and has not ended since.
     pub fn get(&self, token: &str) -> Option<Arc<Principal>> {
-        self.0.read().get(token).filter(|principal| !principal.time_left().is_zero()).cloned()
+        self.0.read().get(token).filter(|principal| !time_left(principal).is_zero()).cloned()
     }
 
     pub fn remember(&self, token: &str, principal: &Arc<Principal>) {
         let mut known = self.0.write();
         if known.len() >= CAPACITY {
-            known.retain(|_, principal| !principal.time_left().is_zero());
+            known.retain(|_, principal| !time_left(principal).is_zero());
         }
         if known.len() >= CAPACITY {
             known.clear();
@@ -35,7 +36,7 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::tokens::Scopes;
+    use crate::domain::caller::Scopes;
 
     fn principal(expires: u64) -> Arc<Principal> {
         Arc::new(Principal { subject: "game".into(), expires, scopes: Scopes::default() })

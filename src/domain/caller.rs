@@ -1,0 +1,181 @@
+//! Who acts, and what they may do: every service method takes the [`Caller`] first, decides by a [`Permission`], and can say who it was.
+
+use std::{borrow::Cow, sync::Arc};
+
+/// What a credential may allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Submit scores for any user.
+    ScoresWrite,
+    /// Submit one's own scores by self-service actions.
+    ScoresSelf,
+    /// Read private leaderboards.
+    LeaderboardsRead,
+    /// Manage leaderboards, actions and users.
+    LeaderboardsAdmin,
+}
+
+impl Scope {
+    pub const ALL: [Self; 4] = [Self::ScoresWrite, Self::ScoresSelf, Self::LeaderboardsRead, Self::LeaderboardsAdmin];
+
+    /// The scope of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+
+    /// The name inside a token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScoresWrite => "scores:write",
+            Self::ScoresSelf => "scores:self",
+            Self::LeaderboardsRead => "leaderboards:read",
+            Self::LeaderboardsAdmin => "leaderboards:admin",
+        }
+    }
+}
+
+/// A set of scopes, a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    pub fn has(self, scope: Scope) -> bool {
+        self.0 & 1 << scope as u8 != 0
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
+    }
+}
+
+/// What somebody wants to do. Which scopes allow it stands here, and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Submit scores, for anybody or for oneself.
+    SubmitScores,
+    /// Submit scores for anybody, by any action.
+    SubmitForAnybody,
+    /// Read the entries and events of private leaderboards.
+    ReadPrivate,
+    /// See the definitions of private leaderboards.
+    SeePrivateDefinitions,
+    /// Read users' profiles.
+    ReadUsers,
+    /// Make, change and delete leaderboards, actions and users.
+    Manage,
+}
+
+impl Permission {
+    /// Any of these allows it.
+    pub fn scopes(self) -> &'static [Scope] {
+        match self {
+            Self::SubmitScores => &[Scope::ScoresWrite, Scope::ScoresSelf],
+            Self::SubmitForAnybody => &[Scope::ScoresWrite],
+            Self::ReadPrivate => &[Scope::LeaderboardsRead],
+            Self::SeePrivateDefinitions | Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
+            Self::Manage => &[Scope::LeaderboardsAdmin],
+        }
+    }
+}
+
+/// Whoever holds a valid credential.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub subject: Arc<str>,
+    /// When the credential ends, in seconds since 1970.
+    pub expires: u64,
+    pub scopes: Scopes,
+}
+
+/// Why a caller may not do what they want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// There is no credential. Where one was sent and not accepted, and the call goes on without one: why it was not.
+    Unauthenticated(Option<Cow<'static, str>>),
+    /// The credential allows something else; the message says which scope it lacks.
+    Forbidden(String),
+}
+
+/// Who acts.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// Nobody that is known. `refused` tells why a credential that was sent was not accepted.
+    Anonymous { refused: Option<Cow<'static, str>> },
+    /// The holder of a credential.
+    Principal(Arc<Principal>),
+    /// The server itself, which may do everything: at its start, or in a job.
+    Server,
+}
+
+impl Caller {
+    /// Nobody that is known, without a credential.
+    pub const ANONYMOUS: Self = Self::Anonymous { refused: None };
+
+    /// The holder of a credential, if there is one.
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        match self {
+            Self::Principal(principal) => Some(principal),
+            Self::Anonymous { .. } | Self::Server => None,
+        }
+    }
+
+    /// Who it was, for the records; `None` for the anonymous.
+    pub fn subject(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Anonymous { .. } => None,
+            Self::Principal(principal) => Some(Arc::clone(&principal.subject)),
+            Self::Server => Some("scoreboard".into()),
+        }
+    }
+
+    /// Whether they may.
+    pub fn may(&self, permission: Permission) -> bool {
+        match self {
+            Self::Anonymous { .. } => false,
+            Self::Principal(principal) => permission.scopes().iter().any(|&scope| principal.scopes.has(scope)),
+            Self::Server => true,
+        }
+    }
+
+    /// Refuses whoever may not.
+    pub fn authorize(&self, permission: Permission) -> Result<(), Denied> {
+        match self {
+            _ if self.may(permission) => Ok(()),
+            Self::Anonymous { refused } => Err(Denied::Unauthenticated(refused.clone())),
+            Self::Principal(_) | Self::Server => {
+                let names: Vec<_> = permission.scopes().iter().map(|scope| scope.as_str()).collect();
+                Err(Denied::Forbidden(format!("the token lacks scope {}", names.join(" or "))))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(scopes: &[Scope]) -> Caller {
+        let scopes = scopes.iter().copied().collect();
+        Caller::Principal(Arc::new(Principal { subject: "game".into(), expires: u64::MAX, scopes }))
+    }
+
+    #[test]
+    fn any_of_the_scopes_allows_it() {
+        assert!(holder(&[Scope::ScoresSelf]).may(Permission::SubmitScores));
+        assert!(!holder(&[Scope::ScoresSelf]).may(Permission::SubmitForAnybody));
+        assert!(holder(&[Scope::LeaderboardsAdmin]).may(Permission::SeePrivateDefinitions));
+        assert!(!holder(&[Scope::LeaderboardsAdmin]).may(Permission::ReadPrivate));
+        assert!(!Caller::ANONYMOUS.may(Permission::ReadPrivate) && Caller::Server.may(Permission::Manage));
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_missing() {
+        let denied = holder(&[]).authorize(Permission::SubmitScores);
+        assert_eq!(denied, Err(Denied::Forbidden("the token lacks scope scores:write or scores:self".into())));
+        assert_eq!(Caller::ANONYMOUS.authorize(Permission::Manage), Err(Denied::Unauthenticated(None)));
+        let refused = Caller::Anonymous { refused: Some("it has expired".into()) };
+        assert_eq!(refused.authorize(Permission::Manage), Err(Denied::Unauthenticated(Some("it has expired".into()))));
+    }
+}

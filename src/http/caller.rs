@@ -1,0 +1,66 @@
+//! Who is calling, as the authentication middleware found out: for handlers to ask for.
+
+use std::net::IpAddr;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use super::problem::Problem;
+use crate::{
+    domain::caller::{Caller, Permission},
+    services::error::ServiceError,
+};
+
+/// The client's address, IPv6 as its /64.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().copied().ok_or_else(unknown)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(unknown)
+    }
+}
+
+fn unknown() -> Problem {
+    ServiceError::Internal("a route below /api lacks the authentication layer".into()).into()
+}
+
+/// Whoever manages leaderboards, actions and users. The service decides that; named before a handler's body, this keeps strangers from having
+/// theirs read.
+#[derive(Debug, Clone)]
+pub struct Manager(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for Manager {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        allowed(parts, state, Permission::Manage).await.map(Self)
+    }
+}
+
+/// Whoever submits scores, anybody's or their own. Named before a handler's body, as [`Manager`] is.
+#[derive(Debug, Clone)]
+pub struct Submitter(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for Submitter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        allowed(parts, state, Permission::SubmitScores).await.map(Self)
+    }
+}
+
+async fn allowed<S: Sync>(parts: &mut Parts, state: &S, permission: Permission) -> Result<Caller, Problem> {
+    let caller = Caller::from_request_parts(parts, state).await?;
+    caller.authorize(permission).map_err(ServiceError::from)?;
+    Ok(caller)
+}
