@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::storage::StorageSettings,
+    domain::time::Clock,
     repositories::{
         feed::Feed,
         ledger::{Ledger, LedgerError, LedgerSettings},
@@ -34,14 +35,14 @@ pub struct Stores {
 
 impl Stores {
     /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open.
-    pub async fn open(settings: &StorageSettings, stream_history: u64, exclusive: bool) -> anyhow::Result<Self> {
+    pub async fn open(settings: &StorageSettings, stream_history: u64, clock: &Clock, exclusive: bool) -> anyhow::Result<Self> {
         check_addresses(settings)?;
         let ledger = open_ledger(settings, exclusive).await?;
         for migration in ledger.migrate().await.context("the ledger could not be migrated")? {
             tracing::info!(migration, "migrated");
         }
         let Some(url) = settings.redis_url() else {
-            let memory = MemoryRanking::new(stream_history);
+            let memory = MemoryRanking::new(stream_history, clock.clone());
             return Ok(Self { ledger, standings: memory.clone(), feed: memory, tenure: None, redis: None });
         };
         if ledger.settle_in().await? {
@@ -51,7 +52,7 @@ impl Stores {
         }
         let redis_settings = RedisSettings { url: url.to_owned(), stream_history };
         let id = ledger.installation_id().await?;
-        let store = RedisStore::connect(&redis_settings, &id)?;
+        let store = RedisStore::connect(&redis_settings, &id, clock.clone())?;
         if !store.connected_within(RANKING_PATIENCE).await {
             if let Some(refusal) = redis::refusal(url).await {
                 bail!("REDIS_URL: the Redis refuses the connection: {refusal}");

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app, config::Settings, services::tokens::Tokens};
+use crate::{app, config::Settings, domain::time::Clock, services::tokens::Tokens};
 use season::{Match, season};
 
 /// How long the season takes at speed 1.
@@ -44,7 +44,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     if std::net::TcpListener::bind(args.listen_addr).is_err() {
         settings.http.listen_addr.set_port(0);
     }
-    let running = app::start(&settings).await?;
+    let running = app::start(&settings, Clock::system()).await?;
     let tokens = Tokens::configure(&settings.tokens, &directory)?;
     let token = tokens.issue("demo", "scores:write leaderboards:admin", 7 * 86_400)?;
     let interrupted = CancellationToken::new();

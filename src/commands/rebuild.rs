@@ -33,7 +33,8 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    let stores = Stores::open(&args.stores.storage, args.stores.streams.stream_history, false).await?;
+    let clock = Clock::system();
+    let stores = Stores::open(&args.stores.storage, args.stores.streams.stream_history, &clock, false).await?;
     let definitions = stores.ledger.definitions().await?;
     let wanted = |id: &str| args.leaderboard.as_deref().is_none_or(|wanted| wanted == id);
     let mut leaderboards: Vec<_> = definitions.leaderboards.values().filter(|found| wanted(found.id.as_str())).collect();
@@ -41,8 +42,7 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
         bail!("there is no such leaderboard");
     }
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
-    let rebuilder =
-        Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), Clock::system(), Backlog::new(Arc::default()));
+    let rebuilder = Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), clock, Backlog::new(Arc::default()));
     for leaderboard in leaderboards {
         let (entries, version) = rebuilder.force(leaderboard.board()).await?;
         println!("{}: {}, version {version}", leaderboard.id, counted(entries as usize, "entry"));

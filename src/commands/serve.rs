@@ -5,6 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     app,
     config::{Settings, given},
+    domain::time::Clock,
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -12,7 +13,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     app::init_logging(settings.log.log_format, app::USUAL)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = tokio::select! {
-        started = app::start(settings) => started?,
+        started = app::start(settings, Clock::system()) => started?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };

@@ -13,7 +13,7 @@ use anyhow::bail;
 use crate::{
     app::Stores,
     domain::{
-        entry::{RankKey, StoredEntry},
+        entry::{RankKey, StoredEntry, TAKEN_OUT},
         ids::UserId,
         leaderboard::{Board, Leaderboard},
         time::Clock,
@@ -48,7 +48,8 @@ enum Found {
 
 /// Prints what differs; an error where anything does.
 pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
-    let stores = Stores::open(&args.storage, args.streams.stream_history, false).await?;
+    let clock = Clock::system();
+    let stores = Stores::open(&args.storage, args.streams.stream_history, &clock, false).await?;
     let definitions = stores.ledger.definitions().await?;
     let mut leaderboards: Vec<_> = definitions.leaderboards.values().collect();
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
@@ -59,7 +60,7 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
         if embedded {
             // The server's own ranking lives in its memory; this checks that the ledger makes a right one.
             let (ledger, backlog) = (stores.ledger.clone(), Backlog::new(Arc::default()));
-            let rebuilder = Rebuilder::new(stores.standings.clone(), ledger, Clock::system(), backlog);
+            let rebuilder = Rebuilder::new(stores.standings.clone(), ledger, clock.clone(), backlog);
             rebuilder.force(leaderboard.board()).await?;
         }
         match verify(&stores, leaderboard, deadline).await? {
@@ -131,10 +132,13 @@ async fn compare(ledger: &Ledger, standings: &dyn Standings, board: Board) -> an
         let page = ledger.entries_after(board, after.as_ref(), PAGE as i64).await?;
         for entry in &page {
             match ranked.remove(&entry.user_id) {
+                None if entry.score.is_none() => {}
                 None => differences.push(format!("{} is missing from the ranking", entry.user_id)),
                 Some(held) if !same(&held, entry) => differences.push(format!(
-                    "{}: ledger has score {} revision {} at {}, ranking has score {} revision {} at {}",
-                    entry.user_id, entry.score, entry.revision, entry.reached_at, held.score, held.revision, held.reached_at
+                    "{}: ledger has {}, ranking has {}",
+                    entry.user_id,
+                    described(entry),
+                    described(&held)
                 )),
                 Some(_) => {}
             }
@@ -161,7 +165,14 @@ async fn all_ranked(standings: &dyn Standings, board: Board) -> Result<Vec<Store
 }
 
 fn key(board: Board, entry: &StoredEntry) -> RankKey {
-    RankKey { sort_score: board.order.sort_score(entry.score), reached_at: entry.reached_at, user_id: entry.user_id.clone() }
+    let sort_score = entry.score.map_or(TAKEN_OUT, |score| board.order.sort_score(score));
+    RankKey { sort_score, reached_at: entry.reached_at, user_id: entry.user_id.clone() }
+}
+
+fn described(entry: &StoredEntry) -> String {
+    let StoredEntry { score, revision, reached_at, .. } = entry;
+    let score = score.map_or_else(|| "no score".to_owned(), |score| format!("score {score}"));
+    format!("{score} revision {revision} at {reached_at}")
 }
 
 fn same(a: &StoredEntry, b: &StoredEntry) -> bool {

@@ -50,12 +50,12 @@ pub(super) struct Building {
 
 impl MemoryRanking {
     /// Keeps the latest `stream_history` events of each board.
-    pub fn new(stream_history: u64) -> Arc<Self> {
+    pub fn new(stream_history: u64, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             boards: RwLock::default(),
             outlet: Outlet::new(),
             history_cap: usize::try_from(stream_history).unwrap_or(usize::MAX),
-            clock: Clock::system(),
+            clock,
         })
     }
 

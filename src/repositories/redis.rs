@@ -133,7 +133,7 @@ pub async fn refusal(url: &str) -> Option<String> {
 
 impl RedisStore {
     /// Starts connecting and returns at once; until the Redis is reached, calls fail fast. It has to be called within a tokio runtime.
-    pub fn connect(settings: &RedisSettings, installation_id: &str) -> Result<Arc<Self>, InvalidRedisUrl> {
+    pub fn connect(settings: &RedisSettings, installation_id: &str, clock: Clock) -> Result<Arc<Self>, InvalidRedisUrl> {
         let builder = builder(&settings.url)?;
         let unusable = |error: Error| InvalidRedisUrl(error.details().to_owned());
         let [writer, reader] = [builder.build().map_err(unusable)?, builder.build().map_err(unusable)?];
@@ -166,7 +166,7 @@ impl RedisStore {
             keys,
             stream_history: settings.stream_history,
             instance: uuid::Uuid::new_v4().simple().to_string(),
-            clock: Clock::system(),
+            clock,
             breaker,
             _tasks: tasks.map(AbortOnDropHandle::new),
             _connections: connections.map(AbortOnDropHandle::new),

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use crate::{
+    domain::time::Clock,
     repositories::{
         ledger::Ledger,
         standings::{Standings, StandingsError},
@@ -66,6 +67,7 @@ impl Report {
 /// See the module's documentation.
 pub struct Health {
     pub ledger: Ledger,
+    pub clock: Clock,
     pub standings: Arc<dyn Standings>,
     pub backlog: Arc<Backlog>,
     pub broken: Broken,
@@ -75,7 +77,7 @@ pub struct Health {
 impl Health {
     /// Asks both stores, within their short time-outs.
     pub async fn check(&self) -> Report {
-        let (ledger, ranking) = tokio::join!(self.ledger.ping(), self.standings.ping());
+        let (ledger, ranking) = tokio::join!(self.ledger.ping(&self.clock), self.standings.ping());
         let ranking = match ranking {
             Ok(()) if self.backlog.is_empty() => RankingState::Up,
             Ok(()) | Err(StandingsError::Refused(_)) => RankingState::Behind,

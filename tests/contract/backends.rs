@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use scoreboard::domain::time::Clock;
 use scoreboard::repositories::{
     feed::Feed,
     memory::MemoryRanking,
@@ -29,7 +30,7 @@ pub enum Backend {
 
 impl Backend {
     pub fn memory(stream_history: u64) -> Self {
-        Self::Memory(MemoryRanking::new(stream_history))
+        Self::Memory(MemoryRanking::new(stream_history, Clock::system()))
     }
 
     /// The Redis that all tests share, under a prefix of this test's own.
@@ -69,7 +70,9 @@ impl Backend {
     pub fn connect(&self) -> Arc<RedisStore> {
         match self {
             Self::Memory(_) => panic!("the ranking in process has no connection"),
-            Self::Redis { settings, installation } => RedisStore::connect(settings, installation).expect("a usable URL"),
+            Self::Redis { settings, installation } => {
+                RedisStore::connect(settings, installation, Clock::system()).expect("a usable URL")
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use std::{
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use scoreboard::{
-    app::{Running, start, start_with},
+    app::{Running, start},
     config::Settings,
     domain::time::{Clock, Timestamp},
 };
@@ -74,10 +74,7 @@ impl SystemClock {
 
 /// Boxed, or every test's future would hold the whole start of a server, which is deeper than the compiler goes.
 async fn run(settings: &Settings, clock: Option<&SystemClock>) -> anyhow::Result<Running> {
-    match clock {
-        Some(clock) => Box::pin(start_with(settings, clock.clock())).await,
-        None => Box::pin(start(settings)).await,
-    }
+    Box::pin(start(settings, clock.map_or_else(Clock::system, SystemClock::clock))).await
 }
 
 /// A directory that goes when the test does.

@@ -34,8 +34,8 @@ impl Writability {
 }
 
 impl Ledger {
-    /// Whether the ledger answers, is migrated, and takes commits.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
+    /// Whether the ledger answers, is migrated, and takes commits. The clock is for a trial write, which leaves nothing.
+    pub async fn ping(&self, clock: &Clock) -> Result<(), LedgerError> {
         let mut found = self.writability.found.lock().await;
         let doubted = self.writability.doubted.load(Ordering::Relaxed);
         if !doubted && found.is_some_and(|at| at.elapsed() < HOLDS) {
@@ -49,7 +49,7 @@ impl Ledger {
             Engine::Sqlite(sqlite) => within(PING_LIMIT, sqlite.write(|_| Ok(()))).await?,
         }
         if doubted {
-            let proof = tokio::time::timeout(PING_LIMIT, self.prove_writable(&Clock::system())).await;
+            let proof = tokio::time::timeout(PING_LIMIT, self.prove_writable(clock)).await;
             proof.unwrap_or_else(|_| Err(LedgerError::Unavailable("a trial write was not answered in time".into())))?;
             self.writability.doubted.store(false, Ordering::Relaxed);
         }

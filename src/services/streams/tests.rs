@@ -41,7 +41,7 @@ impl Embedded {
         ledger.migrate().await.unwrap();
         let (id, clock) = (LeaderboardId::parse("main").unwrap(), Clock::system());
         let leaderboard = ledger.create_leaderboard(&id, &LeaderboardSettings::named("main"), clock.now()).await.unwrap();
-        let memory = MemoryRanking::new(100);
+        let memory = MemoryRanking::new(100, Clock::system());
         let definitions = DefinitionCache::load(ledger.clone(), memory.clone()).await.unwrap();
         let backlog = Backlog::new(Arc::default());
         let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone(), backlog);

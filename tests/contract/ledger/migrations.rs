@@ -16,7 +16,7 @@ on_both_engines![
 
 async fn migrations_go_up_and_down_and_up(database: Database) {
     let ledger = database.connect().await;
-    assert!(ledger.ping().await.is_err(), "not migrated");
+    assert!(ledger.ping(&Clock::system()).await.is_err(), "not migrated");
     let ran = ledger.migrate().await.unwrap();
     assert!(!ran.is_empty());
     assert_eq!(ledger.migrate().await.unwrap(), Vec::<String>::new());
@@ -26,7 +26,7 @@ async fn migrations_go_up_and_down_and_up(database: Database) {
     assert_eq!(reverted.len(), ran.len());
     assert_eq!(ledger.migrate().await.unwrap(), ran);
     assert_eq!(ledger.definitions().await.unwrap().leaderboards.len(), 0);
-    ledger.ping().await.unwrap();
+    ledger.ping(&Clock::system()).await.unwrap();
 }
 
 async fn instances_that_start_together_migrate_once(database: Database) {
@@ -62,7 +62,7 @@ async fn two_servers_never_share_a_file() {
     let second = Ledger::connect(&settings).await;
     assert!(matches!(second, Err(LedgerError::Unavailable(why)) if why.contains("another server")));
     let tool = Ledger::connect(&LedgerSettings { exclusive: false, ..settings.clone() }).await.unwrap();
-    tool.ping().await.unwrap();
+    tool.ping(&Clock::system()).await.unwrap();
     drop(first);
     Ledger::connect(&settings).await.unwrap();
 }
@@ -134,5 +134,5 @@ async fn a_pooler_in_transaction_mode_is_no_obstacle() {
     }
     assert_eq!(ledger.window(board, 1, 10).await.unwrap().entries[0].score, 3);
     assert_eq!(claim(&ledger, NOW.plus_seconds(1 << 32), 0, 10).await.unwrap().len(), 3);
-    assert_eq!(ledger.sweep_deleted(10).await, Ok(false));
+    assert_eq!(ledger.lease_job(&["sweep-leaderboard"], NOW, NOW.plus_seconds(60)).await, Ok(None));
 }

@@ -50,16 +50,16 @@ async fn an_epoch_is_never_given_out_again_and_none_is_smaller(database: Databas
 async fn a_ranking_that_forgot_everything_gets_a_greater_epoch_even_where_the_clock_stands_behind(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let first = rebuilder(&MemoryRanking::new(10), &ledger, Clock::system()).force(board).await.unwrap().1;
+    let first = rebuilder(&MemoryRanking::new(10, Clock::system()), &ledger, Clock::system()).force(board).await.unwrap().1;
     let behind = Clock::from_fn(|| Timestamp(1));
-    let second = rebuilder(&MemoryRanking::new(10), &ledger, behind).force(board).await.unwrap().1;
+    let second = rebuilder(&MemoryRanking::new(10, Clock::system()), &ledger, behind).force(board).await.unwrap().1;
     assert!(second.epoch > first.epoch, "{first} then {second}");
 }
 
 async fn every_entry_is_loaded_however_many_pages_they_fill(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let standings = MemoryRanking::new(10);
+    let standings = MemoryRanking::new(10, Clock::system());
     for (entries, more) in [(0, 1), (1, 5_999), (6_000, 6_000), (12_000, 0)] {
         assert_eq!(rebuilder(&standings, &ledger, Clock::system()).force(board).await.unwrap().0, entries);
         assert_eq!(standings.head(board).await.unwrap().total, entries);
@@ -76,7 +76,7 @@ async fn the_rebuild_of_a_deleted_leaderboard_ends_at_once(database: Database) {
     let main = ledger.create_leaderboard(&slug("main"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
     ledger.delete_leaderboard(&main.id, NOW).await.unwrap();
     for told in [false, true] {
-        let standings = MemoryRanking::new(10);
+        let standings = MemoryRanking::new(10, Clock::system());
         if told {
             standings.tell_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
         }
@@ -93,7 +93,7 @@ async fn the_rebuild_of_a_deleted_leaderboard_ends_at_once(database: Database) {
 async fn a_deletion_that_the_ledger_knows_nothing_of_does_not_stop_a_rebuild(database: Database) {
     let ledger = database.ledger().await;
     let main = ledger.create_leaderboard(&slug("main"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
-    let standings = MemoryRanking::new(10);
+    let standings = MemoryRanking::new(10, Clock::system());
     standings.tell_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
     let mut ended = rebuilder(&standings, &ledger, Clock::system()).kick(main.board());
     tokio::time::timeout(Duration::from_secs(5), ended.changed()).await.expect("it ends").unwrap_err();
@@ -103,7 +103,7 @@ async fn a_deletion_that_the_ledger_knows_nothing_of_does_not_stop_a_rebuild(dat
 async fn a_ranking_that_proved_wrong_is_replaced_once(database: Database) {
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let standings = MemoryRanking::new(10);
+    let standings = MemoryRanking::new(10, Clock::system());
     let rebuilder = rebuilder(&standings, &ledger, Clock::system());
     let wrong = rebuilder.force(board).await.unwrap().1;
     for _ in 0..2 {
@@ -128,7 +128,7 @@ async fn held_up(meanwhile: impl AsyncFnOnce(&Ledger, &MemoryRanking, Board, i64
     let database = Database::postgres().await;
     let ledger = database.ledger().await;
     let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let standings = MemoryRanking::new(10);
+    let standings = MemoryRanking::new(10, Clock::system());
     let (client, connection) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("BEGIN; LOCK TABLE entries IN ACCESS EXCLUSIVE MODE").await.unwrap();

@@ -4,7 +4,7 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
-use scoreboard::{app::start, config::Settings};
+use scoreboard::{app::start, config::Settings, domain::time::Clock};
 use serde_json::json;
 
 use crate::{
@@ -115,7 +115,7 @@ async fn refusal(flags: &[&str]) -> String {
     let mut all = vec![format!("--data-dir={}", directory.display()), "--listen-addr=127.0.0.1:0".to_owned()];
     all.extend(flags.iter().map(|&flag| flag.to_owned()));
     let settings = Settings::from_flags(all).unwrap();
-    let error = start(&settings).await.map(|_| ()).expect_err("the server must not start");
+    let error = start(&settings, Clock::system()).await.map(|_| ()).expect_err("the server must not start");
     assert!(!directory.exists(), "nothing was made");
     format!("{error:#}")
 }
