@@ -27,18 +27,20 @@ pub use telemetry::{USUAL, init_logging};
 
 use crate::{
     config::Settings,
-    controllers::{Services, operations::Metrics},
-    domain::{ids::LeaderboardId, time::Clock},
+    controllers::operations::Metrics,
+    domain::{caller::Caller, ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, cors::Cors, rate_limit::RateLimit, shortcut::Shortcut},
     repositories::{feed::FeedMessage, ledger::Ledger, private},
     router,
     server::{self, Clients, Room, tls::Tls},
     services::{
+        Services,
         actions::Actions,
         announcer::{Announcer, Parts},
         backlog::Backlog,
         census::Census,
         changes::Changes,
+        corrections::Corrections,
         definitions::DefinitionCache,
         health::Health,
         history::History,
@@ -55,7 +57,7 @@ use crate::{
         users::Users,
     },
     supervisor::{Broken, supervised_as},
-    workers::{Workers, inspector, pruner, sweeper},
+    workers::{Workers, inspector, jobs, sweeper},
 };
 
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
@@ -86,13 +88,9 @@ impl Running {
     }
 }
 
-/// Starts a server by the system's clock and answers once it takes requests.
-pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
-    start_with(settings, Clock::system()).await
-}
-
-/// The same by another clock: [`Clock::over`] puts it under the rules of the server's time.
-pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Running> {
+/// Starts a server and answers once it takes requests. All its times come from this clock, [`Clock::system`] or, in tests, [`Clock::over`] another
+/// one, which puts it under the rules of the server's time.
+pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running> {
     stores::check_addresses(&settings.storage)?;
     let default_leaderboard = LeaderboardId::parse(&settings.storage.default_leaderboard)
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
@@ -107,7 +105,7 @@ pub async fn start_with(settings: &Settings, clock: Clock) -> anyhow::Result<Run
     let internal = internal_addr.map(|address| bind("INTERNAL_ADDR", address)).transpose()?;
     private::tighten_directory(&settings.storage.data_dir);
 
-    let stores = Stores::open(&settings.storage, settings.streams.stream_history, true).await?;
+    let stores = Stores::open(&settings.storage, settings.streams.stream_history, &clock, true).await?;
     let stop = CancellationToken::new();
     let broken = Broken::default();
     let mut workers = Workers::new(stop.clone(), broken.clone());
@@ -225,7 +223,7 @@ async fn build(
         census: Census::new(Arc::clone(&rankings), Arc::clone(feed)),
         clock: clock.clone(),
     };
-    leaderboards.ensure_default(&default_leaderboard).await?;
+    leaderboards.ensure_default(&Caller::Server, &default_leaderboard).await?;
     prepare_rankings(&inspection, &definitions, &rebuilder).await;
 
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
@@ -249,6 +247,7 @@ async fn build(
     workers.spawn("kept tops", move || Arc::clone(&kept).upkeep());
     let draining = Arc::new(AtomicBool::new(false));
     let health = Health {
+        clock: clock.clone(),
         ledger: ledger.clone(),
         standings: Arc::clone(standings),
         backlog,
@@ -259,7 +258,8 @@ async fn build(
     let services = Services {
         tokens,
         leaderboards,
-        actions: Actions { ledger: ledger.clone(), definitions, clock: clock.clone() },
+        actions: Actions { ledger: ledger.clone(), definitions: Arc::clone(&definitions), clock: clock.clone() },
+        corrections: Corrections { ledger: ledger.clone(), definitions, announcer: Arc::clone(&announcer), clock: clock.clone() },
         history: History { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         latest: LatestScores::new(Arc::clone(&rankings), Arc::clone(feed), ledger.clone(), Arc::clone(&turns)),
         users: Users { ledger: ledger.clone(), announcer, clock, turns },
@@ -293,8 +293,8 @@ fn spawn_workers(
     let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
     workers
         .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
-    let (keys, time) = (ledger.clone(), clock.clone());
-    workers.spawn("key pruning", move || pruner::run(keys.clone(), time.clone()));
+    let context = jobs::Context::new(ledger.clone(), clock.clone());
+    workers.spawn("jobs", move || jobs::run(Arc::clone(&context)));
     workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
     if ledger.is_shared() {
         let fresh = Arc::clone(definitions);

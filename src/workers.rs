@@ -1,7 +1,7 @@
 //! Long-lived tasks, under one supervisor: one that panics is started again, and the instance is not ready while one is missing.
 
 pub mod inspector;
-pub mod pruner;
+pub mod jobs;
 pub mod sweeper;
 
 use tokio::task::JoinSet;

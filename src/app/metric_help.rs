@@ -2,7 +2,7 @@
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 21] = [
+const COUNTERS: [(&str, &str); 22] = [
     ("scoreboard_announcements_deferred_total", "Changes left to the sweeper because the ranking was out of reach or busy."),
     ("scoreboard_breaker_trips_total", "Times that a store was taken for unreachable, by store."),
     ("scoreboard_commit_races_total", "Commits repeated because another instance had written the same rows."),
@@ -11,6 +11,7 @@ const COUNTERS: [(&str, &str); 21] = [
     ("scoreboard_feed_gaps_total", "Gaps in the feed that were filled from the history."),
     ("scoreboard_feed_holes_total", "Positions of the feed that did not arrive in order."),
     ("scoreboard_feed_losses_total", "Times that the feed's connection was lost."),
+    ("scoreboard_job_runs_total", "Runs of durable jobs, by queue and outcome (done, again, failed, dead)."),
     ("scoreboard_ledger_reads_refused_total", "Reads of the ledger refused because too many were waiting."),
     ("scoreboard_outbox_swept_total", "Pending changes that the sweeper announced."),
     ("scoreboard_ranking_divergences_total", "Times that a ranking was found to differ from the ledger."),
@@ -28,17 +29,19 @@ const COUNTERS: [(&str, &str); 21] = [
     ("scoreboard_submissions_rejected_total", "Submissions refused before they were tried, by reason."),
     ("scoreboard_task_restarts_total", "Background tasks started again after a panic, by task."),
 ];
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 4] = [
     ("scoreboard_build_info", "Always 1: which program this is, by its version and build profile."),
+    ("scoreboard_jobs", "Durable jobs in the ledger, by queue and state (due, running, dead); every instance tells the same."),
     ("scoreboard_leaderboards_followed", "Leaderboards whose feed this instance follows."),
     ("scoreboard_streams_open", "Open streams."),
 ];
-const HISTOGRAMS: [(&str, &str); 6] = [
+const HISTOGRAMS: [(&str, &str); 7] = [
     ("http_request_duration_seconds", "Time from a request's head to its answer's head, by method, route and status."),
     ("scoreboard_announce_seconds", "Time to announce a batch of committed scores."),
     ("scoreboard_commit_batch_size", "Submissions in a commit."),
     ("scoreboard_commit_seconds", "Time to commit a batch of scores."),
     ("scoreboard_commit_wait_seconds", "Time that the oldest submission of a batch waited for its commit."),
+    ("scoreboard_job_seconds", "Time of a durable job's run, by queue."),
     ("scoreboard_stream_lag_seconds", "Time from a score's commit to its delivery to streams."),
 ];
 

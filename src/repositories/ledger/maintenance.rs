@@ -1,15 +1,10 @@
 //! Keeping the ledger small.
 
 use super::{LIMIT, Ledger, LedgerError, transact};
-use crate::domain::time::Timestamp;
-
-/// How far a walk through the idempotency keys has come. Each engine walks in the order in which it stores them: PostgreSQL by page,
-/// SQLite by subject and key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeysCursor {
-    pub(super) page: i64,
-    pub(super) after: (String, String),
-}
+use crate::domain::{
+    job::{PruneKeys, SweepLeaderboard},
+    time::Timestamp,
+};
 
 impl Ledger {
     /// Forgets the idempotency keys from before a time among the next few thousand. Answers how many, and where to go on; `None` once the walk
@@ -17,8 +12,8 @@ impl Ledger {
     pub async fn prune_idempotency_keys(
         &self,
         older_than: Timestamp,
-        from: KeysCursor,
-    ) -> Result<(usize, Option<KeysCursor>), LedgerError> {
+        from: PruneKeys,
+    ) -> Result<(usize, Option<PruneKeys>), LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_keys(older_than, from.clone()))?)
     }
 
@@ -27,9 +22,13 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_receipts(older_than, limit))?)
     }
 
-    /// Takes one bite (about `limit` rows) out of what deleted leaderboards left behind, which nobody can see any more; answers whether
-    /// there is more to do.
-    pub async fn sweep_deleted(&self, limit: i64) -> Result<bool, LedgerError> {
-        Ok(transact!(self.relaxed(LIMIT), maintenance::sweep(limit))?)
+    /// Takes one bite (about `limit` rows) out of what a deleted leaderboard left behind; answers what is left to do.
+    pub async fn sweep_leaderboard(&self, from: SweepLeaderboard, limit: i64) -> Result<Option<SweepLeaderboard>, LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), maintenance::sweep(from.clone(), limit))?)
+    }
+
+    /// Makes jobs of the deletions that earlier releases noted.
+    pub async fn adopt_deleted(&self, now: Timestamp) -> Result<(), LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), maintenance::adopt_deleted(now))?)
     }
 }

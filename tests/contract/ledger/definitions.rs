@@ -4,6 +4,7 @@ use scoreboard::{
     domain::{
         action::{ActionSettings, Limit, Points},
         announcement::Announcement,
+        job::{Payload, SweepLeaderboard},
         leaderboard::{LeaderboardSettings, Operator, Order},
         submission::{Refusal, Settled},
         time::Clock,
@@ -154,10 +155,13 @@ async fn what_a_deletion_leaves_is_swept_bite_by_bite(database: Database) {
     let boards: Vec<_> = ledger.definitions().await.unwrap().leaderboards.values().map(Leaderboard::board).collect();
     let batch: Vec<_> = (0..30).map(|n| goal(&format!("u-{}", n % 11), 1)).collect();
     commit(&ledger, &batch, &Clock::system()).await.unwrap();
-    assert!(!ledger.sweep_deleted(4).await.unwrap());
+    let leased = async || ledger.lease_job(&[SweepLeaderboard::QUEUE], made, made.plus_seconds(60)).await.unwrap();
+    assert_eq!(leased().await, None);
     ledger.delete_leaderboard(&slug("gone"), made).await.unwrap();
-    let mut bites = 0;
-    while ledger.sweep_deleted(4).await.unwrap() {
+    let job = leased().await.expect("the deletion notes a job");
+    let (mut bites, mut left) = (0, Some(serde_json::from_str::<SweepLeaderboard>(&job.payload).unwrap()));
+    while let Some(from) = left {
+        left = ledger.sweep_leaderboard(from, 4).await.unwrap();
         bites += 1;
     }
     assert!(bites > 10, "{bites}");

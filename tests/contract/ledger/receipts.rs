@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use scoreboard::repositories::ledger::{KeysCursor, Ledger, Receipt};
+use scoreboard::{
+    domain::job::PruneKeys,
+    repositories::ledger::{Ledger, Receipt},
+};
 use uuid::Uuid;
 
 use super::*;
@@ -111,7 +114,7 @@ async fn racing_receipts_agree(database: Database) {
 
 /// Walks through all keys once; answers how many were forgotten.
 async fn prune(ledger: &Ledger, older_than: Timestamp) -> usize {
-    let (mut forgotten, mut from) = (0, Some(KeysCursor::default()));
+    let (mut forgotten, mut from) = (0, Some(PruneKeys::default()));
     while let Some(cursor) = from {
         let (pruned, next) = ledger.prune_idempotency_keys(older_than, cursor).await.unwrap();
         forgotten += pruned;

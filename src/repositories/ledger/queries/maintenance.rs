@@ -5,16 +5,20 @@ use diesel::{
     sql_types::{BigInt, Binary},
 };
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::{
     super::super::{
-        maintenance::KeysCursor,
         schema::{deleted_leaderboards, score_events},
         statement::statement,
     },
-    Conn, Db, Failure, batch,
+    Conn, Db, Failure, batch, jobs,
 };
-use crate::domain::{leaderboard::Leaderboard, time::Timestamp};
+use crate::domain::{
+    job::{NewJob, PruneKeys, SweepLeaderboard},
+    leaderboard::Leaderboard,
+    time::Timestamp,
+};
 
 statement!(
     Db, PruneReceipts { before: Binary = [u8], limit: BigInt = i64 } -> BigInt,
@@ -27,23 +31,13 @@ statement!(
 );
 
 statement!(
-    /// The next leaderboard to sweep, unless another instance is at it.
-    Db, ClaimDeleted { limit: BigInt = i64 } -> (BigInt, Binary),
-    format!("SELECT pk, swept_to FROM deleted_leaderboards ORDER BY pk LIMIT ? {}", batch::SKIP_CLAIMED)
-);
-
-statement!(
     Db, SweepEntries { pk: BigInt = i64, of: BigInt = i64, limit: BigInt = i64 } -> BigInt,
     "DELETE FROM entries WHERE leaderboard_pk = ? AND (season, user_id) IN \
      (SELECT season, user_id FROM entries WHERE leaderboard_pk = ? LIMIT ?)"
 );
 
 /// Forgets old idempotency keys among the next ones; answers how many, and where to go on, if there is more.
-pub async fn prune_keys(
-    conn: &mut Conn,
-    older_than: Timestamp,
-    from: KeysCursor,
-) -> Result<(usize, Option<KeysCursor>), Failure> {
+pub async fn prune_keys(conn: &mut Conn, older_than: Timestamp, from: PruneKeys) -> Result<(usize, Option<PruneKeys>), Failure> {
     batch::prune_keys(conn, older_than, from).await
 }
 
@@ -56,24 +50,32 @@ pub async fn prune_receipts(conn: &mut Conn, older_than: Timestamp, limit: i64) 
 
 /// Notes that the rows of a deleted leaderboard are to be swept. Its history begins no earlier than it was made; event ids are made by
 /// the clocks of instances, which are allowed to be a day off.
-pub async fn leave_to_sweep(conn: &mut Conn, gone: &Leaderboard) -> Result<(), Failure> {
-    let from = uuid_floor(gone.created_at.plus_seconds(-86_400));
-    let row = (deleted_leaderboards::pk.eq(gone.pk), deleted_leaderboards::swept_to.eq(from.as_slice()));
-    diesel::insert_into(deleted_leaderboards::table).values(row).execute(conn).await?;
+pub async fn leave_to_sweep(conn: &mut Conn, gone: &Leaderboard, now: Timestamp) -> Result<(), Failure> {
+    let swept_to = Uuid::from_bytes(uuid_floor(gone.created_at.plus_seconds(-86_400)));
+    jobs::add(conn, &NewJob::new(&SweepLeaderboard { pk: gone.pk, swept_to }, now), now).await?;
     Ok(())
 }
 
-/// Removes up to `limit` entries, or looks through `limit` rows of the history, of a leaderboard that was deleted. Answers whether
-/// there is more to do.
-pub async fn sweep(conn: &mut Conn, limit: i64) -> Result<bool, Failure> {
-    let Some((pk, swept_to)) = ClaimDeleted { limit: &1 }.get_result::<(i64, Vec<u8>)>(conn).await.optional()? else {
-        return Ok(false);
-    };
+/// The same for deletions that earlier releases noted in a table of their own.
+pub async fn adopt_deleted(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> {
+    let noted: Vec<(i64, Vec<u8>)> = deleted_leaderboards::table.load(conn).await?;
+    for (pk, swept_to) in noted {
+        // At the end it may be longer than an id.
+        let swept_to = swept_to.first_chunk::<16>().map_or(Uuid::nil(), |id| Uuid::from_bytes(*id));
+        jobs::add(conn, &NewJob::new(&SweepLeaderboard { pk, swept_to }, now), now).await?;
+        diesel::delete(deleted_leaderboards::table.find(pk)).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Removes up to `limit` entries, or looks through `limit` rows of the history, of a leaderboard that was deleted. Answers what is left to do.
+pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Result<Option<SweepLeaderboard>, Failure> {
+    let SweepLeaderboard { pk, swept_to } = from;
     if (SweepEntries { pk: &pk, of: &pk, limit: &limit }).execute(conn).await? > 0 {
-        return Ok(true);
+        return Ok(Some(from));
     }
     let bite: Option<Vec<u8>> = score_events::table
-        .filter(score_events::event_id.gt(&swept_to))
+        .filter(score_events::event_id.gt(swept_to.as_bytes().as_slice()))
         .order((score_events::event_id, score_events::position))
         .offset(limit.max(1) - 1)
         .select(score_events::event_id)
@@ -83,14 +85,10 @@ pub async fn sweep(conn: &mut Conn, limit: i64) -> Result<bool, Failure> {
     // 17 bytes of 0xff come after every event id.
     let end = bite.clone().unwrap_or(vec![0xff; 17]);
     let of_board = score_events::table.filter(score_events::leaderboard_pk.eq(pk));
-    let within = of_board.filter(score_events::event_id.gt(&swept_to).and(score_events::event_id.le(&end)));
-    diesel::delete(within).execute(conn).await?;
-    let row = deleted_leaderboards::table.find(pk);
-    match bite {
-        Some(end) => diesel::update(row).set(deleted_leaderboards::swept_to.eq(end)).execute(conn).await?,
-        None => diesel::delete(row).execute(conn).await?,
-    };
-    Ok(true)
+    let after = score_events::event_id.gt(swept_to.as_bytes().as_slice());
+    diesel::delete(of_board.filter(after.and(score_events::event_id.le(&end)))).execute(conn).await?;
+    let next = bite.map(|end| Uuid::from_slice(&end)).transpose().map_err(Failure::corrupt)?;
+    Ok(next.map(|swept_to| SweepLeaderboard { pk, swept_to }))
 }
 
 /// The bytes that no UUID v7 of this moment or later comes before.

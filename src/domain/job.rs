@@ -1,0 +1,114 @@
+//! Durable jobs: work that is noted in the transaction that makes it necessary, and done later, at least once, whatever dies meanwhile.
+//!
+//! A payload says what the work needs to know and how far it has come; `workers/jobs.rs` runs it.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::time::Timestamp;
+
+/// What a job works on, as it is stored: JSON.
+pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The kind of work, for example `sweep-leaderboard`: letters, digits and hyphens.
+    const QUEUE: &'static str;
+
+    /// What it is about. A queue has one job for each key at a time; another one with the same key is left out.
+    fn key(&self) -> String;
+}
+
+/// A job that is to be noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    pub queue: &'static str,
+    pub key: String,
+    pub payload: String,
+    pub due_at: Timestamp,
+}
+
+impl NewJob {
+    /// This work, from then on.
+    pub fn new<P: Payload>(payload: &P, due_at: Timestamp) -> Self {
+        let text = serde_json::to_string(payload).expect("a payload always serialises");
+        Self { queue: P::QUEUE, key: payload.key(), payload: text, due_at }
+    }
+}
+
+/// A job that somebody runs, until the lease lapses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedJob {
+    pub id: i64,
+    /// Tells this run from others of the same job.
+    pub lease: i64,
+    pub queue: String,
+    pub payload: String,
+    /// How often it has failed since it last went on.
+    pub attempts: i64,
+}
+
+/// How the run of a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// There is nothing more to do.
+    Done,
+    /// It goes on later, from where it has come to.
+    Again { payload: String, due_at: Timestamp },
+    /// It is tried again.
+    Failed { error: String, due_at: Timestamp },
+    /// It has failed too often.
+    Dead { error: String },
+}
+
+/// The jobs of one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueSize {
+    pub queue: String,
+    /// Waiting, and to be run by now.
+    pub due: i64,
+    pub running: i64,
+    pub dead: i64,
+}
+
+/// Removes what a deleted leaderboard left: its entries, and its events in the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepLeaderboard {
+    pub pk: i64,
+    /// The history up to this event is swept.
+    pub swept_to: Uuid,
+}
+
+impl Payload for SweepLeaderboard {
+    const QUEUE: &'static str = "sweep-leaderboard";
+
+    fn key(&self) -> String {
+        self.pk.to_string()
+    }
+}
+
+/// Forgets old idempotency keys, in a walk through all of them that begins anew some time after its end. The payload tells how far it has come: each
+/// engine walks in the order in which it stores them, PostgreSQL by page, SQLite by subject and key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneKeys {
+    pub page: i64,
+    pub after: (String, String),
+}
+
+impl Payload for PruneKeys {
+    const QUEUE: &'static str = "prune-keys";
+
+    fn key(&self) -> String {
+        String::new()
+    }
+}
+
+/// Forgets the receipts of keys that are forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneReceipts {}
+
+impl Payload for PruneReceipts {
+    const QUEUE: &'static str = "prune-receipts";
+
+    fn key(&self) -> String {
+        String::new()
+    }
+}

@@ -1,0 +1,38 @@
+//! Durable jobs in the ledger.
+
+use super::{LIMIT, Ledger, LedgerError, transact};
+use crate::domain::{
+    job::{Ended, LeasedJob, NewJob, QueueSize},
+    time::Timestamp,
+};
+
+impl Ledger {
+    /// Notes a job by itself, unless its queue has one with this key; answers whether it was noted. What another change makes necessary is noted in that
+    /// change's own transaction (`queries::jobs::add`).
+    pub async fn add_job(&self, job: NewJob, now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(transact!(self.write(LIMIT), jobs::add(&job, now))?)
+    }
+
+    /// Takes the job of these queues that has been due for longest, until then: nobody else is given it meanwhile.
+    pub async fn lease_job(&self, queues: &[&str], now: Timestamp, until: Timestamp) -> Result<Option<LeasedJob>, LedgerError> {
+        let (queues, lease) = (format!(",{},", queues.join(",")), fastrand::i64(1..));
+        Ok(transact!(self.relaxed(LIMIT), jobs::lease(&queues, lease, now, until))?)
+    }
+
+    /// Keeps a job until then; false where its lease had lapsed and somebody else has taken it.
+    pub async fn renew_job(&self, job: &LeasedJob, until: Timestamp) -> Result<bool, LedgerError> {
+        let job = job.clone();
+        Ok(transact!(self.relaxed(LIMIT), jobs::renew(&job, until))?)
+    }
+
+    /// Notes how a run ended; false where somebody else has the job by now, and this run counts for nothing.
+    pub async fn end_job(&self, job: &LeasedJob, ended: Ended) -> Result<bool, LedgerError> {
+        let job = job.clone();
+        Ok(transact!(self.write(LIMIT), jobs::end(&job, &ended))?)
+    }
+
+    /// How many jobs are due, running and dead, by queue.
+    pub async fn job_sizes(&self, now: Timestamp) -> Result<Vec<QueueSize>, LedgerError> {
+        Ok(transact!(self.read(LIMIT), jobs::sizes(now))?)
+    }
+}

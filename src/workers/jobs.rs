@@ -1,0 +1,264 @@
+//! Runs durable jobs: what the ledger has noted and is due.
+//!
+//! Each instance takes one after the other, a few at once, for as long as a lease lasts, and renews it while the job runs. Where an instance dies, the
+//! lease lapses and another one runs the job: at least once, so what a job does has to bear being done twice. A job that fails is tried
+//! again, later each time; one that has failed too often is dead, and stays for somebody to look at.
+//!
+//! A new kind: its payload in `domain/job.rs`, how it is run in a file beside these, and its line in [`KINDS`].
+
+mod prune;
+mod sweep_leaderboard;
+
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, interval_at},
+};
+
+use crate::{
+    domain::{
+        job::{Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, SweepLeaderboard},
+        time::{Clock, Timestamp},
+    },
+    repositories::ledger::Ledger,
+};
+
+/// Every kind of job. Jobs of other queues are left to a release that knows them.
+const KINDS: [Kind; 3] = [kind::<SweepLeaderboard>(), kind::<PruneKeys>(), kind::<PruneReceipts>()];
+
+/// Jobs that an instance runs at once.
+const AT_ONCE: usize = 2;
+/// How often the ledger is asked for due jobs.
+const POLL: Duration = Duration::from_secs(1);
+/// How long an instance may give no sign of life before another one runs its job.
+const LEASE_SECONDS: i64 = 60;
+const RENEW: Duration = Duration::from_secs(20);
+/// The second try comes after about this time, each further one after twice as long.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(3600);
+/// How often jobs are counted for the metrics.
+const COUNT: Duration = Duration::from_secs(5);
+
+/// How a kind of job is run.
+trait Job: Payload {
+    /// Tries in a row before it is given up.
+    const ATTEMPTS: i64 = 20;
+
+    /// Works for a while. What is worth keeping of how far it has come stands in what goes on.
+    fn run(self, context: &Context) -> impl Future<Output = Result<Next<Self>, JobError>> + Send;
+}
+
+/// What comes after a run.
+enum Next<J> {
+    Done,
+    Again { job: J, after: Duration },
+}
+
+/// Why a run failed: whatever it was, for the log and `jobs.last_error`.
+type JobError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What jobs work with.
+pub struct Context {
+    ledger: Ledger,
+    clock: Clock,
+    begun: (Instant, Timestamp),
+}
+
+impl Context {
+    pub fn new(ledger: Ledger, clock: Clock) -> Arc<Self> {
+        let begun = (Instant::now(), clock.now());
+        Arc::new(Self { ledger, clock, begun })
+    }
+
+    /// The present, as far as this process saw it come: a clock that is put ahead makes nothing older.
+    fn seen(&self) -> Timestamp {
+        let (began, begun_at) = self.begun;
+        let elapsed = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
+        begun_at.plus_seconds(elapsed).min(self.clock.now())
+    }
+}
+
+/// A kind of job without its type.
+struct Kind {
+    queue: &'static str,
+    attempts: i64,
+    run: fn(String, Arc<Context>) -> Running,
+}
+
+/// What comes next: the payload to go on with, and when.
+type Running = Pin<Box<dyn Future<Output = Result<Option<(String, Duration)>, JobError>> + Send>>;
+
+const fn kind<J: Job>() -> Kind {
+    Kind { queue: J::QUEUE, attempts: J::ATTEMPTS, run: run_one::<J> }
+}
+
+fn run_one<J: Job>(payload: String, context: Arc<Context>) -> Running {
+    Box::pin(async move {
+        let job: J = serde_json::from_str(&payload)?;
+        Ok(match job.run(&context).await? {
+            Next::Done => None,
+            Next::Again { job, after } => Some((serde_json::to_string(&job)?, after)),
+        })
+    })
+}
+
+/// Runs what is due for as long as it is polled.
+pub async fn run(context: Arc<Context>) {
+    let queues = KINDS.map(|kind| kind.queue);
+    let (mut polls, mut counts) = (interval(POLL), interval(COUNT));
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut running = JoinSet::new();
+    let mut standing = standing_jobs(context.clock.now());
+    loop {
+        standing = note(&context, standing).await;
+        while running.len() < AT_ONCE {
+            let now = context.clock.now();
+            match context.ledger.lease_job(&queues, now, now.plus_seconds(LEASE_SECONDS)).await {
+                Ok(Some(job)) => {
+                    running.spawn(work(Arc::clone(&context), job));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "no job can be leased");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            _ = polls.tick() => {}
+            _ = counts.tick() => count(&context, &queues).await,
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+        }
+    }
+}
+
+/// Jobs that there always are.
+fn standing_jobs(now: Timestamp) -> Vec<NewJob> {
+    vec![NewJob::new(&PruneKeys::default(), now), NewJob::new(&PruneReceipts {}, now)]
+}
+
+/// Notes jobs, unless they are there; answers those that could not be noted yet.
+async fn note(context: &Context, jobs: Vec<NewJob>) -> Vec<NewJob> {
+    let mut left = Vec::new();
+    for job in jobs {
+        if context.ledger.add_job(job.clone(), context.clock.now()).await.is_err() {
+            left.push(job);
+        }
+    }
+    left
+}
+
+/// Runs a job and notes how it ended, unless the lease is lost: then it is somebody else's.
+async fn work(context: Arc<Context>, job: LeasedJob) {
+    let Some(kind) = KINDS.iter().find(|kind| kind.queue == job.queue) else { return };
+    let begun = Instant::now();
+    let run = AssertUnwindSafe((kind.run)(job.payload.clone(), Arc::clone(&context))).catch_unwind();
+    let result = tokio::select! {
+        result = run => result.unwrap_or_else(|_| Err("it panicked".into())),
+        () = until_lost(&context, &job) => {
+            tracing::warn!(job = job.id, queue = kind.queue, "somebody else runs a job that took too long here");
+            return;
+        }
+    };
+    let (ended, outcome) = ended(kind, &job, result, context.clock.now());
+    metrics::histogram!("scoreboard_job_seconds", "queue" => kind.queue).record(begun.elapsed());
+    metrics::counter!("scoreboard_job_runs_total", "queue" => kind.queue, "outcome" => outcome).increment(1);
+    if let Err(error) = context.ledger.end_job(&job, ended).await {
+        tracing::warn!(job = job.id, queue = kind.queue, %error, "how a job ended could not be noted: it is run again");
+    }
+}
+
+fn ended(
+    kind: &Kind,
+    job: &LeasedJob,
+    result: Result<Option<(String, Duration)>, JobError>,
+    now: Timestamp,
+) -> (Ended, &'static str) {
+    let after = |delay: Duration| Timestamp(now.0.saturating_add(i64::try_from(delay.as_micros()).unwrap_or(i64::MAX)));
+    match result {
+        Ok(None) => (Ended::Done, "done"),
+        Ok(Some((payload, delay))) => (Ended::Again { payload, due_at: after(delay) }, "again"),
+        Err(error) if job.attempts + 1 < kind.attempts => {
+            tracing::warn!(job = job.id, queue = kind.queue, %error, "a job failed and is tried again");
+            (Ended::Failed { error: error.to_string(), due_at: after(delay(job.attempts)) }, "failed")
+        }
+        Err(error) => {
+            tracing::error!(job = job.id, queue = kind.queue, %error, "a job has failed too often and is given up");
+            (Ended::Dead { error: error.to_string() }, "dead")
+        }
+    }
+}
+
+/// How long to wait after so many failures and one more: half as long again or shorter by chance, so that what failed together is not tried
+/// again together.
+fn delay(failures: i64) -> Duration {
+    let doubled = FIRST_DELAY.saturating_mul(1 << failures.clamp(0, 20)).min(LONGEST_DELAY);
+    doubled.mul_f64(0.5 + fastrand::f64())
+}
+
+/// Renews the lease until it turns out to be lost.
+async fn until_lost(context: &Context, job: &LeasedJob) {
+    let mut renewals = interval_at(Instant::now() + RENEW, RENEW);
+    loop {
+        renewals.tick().await;
+        let until = context.clock.now().plus_seconds(LEASE_SECONDS);
+        if matches!(context.ledger.renew_job(job, until).await, Ok(false)) {
+            return;
+        }
+    }
+}
+
+async fn count(context: &Context, queues: &[&'static str]) {
+    let Ok(sizes) = context.ledger.job_sizes(context.clock.now()).await else { return };
+    for &queue in queues {
+        let size = sizes.iter().find(|size| size.queue == queue).cloned().unwrap_or_default();
+        for (state, jobs) in [("due", size.due), ("running", size.running), ("dead", size.dead)] {
+            metrics::gauge!("scoreboard_jobs", "queue" => queue, "state" => state).set(jobs as f64);
+        }
+    }
+}
+
+/// How long a run may go on, in small bites that are in nobody's way.
+struct Turn(Instant);
+
+impl Turn {
+    /// Between two bites.
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    fn of(length: Duration) -> Self {
+        Self(Instant::now() + length)
+    }
+
+    /// Pauses after a bite; whether there is time for another one.
+    async fn goes_on(&self) -> bool {
+        tokio::time::sleep(Self::PAUSE).await;
+        Instant::now() < self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_try_comes_later_and_some_time() {
+        let mean = |failures| (0..1000).map(|_| delay(failures)).sum::<Duration>() / 1000;
+        assert!((900..1100).contains(&mean(0).as_millis()) && (7200..8800).contains(&mean(3).as_millis()));
+        assert!(delay(i64::MAX) <= LONGEST_DELAY * 3 / 2 && delay(62) >= LONGEST_DELAY / 2);
+        assert_ne!(delay(5), delay(5));
+    }
+
+    #[test]
+    fn a_job_that_fails_too_often_is_dead() {
+        let kind = kind::<SweepLeaderboard>();
+        let run = |attempts| {
+            let job = LeasedJob { id: 1, lease: 7, queue: kind.queue.into(), payload: "{}".into(), attempts };
+            ended(&kind, &job, Err("no luck".into()), Timestamp(0))
+        };
+        assert!(matches!(run(0), (Ended::Failed { due_at, .. }, "failed") if due_at > Timestamp(0)));
+        assert!(matches!(run(19), (Ended::Dead { error }, "dead") if error == "no luck"));
+    }
+}
