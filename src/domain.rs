@@ -4,9 +4,12 @@
 
 pub mod action;
 pub mod announcement;
+pub mod caller;
 pub mod definition;
 pub mod entry;
+pub mod event;
 pub mod ids;
+pub mod job;
 pub mod leaderboard;
 pub mod position;
 pub mod receipt_batches;

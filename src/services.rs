@@ -5,6 +5,7 @@ pub mod announcer;
 pub mod backlog;
 pub mod census;
 pub mod changes;
+pub mod corrections;
 pub mod definitions;
 pub mod encoded;
 pub mod entry_reads;
@@ -25,3 +26,24 @@ pub mod tops;
 pub mod turns;
 pub mod users;
 pub mod views;
+
+use std::sync::Arc;
+
+/// The services behind the API. Whatever is done on somebody's behalf takes the [`Caller`](crate::domain::caller::Caller) first, and decides whether
+/// they may.
+pub struct Services {
+    pub tokens: tokens::Tokens,
+    pub leaderboards: leaderboards::Leaderboards,
+    pub actions: actions::Actions,
+    pub users: users::Users,
+    pub corrections: corrections::Corrections,
+    pub scores: Arc<scores::Scores>,
+    pub history: history::History,
+    pub latest: latest::LatestScores,
+    pub rankings: Arc<rankings::Rankings>,
+    pub tops: Arc<tops::Tops>,
+    pub streams: Arc<streams::Streams>,
+    pub health: health::Health,
+    /// What the short paths stand for.
+    pub default_leaderboard: String,
+}

@@ -9,7 +9,7 @@ use scoreboard::{
     domain::{
         announcement::Change,
         entry::{DisplayName, StoredEntry},
-        time::Timestamp,
+        time::{Clock, Timestamp},
     },
     repositories::{
         memory::MemoryRanking,
@@ -29,7 +29,7 @@ fn now<T>(call: impl Future<Output = T>) -> T {
 
 /// A ranking of users with random scores, each at revision 1.
 fn filled(size: u64) -> Arc<MemoryRanking> {
-    let ranking = MemoryRanking::new(10_000);
+    let ranking = MemoryRanking::new(10_000, Clock::system());
     let Ok(Begun::Yours(rebuild)) = now(ranking.begin_rebuild(BOARD, Replaces::Any)) else { panic!("nobody else rebuilds") };
     let mut random = fastrand::Rng::with_seed(size);
     let entries: Vec<_> = (0..size).map(|number| entry(number, random.i64(0..1_000_000))).collect();
@@ -40,7 +40,7 @@ fn filled(size: u64) -> Arc<MemoryRanking> {
 
 fn entry(number: u64, score: i64) -> StoredEntry {
     let (user_id, reached_at) = (user(number), Timestamp(1_763_722_800_000_000 + number as i64));
-    StoredEntry { user_id, score, reached_at, revision: 1, name: DisplayName { name: None, revision: 0 } }
+    StoredEntry { user_id, score: Some(score), reached_at, revision: 1, name: DisplayName { name: None, revision: 0 } }
 }
 
 /// Applied once to each user, so that each change is the next one of its entry.
@@ -53,7 +53,16 @@ fn apply(bencher: Bencher, size: u64) {
             let score = random.i64(0..1_000_000);
             let event = format!("\"userId\":\"user-{number}\",\"score\":{score},\"at\":\"2026-11-21T14:21:44.306651Z\"");
             let (name, reached_at) = (DisplayName { name: None, revision: 0 }, 1_763_722_900_000_000);
-            Change { board: BOARD, event_id: Uuid::nil(), user_id: user(number), score, reached_at, revision: 2, name, event }
+            Change {
+                board: BOARD,
+                event_id: Uuid::nil(),
+                user_id: user(number),
+                score: Some(score),
+                reached_at,
+                revision: 2,
+                name,
+                event,
+            }
         })
         .bench_local_values(|change| now(ranking.apply(BOARD, std::slice::from_ref(&change))));
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -12,13 +12,15 @@ use validator::Validate;
 
 use crate::{
     domain::{
+        caller::Caller,
         entry::RankedEntry,
         ids::{LeaderboardId, UserId},
         leaderboard::Leaderboard,
         position::Version,
     },
-    http::problem::Problem,
+    http::{caller::Manager, problem::Problem},
     services::{
+        Services,
         encoded::Encoded,
         error::{FieldError, ServiceError},
         rankings::Served,
@@ -27,7 +29,7 @@ use crate::{
 };
 
 use super::{
-    App, Caller,
+    App,
     body::Json,
     cached::{answer, cache_status},
     params::{Params, Segments},
@@ -48,7 +50,7 @@ pub async fn window(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
+    let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     answer_window(&services, leaderboard, &headers, params).await
 }
 
@@ -59,12 +61,12 @@ pub async fn default_window(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&services.default_leaderboard, caller.principal.as_deref()).await?;
+    let leaderboard = services.leaderboards.readable(&caller, &services.default_leaderboard).await?;
     answer_window(&services, leaderboard, &headers, params).await
 }
 
 async fn answer_window(
-    services: &super::Services,
+    services: &Services,
     leaderboard: Leaderboard,
     headers: &HeaderMap,
     mut params: Params,
@@ -85,15 +87,32 @@ pub async fn entry(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
+    let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let around = params.number("around", AROUND, 0);
     params.finish()?;
     answer_entry(&services, &leaderboard, &user_id, around, &headers).await
 }
 
+/// `DELETE /api/leaderboards/{id}/entries/{userId}`
+pub async fn remove(
+    State(services): App,
+    Manager(caller): Manager,
+    Segments((id, user_id)): Segments<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
+    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("entry"))?;
+    services.corrections.remove_entry(&caller, &id, &user_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /api/leaderboards/{id}/entries/query`: the entry of a user called `query`.
+pub async fn remove_named_query(services: App, manager: Manager, Segments(id): Segments<String>) -> Result<StatusCode, Problem> {
+    remove(services, manager, Segments((id, "query".to_owned()))).await
+}
+
 /// One user's entry with up to `around` entries on each side.
 pub async fn answer_entry(
-    services: &super::Services,
+    services: &Services,
     leaderboard: &Leaderboard,
     user_id: &str,
     around: u64,
@@ -150,7 +169,7 @@ pub async fn friends(
     Segments(id): Segments<String>,
     Json(body): Json<FriendsBody>,
 ) -> Result<Response, Problem> {
-    let leaderboard = services.leaderboards.readable(&id, caller.principal.as_deref()).await?;
+    let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let users = distinct_users(&body.user_ids)?;
     let Served { value: (head, found), source } = services.rankings.neighbourhoods(leaderboard.board(), &users, 0).await?;
     let mut entries: Vec<&RankedEntry> = found.iter().filter_map(|found| found.entry.as_ref()).collect();

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     entry::DisplayName,
+    event::{self, EventKind, ScoreUpdated, UserChanged},
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Leaderboard, Visibility},
     submission::Standing,
@@ -40,19 +41,9 @@ pub enum Announcement {
 impl Announcement {
     /// The user now reads like this, to those who watch these boards.
     pub fn user_changed(user: &User, leaderboards: &[(LeaderboardId, Board)]) -> Self {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Fields<'a> {
-            leaderboard_id: &'a LeaderboardId,
-            season: i64,
-            user_id: &'a UserId,
-            display_name: &'a str,
-            avatar_url: Option<&'a str>,
-            country: Option<&'a str>,
-        }
         let User { id, profile, revision, .. } = user;
         let fields = |(leaderboard_id, board): &(LeaderboardId, Board)| {
-            without_braces(&Fields {
+            event::fields(&UserChanged {
                 leaderboard_id,
                 season: board.season,
                 user_id: id,
@@ -87,17 +78,23 @@ pub struct Change {
     pub board: Board,
     pub event_id: Uuid,
     pub user_id: UserId,
-    pub score: i64,
+    /// `None` where the entry leaves the ranking.
+    pub score: Option<i64>,
     /// Microseconds.
     pub reached_at: i64,
     /// The entry's revision after this change: the ranking takes it exactly once, after revision − 1.
     pub revision: i64,
     pub name: DisplayName,
-    /// The part of the `score-updated` event that is known at commit: the fields of a JSON object without the braces.
+    /// What is known at commit of the event: the fields of a JSON object without the braces.
     pub event: String,
 }
 
 impl Change {
+    /// What is told of it.
+    pub fn kind(&self) -> EventKind {
+        if self.score.is_some() { EventKind::ScoreUpdated } else { EventKind::ScoreRemoved }
+    }
+
     /// The change that an applied standing makes to its ranking.
     pub fn new(
         event_id: Uuid,
@@ -107,21 +104,7 @@ impl Change {
         standing: &Standing,
         name: DisplayName,
     ) -> Self {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Fields<'a> {
-            leaderboard_id: &'a LeaderboardId,
-            season: i64,
-            event_id: Uuid,
-            user_id: &'a UserId,
-            display_name: &'a str,
-            action_id: &'a ActionId,
-            delta: i64,
-            score: i64,
-            previous_score: Option<i64>,
-            at: Timestamp,
-        }
-        let fields = Fields {
+        let known = ScoreUpdated {
             leaderboard_id: &standing.leaderboard_id,
             season: standing.board.season,
             event_id,
@@ -133,24 +116,17 @@ impl Change {
             previous_score: standing.previous_score,
             at,
         };
-        let event = without_braces(&fields);
         Self {
             board: standing.board,
             event_id,
             user_id: user_id.clone(),
-            score: standing.new_score,
+            score: Some(standing.new_score),
             reached_at: at.0,
             revision: standing.revision,
+            event: event::fields(&known),
             name,
-            event,
         }
     }
-}
-
-/// What a ranking completes with position and ranks.
-fn without_braces(fields: &impl Serialize) -> String {
-    let object = serde_json::to_string(fields).expect("plain fields always serialise");
-    object[1..object.len() - 1].to_owned()
 }
 
 /// One change of one definition.
@@ -173,6 +149,11 @@ pub struct DefinitionChange {
 }
 
 impl DefinitionChange {
+    /// What is told of it.
+    pub fn kind(&self) -> EventKind {
+        if self.deleted { EventKind::LeaderboardDeleted } else { EventKind::LeaderboardChanged }
+    }
+
     /// The leaderboard now reads like this.
     pub fn changed(leaderboard: &Leaderboard, definitions: i64) -> Self {
         let event = serde_json::to_string(leaderboard).expect("a definition always serialises");

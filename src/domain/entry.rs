@@ -29,6 +29,9 @@ impl PartialOrd for RankKey {
     }
 }
 
+/// The sort score of an entry that was taken out of its ranking: no score has it, and it comes after all that do.
+pub const TAKEN_OUT: i64 = i64::MAX;
+
 /// A row of a ranking as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +73,8 @@ pub struct Neighbourhood {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
     pub user_id: UserId,
-    pub score: i64,
+    /// `None` where it was taken out of the ranking, which remembers its revision.
+    pub score: Option<i64>,
     pub reached_at: Timestamp,
     /// Counts the changes of this entry: 1, 2, 3 … without holes.
     pub revision: i64,

@@ -23,7 +23,8 @@ pub type EntryKey = (i64, i64, UserId);
 /// An entry's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryState {
-    pub score: i64,
+    /// `None` where it was taken out of the ranking: the next score is a first one.
+    pub score: Option<i64>,
     pub reached_at: Timestamp,
     pub revision: i64,
 }
@@ -155,7 +156,7 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
     let at = entries.iter().flatten().map(|entry| Timestamp(entry.reached_at.0 + 1)).fold(now, Timestamp::max);
     let standings = fed.iter().zip(entries).map(|(leaderboard, entry)| {
         let settings = &leaderboard.settings;
-        let outcome = score::settle(settings.operator, settings.order, entry.map(|entry| entry.score), points)
+        let outcome = score::settle(settings.operator, settings.order, entry.and_then(|entry| entry.score), points)
             .map_err(|_| Refusal::ScoreOutOfRange(leaderboard.id.clone()))?;
         Ok(Standing {
             leaderboard_id: leaderboard.id.clone(),
@@ -197,7 +198,7 @@ fn take_over(
     let user_id = &accepted.user_id;
     for standing in accepted.standings.iter().filter(|standing| standing.applied) {
         let key = (standing.board.pk, standing.board.season, user_id.clone());
-        let entry = EntryState { score: standing.new_score, reached_at: accepted.at, revision: standing.revision };
+        let entry = EntryState { score: Some(standing.new_score), reached_at: accepted.at, revision: standing.revision };
         let before = state.entries.insert(key.clone(), entry).map(|before| before.revision);
         changed.entry(key.clone()).or_insert(EntryChange { key, before, after: entry }).after = entry;
         let name = state.names.get(user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 });
@@ -324,7 +325,7 @@ mod tests {
     #[test]
     fn an_entry_s_time_never_runs_backwards() {
         let mut state = State::default();
-        let ahead = EntryState { score: 1, reached_at: Timestamp(i64::MAX / 2), revision: 1 };
+        let ahead = EntryState { score: Some(1), reached_at: Timestamp(i64::MAX / 2), revision: 1 };
         state.entries.insert((1, 1, UserId::parse("ann").unwrap()), ahead);
         let settlement = settle_batch(&[submission("ann", 5, None)], &definitions(None), state, &Clock::system());
         assert_eq!(settlement.accepted[0].1.at, Timestamp(i64::MAX / 2 + 1));

@@ -570,6 +570,7 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
 const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: latest } : { view: 'events' }), {
   leaderboard: recall,
   'score-updated': hear,
+  'score-removed': (_, id) => { latest = id; },
   'user-changed': rename,
   heartbeat() {},
 });

@@ -9,61 +9,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use super::standings::StandingsError;
-use crate::domain::time::Timestamp;
+use crate::domain::event::Event;
 
 mod memory;
 pub(super) mod outlet;
 mod redis;
 
-/// What kind of change an event tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeedEventKind {
-    /// `body` holds the fields of a `score-updated` that were known at commit, without braces.
-    Score,
-    /// `body` holds the fields of a `user-changed` that were known at commit, without braces.
-    User,
-    /// `body` is the new definition, a JSON object.
-    Definition,
-    /// `body` is the last event of a deleted leaderboard, a JSON object.
-    Deleted,
-}
-
-/// One change at its position.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeedEvent {
-    pub seq: u64,
-    pub kind: FeedEventKind,
-    /// The user's rank at this very position; 0 where there is none, or the kind is of the leaderboard.
-    pub rank: u64,
-    /// The rank just before; `None` for a newcomer. A new profile moves nobody.
-    pub previous_rank: Option<u64>,
-    /// Entries in the ranking at this position.
-    pub total: u64,
-    pub body: String,
-}
-
-impl FeedEvent {
-    /// The score event it tells of; `None` for other kinds.
-    pub fn event_id(&self) -> Option<Uuid> {
-        let (_, after) = self.body.split_once("\"eventId\":\"").filter(|_| self.kind == FeedEventKind::Score)?;
-        after.split_once('"')?.0.parse().ok()
-    }
-
-    /// When the score was committed, as its body says; `None` for other kinds.
-    pub fn at(&self) -> Option<Timestamp> {
-        let (_, after) = self.body.rsplit_once("\"at\":\"").filter(|_| self.kind == FeedEventKind::Score)?;
-        after.split_once('"')?.0.parse().ok()
-    }
-}
-
 /// What a subscriber is told.
 #[derive(Debug, Clone)]
 pub enum FeedMessage {
     /// Consecutive events of one board of one epoch.
-    Events { pk: i64, epoch: Arc<str>, events: Vec<FeedEvent> },
+    Events { pk: i64, epoch: Arc<str>, events: Vec<Event> },
     /// A display name changed in this board, without a position of its own: told by a release before this one, or on its behalf.
     Renamed { pk: i64 },
     /// The board was rebuilt: a new epoch begins at sequence 0.
@@ -103,7 +61,7 @@ pub struct History {
     pub head: u64,
     /// Consecutive events after the position asked for, oldest first. Where `events` is empty although `head` is later than that position, or
     /// does not start right after it, what came in between is no longer kept.
-    pub events: Vec<FeedEvent>,
+    pub events: Vec<Event>,
 }
 
 /// See the module's documentation.
@@ -135,18 +93,4 @@ pub trait Feed: Send + Sync {
 
     /// Sends every instance [`FeedMessage::Behind`]. Nobody may rely on it: who is not reached finds out by the outbox.
     async fn report_behind(&self, pk: i64, row: i64);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_tells_when_its_score_was_committed() {
-        let body = r#""displayName":"\"at\":\"","at":"2026-11-21T10:00:00.000007Z""#.to_owned();
-        let event = FeedEvent { seq: 1, kind: FeedEventKind::Score, rank: 1, previous_rank: None, total: 1, body };
-        assert_eq!(event.at(), Some("2026-11-21T10:00:00.000007Z".parse().unwrap()));
-        assert_eq!(event.at().unwrap().to_string(), "2026-11-21T10:00:00.000007Z");
-        assert_eq!(FeedEvent { kind: FeedEventKind::Definition, ..event }.at(), None);
-    }
 }

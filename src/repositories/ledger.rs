@@ -5,10 +5,12 @@
 //! `locks`, `walk`); docs/adr/0001 tells how and why.
 
 mod actions;
+mod corrections;
 mod entries;
 mod failure;
 mod history;
 mod installation;
+mod jobs;
 mod leaderboards;
 mod maintenance;
 mod outbox;
@@ -32,7 +34,6 @@ use arc_swap::ArcSwap;
 
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 pub use self::{
-    maintenance::KeysCursor,
     outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},

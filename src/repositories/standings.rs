@@ -51,10 +51,10 @@ pub enum StandingsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// The change took its place in the ranking and in the stream now. `version` is its own position; the ranks are those just before and at that
-    /// very version.
+    /// very version, `rank` being 0 where it took the entry out.
     Ranked { version: Version, rank: u64, previous_rank: Option<u64>, total: u64 },
     /// The ranking holds this revision or a later one already, and its event has been told (or fell into a new epoch). The rank is the
-    /// present one, at the present version; `revision` is the one that is held.
+    /// present one, 0 for none, at the present version; `revision` is the one that is held.
     Known { version: Version, rank: u64, total: u64, revision: i64 },
     /// An earlier revision of this entry has not arrived yet (another instance is about to bring it): nothing was changed, try again shortly.
     /// `held` is the revision that has; 0 for none.
@@ -84,18 +84,18 @@ pub trait Standings: Send + Sync {
     fn is_remote(&self) -> bool;
 
     /// Applies changes of one board in order. For each change, atomically: takes it only if its revision is exactly one more than the one held
-    /// (0 for an absent entry), places the entry, allots the next sequence number, and appends a [`FeedEvent`](super::feed::FeedEvent) of
-    /// kind `Score` to the board's feed. One outcome per change, in order.
+    /// (0 for an absent entry), places the entry or takes it out, allots the next sequence number, and appends a [`Event`](crate::domain::event::Event) of
+    /// the change's kind to the board's feed. One outcome per change, in order.
     async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError>;
 
-    /// Tells a change of the definition: allots a sequence number and appends a feed event of kind `Definition` (or `Deleted`), once per
+    /// Tells a change of the definition: allots a sequence number and appends an event of its kind, once per
     /// definition revision; a revision that is not newer changes nothing and answers the present version. A deletion removes the
     /// whole ranking after telling it; it is told even where the ranking is not ready, then under an epoch of its own, because nobody
     /// rebuilds a leaderboard that is gone.
     async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError>;
 
     /// Renames a user in one board where the name's revision is newer than the one held, and tells the `event`, once per revision, whether or not a
-    /// score has brought the name already: allots a sequence number and appends a feed event of kind `User`. Without an event it only tells
+    /// score has brought the name already: allots a sequence number and appends a `UserChanged` event. Without an event it only tells
     /// the feed's subscribers by [`FeedMessage::Renamed`](super::feed::FeedMessage::Renamed). Answers the version then.
     async fn rename(
         &self,

@@ -17,15 +17,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{
+        event::{Event, EventKind},
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard},
         position::Version,
         submission::LatestScore,
     },
-    repositories::{
-        feed::{Feed, FeedEvent, FeedEventKind},
-        ledger::Ledger,
-    },
+    repositories::{feed::Feed, ledger::Ledger},
 };
 
 use super::{
@@ -171,14 +169,14 @@ impl LatestScores {
         let history = self.feed.history(board.pk, after, reach).await.ok().filter(|history| history.epoch == version.epoch);
         let mut names = HashMap::new();
         let events = history.into_iter().flat_map(|history| history.events);
-        let events: Vec<FeedEvent> = events.filter(|event| event.seq <= version.seq).collect();
+        let events: Vec<Event> = events.filter(|event| event.seq <= version.seq).collect();
         let scores = events.iter().rev().filter_map(|event| {
-            let data = format!("{{{}}}", event.body);
-            if event.kind == FeedEventKind::User {
+            let data = format!("{{{}}}", event.fields);
+            if event.kind == EventKind::UserChanged {
                 let Named { user_id, display_name } = serde_json::from_str(&data).ok()?;
                 names.entry(user_id).or_insert(display_name);
             }
-            let mut score: LatestScore = serde_json::from_str(&data).ok().filter(|_| event.kind == FeedEventKind::Score)?;
+            let mut score: LatestScore = serde_json::from_str(&data).ok().filter(|_| event.kind == EventKind::ScoreUpdated)?;
             score.version = Some(Version::new(Arc::clone(&version.epoch), event.seq));
             (score.rank, score.previous_rank) = (Some(event.rank), event.previous_rank);
             names.entry(score.user_id.clone()).or_insert_with(|| score.display_name.clone());

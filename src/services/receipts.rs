@@ -27,6 +27,8 @@ impl Place {
     /// The place of a change that was told; `None` where it could not be (yet).
     pub fn of(applied: Applied) -> Option<Self> {
         match applied {
+            // Taken out of the ranking since.
+            Applied::Known { rank: 0, .. } | Applied::Ranked { rank: 0, .. } => None,
             Applied::Ranked { version, rank, previous_rank, total } => Some(Self { version, rank, previous_rank, total }),
             Applied::Known { version, rank, total, .. } => Some(Self { version, rank, previous_rank: None, total }),
             Applied::Early { .. } | Applied::Conflict { .. } => None,

@@ -1,11 +1,13 @@
 //! The contract of [`Feed`](scoreboard::repositories::feed::Feed).
 
 use scoreboard::{
-    domain::{announcement::Change, entry::DisplayName, position::Version},
-    repositories::{
-        feed::{FeedEvent, FeedEventKind, FeedMessage},
-        standings::Applied,
+    domain::{
+        announcement::Change,
+        entry::DisplayName,
+        event::{Event, EventKind},
+        position::Version,
     },
+    repositories::{feed::FeedMessage, standings::Applied},
 };
 
 use super::{
@@ -40,8 +42,8 @@ async fn a_subscriber_is_told_what_the_outcomes_say(backend: Backend) {
         let outcomes = writer.standings.apply(board, &changes).await.expect("applied");
         for (change, outcome) in changes.into_iter().zip(outcomes) {
             let Applied::Ranked { version, rank, previous_rank, total } = outcome else { panic!("{outcome:?}") };
-            let kind = FeedEventKind::Score;
-            expected.push(FeedEvent { seq: version.seq, kind, rank, previous_rank, total, body: change.event });
+            let kind = EventKind::ScoreUpdated;
+            expected.push(Event { seq: version.seq, kind, rank, previous_rank, total, fields: change.event });
         }
     }
     while told.len() < expected.len() {
@@ -89,15 +91,15 @@ async fn renames_definitions_resets_and_deletions_are_told(backend: Backend) {
     standings.tell_definition(&definition(board, 4, true)).await.expect("told");
     let mut told = next_events(&mut messages, board, &version).await;
     told.extend(next_events(&mut messages, board, &version).await);
-    let event = |seq, kind, revision: i64| FeedEvent {
+    let event = |seq, kind, revision: i64| Event {
         seq,
         kind,
         rank: 0,
         previous_rank: None,
         total: 0,
-        body: format!("{{\"revision\":{revision}}}"),
+        fields: format!("{{\"revision\":{revision}}}"),
     };
-    assert_eq!(told, [event(1, FeedEventKind::Definition, 3), event(2, FeedEventKind::Deleted, 4)]);
+    assert_eq!(told, [event(1, EventKind::LeaderboardChanged, 3), event(2, EventKind::LeaderboardDeleted, 4)]);
 }
 
 async fn a_new_profile_is_told_once_at_a_position_of_its_own(backend: Backend) {
@@ -110,8 +112,8 @@ async fn a_new_profile_is_told_once_at_a_position_of_its_own(backend: Backend) {
     ranked(standings, &change(board, "a", 1, 1, 1)).await;
     let mut expected = vec![];
     let mut told = |seq, rank: Option<u64>, body: &str| {
-        let (kind, total, body) = (FeedEventKind::User, 2, body.to_owned());
-        expected.push(FeedEvent { seq, kind, rank: rank.unwrap_or(0), previous_rank: rank, total, body });
+        let (kind, total, fields) = (EventKind::UserChanged, 2, body.to_owned());
+        expected.push(Event { seq, kind, rank: rank.unwrap_or(0), previous_rank: rank, total, fields });
         Version::new(begun.epoch.clone(), seq)
     };
     let rename = async |id: &str, name: DisplayName, body: &str| {
@@ -137,7 +139,7 @@ async fn a_new_profile_is_told_once_at_a_position_of_its_own(backend: Backend) {
     }
     let history = store.feed.history(board.pk, 0, 10).await.expect("a history");
     assert_eq!((history.head, &history.events), (6, &heard));
-    heard.retain(|event| event.kind == FeedEventKind::User);
+    heard.retain(|event| event.kind == EventKind::UserChanged);
     assert_eq!(heard, expected);
     let window = standings.window(board, 1, 10).await.expect("a window");
     assert_eq!((&*window.entries[1].display_name, window.head.total), ("Third", 2));
@@ -201,7 +203,7 @@ async fn a_body_comes_back_unchanged(backend: Backend) {
     told.event = body.to_owned();
     ranked(&*store.standings, &told).await;
     let history = store.feed.history(board.pk, 0, 1).await.expect("a history");
-    assert_eq!(history.events[0].body, body);
+    assert_eq!(history.events[0].fields, body);
 }
 
 async fn watchers_of_all_instances_add_up(backend: Backend) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scoreboard::{
     domain::{
         action::{ActionSettings, Points},
-        announcement::Announcement,
+        announcement::{Announcement, Change},
         definition::Definitions,
         ids::{ActionId, LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Readable, Visibility},
@@ -36,9 +36,11 @@ macro_rules! on_both_engines {
     };
 }
 
+mod corrections;
 mod definitions;
 mod history;
 mod installation;
+mod jobs;
 mod migrations;
 mod outbox;
 mod reading;

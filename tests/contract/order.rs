@@ -34,8 +34,8 @@ on_each_backend! {
 struct Scenario {
     order: Order,
     users: Vec<UserId>,
-    /// User by number, score, microsecond, whether a batch ends here.
-    moves: Vec<(prop::sample::Index, i64, i64, bool)>,
+    /// User by number, score (`None` takes the entry out), microsecond, whether a batch ends here.
+    moves: Vec<(prop::sample::Index, Option<i64>, i64, bool)>,
     loaded: usize,
 }
 
@@ -43,6 +43,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let text = prop_oneof!["[a-c]{1,3}", "\\PC{1,8}", "[\u{10000}-\u{1ffff}]{126,128}"];
     let user = text.prop_filter_map("no user id", |text| UserId::parse(&text).ok());
     let score = prop_oneof![Just(0), Just(MAX_SCORE), Just(-MAX_SCORE), -2_i64..=2, -MAX_SCORE..=MAX_SCORE];
+    let score = prop_oneof![6 => score.prop_map(Some), 1 => Just(None)];
     let time = prop_oneof![0_i64..4, 1_790_000_000_000_000_i64..1_790_000_000_000_003];
     let moves = prop::collection::vec((any::<prop::sample::Index>(), score, time, prop::bool::weighted(0.3)), 1..60);
     let order = prop_oneof![Just(Order::Desc), Just(Order::Asc)];
@@ -79,13 +80,15 @@ impl Model {
         self.keys.iter().position(|key| key.user_id == *user).map(|place| place as u64 + 1)
     }
 
+    /// The rank then; 0 where the entry is taken out.
     fn put(&mut self, board: Board, change: &Change) -> u64 {
-        let sort_score = board.order.sort_score(change.score);
         self.keys.retain(|key| key.user_id != change.user_id);
-        self.keys.push(RankKey { sort_score, reached_at: Timestamp(change.reached_at), user_id: change.user_id.clone() });
+        if let Some(sort_score) = change.score.map(|score| board.order.sort_score(score)) {
+            self.keys.push(RankKey { sort_score, reached_at: Timestamp(change.reached_at), user_id: change.user_id.clone() });
+        }
         self.keys.sort();
         self.revisions.insert(change.user_id.clone(), change.revision);
-        self.rank(&change.user_id).expect("it was just put there")
+        self.rank(&change.user_id).unwrap_or(0)
     }
 
     fn rows(&self, board: Board) -> Vec<RankedEntry> {
@@ -109,7 +112,8 @@ async fn play(standings: &dyn Standings, scenario: Scenario) {
         let id = who.get(&scenario.users);
         let revision = counted.entry(id.clone()).or_default();
         *revision += 1;
-        changes.push((change(board, id.as_str(), *revision, *score, *at), *ends));
+        let change = change(board, id.as_str(), *revision, score.unwrap_or_default(), *at);
+        changes.push((Change { score: *score, ..change }, *ends));
     }
     let begun = changes.len().min(scenario.loaded);
     for (change, _) in &changes[..begun] {
@@ -157,7 +161,7 @@ async fn compare(standings: &dyn Standings, board: Board, model: &Model, seq: u6
         .iter()
         .map(|row| StoredEntry {
             user_id: row.user_id.clone(),
-            score: row.score,
+            score: Some(row.score),
             reached_at: row.at,
             revision: model.revisions[&row.user_id],
             name: NAMELESS,

@@ -9,13 +9,14 @@ use scoreboard::{
     domain::{
         announcement::{Change, DefinitionChange},
         entry::{DisplayName, StoredEntry},
+        event::Event,
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Order},
         position::Version,
         time::{Clock, Timestamp},
     },
     repositories::{
-        feed::{FeedEvent, FeedMessage},
+        feed::FeedMessage,
         standings::{Applied, Begun, Rebuild, Replaces, Standings, StandingsError},
     },
 };
@@ -46,12 +47,17 @@ pub fn change(board: Board, id: &str, revision: i64, score: i64, reached_at: i64
         board,
         event_id,
         user_id: user(id),
-        score,
+        score: Some(score),
         reached_at,
         revision,
         name: NAMELESS,
         event: format!("\"eventId\":\"{event_id}\",\"score\":{score}"),
     }
+}
+
+/// The `revision`th change of a user's entry, which takes it out.
+pub fn removal(board: Board, id: &str, revision: i64, at: i64) -> Change {
+    Change { score: None, ..change(board, id, revision, 0, at) }
 }
 
 pub fn stored(change: &Change) -> StoredEntry {
@@ -126,7 +132,7 @@ pub async fn next(messages: &mut Receiver<FeedMessage>) -> FeedMessage {
 }
 
 /// The next message's events, in the epoch they have to be of.
-pub async fn next_events(messages: &mut Receiver<FeedMessage>, board: Board, version: &Version) -> Vec<FeedEvent> {
+pub async fn next_events(messages: &mut Receiver<FeedMessage>, board: Board, version: &Version) -> Vec<Event> {
     match next(messages).await {
         FeedMessage::Events { pk, epoch, events } if pk == board.pk && epoch == version.epoch => events,
         other => panic!("events of board {} were expected: {other:?}", board.pk),

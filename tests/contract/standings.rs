@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use scoreboard::{
-    domain::{announcement::Change, entry::StoredEntry, leaderboard::Board},
+    domain::{announcement::Change, entry::StoredEntry, event::EventKind, leaderboard::Board, position::Version},
     repositories::standings::{Applied, Standings, StandingsError},
 };
 
 use super::{
     backends::{Backend, on_each_backend},
-    ranking::{assert_unready, build, change, definition, fresh_board, name, order_of, ranked, stored, user},
+    ranking::{
+        assert_unready, build, change, definition, fresh_board, name, next_events, order_of, ranked, removal, stored, user,
+    },
 };
 
 const HISTORY: u64 = 100;
@@ -23,6 +25,7 @@ on_each_backend! {
     two_instances_that_bring_the_same_changes_apply_each_once
     a_batch_of_many_hundreds_is_one_run_of_positions
     neighbourhoods_end_where_the_ranking_ends
+    an_entry_that_is_taken_out_is_gone_until_its_next_score
     windows_beyond_the_end_are_empty
     a_dump_tells_revisions_and_names_page_by_page
     ping_answers
@@ -134,6 +137,46 @@ async fn neighbourhoods_end_where_the_ranking_ends(backend: Backend) {
     assert_eq!((head.total, ranks), (9, vec![vec![1, 2, 3], vec![], vec![3, 4, 5, 6, 7], vec![7, 8, 9]]));
     assert_eq!(found[1].entry, None);
     assert_eq!(found.iter().map(|one| one.user_id.clone()).collect::<Vec<_>>(), asked);
+}
+
+async fn an_entry_that_is_taken_out_is_gone_until_its_next_score(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    let mut messages = store.feed.take_messages().expect("the first to take them");
+    let begun = build(standings, board, &[stored(&change(board, "a", 1, 9, 1)), stored(&change(board, "b", 1, 5, 1))]).await;
+    store.feed.subscribe(board.pk).await.expect("subscribed");
+    let apply = async |change: Change| standings.apply(board, &[change]).await.expect("applied").remove(0);
+    let at = |seq| Version::new(begun.epoch.clone(), seq);
+    let out = Applied::Ranked { version: at(1), rank: 0, previous_rank: Some(1), total: 1 };
+    assert_eq!(apply(removal(board, "a", 2, 2)).await, out);
+    let event = next_events(&mut messages, board, &begun).await.remove(0);
+    assert_eq!((event.kind, event.rank, event.previous_rank, event.total), (EventKind::ScoreRemoved, 0, Some(1), 1));
+    let known = |revision| Applied::Known { version: at(1), rank: 0, total: 1, revision };
+    assert_eq!(apply(removal(board, "a", 2, 2)).await, known(2));
+    assert_eq!(apply(change(board, "a", 1, 9, 1)).await, known(2), "what came before");
+    assert!(matches!(apply(change(board, "a", 2, 9, 1)).await, Applied::Conflict { .. }));
+    assert!(matches!(apply(removal(board, "b", 1, 1)).await, Applied::Conflict { .. }));
+    assert!(matches!(apply(change(board, "a", 4, 9, 1)).await, Applied::Early { held: 2, .. }));
+    let (head, found) = standings.neighbourhoods(board, &[user("a"), user("b")], 1).await.expect("neighbourhoods");
+    assert_eq!((head.total, found[0].entry.is_none(), found[1].entry.as_ref().map(|entry| entry.rank)), (1, true, Some(1)));
+    assert_eq!(standings.survey(board, 9).await.expect("a survey").newest_events.len(), 1);
+
+    // A ranking that is built anew remembers it, too.
+    let entries = [stored(&removal(board, "a", 2, 2)), stored(&change(board, "b", 1, 5, 1)), stored(&removal(board, "c", 7, 1))];
+    let begun = build(standings, board, &entries).await;
+    assert_eq!(standings.head(board).await.expect("a head").total, 1);
+    let outcomes = standings.apply(board, &[change(board, "a", 3, 1, 3), change(board, "c", 8, 7, 4)]).await.expect("applied");
+    let ranks: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Applied::Ranked { version, rank, previous_rank, total } => (version.seq, *rank, *previous_rank, *total),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ranks, [(1, 2, None, 2), (2, 1, None, 3)], "they are newcomers");
+    assert_eq!(standings.dump(board, 1, 9).await.expect("a dump").iter().map(|entry| entry.revision).sum::<i64>(), 12);
+    let history = store.feed.history(board.pk, 0, 9).await.expect("a history");
+    assert_eq!((history.epoch, history.events.len()), (begun.epoch, 2));
 }
 
 async fn windows_beyond_the_end_are_empty(backend: Backend) {

@@ -6,6 +6,7 @@ mod answers;
 mod app;
 mod batch;
 mod browser;
+mod corrections;
 mod definitions;
 #[path = "../contract/h2_client.rs"]
 mod h2_client;

@@ -7,16 +7,19 @@ use fred::types::Value;
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 
-use super::{AccessChange, Feed, FeedEvent, FeedMessage, History};
-use crate::repositories::{
-    redis::{
-        Lane, RedisStore,
-        keys::{DEFINITIONS, ENTRIES, INSTALLATION, META, NAMES, PLACES, STREAM, WATCHERS},
-        record,
-        reply::{Reply, unreadable},
-        scripts,
+use super::{AccessChange, Feed, FeedMessage, History};
+use crate::{
+    domain::event::Event,
+    repositories::{
+        redis::{
+            Lane, RedisStore,
+            keys::{DEFINITIONS, ENTRIES, INSTALLATION, META, NAMES, PLACES, STREAM, WATCHERS},
+            record,
+            reply::{Reply, unreadable},
+            scripts,
+        },
+        standings::StandingsError,
     },
-    standings::StandingsError,
 };
 
 /// For how long a note of watchers counts, in milliseconds.
@@ -43,7 +46,7 @@ impl Feed for RedisStore {
         let mut reply = Reply::ready(answer, pk)?;
         let (epoch, head) = (Arc::from(&*reply.text()?), reply.number()?);
         let mut payloads = reply.array()?;
-        let mut events: Vec<FeedEvent> = vec![];
+        let mut events: Vec<Event> = vec![];
         while !payloads.is_empty() {
             let (_, batch) = record::parse_events(&payloads.text()?).ok_or_else(unreadable)?;
             events.extend(batch.into_iter().filter(|event| event.seq > after));

@@ -148,6 +148,36 @@ diesel::table! {
 }
 
 diesel::table! {
+    corrections (event_id) {
+        event_id -> Binary,
+        leaderboard_pk -> BigInt,
+        season -> BigInt,
+        user_id -> Text,
+        revision -> BigInt,
+        previous_score -> Nullable<BigInt>,
+        new_score -> Nullable<BigInt>,
+        at -> BigInt,
+        cause -> Text,
+        subject -> Text,
+    }
+}
+
+diesel::table! {
+    jobs (id) {
+        id -> BigInt,
+        queue -> Text,
+        key -> Text,
+        payload -> Text,
+        created_at -> BigInt,
+        due_at -> BigInt,
+        lease -> BigInt,
+        attempts -> BigInt,
+        last_error -> Nullable<Text>,
+        dead -> Bool,
+    }
+}
+
+diesel::table! {
     ranking_claims (id) {
         id -> BigInt,
         token -> Text,
@@ -155,5 +185,5 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events);
+diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events, corrections);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipt_batches, receipts);

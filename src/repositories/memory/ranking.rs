@@ -12,13 +12,14 @@ use crate::{
     domain::{
         announcement::Change,
         entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, Window},
+        event::{Event, EventKind},
         ids::UserId,
         leaderboard::Board,
         position::Version,
         time::Timestamp,
     },
     repositories::{
-        feed::{FeedEvent, FeedEventKind, History},
+        feed::History,
         standings::{Applied, Survey, worth_keeping},
     },
 };
@@ -38,13 +39,15 @@ pub(in crate::repositories) struct Ranking {
     /// All entries in ranking order; rank of a key and key at a rank in O(log n).
     places: BTreeSet<RankKey>,
     entries: HashMap<UserId, Held>,
+    /// The revisions of entries that were taken out.
+    removed: HashMap<UserId, i64>,
     /// Names by user, also of users whose entry is still on its way, so that a change that was settled before the renaming does not bring
     /// back the old name.
     names: HashMap<UserId, DisplayName>,
     /// The revisions of users' profiles that watchers were told of.
     told: HashMap<UserId, i64>,
     /// The latest events, oldest first; at most `history_cap` of them, the oldest give way.
-    history: VecDeque<FeedEvent>,
+    history: VecDeque<Event>,
     history_cap: usize,
 }
 
@@ -56,6 +59,7 @@ impl Ranking {
             seq: 0,
             places: BTreeSet::new(),
             entries: HashMap::new(),
+            removed: HashMap::new(),
             names: HashMap::new(),
             told: HashMap::new(),
             history: VecDeque::new(),
@@ -82,38 +86,42 @@ impl Ranking {
 
     /// Puts an entry in its place without telling anybody.
     pub fn load(&mut self, board: Board, entry: &StoredEntry) {
-        self.place(&entry.user_id, board.order.sort_score(entry.score), entry.reached_at, entry.revision);
+        match entry.score {
+            Some(score) => drop(self.place(&entry.user_id, board.order.sort_score(score), entry.reached_at, entry.revision)),
+            None => drop(self.removed.insert(entry.user_id.clone(), entry.revision)),
+        }
         self.name(&entry.user_id, &entry.name);
     }
 
     /// Applies one change; the event is there where it was taken.
-    pub fn apply(&mut self, board: Board, change: &Change) -> (Applied, Option<FeedEvent>) {
+    pub fn apply(&mut self, board: Board, change: &Change) -> (Applied, Option<Event>) {
         let held = self.entries.get(&change.user_id);
-        let revision = held.map_or(0, |held| held.revision);
+        let revision = held.map_or_else(|| self.removed.get(&change.user_id).copied().unwrap_or(0), |held| held.revision);
         if change.revision > revision + 1 {
             return (Applied::Early { version: self.version(), held: revision }, None);
         }
-        let (sort_score, reached_at) = (board.order.sort_score(change.score), Timestamp(change.reached_at));
-        let other = held.is_some_and(|held| (held.sort_score, held.reached_at) != (sort_score, reached_at));
-        if change.revision == revision && other {
+        let placed = change.score.map(|score| (board.order.sort_score(score), Timestamp(change.reached_at)));
+        if change.revision == revision && held.map(|held| (held.sort_score, held.reached_at)) != placed {
             return (Applied::Conflict { version: self.version() }, None);
         }
         let previous_rank = self.rank(&change.user_id);
-        if let Some(rank) = previous_rank
-            && change.revision <= revision
-        {
+        if change.revision <= revision {
+            let rank = previous_rank.unwrap_or(0);
             return (Applied::Known { version: self.version(), rank, total: self.total(), revision }, None);
         }
-        let rank = self.place(&change.user_id, sort_score, reached_at, change.revision);
+        let rank = match placed {
+            Some((sort_score, reached_at)) => self.place(&change.user_id, sort_score, reached_at, change.revision),
+            None => self.remove(&change.user_id, change.revision),
+        };
         self.name(&change.user_id, &change.name);
-        let event = self.tell(FeedEventKind::Score, rank, previous_rank, change.event.clone());
+        let event = self.tell(change.kind(), rank, previous_rank, change.event.clone());
         (Applied::Ranked { version: self.version(), rank, previous_rank, total: self.total() }, Some(event))
     }
 
     /// Allots the next sequence number and keeps the event.
-    pub fn tell(&mut self, kind: FeedEventKind, rank: u64, previous_rank: Option<u64>, body: String) -> FeedEvent {
+    pub fn tell(&mut self, kind: EventKind, rank: u64, previous_rank: Option<u64>, fields: String) -> Event {
         self.seq += 1;
-        let event = FeedEvent { seq: self.seq, kind, rank, previous_rank, total: self.total(), body };
+        let event = Event { seq: self.seq, kind, rank, previous_rank, total: self.total(), fields };
         self.history.push_back(event.clone());
         if self.history.len() > self.history_cap {
             self.history.pop_front();
@@ -132,13 +140,13 @@ impl Ranking {
     }
 
     /// Tells of a user's new profile, once per revision.
-    pub fn tell_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<FeedEvent> {
+    pub fn tell_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<Event> {
         if self.told.get(user_id).is_some_and(|told| *told >= revision) {
             return None;
         }
         self.told.insert(user_id.clone(), revision);
         let rank = self.rank(user_id);
-        Some(self.tell(FeedEventKind::User, rank.unwrap_or(0), rank, body.to_owned()))
+        Some(self.tell(EventKind::UserChanged, rank.unwrap_or(0), rank, body.to_owned()))
     }
 
     pub fn window(&self, board: Board, from_rank: u64, limit: u64) -> Window {
@@ -159,7 +167,7 @@ impl Ranking {
         self.keys(from_rank.max(1), limit)
             .map(|(_, key)| StoredEntry {
                 user_id: key.user_id.clone(),
-                score: board.order.sort_score(key.sort_score),
+                score: Some(board.order.sort_score(key.sort_score)),
                 reached_at: key.reached_at,
                 revision: self.entries.get(&key.user_id).map_or(0, |held| held.revision),
                 name: self.names.get(&key.user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 }),
@@ -169,7 +177,7 @@ impl Ranking {
 
     /// See [`Standings::survey`](crate::repositories::standings::Standings::survey).
     pub fn survey(&self, events: usize) -> Survey {
-        let newest_events = self.history.iter().rev().filter_map(FeedEvent::event_id).take(events).collect();
+        let newest_events = self.history.iter().rev().filter_map(Event::event_id).take(events).collect();
         Survey { version: self.version(), total: self.total(), newest_events }
     }
 
@@ -188,6 +196,7 @@ impl Ranking {
 
     fn place(&mut self, user_id: &UserId, sort_score: i64, reached_at: Timestamp, revision: i64) -> u64 {
         let key = RankKey { sort_score, reached_at, user_id: user_id.clone() };
+        self.removed.remove(user_id);
         if let Some(old) = self.entries.insert(user_id.clone(), Held { sort_score, reached_at, revision }) {
             let old = RankKey { sort_score: old.sort_score, reached_at: old.reached_at, user_id: user_id.clone() };
             self.places.remove(&old);
@@ -195,6 +204,15 @@ impl Ranking {
         let rank = self.places.rank(&key) as u64 + 1;
         self.places.insert(key);
         rank
+    }
+
+    /// Takes an entry out and remembers its revision, which the next one follows; answers the rank of nobody.
+    fn remove(&mut self, user_id: &UserId, revision: i64) -> u64 {
+        if let Some(Held { sort_score, reached_at, .. }) = self.entries.remove(user_id) {
+            self.places.remove(&RankKey { sort_score, reached_at, user_id: user_id.clone() });
+        }
+        self.removed.insert(user_id.clone(), revision);
+        0
     }
 
     fn rows(&self, board: Board, from_rank: u64, limit: u64) -> Vec<RankedEntry> {

@@ -1,9 +1,9 @@
 -- Applies changes of one board in order, as one step. Behind `ready` and `tell`.
 -- KEYS: meta, places, entries, names, stream.
--- ARGV: season, channel, history; then for each change: user, revision, sort score, time reached (14 hex digits),
---       name revision ('' where there is no name worth keeping), name record, event body.
+-- ARGV: season, channel, history; then for each change: user, revision, sort score ('' where the entry leaves the ranking), time reached
+--       (14 hex digits), name revision ('' where there is no name worth keeping), name record, event body.
 -- Returns false where the ranking is not ready, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
--- total}, what became of it being 0 early, 1 known (the previous rank of both tells the revision held), 2 ranked, 3 in conflict: this very
+-- total}, a rank of 0 being none, what became of it being 0 early, 1 known (the previous rank of both tells the revision held), 2 ranked, 3 in conflict: this very
 -- revision is held with another score or time, so another ledger than the caller's has fed this ranking.
 --
 -- Scores and times are texts from beginning to end: Lua's numbers would print them in 14 digits. Nothing is written before the first
@@ -15,6 +15,8 @@ end
 local places, entries, names = KEYS[2], KEYS[3], KEYS[4]
 local seq, n = state.seq, state.n
 local answer = { state.epoch }
+-- An entry that has left leaves its revision behind among the names, under a character that no user id holds: the next change follows it.
+local some_left = state.names > 0
 -- What is told, in pieces: Lua would hash every text that is put together on the way, and `tell` puts them together once.
 local pieces, size = { '' }, 1
 
@@ -33,33 +35,41 @@ end
 for i = 4, #ARGV, 7 do
   local user, revision, score, time = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local held = redis.call('HGET', entries, user)
-  local have = held and tonumber(string.match(held, '^%d+')) or 0
+  local left = not held and some_left and redis.call('HGET', names, '\2' .. user)
+  local have = tonumber(held and string.match(held, '^%d+') or left or 0)
   local old = held and string.sub(held, -14) .. user
   local wanted = tonumber(revision)
   if wanted > have + 1 then
     answered(0, 0, have)
-  elseif held and wanted <= have then
-    if wanted == have and held ~= revision .. ':' .. score .. ':' .. time then
+  elseif wanted <= have then
+    if wanted == have and (held and held ~= revision .. ':' .. score .. ':' .. time or left and score ~= '') then
       answered(3, 0, 0)
     else
-      answered(1, redis.call('ZRANK', places, old) + 1, have)
+      answered(1, held and redis.call('ZRANK', places, old) + 1 or 0, have)
     end
   else
-    local new, previous = time .. user, 0
+    local new, previous, rank = time .. user, 0, 0
     if held then
       previous = redis.call('ZRANK', places, old) + 1
-      if old ~= new then
+      if old ~= new or score == '' then
         redis.call('ZREM', places, old)
       end
-    else
-      n = n + 1
+    elseif left then
+      redis.call('HDEL', names, '\2' .. user)
     end
-    redis.call('ZADD', places, score, new)
-    redis.call('HSET', entries, user, revision .. ':' .. score .. ':' .. time)
+    if score == '' then
+      redis.call('HDEL', entries, user)
+      redis.call('HSET', names, '\2' .. user, revision)
+      some_left = true
+    else
+      redis.call('ZADD', places, score, new)
+      redis.call('HSET', entries, user, revision .. ':' .. score .. ':' .. time)
+      rank = redis.call('ZRANK', places, new) + 1
+    end
+    n = n + (rank > 0 and 1 or 0) - (held and 1 or 0)
     if ARGV[i + 4] ~= '' then
       keep_name(user, ARGV[i + 4], ARGV[i + 5])
     end
-    local rank = redis.call('ZRANK', places, new) + 1
     seq = seq + 1
     pieces[size + 1], pieces[size + 2], pieces[size + 3], pieces[size + 4] = '\nS ', seq, ' ', rank
     pieces[size + 5], pieces[size + 6], pieces[size + 7], pieces[size + 8] = ' ', previous, ' ', n

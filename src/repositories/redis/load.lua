@@ -1,15 +1,19 @@
 -- Adds entries to the ranking under construction and renews the lease.
 -- KEYS: places, entries, names, lease.
 -- ARGV: token, length of the lease (ms); then for each entry, of which there may be 1000: user, entry record, sort score, member, name
---       record or ''.
+--       record or ''. An entry that has left the ranking: user, '', revision, '', name record or ''; see `apply`.
 -- Returns 1, or false where another rebuild took over. A repetition changes nothing.
 if redis.call('HGET', KEYS[4], 'token') ~= ARGV[1] then
   return false
 end
 local places, entries, names = {}, {}, {}
 for i = 3, #ARGV, 5 do
-  entries[#entries + 1], entries[#entries + 2] = ARGV[i], ARGV[i + 1]
-  places[#places + 1], places[#places + 2] = ARGV[i + 2], ARGV[i + 3]
+  if ARGV[i + 1] == '' then
+    names[#names + 1], names[#names + 2] = '\2' .. ARGV[i], ARGV[i + 2]
+  else
+    entries[#entries + 1], entries[#entries + 2] = ARGV[i], ARGV[i + 1]
+    places[#places + 1], places[#places + 2] = ARGV[i + 2], ARGV[i + 3]
+  end
   if ARGV[i + 4] ~= '' then
     names[#names + 1], names[#names + 2] = ARGV[i], ARGV[i + 4]
   end

@@ -4,8 +4,13 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{entry::DisplayName, ids::UserId, time::Timestamp},
-    repositories::feed::{AccessChange, FeedEvent, FeedEventKind, FeedMessage, Readers},
+    domain::{
+        entry::DisplayName,
+        event::{Event, EventKind},
+        ids::UserId,
+        time::Timestamp,
+    },
+    repositories::feed::{AccessChange, FeedMessage, Readers},
 };
 
 /// Digits of a time in microseconds, in hex: constant width makes text order time order, and 56 bits last beyond the year 4000.
@@ -56,21 +61,27 @@ pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
     Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()? })
 }
 
-/// What the body of an event begins with that tells of a user's new profile. In a payload it is an event like a score's.
-const USER_CHANGED: &str = "\"userChanged\":true,";
+/// What fields begin with that are told under another name than their line's: see [`line`].
+const NAMED: &str = "\"event\":\"";
 
-/// The body of such an event as it stands in a payload.
-pub(in crate::repositories) fn user_changed(body: &str) -> String {
-    format!("{USER_CHANGED}{}", one_line(body))
+/// An event's fields as they stand in a payload.
+///
+/// A line's letter tells three kinds of events apart, which every release knows. All others go as scores that begin with their own name: a release
+/// before this one, which would not take another letter, passes them on as scores by which nobody moves.
+pub(in crate::repositories) fn line(kind: EventKind, fields: &str) -> String {
+    match kind {
+        EventKind::ScoreUpdated | EventKind::LeaderboardChanged | EventKind::LeaderboardDeleted => one_line(fields),
+        named => format!("{NAMED}{}\",{}", named.name(), one_line(fields)),
+    }
 }
 
-/// A body as it stands in a payload, where a line is an event. JSON has line breaks only between its tokens.
-pub(in crate::repositories) fn one_line(body: &str) -> String {
+/// Fields as they stand in a payload, where a line is an event. JSON has line breaks only between its tokens.
+fn one_line(body: &str) -> String {
     body.replace(['\n', '\r'], " ")
 }
 
 /// Events of one epoch, from a message or a stream entry.
-pub(in crate::repositories) fn parse_events(payload: &str) -> Option<(Arc<str>, Vec<FeedEvent>)> {
+pub(in crate::repositories) fn parse_events(payload: &str) -> Option<(Arc<str>, Vec<Event>)> {
     let (head, lines) = payload.split_once('\n')?;
     let epoch = head.strip_prefix("events ")?;
     let events = lines.split('\n').map(parse_event).collect::<Option<_>>()?;
@@ -135,26 +146,22 @@ pub(in crate::repositories) fn parse_message(pk: i64, payload: &str) -> Option<F
     parse_events(payload).map(|(epoch, events)| FeedMessage::Events { pk, epoch, events })
 }
 
-/// `kind seq rank previous-rank total body`, the previous rank of a newcomer being 0.
-fn parse_event(line: &str) -> Option<FeedEvent> {
-    let mut fields = line.splitn(6, ' ');
-    let kind = match fields.next()? {
-        "S" => FeedEventKind::Score,
-        "D" => FeedEventKind::Definition,
-        "X" => FeedEventKind::Deleted,
-        _ => return None,
-    };
-    let mut number = || fields.next()?.parse::<u64>().ok();
+/// `letter seq rank previous-rank total fields`, the previous rank of a newcomer being 0.
+fn parse_event(line: &str) -> Option<Event> {
+    let mut parts = line.splitn(6, ' ');
+    let letter = parts.next()?;
+    let mut number = || parts.next()?.parse::<u64>().ok();
     let (seq, rank, previous, total) = (number()?, number()?, number()?, number()?);
     let previous_rank = (previous > 0).then_some(previous);
-    let (kind, body) = match (kind, fields.next()?) {
-        (FeedEventKind::Score, body) => match body.strip_prefix(USER_CHANGED) {
-            Some(body) => (FeedEventKind::User, body),
-            None => (kind, body),
-        },
-        of_another_kind => of_another_kind,
+    let fields = parts.next()?;
+    let named = |kind: EventKind| Some((kind, fields.strip_prefix(NAMED)?.strip_prefix(kind.name())?.strip_prefix("\",")?));
+    let (kind, fields) = match letter {
+        "S" => EventKind::ALL.into_iter().find_map(named).unwrap_or((EventKind::ScoreUpdated, fields)),
+        "D" => (EventKind::LeaderboardChanged, fields),
+        "X" => (EventKind::LeaderboardDeleted, fields),
+        _ => return None,
     };
-    Some(FeedEvent { seq, kind, rank, previous_rank, total, body: body.to_owned() })
+    Some(Event { seq, kind, rank, previous_rank, total, fields: fields.to_owned() })
 }
 
 #[cfg(test)]
@@ -180,12 +187,14 @@ mod tests {
     #[test]
     fn a_payload_reads_back_and_garbage_does_not() {
         let (epoch, events) = parse_events("events e1\nS 4 1 0 9 \"a\":1, \"b\":2\nD 5 0 0 9 {}").expect("a payload");
-        assert_eq!((&*epoch, events.len(), events[0].body.as_str()), ("e1", 2, "\"a\":1, \"b\":2"));
-        assert_eq!((events[0].previous_rank, events[1].kind), (None, FeedEventKind::Definition));
-        let (_, events) =
-            parse_events(&format!("events e1\nS 6 2 2 9 {}", user_changed("\"userId\":\n\"a\""))).expect("a payload");
+        assert_eq!((&*epoch, events.len(), events[0].fields.as_str()), ("e1", 2, "\"a\":1, \"b\":2"));
+        assert_eq!((events[0].previous_rank, events[1].kind), (None, EventKind::LeaderboardChanged));
+        let (_, events) = parse_events(&format!("events e1\nS 6 2 2 9 {}", line(EventKind::UserChanged, "\"userId\":\n\"a\"")))
+            .expect("a payload");
         let event = &events[0];
-        assert_eq!((event.kind, event.rank, event.body.as_str()), (FeedEventKind::User, 2, "\"userId\": \"a\""));
+        assert_eq!((event.kind, event.rank, event.fields.as_str()), (EventKind::UserChanged, 2, "\"userId\": \"a\""));
+        let (_, events) = parse_events("events e1\nS 6 0 2 9 \"event\":\"from-tomorrow\",\"a\":1").expect("a payload");
+        assert_eq!((events[0].kind, events[0].seq), (EventKind::ScoreUpdated, 6), "from a release after this one");
         assert!(matches!(parse_message(1, "renamed"), Some(FeedMessage::Renamed { pk: 1 })), "from a release before this one");
         assert!(parse_events("events e1\nS 4 1").is_none());
         assert!(parse_message(1, "nonsense").is_none());

@@ -16,7 +16,7 @@ use crate::{
     },
     repositories::{
         epoch::epoch_after,
-        feed::{FeedEventKind, FeedMessage, outlet::EVENTS_PER_MESSAGE},
+        feed::{FeedMessage, outlet::EVENTS_PER_MESSAGE},
         memory::{Building, MemoryRanking, Slot, ranking::Ranking},
     },
 };
@@ -166,7 +166,7 @@ impl MemoryRanking {
         if change.revision <= told {
             return Ok(ranking.version());
         }
-        let event = ranking.tell(FeedEventKind::Definition, 0, None, change.event.clone());
+        let event = ranking.tell(change.kind(), 0, None, change.event.clone());
         if subscribed {
             self.outlet.deliver(FeedMessage::Events { pk: change.board.pk, epoch: ranking.epoch.clone(), events: vec![event] });
         }
@@ -185,7 +185,7 @@ impl MemoryRanking {
             let epoch = epoch_after(self.clock.now(), slot.last_epoch.as_deref());
             Ranking::new(change.board.season, 0).begin(epoch)
         });
-        let event = ranking.tell(FeedEventKind::Deleted, 0, None, change.event.clone());
+        let event = ranking.tell(change.kind(), 0, None, change.event.clone());
         let version = ranking.version();
         slot.rebuild = None;
         slot.deleted = Some(version.clone());

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
         entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
+        event::EventKind,
         ids::UserId,
         leaderboard::Board,
         position::{Version, epoch_name},
@@ -66,7 +67,7 @@ impl Standings for RedisStore {
 
     async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError> {
         let pk = change.board.pk;
-        let (channel, body) = (self.keys.channel(pk).into(), record::one_line(&change.event).into());
+        let (channel, body) = (self.keys.channel(pk).into(), record::line(change.kind(), &change.event).into());
         let answer = if change.deleted {
             let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, WATCHERS, TOMBSTONE];
             let epoch = text(epoch_after(self.clock.now(), None).as_ref());
@@ -94,7 +95,7 @@ impl Standings for RedisStore {
             text(user_id.as_str()),
             name.revision.into(),
             record.into(),
-            event.map_or_else(String::new, record::user_changed).into(),
+            event.map_or_else(String::new, |fields| record::line(EventKind::UserChanged, fields)).into(),
         ];
         let answer = self.call(Lane::Announce, &scripts::RENAME, board.pk, &told_keys(), args).await?;
         let mut reply = Reply::ready(answer, board.pk)?;
@@ -189,7 +190,7 @@ impl Standings for RedisStore {
         let mut entries = vec![];
         while let Some((user_id, reached_at, score)) = rows.place()? {
             let name = rows.name()?.unwrap_or(DisplayName { name: None, revision: 0 });
-            entries.push(StoredEntry { user_id, score, reached_at, revision: rows.revision()?, name });
+            entries.push(StoredEntry { user_id, score: Some(score), reached_at, revision: rows.revision()?, name });
         }
         Ok(entries)
     }
@@ -256,23 +257,21 @@ fn change_columns(board: Board, change: &Change) -> [Value; 7] {
     [
         text(change.user_id.as_str()),
         change.revision.into(),
-        board.order.sort_score(change.score).into(),
+        change.score.map_or_else(|| text(""), |score| board.order.sort_score(score).into()),
         record::hex_time(Timestamp(change.reached_at)).into(),
         name_revision,
         name,
-        record::one_line(&change.event).into(),
+        record::line(change.kind(), &change.event).into(),
     ]
 }
 
 fn load_columns(board: Board, entry: &StoredEntry) -> [Value; 5] {
-    let sort_score = board.order.sort_score(entry.score);
-    [
-        text(entry.user_id.as_str()),
-        record::entry(entry.revision, sort_score, entry.reached_at).into(),
-        sort_score.into(),
-        record::member(entry.reached_at, &entry.user_id).into(),
-        if worth_keeping(&entry.name) { record::name(&entry.name).into() } else { text("") },
-    ]
+    let user = text(entry.user_id.as_str());
+    let name = if worth_keeping(&entry.name) { record::name(&entry.name).into() } else { text("") };
+    let Some(score) = entry.score else { return [user, text(""), entry.revision.into(), text(""), name] };
+    let sort_score = board.order.sort_score(score);
+    let record = record::entry(entry.revision, sort_score, entry.reached_at);
+    [user, record.into(), sort_score.into(), record::member(entry.reached_at, &entry.user_id).into(), name]
 }
 
 fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, StandingsError> {

@@ -17,11 +17,13 @@ use tokio::{
 };
 
 use crate::{
-    domain::{definition::Definitions, leaderboard::Board, position::Version},
-    repositories::{
-        feed::{FeedEvent, FeedEventKind, FeedMessage},
-        standings::StandingsError,
+    domain::{
+        definition::Definitions,
+        event::{Event, EventKind},
+        leaderboard::Board,
+        position::Version,
     },
+    repositories::{feed::FeedMessage, standings::StandingsError},
 };
 
 use super::{
@@ -163,7 +165,7 @@ impl Follower {
         self.hub.groups.touch_all();
     }
 
-    async fn take_events(&mut self, epoch: Arc<str>, events: Vec<FeedEvent>) {
+    async fn take_events(&mut self, epoch: Arc<str>, events: Vec<Event>) {
         let Some(position) = self.position.clone() else { return };
         if position.epoch != epoch {
             return self.follow_epoch(epoch).await;
@@ -189,7 +191,7 @@ impl Follower {
     }
 
     /// Appends the events that directly follow the log; those it has already are passed over.
-    fn append(&mut self, events: Vec<FeedEvent>) {
+    fn append(&mut self, events: Vec<Event>) {
         let Some(mut position) = self.position.clone().filter(|_| !self.ended) else { return };
         let following: Vec<_> = events.into_iter().filter(|event| event.seq > position.seq).collect();
         let Some(first) = following.first() else { return };
@@ -204,16 +206,16 @@ impl Follower {
             position.seq = event.seq;
             let frame = Frame::of(&position.epoch, event);
             match event.kind {
-                FeedEventKind::Score => {
-                    tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.body, "to be streamed");
+                EventKind::ScoreUpdated | EventKind::ScoreRemoved => {
+                    tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.fields, "to be streamed");
                 }
                 // A snapshot from before shows the old name, to those who pass over such events, too.
-                FeedEventKind::User => self.hub.events.forget_snapshot(),
-                FeedEventKind::Definition => {
-                    self.take_definition(&event.body);
+                EventKind::UserChanged => self.hub.events.forget_snapshot(),
+                EventKind::LeaderboardChanged => {
+                    self.take_definition(&event.fields);
                     self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
                 }
-                FeedEventKind::Deleted => last = Some(frame.clone()),
+                EventKind::LeaderboardDeleted => last = Some(frame.clone()),
             }
             if last.is_some() {
                 break;

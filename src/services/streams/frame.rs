@@ -6,8 +6,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{ids::LeaderboardId, leaderboard::Visibility, position::Version, time::Timestamp},
-    repositories::feed::{FeedEvent, FeedEventKind},
+    domain::{
+        event::{Event, EventKind},
+        ids::LeaderboardId,
+        leaderboard::Visibility,
+        position::Version,
+        time::Timestamp,
+    },
     services::views,
 };
 
@@ -90,29 +95,13 @@ impl Frame {
     }
 
     /// A change as watchers are told of it.
-    pub fn of(epoch: &Arc<str>, event: &FeedEvent) -> Self {
+    pub fn of(epoch: &Arc<str>, event: &Event) -> Self {
         let version = Version::new(Arc::clone(epoch), event.seq);
-        match event.kind {
-            FeedEventKind::Definition => {
-                let private = Described::read(&event.body).is_none_or(|described| described.visibility == Visibility::Private);
-                Self { private, ..Self::event(Some(&version), "leaderboard-changed", &event.body) }
-            }
-            FeedEventKind::Deleted => Self::event(Some(&version), "leaderboard-changed", &event.body),
-            FeedEventKind::User => {
-                let since = Version::new(Arc::clone(epoch), event.seq - 1);
-                let data = format!("{{{},\"version\":\"{version}\",\"since\":\"{since}\"}}", event.body);
-                Self::event(Some(&version), "user-changed", &data)
-            }
-            FeedEventKind::Score => {
-                let since = Version::new(Arc::clone(epoch), event.seq - 1);
-                let previous_rank = event.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
-                let data = format!(
-                    "{{{},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{},\"previousRank\":{previous_rank},\"total\":{}}}",
-                    event.body, event.rank, event.total
-                );
-                Self { at: event.at(), ..Self::event(Some(&version), "score-updated", &data) }
-            }
-        }
+        let frame = Self::event(Some(&version), event.kind.name(), &event.data(epoch));
+        let shown_to_all =
+            |definition| Described::read(definition).is_some_and(|described| described.visibility == Visibility::Public);
+        let private = event.kind == EventKind::LeaderboardChanged && !shown_to_all(&event.fields);
+        Self { at: event.at(), private, ..frame }
     }
 
     /// Why the server ends the stream, or one leaderboard's share of it where others go on.
@@ -209,8 +198,8 @@ mod tests {
     #[test]
     fn a_definition_that_cannot_be_read_is_nobodys_to_see() {
         let frame = |body: &str| {
-            let (kind, body) = (FeedEventKind::Definition, body.to_owned());
-            Frame::of(&"e".into(), &FeedEvent { seq: 1, kind, rank: 0, previous_rank: None, total: 0, body })
+            let (kind, fields) = (EventKind::LeaderboardChanged, body.to_owned());
+            Frame::of(&"e".into(), &Event { seq: 1, kind, rank: 0, previous_rank: None, total: 0, fields })
         };
         let described = |visibility| format!("{{\"visibility\":\"{visibility}\",\"updatedAt\":\"2026-11-21T10:00:00.000007Z\"}}");
         assert!(!frame(&described("public")).private);

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use crate::{
     domain::{
         entry::{Head, Neighbourhood, Window},
+        event::Event,
         ids::{LeaderboardId, UserId},
     },
-    repositories::feed::{FeedEvent, FeedEventKind},
     services::views::{self, PatchView, StandingView},
 };
 
@@ -75,19 +75,17 @@ struct Shown {
 impl Shown {
     /// Whether this event may change what is shown. Moves shift everybody between the old place and the new one, and a newcomer all who come after; a new
     /// profile shows in its own place. Who stands elsewhere is not computed again, however busy the leaderboard is.
-    fn touched_by(&self, event: &FeedEvent, subject: &Subject) -> bool {
-        let before = event.previous_rank.unwrap_or(u64::MAX);
-        let (first, last) = (event.rank.min(before), event.rank.max(before));
-        matches!(event.kind, FeedEventKind::Score | FeedEventKind::User)
-            && match subject {
-                Subject::Top { limit } => first <= *limit as u64,
-                Subject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
-                    None => true,
-                    // Only somebody's first score can be this user's.
-                    Some(None) => event.previous_rank.is_none(),
-                    Some(Some(entry)) => entry.rank + around >= first && entry.rank.saturating_sub(*around) <= last,
-                },
-            }
+    fn touched_by(&self, event: &Event, subject: &Subject) -> bool {
+        let Some((first, last)) = event.ranks() else { return false };
+        match subject {
+            Subject::Top { limit } => first <= *limit as u64,
+            Subject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
+                None => true,
+                // Only somebody's first score can be this user's.
+                Some(None) => event.previous_rank.is_none(),
+                Some(Some(entry)) => entry.rank + around >= first && entry.rank.saturating_sub(*around) <= last,
+            },
+        }
     }
 }
 
@@ -106,7 +104,7 @@ impl Group {
     }
 
     /// These events may have changed what it shows.
-    pub(super) fn touch(&self, events: &[FeedEvent]) {
+    pub(super) fn touch(&self, events: &[Event]) {
         let mut shown = self.shown.lock();
         shown.behind = true;
         shown.dirty = shown.dirty || events.iter().any(|event| shown.touched_by(event, &self.key.subject));
@@ -227,12 +225,12 @@ fn epoch(head: &Head) -> Arc<str> {
 mod tests {
     use super::*;
     use crate::{
-        domain::{entry::RankedEntry, time::Timestamp},
+        domain::{entry::RankedEntry, event::EventKind, time::Timestamp},
         services::streams::access::Access,
     };
 
-    fn event(rank: u64, previous_rank: Option<u64>) -> FeedEvent {
-        FeedEvent { seq: 1, kind: FeedEventKind::Score, rank, previous_rank, total: 99, body: String::new() }
+    fn event(rank: u64, previous_rank: Option<u64>) -> Event {
+        Event { seq: 1, kind: EventKind::ScoreUpdated, rank, previous_rank, total: 99, fields: String::new() }
     }
 
     #[test]

@@ -10,13 +10,11 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     domain::{
+        event::Event,
         ids::{LeaderboardId, UserId},
         leaderboard::Board,
     },
-    repositories::{
-        feed::FeedEvent,
-        standings::{Standings, StandingsError},
-    },
+    repositories::standings::{Standings, StandingsError},
     services::{
         error::ServiceError,
         rankings::Rankings,
@@ -128,7 +126,7 @@ impl Groups {
     }
 
     /// These events may have changed what some groups show.
-    pub(super) fn touch(&self, events: &[FeedEvent]) {
+    pub(super) fn touch(&self, events: &[Event]) {
         self.open.lock().by_key.values().for_each(|group| group.touch(events));
     }
 

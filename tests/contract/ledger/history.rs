@@ -34,7 +34,7 @@ async fn a_submission_is_told_as_it_was_settled(database: Database) {
     assert_eq!(found, [later.clone(), told.clone()]);
     let changed: Vec<_> = changes.iter().map(|change| (change.event_id, change.board, change.score, change.revision)).collect();
     let applied =
-        |of: &Accepted| of.standings.iter().map(|s| (of.event_id, s.board, s.new_score, s.revision)).collect::<Vec<_>>();
+        |of: &Accepted| of.standings.iter().map(|s| (of.event_id, s.board, Some(s.new_score), s.revision)).collect::<Vec<_>>();
     assert_eq!(changed, [applied(&later), applied(&told)].concat());
 
     let history = ledger.history(&user_id("ann"), None, None, 10, Readable::All).await.unwrap();

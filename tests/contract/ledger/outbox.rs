@@ -184,8 +184,8 @@ async fn the_outbox_says_which_changes_it_holds(database: Database) {
         changes.into_iter().map(|change| (change.board, change.revision, change.score)).collect::<Vec<_>>()
     };
     commit_at(&ledger, 2).await;
-    assert_eq!(between(0, 3).await, [(board, 1, 1), (board, 2, 2)]);
-    assert_eq!((between(2, 4).await, between(1, 2).await), (vec![(board, 3, 3)], vec![]));
+    assert_eq!(between(0, 3).await, [(board, 1, Some(1)), (board, 2, Some(2))]);
+    assert_eq!((between(2, 4).await, between(1, 2).await), (vec![(board, 3, Some(3))], vec![]));
     assert_eq!(between(2, 5).await, [], "one of them is not to be had");
     let users = [user_id("ann"), user_id("bob")];
     assert_eq!(ledger.entry_revisions(board, &users).await.unwrap().into_iter().collect::<Vec<_>>(), [(user_id("ann"), 3)]);

@@ -69,7 +69,7 @@ async fn fill(ledger: &Ledger, board: Board, scores: &[(String, i64, i64)]) -> V
         let (score, revision) = (standing.new_score, standing.revision);
         if standing.applied {
             expected.retain(|entry| entry.user_id != told.user_id);
-            expected.push(StoredEntry { user_id: told.user_id, score, reached_at: told.at, revision, name });
+            expected.push(StoredEntry { user_id: told.user_id, score: Some(score), reached_at: told.at, revision, name });
         }
     }
     expected.sort_by_key(|entry| key(board, entry));
@@ -77,7 +77,11 @@ async fn fill(ledger: &Ledger, board: Board, scores: &[(String, i64, i64)]) -> V
 }
 
 fn key(board: Board, entry: &StoredEntry) -> RankKey {
-    RankKey { sort_score: board.order.sort_score(entry.score), reached_at: entry.reached_at, user_id: entry.user_id.clone() }
+    RankKey {
+        sort_score: board.order.sort_score(entry.score.unwrap()),
+        reached_at: entry.reached_at,
+        user_id: entry.user_id.clone(),
+    }
 }
 
 async fn every_read_follows_the_one_order(database: Database) {
@@ -105,7 +109,7 @@ async fn check_windows(ledger: &Ledger, board: Board, expected: &[StoredEntry]) 
         let window = ledger.window(board, from, limit).await.unwrap();
         assert_eq!((window.head.total, window.head.season), (expected.len() as u64, 1));
         assert_eq!(window.head.version, None);
-        let shown: Vec<_> = window.entries.iter().map(|e| (e.rank, e.user_id.as_str(), e.score, e.at)).collect();
+        let shown: Vec<_> = window.entries.iter().map(|e| (e.rank, e.user_id.as_str(), Some(e.score), e.at)).collect();
         let wanted = (1..).zip(expected).skip(from as usize - 1).take(limit as usize);
         assert_eq!(shown, wanted.map(|(rank, e)| (rank, e.user_id.as_str(), e.score, e.reached_at)).collect::<Vec<_>>());
     }
@@ -120,7 +124,7 @@ async fn check_neighbourhoods(ledger: &Ledger, board: Board, expected: &[StoredE
         assert!(found[expected.len()].entry.is_none() && found[expected.len()].around.is_empty());
         for (place, neighbourhood) in found[..expected.len()].iter().enumerate() {
             let entry = neighbourhood.entry.as_ref().unwrap();
-            assert_eq!((entry.rank, &entry.user_id, entry.score), (place as u64 + 1, &users[place], expected[place].score));
+            assert_eq!((entry.rank, &entry.user_id, Some(entry.score)), (place as u64 + 1, &users[place], expected[place].score));
             let (first, last) = (place.saturating_sub(around), (place + around).min(expected.len() - 1));
             let shown: Vec<_> = neighbourhood.around.iter().map(|e| (e.rank, &e.user_id)).collect();
             assert_eq!(shown, (first..=last).map(|place| (place as u64 + 1, &users[place])).collect::<Vec<_>>());

@@ -60,6 +60,8 @@ fn cases() -> Vec<Case> {
         case("listEntries", READ, ENTRIES),
         case("getEntry", READ, "/api/leaderboards/secret/entries/ann"),
         case("getEntryOfUserQuery", READ, "/api/leaderboards/secret/entries/query"),
+        case("deleteEntry", ADMIN, "/api/leaderboards/secret/entries/nobody"),
+        case("deleteEntryOfUserQuery", ADMIN, "/api/leaderboards/secret/entries/query"),
         with_body("queryEntries", READ, "/api/leaderboards/secret/entries/query", json!({"userIds": ["ann"]})),
         case("listLeaderboardScores", READ, "/api/leaderboards/secret/scores"),
         case("streamLeaderboard", READ, "/api/leaderboards/secret/stream"),

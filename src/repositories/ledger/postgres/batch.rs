@@ -14,20 +14,21 @@ use futures_util::join;
 use uuid::Uuid;
 
 use super::{
-    super::{maintenance::KeysCursor, receipts::PackedBatch, schema::installation},
+    super::{receipts::PackedBatch, schema::installation},
     Conn, Failure, locks,
     queries::{
         receipts,
         scores::{Needs, Writes},
     },
     statements::{
-        AddEntries, AddReceiptBatches, AddReceipts, AddUsers, AddUses, CountPages, EntryRow, FindEntries, FindKeys,
-        FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, PruneKeys, RecentRow, WriteBatch,
+        AddEntries, AddReceiptBatches, AddReceipts, AddUsers, AddUses, CountPages, DeleteOldKeys, EntryRow, FindEntries,
+        FindKeys, FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
     entry::DisplayName,
     ids::{ActionId, UserId},
+    job::PruneKeys,
     settlement::{EntryChange, EntryState, State, UsedKey},
     time::Timestamp,
 };
@@ -142,7 +143,7 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
         if let Some(revision) = name_revision {
             state.names.insert(user.clone(), DisplayName { name, revision });
         }
-        if let (Some(score), Some(reached_at), Some(revision)) = (score, reached_at, revision) {
+        if let (Some(reached_at), Some(revision)) = (reached_at, revision) {
             let entry = EntryState { score, reached_at: Timestamp(reached_at), revision };
             state.entries.insert((board, season, user), entry);
         }
@@ -209,8 +210,9 @@ impl<'a> EntryColumns<'a> {
         for change in writes.settlement.entries.iter().filter(|change| those(change)) {
             let (board, season, user) = &change.key;
             let order = writes.orders.get(board).ok_or_else(|| Failure::corrupt("an entry without its board"))?;
-            columns.scores.push(change.after.score);
-            columns.sort_scores.push(order.sort_score(change.after.score));
+            let score = change.after.score.ok_or_else(|| Failure::corrupt("a score without a score"))?;
+            columns.scores.push(score);
+            columns.sort_scores.push(order.sort_score(score));
             columns.times.push(change.after.reached_at.0);
             columns.revisions.push(change.after.revision);
             columns.boards.push(*board);
@@ -301,12 +303,12 @@ const PAGES: i64 = 128;
 pub async fn prune_keys(
     conn: &mut Conn,
     created_before: Timestamp,
-    from: KeysCursor,
-) -> Result<(usize, Option<KeysCursor>), Failure> {
-    let KeysCursor { page, .. } = from;
+    from: PruneKeys,
+) -> Result<(usize, Option<PruneKeys>), Failure> {
+    let PruneKeys { page, .. } = from;
     let pages: i64 = CountPages { table: "idempotency_keys" }.get_result(conn).await?;
     let next = page + PAGES;
-    let prune = PruneKeys { from: &format!("({page},0)"), to: &format!("({next},0)"), created_before: &created_before.0 };
+    let prune = DeleteOldKeys { from: &format!("({page},0)"), to: &format!("({next},0)"), created_before: &created_before.0 };
     let pruned = prune.execute(conn).await?;
-    Ok((pruned, (next < pages).then(|| KeysCursor { page: next, ..KeysCursor::default() })))
+    Ok((pruned, (next < pages).then(|| PruneKeys { page: next, ..PruneKeys::default() })))
 }

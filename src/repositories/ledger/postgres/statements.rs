@@ -22,7 +22,7 @@ statement!(
     /// The definitions' revision and the time of the newest event, and each entry that is asked for, where there is one, with its user's name, where there is that.
     Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
     -> ((BigInt, Nullable<BigInt>), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
-    "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), n.board, n.season, n.id, e.score, e.reached_at, e.revision, u.display_name, u.revision \
+    "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision \
      FROM unnest(?, ?, ?) AS n(board, season, id) \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
@@ -137,6 +137,6 @@ statement!(
 
 statement!(
     /// Forgets old keys in a range of pages: read in one go, whatever indexes and statistics there are.
-    Db, PruneKeys { from: Text = str, to: Text = str, created_before: BigInt = i64 } -> BigInt,
+    Db, DeleteOldKeys { from: Text = str, to: Text = str, created_before: BigInt = i64 } -> BigInt,
     "DELETE FROM idempotency_keys WHERE ctid >= ?::text::tid AND ctid < ?::text::tid AND created_at < ?"
 );

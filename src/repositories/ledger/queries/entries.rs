@@ -10,7 +10,7 @@ use super::{
     Conn, Failure,
 };
 use crate::domain::{
-    entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, Window},
+    entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, TAKEN_OUT, Window},
     ids::UserId,
     leaderboard::Board,
     time::Timestamp,
@@ -25,7 +25,7 @@ diesel::define_sql_function! {
     fn abs(number: BigInt) -> BigInt;
 }
 
-/// The entries of one board, to be looked up by user.
+/// The entries of one board, to be looked up by user, also those that were taken out.
 macro_rules! by_user {
     ($board:expr) => {
         entries::leaderboard_pk.eq($board.pk).and(entries::season.eq($board.season))
@@ -35,7 +35,10 @@ macro_rules! by_user {
 /// The entries of one board, to be read in ranking order.
 macro_rules! by_rank {
     ($board:expr) => {
-        abs(entries::leaderboard_pk).eq($board.pk).and(abs(entries::season).eq($board.season))
+        abs(entries::leaderboard_pk)
+            .eq($board.pk)
+            .and(abs(entries::season).eq($board.season))
+            .and(entries::sort_score.lt(TAKEN_OUT))
     };
 }
 
@@ -110,7 +113,7 @@ pub async fn neighbourhoods(
 async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(u64, Row)>, Failure> {
     let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
     let rows: Vec<Row> = rows_of!(by_user!(board))
-        .filter(entries::user_id.eq_any(&ids))
+        .filter(entries::user_id.eq_any(&ids).and(entries::sort_score.lt(TAKEN_OUT)))
         .order((entries::sort_score, entries::reached_at, entries::user_id))
         .load(conn)
         .await?;
@@ -152,7 +155,7 @@ async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around:
     rows.into_iter().zip(first..).map(|(row, rank)| ranked(rank, row)).collect()
 }
 
-/// Up to `limit` entries after a user id, in the order of the user ids.
+/// Up to `limit` entries after a user id, in the order of the user ids, also those that were taken out.
 ///
 /// The names are looked up for these users alone. PostgreSQL would merge a join of so many rows with the users in the order of their ids,
 /// from the very first user on for every page.
@@ -202,8 +205,12 @@ async fn head(conn: &mut Conn, board: Board, total: Option<u64>) -> Result<Head,
     if let Some(total) = total {
         return Ok(Head { season: board.season, version: None, total });
     }
-    let total: i64 = entries::table.filter(by_user!(board)).count().get_result(conn).await?;
-    Ok(Head { season: board.season, version: None, total: total.unsigned_abs() })
+    // Each from the index that it takes to no row: those that were taken out are at the end of the one in ranking order.
+    let all: i64 = entries::table.filter(by_user!(board)).count().get_result(conn).await?;
+    let of_board = abs(entries::leaderboard_pk).eq(board.pk).and(abs(entries::season).eq(board.season));
+    let taken_out = entries::table.filter(of_board.and(entries::sort_score.ge(TAKEN_OUT)));
+    let taken_out: i64 = taken_out.count().get_result(conn).await?;
+    Ok(Head { season: board.season, version: None, total: (all - taken_out).unsigned_abs() })
 }
 
 fn key_of(row: &Row) -> Result<RankKey, Failure> {
@@ -219,10 +226,10 @@ fn ranked(rank: u64, row: Row) -> Result<RankedEntry, Failure> {
 }
 
 fn stored(row: Row) -> Result<StoredEntry, Failure> {
-    let (user, score, _, reached_at, revision, name, name_revision) = row;
+    let (user, score, sort_score, reached_at, revision, name, name_revision) = row;
     Ok(StoredEntry {
         user_id: UserId::parse(&user).map_err(Failure::corrupt)?,
-        score,
+        score: (sort_score < TAKEN_OUT).then_some(score),
         reached_at: Timestamp(reached_at),
         revision,
         name: DisplayName { name, revision: name_revision.unwrap_or(0) },

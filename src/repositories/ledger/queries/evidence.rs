@@ -6,7 +6,7 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryD
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{super::super::schema::score_events, Conn, Failure};
+use super::{super::super::schema::score_events, Conn, Failure, corrections};
 use crate::domain::{ids::UserId, leaderboard::Board};
 
 /// Revisions of one entry that are looked for at once.
@@ -20,7 +20,10 @@ pub async fn unknown(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure
     for page in ids.chunks(IDS_AT_ONCE) {
         let bytes: Vec<&[u8]> = page.iter().map(|id| id.as_bytes().as_slice()).collect();
         let known = score_events::table.filter(score_events::event_id.eq_any(&bytes)).select(score_events::event_id);
-        let known: HashSet<Vec<u8>> = known.load(conn).await?.into_iter().collect();
+        let mut known: HashSet<Vec<u8>> = known.load(conn).await?.into_iter().collect();
+        if known.len() < bytes.len() {
+            known.extend(corrections::known(conn, &bytes).await?);
+        }
         unknown.extend(page.iter().filter(|id| !known.contains(id.as_bytes().as_slice())));
     }
     Ok(unknown)
@@ -37,7 +40,11 @@ pub async fn of_revision(conn: &mut Conn, board: Board, user: &UserId, revision:
         .first(conn)
         .await
         .optional()?;
-    id.map(|id| Uuid::from_slice(&id).map_err(Failure::corrupt)).transpose()
+    let correction = async |conn| corrections::between(conn, board, user, revision - 1, revision + 1).await;
+    match id {
+        Some(id) => Uuid::from_slice(&id).map(Some).map_err(Failure::corrupt),
+        None => Ok(correction(conn).await?.pop().map(|(_, id)| id)),
+    }
 }
 
 /// The events that made the revisions of an entry between two others, in their order; nothing where one of them is missing, or they are too
@@ -49,7 +56,7 @@ pub async fn between(conn: &mut Conn, board: Board, user: &UserId, after: i64, b
     }
     let of_board = score_events::leaderboard_pk.eq(board.pk).and(score_events::season.eq(board.season));
     let between = score_events::revision.gt(after).and(score_events::revision.lt(before));
-    let mut found: Vec<(i64, Vec<u8>)> = score_events::table
+    let found: Vec<(i64, Vec<u8>)> = score_events::table
         .filter(score_events::user_id.eq(user.as_str()).and(of_board))
         .filter(between.and(score_events::applied.eq(true)))
         .order(score_events::event_id.desc())
@@ -57,9 +64,15 @@ pub async fn between(conn: &mut Conn, board: Board, user: &UserId, after: i64, b
         .select((score_events::revision, score_events::event_id))
         .load(conn)
         .await?;
+    let scores = found.into_iter().map(|(revision, id)| Ok((revision, Uuid::from_slice(&id).map_err(Failure::corrupt)?)));
+    let mut found = scores.collect::<Result<Vec<_>, Failure>>()?;
+    if (found.len() as i64) < wanted {
+        found.extend(corrections::between(conn, board, user, after, before).await?);
+    }
     found.sort_unstable_by_key(|(revision, _)| *revision);
-    if found.len() as i64 != wanted {
+    let revisions = found.iter().map(|(revision, _)| *revision);
+    if !revisions.eq(after + 1..before) {
         return Ok(Vec::new());
     }
-    found.into_iter().map(|(_, id)| Uuid::from_slice(&id).map_err(Failure::corrupt)).collect()
+    Ok(found.into_iter().map(|(_, id)| id).collect())
 }

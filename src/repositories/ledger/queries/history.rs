@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::schema::{leaderboards, score_events, users},
-    Conn, Failure, evidence,
+    Conn, Failure, corrections, evidence,
     leaderboards::order,
 };
 use crate::domain::{
@@ -53,7 +53,9 @@ pub async fn changes_between(
 ) -> Result<Vec<Change>, Failure> {
     let ids = evidence::between(conn, board, user, after, before).await?;
     let mut changes = changes(conn, &ids).await?;
+    changes.extend(corrections::changes(conn, &ids).await?);
     changes.retain(|change| change.board.pk == board.pk);
+    changes.sort_by_key(|change| change.revision);
     Ok(changes)
 }
 
@@ -137,26 +139,31 @@ struct Mismatch {
 /// `$1` and `$2` mean the same to both engines, as long as each comes in its turn.
 const MISMATCHES: &str = "\
 WITH board AS (SELECT $1 AS pk, $2 AS season, $3 AS sign), \
-chain AS ( \
-  SELECT h.user_id, h.revision, h.delta, h.previous_score, h.new_score, h.at, \
-    lag(h.new_score) OVER turn AS before, lead(h.revision) OVER turn AS next \
+changes AS ( \
+  SELECT h.user_id, h.revision, h.delta, h.previous_score, h.new_score, h.at \
   FROM score_events h JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied \
-  WINDOW turn AS (PARTITION BY h.user_id ORDER BY h.revision)), \
+  UNION ALL \
+  SELECT c.user_id, c.revision, coalesce(c.new_score - c.previous_score, 0), c.previous_score, c.new_score, c.at \
+  FROM corrections c JOIN board ON c.leaderboard_pk = board.pk AND c.season = board.season), \
+chain AS ( \
+  SELECT h.*, lag(h.new_score) OVER turn AS before, lead(h.revision) OVER turn AS next \
+  FROM changes h WINDOW turn AS (PARTITION BY h.user_id ORDER BY h.revision)), \
 told AS ( \
   SELECT user_id, count(*) AS changes, min(revision) AS first, max(revision) AS last, \
     max(CASE WHEN next IS NULL THEN new_score END) AS score, max(CASE WHEN next IS NULL THEN at END) AS at, \
-    sum(CASE WHEN previous_score IS DISTINCT FROM before OR new_score - coalesce(previous_score, 0) <> delta THEN 1 ELSE 0 END) AS breaks \
+    sum(CASE WHEN previous_score IS DISTINCT FROM before OR (new_score IS NOT NULL AND new_score - coalesce(previous_score, 0) <> delta) \
+      THEN 1 ELSE 0 END) AS breaks \
   FROM chain GROUP BY user_id), \
-held AS (SELECT e.*, board.sign FROM entries e JOIN board ON e.leaderboard_pk = board.pk AND e.season = board.season), \
+held AS (SELECT e.*, board.sign, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END AS shown FROM entries e JOIN board ON e.leaderboard_pk = board.pk AND e.season = board.season), \
 checked AS ( \
   SELECT held.user_id, \
     CASE WHEN told.user_id IS NULL THEN 'has an entry but no history' \
          WHEN told.first <> 1 OR told.changes <> told.last THEN 'the history has a hole' \
          WHEN told.last <> held.revision THEN 'the revision is not the number of changes' \
          WHEN told.breaks <> 0 THEN 'the history does not add up' \
-         WHEN told.score <> held.score THEN 'the history ends at another score' \
+         WHEN told.score IS DISTINCT FROM held.shown THEN 'the history ends at another score' \
          WHEN told.at <> held.reached_at THEN 'the history ends at another time' \
-         WHEN held.sort_score <> held.sign * held.score THEN 'the entry is sorted by another score than its own' END AS what \
+         WHEN held.sort_score <> held.sign * held.shown THEN 'the entry is sorted by another score than its own' END AS what \
   FROM held LEFT JOIN told ON told.user_id = held.user_id \
   UNION ALL \
   SELECT told.user_id, 'has a history but no entry' FROM told LEFT JOIN held ON held.user_id = told.user_id WHERE held.user_id IS NULL) \

@@ -147,7 +147,7 @@ pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Resu
     let definitions = definitions::begin_change(conn).await?;
     let gone = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
     diesel::delete(leaderboards::table.find(gone.pk)).execute(conn).await?;
-    maintenance::leave_to_sweep(conn, &gone).await?;
+    maintenance::leave_to_sweep(conn, &gone, now).await?;
     let announcement = Announcement::Definition(DefinitionChange::deleted(&gone, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
     Ok(Updated { value: gone, outbox: Some((outbox, announcement)) })
@@ -172,7 +172,8 @@ pub async fn epochs_of(conn: &mut Conn, pks: &[i64]) -> Result<HashMap<i64, i64>
     Ok(epochs.into_iter().collect())
 }
 
-async fn find(conn: &mut Conn, id: &LeaderboardId) -> Result<Option<Leaderboard>, Failure> {
+/// The leaderboard of this id.
+pub async fn find(conn: &mut Conn, id: &LeaderboardId) -> Result<Option<Leaderboard>, Failure> {
     let row = leaderboards::table.filter(leaderboards::id.eq(id.as_str())).select(LeaderboardRow::as_select());
     row.first(conn).await.optional()?.map(LeaderboardRow::into_leaderboard).transpose()
 }

@@ -4,12 +4,14 @@
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 
 pub mod actions;
+pub mod corrections;
 pub mod definitions;
 pub mod entries;
 pub mod events;
 pub mod evidence;
 pub mod history;
 pub mod installation;
+pub mod jobs;
 pub mod leaderboards;
 pub mod maintenance;
 pub mod outbox;

@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        maintenance::KeysCursor,
         receipts::PackedBatch,
         schema::{idempotency_keys, installation},
         statement::statement,
@@ -26,6 +25,7 @@ use super::{
 use crate::domain::{
     entry::DisplayName,
     ids::UserId,
+    job::PruneKeys,
     settlement::{EntryChange, EntryState, State, UsedKey},
     time::Timestamp,
 };
@@ -49,7 +49,7 @@ statement!(
     /// The entry, where there is one, and its user's name, where there is that.
     Db, FindEntry { board: BigInt = i64, season: BigInt = i64, user: Text = str }
     -> (Nullable<Text>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
-    "SELECT u.display_name, u.revision, e.score, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
+    "SELECT u.display_name, u.revision, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
 );
@@ -143,7 +143,7 @@ async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
         if let Some(revision) = name_revision {
             state.names.insert(key.2.clone(), DisplayName { name, revision });
         }
-        if let (Some(score), Some(reached_at), Some(revision)) = (score, reached_at, revision) {
+        if let (Some(reached_at), Some(revision)) = (reached_at, revision) {
             state.entries.insert(key.clone(), EntryState { score, reached_at: Timestamp(reached_at), revision });
         }
     }
@@ -175,12 +175,13 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
     }
     for EntryChange { key: (board, season, user), after: entry, .. } in &writes.settlement.entries {
         let order = writes.orders.get(board).ok_or_else(|| Failure::corrupt("an entry without its board"))?;
+        let score = entry.score.ok_or_else(|| Failure::corrupt("a score without a score"))?;
         let put = PutEntry {
             board,
             season,
             user: user.as_str(),
-            score: &entry.score,
-            sort_score: &order.sort_score(entry.score),
+            score: &score,
+            sort_score: &order.sort_score(score),
             reached_at: &entry.reached_at.0,
             revision: &entry.revision,
         };
@@ -263,7 +264,7 @@ pub async fn add_receipt_batches(conn: &mut Conn, batches: &[PackedBatch]) -> Re
 }
 
 statement!(
-    Db, PruneKeys { subject: Text = str, key: Text = str, last_subject: Text = str, last_key: Text = str, created_before: BigInt = i64 }
+    Db, DeleteOldKeys { subject: Text = str, key: Text = str, last_subject: Text = str, last_key: Text = str, created_before: BigInt = i64 }
     -> BigInt,
     "DELETE FROM idempotency_keys WHERE (subject, key) > (?, ?) AND (subject, key) <= (?, ?) AND created_at < ?"
 );
@@ -275,8 +276,8 @@ const KEYS: i64 = 4_096;
 pub async fn prune_keys(
     conn: &mut Conn,
     created_before: Timestamp,
-    from: KeysCursor,
-) -> Result<(usize, Option<KeysCursor>), Failure> {
+    from: PruneKeys,
+) -> Result<(usize, Option<PruneKeys>), Failure> {
     let (subject, key) = from.after;
     let after =
         idempotency_keys::subject.gt(&subject).or(idempotency_keys::subject.eq(&subject).and(idempotency_keys::key.gt(&key)));
@@ -292,7 +293,7 @@ pub async fn prune_keys(
     // Behind every subject that anybody would use; who did would keep a key for longer.
     let end = last.clone().unwrap_or_else(|| ("\u{10ffff}".repeat(2), String::new()));
     let prune =
-        PruneKeys { subject: &subject, key: &key, last_subject: &end.0, last_key: &end.1, created_before: &created_before.0 };
+        DeleteOldKeys { subject: &subject, key: &key, last_subject: &end.0, last_key: &end.1, created_before: &created_before.0 };
     let pruned = prune.execute(conn).await?;
-    Ok((pruned, last.map(|after| KeysCursor { after, ..KeysCursor::default() })))
+    Ok((pruned, last.map(|after| PruneKeys { after, ..PruneKeys::default() })))
 }

@@ -1,0 +1,222 @@
+//! Events of a leaderboard, as watchers are told of them: their names, what stands in them, and how they are put together.
+//!
+//! Whoever commits a change knows most of what is told of it, and writes these fields down with it ([`fields`]). The ranking gives the event its
+//! position, in the same step in which it changes, and the numbers of that position; it does not look into the fields. Data and name are
+//! made of both ([`Event::data`], [`EventKind::name`]), once for all watchers.
+//!
+//! A new event: its kind, name and numbers here; its fields here, and whoever commits it; its schema in `openapi.yaml`.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    ids::{ActionId, LeaderboardId, UserId},
+    position::Version,
+    time::Timestamp,
+};
+
+/// What an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// An entry has another score, or is new.
+    ScoreUpdated,
+    /// An entry is in the ranking no longer.
+    ScoreRemoved,
+    /// A user has another profile. Moves nobody.
+    UserChanged,
+    /// The definition has changed. Its fields are the new one, a whole JSON object.
+    LeaderboardChanged,
+    /// The leaderboard is gone: its last event, a whole JSON object.
+    LeaderboardDeleted,
+}
+
+/// Which numbers of its position stand in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// None: its fields are the whole object.
+    Nothing,
+    /// `version` and `since`.
+    Version,
+    /// Those, `rank`, `previousRank` and `total`.
+    Ranks,
+    /// Version and since, `rank` for the one that it was, and `total`.
+    FormerRank,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 5] =
+        [Self::ScoreUpdated, Self::ScoreRemoved, Self::UserChanged, Self::LeaderboardChanged, Self::LeaderboardDeleted];
+
+    /// The name on the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ScoreUpdated => "score-updated",
+            Self::ScoreRemoved => "score-removed",
+            Self::UserChanged => "user-changed",
+            Self::LeaderboardChanged | Self::LeaderboardDeleted => "leaderboard-changed",
+        }
+    }
+
+    fn numbers(self) -> Numbers {
+        match self {
+            Self::ScoreUpdated => Numbers::Ranks,
+            Self::ScoreRemoved => Numbers::FormerRank,
+            Self::UserChanged => Numbers::Version,
+            Self::LeaderboardChanged | Self::LeaderboardDeleted => Numbers::Nothing,
+        }
+    }
+}
+
+/// One event at its position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub seq: u64,
+    pub kind: EventKind,
+    /// The user's rank at this very position; 0 where there is none, or the kind is of the leaderboard.
+    pub rank: u64,
+    /// The rank just before; `None` for a newcomer.
+    pub previous_rank: Option<u64>,
+    /// Entries in the ranking at this position.
+    pub total: u64,
+    /// What was known at commit: the fields of a JSON object without the braces, or a whole one, by kind.
+    pub fields: String,
+}
+
+impl Event {
+    /// The data on the stream: one JSON object on one line.
+    pub fn data(&self, epoch: &Arc<str>) -> Cow<'_, str> {
+        let Self { seq, fields, rank, total, .. } = self;
+        if self.kind.numbers() == Numbers::Nothing {
+            return Cow::Borrowed(fields);
+        }
+        let (version, since) = (Version::new(Arc::clone(epoch), *seq), Version::new(Arc::clone(epoch), seq - 1));
+        let previous_rank = || self.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
+        Cow::Owned(match self.kind.numbers() {
+            Numbers::Ranks => format!(
+                "{{{fields},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{rank},\"previousRank\":{},\"total\":{total}}}",
+                previous_rank()
+            ),
+            Numbers::FormerRank => format!(
+                "{{{fields},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{},\"total\":{total}}}",
+                previous_rank()
+            ),
+            Numbers::Version | Numbers::Nothing => {
+                format!("{{{fields},\"version\":\"{version}\",\"since\":\"{since}\"}}")
+            }
+        })
+    }
+
+    /// The ranks from the first to the last at which something may look different now; `None` where the ranking looks as before.
+    pub fn ranks(&self) -> Option<(u64, u64)> {
+        // Where somebody comes or goes, everybody below shifts.
+        let previous = self.previous_rank.unwrap_or(u64::MAX);
+        match self.kind {
+            EventKind::ScoreUpdated | EventKind::UserChanged => Some((self.rank.min(previous), self.rank.max(previous))),
+            EventKind::ScoreRemoved => Some((self.previous_rank.unwrap_or(0), u64::MAX)),
+            EventKind::LeaderboardChanged | EventKind::LeaderboardDeleted => None,
+        }
+    }
+
+    /// The event in the ledger that it tells of; `None` where it tells of something else.
+    pub fn event_id(&self) -> Option<Uuid> {
+        let (_, after) = self.fields.split_once("\"eventId\":\"").filter(|_| self.moves_an_entry())?;
+        after.split_once('"')?.0.parse().ok()
+    }
+
+    /// When that was committed.
+    pub fn at(&self) -> Option<Timestamp> {
+        let (_, after) = self.fields.rsplit_once("\"at\":\"").filter(|_| self.moves_an_entry())?;
+        after.split_once('"')?.0.parse().ok()
+    }
+
+    fn moves_an_entry(&self) -> bool {
+        matches!(self.kind, EventKind::ScoreUpdated | EventKind::ScoreRemoved)
+    }
+}
+
+/// The fields of a JSON object without the braces, for a ranking to complete.
+pub fn fields(known: &impl Serialize) -> String {
+    let object = serde_json::to_string(known).expect("plain fields always serialise");
+    object[1..object.len() - 1].to_owned()
+}
+
+/// What is known of a `score-updated` at commit.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScoreUpdated<'a> {
+    pub leaderboard_id: &'a LeaderboardId,
+    pub season: i64,
+    pub event_id: Uuid,
+    pub user_id: &'a UserId,
+    pub display_name: &'a str,
+    pub action_id: &'a ActionId,
+    pub delta: i64,
+    pub score: i64,
+    pub previous_score: Option<i64>,
+    pub at: Timestamp,
+}
+
+/// What is known of a `score-removed` at commit.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScoreRemoved<'a> {
+    pub leaderboard_id: &'a LeaderboardId,
+    pub season: i64,
+    pub event_id: Uuid,
+    pub user_id: &'a UserId,
+    pub at: Timestamp,
+}
+
+/// What is known of a `user-changed` at commit.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserChanged<'a> {
+    pub leaderboard_id: &'a LeaderboardId,
+    pub season: i64,
+    pub user_id: &'a UserId,
+    pub display_name: &'a str,
+    pub avatar_url: Option<&'a str>,
+    pub country: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: EventKind, fields: &str) -> Event {
+        Event { seq: 7, kind, rank: 2, previous_rank: None, total: 9, fields: fields.to_owned() }
+    }
+
+    #[test]
+    fn data_is_put_together_of_fields_and_numbers() {
+        let data = |event: Event| event.data(&"e".into()).into_owned();
+        let numbers = r#""version":"e-7","since":"e-6""#;
+        assert_eq!(
+            data(event(EventKind::ScoreUpdated, "\"a\":1")),
+            format!("{{\"a\":1,{numbers},\"rank\":2,\"previousRank\":null,\"total\":9}}")
+        );
+        let removed = Event { rank: 0, previous_rank: Some(4), ..event(EventKind::ScoreRemoved, "\"a\":1") };
+        assert_eq!(data(removed), format!("{{\"a\":1,{numbers},\"rank\":4,\"total\":9}}"));
+        assert_eq!(data(event(EventKind::UserChanged, "\"a\":1")), format!("{{\"a\":1,{numbers}}}"));
+        assert_eq!(data(event(EventKind::LeaderboardChanged, "{\"a\":1}")), "{\"a\":1}");
+    }
+
+    #[test]
+    fn an_event_tells_when_it_was_committed() {
+        let body = r#""displayName":"\"at\":\"","at":"2026-11-21T10:00:00.000007Z""#;
+        let at = event(EventKind::ScoreUpdated, body).at();
+        assert_eq!(at.unwrap().to_string(), "2026-11-21T10:00:00.000007Z");
+        assert_eq!(event(EventKind::LeaderboardChanged, body).at(), None);
+    }
+
+    #[test]
+    fn whoever_comes_or_goes_shifts_all_below() {
+        let moved = |kind, rank, previous_rank| Event { rank, previous_rank, ..event(kind, "") }.ranks();
+        assert_eq!(moved(EventKind::ScoreUpdated, 2, Some(5)), Some((2, 5)));
+        assert_eq!(moved(EventKind::ScoreUpdated, 2, None), Some((2, u64::MAX)));
+        assert_eq!(moved(EventKind::ScoreRemoved, 0, Some(5)), Some((5, u64::MAX)));
+        assert_eq!(moved(EventKind::LeaderboardChanged, 0, None), None);
+    }
+}

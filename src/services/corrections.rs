@@ -1,0 +1,37 @@
+//! Corrections: what changes rankings beside scores.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{
+        caller::{Caller, Permission},
+        ids::{LeaderboardId, UserId},
+        time::Clock,
+    },
+    repositories::ledger::Ledger,
+};
+
+use super::{announcer::Announcer, definitions::DefinitionCache, error::ServiceError};
+
+/// See the module's documentation.
+pub struct Corrections {
+    pub ledger: Ledger,
+    pub definitions: Arc<DefinitionCache>,
+    pub announcer: Arc<Announcer>,
+    pub clock: Clock,
+}
+
+impl Corrections {
+    /// Takes a user's entry out of a leaderboard, and tells its watchers. The history keeps the scores; the user's next score is a first one.
+    pub async fn remove_entry(&self, caller: &Caller, id: &LeaderboardId, user: &UserId) -> Result<(), ServiceError> {
+        caller.authorize(Permission::Manage)?;
+        let leaderboard = self.definitions.leaderboard(id.as_str()).await?;
+        let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
+        let removed = self.ledger.remove_entry(&leaderboard.id, user, &subject, self.clock.now()).await?;
+        let removed = removed.ok_or(ServiceError::NotFound("entry"))?;
+        if let Some((row, announcement)) = &removed.outbox {
+            self.announcer.announce_row(*row, announcement).await;
+        }
+        Ok(())
+    }
+}
