@@ -311,8 +311,7 @@ async fn prepare_rankings(inspection: &Inspection, definitions: &DefinitionCache
     }
     let definitions = definitions.current();
     let mut ends: Vec<_> = definitions
-        .leaderboards
-        .values()
+        .leaderboards()
         .filter(|leaderboard| rebuilder.is_rebuilding(leaderboard.pk))
         .map(|leaderboard| rebuilder.kick(leaderboard.board()))
         .collect();

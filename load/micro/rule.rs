@@ -1,6 +1,6 @@
 //! The scoring rule: what a commit computes between its reading and its writing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use scoreboard::domain::{
@@ -29,12 +29,11 @@ fn definitions() -> Definitions {
         enabled: true,
     };
     let id = ActionId::parse("goal").expect("an id");
-    let action = Action { id: id.clone(), settings, created_at: at, updated_at: at };
-    Definitions {
-        revision: 1,
-        leaderboards: HashMap::from([(leaderboard.id.clone(), leaderboard)]),
-        actions: HashMap::from([(id, action)]),
-    }
+    let action = Action { id, settings, created_at: at, updated_at: at };
+    let mut definitions = Definitions::default().at(1);
+    definitions.put_leaderboard(leaderboard);
+    definitions.put_action(action);
+    definitions
 }
 
 /// Ten points each for users who have some already.

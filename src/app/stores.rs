@@ -1,6 +1,6 @@
 //! The stores that the settings name, opened.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::time::Instant;
@@ -34,9 +34,15 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open.
+    /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open, and make one where there is
+    /// none; tools read the one that is there.
     pub async fn open(settings: &StorageSettings, stream_history: u64, clock: &Clock, exclusive: bool) -> anyhow::Result<Self> {
         check_addresses(settings)?;
+        if let Some(path) = settings.database_url().strip_prefix("sqlite://").filter(|_| !exclusive)
+            && !Path::new(path).exists()
+        {
+            bail!("there is no ledger at {path}: set DATABASE_URL, or DATA_DIR to the server's directory");
+        }
         let ledger = open_ledger(settings, exclusive).await?;
         for migration in ledger.migrate().await.context("the ledger could not be migrated")? {
             tracing::info!(migration, "migrated");

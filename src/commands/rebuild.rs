@@ -37,7 +37,7 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
     let stores = Stores::open(&args.stores.storage, args.stores.streams.stream_history, &clock, false).await?;
     let definitions = stores.ledger.definitions().await?;
     let wanted = |id: &str| args.leaderboard.as_deref().is_none_or(|wanted| wanted == id);
-    let mut leaderboards: Vec<_> = definitions.leaderboards.values().filter(|found| wanted(found.id.as_str())).collect();
+    let mut leaderboards: Vec<_> = definitions.leaderboards().filter(|found| wanted(found.id.as_str())).collect();
     if leaderboards.is_empty() {
         bail!("there is no such leaderboard");
     }

@@ -51,7 +51,7 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
     let clock = Clock::system();
     let stores = Stores::open(&args.storage, args.streams.stream_history, &clock, false).await?;
     let definitions = stores.ledger.definitions().await?;
-    let mut leaderboards: Vec<_> = definitions.leaderboards.values().collect();
+    let mut leaderboards: Vec<_> = definitions.leaderboards().collect();
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
     let embedded = args.storage.redis_url().is_none();
     let (mut differences, mut rebuilding) = (0, 0);

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Map, Value};
 use validator::{Validate, ValidationError};
@@ -156,6 +156,13 @@ pub fn json_size(object: &Map<String, Value>, limit: usize) -> Result<(), Valida
 /// Takes a field that may be left out, but may not be null; goes with `#[serde(default)]`.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Takes one word of several, which may be left out; goes with `#[serde(default)]`. By itself serde takes an object as well, and calls what is neither no
+/// JSON.
+pub fn word<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    T::deserialize(word.into_deserializer()).map(Some)
 }
 
 /// Tells a field that is null (`Some(None)`) from one that is absent (`None`); goes with `#[serde(default)]`.

@@ -38,14 +38,14 @@ pub struct Settings {
     #[serde(default, deserialize_with = "present")]
     #[validate(length(max = 1024), custom(function = "body::lines_of_text"))]
     description: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "body::word")]
     order: Option<Order>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "body::word")]
     operator: Option<Operator>,
     #[serde(default, deserialize_with = "present")]
     #[validate(length(min = 1, max = 32), custom(function = "body::name"))]
     unit: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "body::word")]
     visibility: Option<Visibility>,
     #[serde(default, deserialize_with = "nullable")]
     #[validate(custom(function = "no_schedule"))]

@@ -37,7 +37,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
 impl Params {
     /// A parameter that says different things, of which nobody can know which one counts. Clients that reconnect may add where they were to an
-    /// address that says so already.
+    /// address that says so already: see [`Self::last`].
     fn ambiguous(&self) -> Option<String> {
         let differs = |name: &str, value: &str| self.text(name).is_some_and(|first| first != value) && name != "lastEventId";
         self.pairs.iter().find(|(name, value)| differs(name, value)).map(|(name, _)| name.clone())
@@ -46,6 +46,11 @@ impl Params {
     /// A parameter's text; `None` where it is absent. An empty one is there, and rarely right.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same, the last one of several.
+    pub fn last(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A whole number within a range, or the default.

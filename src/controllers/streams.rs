@@ -170,7 +170,7 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
     let header = headers.get("last-event-id").filter(|value| !value.is_empty());
     let text = match header {
         Some(value) => value.to_str().unwrap_or("?"),
-        None => params.text("lastEventId").filter(|text| !text.is_empty())?,
+        None => params.last("lastEventId").filter(|text| !text.is_empty())?,
     };
     Some(text.parse().map_err(|_| ()))
 }

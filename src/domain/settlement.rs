@@ -10,7 +10,7 @@ use super::{
     definition::Definitions,
     entry::DisplayName,
     ids::{ActionId, UserId},
-    leaderboard::Leaderboard,
+    leaderboard::{Leaderboard, Visibility},
     receipt_batches::ReceiptBatches,
     score,
     submission::{Accepted, Refusal, Settled, Standing, Submission},
@@ -83,14 +83,16 @@ impl Settlement {
 
 /// Which leaderboards a submission feeds, or why it cannot be taken whatever the state is.
 pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Result<Vec<&'a Leaderboard>, Refusal> {
-    let action = definitions.actions.get(&submission.action_id).ok_or(Refusal::UnknownAction)?;
+    let action = definitions.action(submission.action_id.as_str()).ok_or(Refusal::UnknownAction)?;
+    let fed: Vec<_> = action.settings.leaderboards.iter().filter_map(|id| definitions.leaderboard(id.as_str())).collect();
     if submission.self_service_only && !action.settings.self_service {
-        return Err(Refusal::NotSelfService);
+        // Whoever may not know what is private does not learn of actions that feed nothing else.
+        let known = fed.iter().any(|leaderboard| leaderboard.settings.visibility == Visibility::Public);
+        return Err(if known { Refusal::NotSelfService } else { Refusal::UnknownAction });
     }
     if !action.settings.enabled {
         return Err(Refusal::DisabledAction);
     }
-    let fed: Vec<_> = action.settings.leaderboards.iter().filter_map(|id| definitions.leaderboards.get(id)).collect();
     if fed.is_empty() {
         return Err(Refusal::NoLeaderboard);
     }
@@ -143,7 +145,7 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
     if let Some(closed) = fed.iter().find(|leaderboard| leaderboard.settings.closed) {
         return Err(Refusal::Closed(closed.id.clone()));
     }
-    let action = &definitions.actions[&submission.action_id].settings;
+    let action = &definitions.action(submission.action_id.as_str()).ok_or(Refusal::UnknownAction)?.settings;
     let points = action.points.of(submission.value).map_err(Refusal::Value)?;
     let now = clock.now();
     let recent = state.recent.get(&(submission.user_id.clone(), submission.action_id.clone()));
@@ -208,11 +210,11 @@ fn take_over(
         let used = UsedKey { fingerprint: idempotency.fingerprint.to_vec(), event_id: accepted.event_id, receipt: None };
         state.keys.insert((submission.subject.clone(), idempotency.key.clone()), used);
     }
-    let action = &definitions.actions[&accepted.action_id].settings;
-    if action.lookback() > 0 {
+    let lookback = definitions.action(accepted.action_id.as_str()).map_or(0, |action| action.settings.lookback());
+    if lookback > 0 {
         let recent = state.recent.entry((user_id.clone(), accepted.action_id.clone())).or_default();
         recent.insert(0, accepted.at);
-        recent.truncate(action.lookback() as usize);
+        recent.truncate(lookback as usize);
     }
 }
 
@@ -239,7 +241,7 @@ mod tests {
     fn definitions(limit: Option<Limit>) -> Definitions {
         let mut definitions = Definitions::default();
         for board in [leaderboard(1, "main", Operator::Sum), leaderboard(2, "best", Operator::Best)] {
-            definitions.leaderboards.insert(board.id.clone(), board);
+            definitions.put_leaderboard(board);
         }
         let settings = ActionSettings {
             name: "Goal".into(),
@@ -252,7 +254,7 @@ mod tests {
         };
         let action =
             Action { id: ActionId::parse("goal").unwrap(), settings, created_at: Timestamp(0), updated_at: Timestamp(0) };
-        definitions.actions.insert(action.id.clone(), action);
+        definitions.put_action(action);
         definitions
     }
 

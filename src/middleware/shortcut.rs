@@ -88,7 +88,7 @@ impl Shortcut {
         }
         let asked = asked(request.uri(), &self.services.default_leaderboard)?;
         let definitions = self.services.leaderboards.definitions.current();
-        let leaderboard = definitions.leaderboards.get(asked.leaderboard)?;
+        let leaderboard = definitions.leaderboard(asked.leaderboard)?;
         let started = Instant::now();
         self.services.leaderboards.check_readable(&Caller::ANONYMOUS, leaderboard, started).ok()?;
         match asked.what {

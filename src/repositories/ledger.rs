@@ -153,7 +153,7 @@ impl Ledger {
             _ => return Err(LedgerError::Unusable("the database URL must begin with sqlite:// or postgres://".into())),
         };
         // Revision −1 is never stored: the first commit reads the definitions.
-        let none = Definitions { revision: -1, ..Definitions::default() };
+        let none = Definitions::default().at(-1);
         let (known, writability) = (Arc::new(ArcSwap::from_pointee(none)), Arc::default());
         Ok(Self { engine, known, cautious: Arc::default(), repeats: Arc::default(), writability })
     }
@@ -218,6 +218,12 @@ impl Ledger {
     /// All definitions, from one snapshot.
     pub async fn definitions(&self) -> Result<Definitions, LedgerError> {
         Ok(transact!(self.read(LIMIT), definitions::load())?)
+    }
+
+    /// The same for whoever knows those of an earlier revision: what has changed since is read, which costs the same however many there are.
+    pub async fn definitions_since(&self, known: &Arc<Definitions>) -> Result<Definitions, LedgerError> {
+        let known = Arc::clone(known);
+        Ok(transact!(self.read(LIMIT), definitions::load_since(&known))?)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Actions: making, changing and deleting the scoring rules.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     domain::{
         action::{Action, ActionSettings},
         caller::{Caller, Permission},
+        definition::Definitions,
         ids::{ActionId, LeaderboardId},
         leaderboard::{Leaderboard, Visibility},
         time::Clock,
@@ -31,9 +32,8 @@ impl Actions {
     pub fn list(&self, caller: &Caller) -> Result<Vec<Action>, ServiceError> {
         let private_too = sees_private(caller, &self.definitions)?;
         let definitions = self.definitions.current();
-        let shown =
-            |action: &Action| if private_too { Some(action.clone()) } else { public_part(action, &definitions.leaderboards) };
-        let mut actions: Vec<_> = definitions.actions.values().filter_map(shown).collect();
+        let shown = |action: &Action| if private_too { Some(action.clone()) } else { public_part(action, &definitions) };
+        let mut actions: Vec<_> = definitions.actions().filter_map(shown).collect();
         actions.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(actions)
     }
@@ -44,7 +44,7 @@ impl Actions {
         if sees_private(caller, &self.definitions)? {
             return Ok(action);
         }
-        public_part(&action, &self.definitions.current().leaderboards).ok_or(ServiceError::NotFound("action"))
+        public_part(&action, &self.definitions.current()).ok_or(ServiceError::NotFound("action"))
     }
 
     /// One action, whole, for whoever is about to change it.
@@ -54,7 +54,7 @@ impl Actions {
     }
 
     async fn find(&self, id: &str) -> Result<Action, ServiceError> {
-        self.definitions.find(|definitions| definitions.actions.get(id).cloned(), ActionId::parse(id).is_ok(), "action").await
+        self.definitions.find(|definitions| definitions.action(id).cloned(), ActionId::parse(id).is_ok(), "action").await
     }
 
     /// Makes an action.
@@ -104,10 +104,10 @@ impl Actions {
 }
 
 /// The action as whoever sees public leaderboards alone may know it; `None` where it feeds none of them.
-fn public_part(action: &Action, leaderboards: &HashMap<LeaderboardId, Leaderboard>) -> Option<Action> {
+fn public_part(action: &Action, definitions: &Definitions) -> Option<Action> {
     let mut action = action.clone();
     let public = |leaderboard: &Leaderboard| leaderboard.settings.visibility == Visibility::Public;
-    action.settings.leaderboards.retain(|id| leaderboards.get(id).is_some_and(public));
+    action.settings.leaderboards.retain(|id| definitions.leaderboard(id.as_str()).is_some_and(public));
     (!action.settings.leaderboards.is_empty()).then_some(action)
 }
 

@@ -124,10 +124,10 @@ impl DefinitionCache {
             return Ok(());
         }
         let begun = Instant::now();
-        let mut revision = self.ledger.definitions_revision().await?;
-        if revision != self.current.load().revision {
-            let definitions = self.ledger.definitions().await?;
-            revision = definitions.revision;
+        let known = self.current.load_full();
+        let definitions = self.ledger.definitions_since(&known).await?;
+        let revision = definitions.revision;
+        if revision != known.revision {
             self.current.store(Arc::new(definitions));
         }
         self.access.store(revision, Ordering::Release);
@@ -138,7 +138,7 @@ impl DefinitionCache {
 
     /// A leaderboard; where the id is unknown here, the ledger is asked before that is believed.
     pub async fn leaderboard(&self, id: &str) -> Result<Leaderboard, ServiceError> {
-        self.find(|definitions| definitions.leaderboards.get(id).cloned(), LeaderboardId::parse(id).is_ok(), "leaderboard").await
+        self.find(|definitions| definitions.leaderboard(id).cloned(), LeaderboardId::parse(id).is_ok(), "leaderboard").await
     }
 
     /// What `pick` finds in the snapshot, or in a fresh one where `plausible`.
@@ -177,14 +177,13 @@ impl DefinitionCache {
     /// Adopts that not everybody may read a leaderboard any more, or that it is gone.
     fn withdraw(&self, AccessChange { pk, readers }: AccessChange) {
         self.current.rcu(|current| {
-            let mut changed = Definitions {
-                revision: current.revision,
-                leaderboards: current.leaderboards.clone(),
-                actions: current.actions.clone(),
-            };
-            changed.leaderboards.retain(|_, leaderboard| leaderboard.pk != pk || readers != Readers::Nobody);
-            if let Some(leaderboard) = changed.leaderboards.values_mut().find(|leaderboard| leaderboard.pk == pk) {
+            let mut changed = Definitions::clone(current);
+            if let Some(mut leaderboard) = current.leaderboard_by_pk(pk).cloned() {
                 leaderboard.settings.visibility = Visibility::Private;
+                match readers {
+                    Readers::Nobody => changed.remove_leaderboard(&leaderboard.id),
+                    Readers::Entitled | Readers::Everybody => changed.put_leaderboard(leaderboard),
+                }
             }
             changed
         });

@@ -134,7 +134,7 @@ impl Inspection {
     /// Asks every ranking; those that are lost are rebuilt.
     async fn survey_all(&self, events: usize) -> Vec<(Board, Survey)> {
         let definitions = self.definitions.current();
-        let boards: Vec<Board> = definitions.leaderboards.values().map(|leaderboard| leaderboard.board()).collect();
+        let boards: Vec<Board> = definitions.leaderboards().map(|leaderboard| leaderboard.board()).collect();
         let asked = boards.into_iter().map(|board| async move { (board, self.standings.survey(board, events).await) });
         let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
         let (mut surveyed, mut out_of_reach) = (Vec::new(), 0);

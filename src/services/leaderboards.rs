@@ -92,13 +92,12 @@ impl Leaderboards {
         let private_too = sees_private(caller, &self.definitions)?;
         let definitions = self.definitions.current();
         let mut leaderboards: Vec<_> = definitions
-            .leaderboards
-            .values()
+            .leaderboards()
             .filter(|leaderboard| private_too || leaderboard.settings.visibility == Visibility::Public)
             .cloned()
             .collect();
         leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
-        let boards = definitions.leaderboards.values().map(Leaderboard::board).collect();
+        let boards = definitions.leaderboards().map(Leaderboard::board).collect();
         let numbers = self.census.of(boards).await;
         let overviews = leaderboards.into_iter().map(|leaderboard| {
             let (total, watchers) = numbers.get(&leaderboard.pk).copied().unwrap_or_default();

@@ -168,7 +168,7 @@ impl Streams {
         let hubs: Vec<_> = self.hubs.lock().values().map(|followed| Arc::clone(&followed.hub)).collect();
         let (definitions, now) = (self.sources.definitions.current(), std::time::Instant::now());
         let shown = |hub: &Hub| {
-            let present = definitions.leaderboards.get(&hub.leaderboard.id).filter(|present| present.pk == hub.leaderboard.pk);
+            let present = definitions.leaderboard(hub.leaderboard.id.as_str()).filter(|present| present.pk == hub.leaderboard.pk);
             present.is_some_and(|present| self.sources.definitions.is_public(present, now))
         };
         let mut watched: Vec<_> =

@@ -147,5 +147,5 @@ fn refusal(outcome: Settled) -> Refusal {
 }
 
 fn leaderboard<'a>(definitions: &'a Definitions, id: &str) -> &'a Leaderboard {
-    &definitions.leaderboards[id]
+    definitions.leaderboard(id).unwrap()
 }

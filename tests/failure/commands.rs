@@ -84,6 +84,15 @@ async fn rebuild_makes_the_ranking_anew_from_the_ledger() {
     server.assert_verified().await;
 }
 
+/// Whoever forgot to say where the ledger is, is not told that all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_needs_a_ledger() {
+    let server = Server::prepare(Stores::default());
+    let found = server.command_beside(&["verify"]).await;
+    assert!(!found.status.success() && said(&found).contains("there is no ledger at"), "{}", said(&found));
+    assert!(!server.directory.join("scoreboard.db").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrate_prepares_a_database_and_may_be_repeated() {
     let server = Server::prepare(Stores { database_url: Some(fresh_database().await), redis_url: None });

@@ -11,7 +11,9 @@ use crate::{
 
 /// Refuses a body that serde could not make the expected value of.
 pub(super) fn of_shape(error: &serde_path_to_error::Error<serde_json::Error>, text: &[u8]) -> Problem {
-    if !error.inner().is_data() {
+    // JSON all the same, though no double holds it.
+    let too_large = error.inner().to_string().starts_with("number out of range");
+    if !error.inner().is_data() && !too_large {
         return Problem::not_json(error.inner().to_string());
     }
     // A broken rule may stand in front of what is no JSON.
@@ -33,7 +35,8 @@ pub(super) fn of_shape(error: &serde_path_to_error::Error<serde_json::Error>, te
         (_, Some(name)) => (if path == "." { name.to_owned() } else { path }, "unknown-field"),
         _ => (if path == "." { "body".to_owned() } else { path }, "type"),
     };
-    ServiceError::invalid(field, code, in_plain_words(message)).into()
+    let message = if too_large { "must hold no number beyond the range of a double".to_owned() } else { in_plain_words(message) };
+    ServiceError::invalid(field, code, message).into()
 }
 
 /// serde's message without its words for types, which are Rust's.

@@ -148,6 +148,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    definition_changes (revision, kind, id) {
+        revision -> BigInt,
+        kind -> Text,
+        id -> Text,
+    }
+}
+
+diesel::table! {
     corrections (event_id) {
         event_id -> Binary,
         leaderboard_pk -> BigInt,

@@ -1,8 +1,13 @@
 //! Definitions are what every commit obeys from the moment they change.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use scoreboard::{
     domain::{
-        action::{ActionSettings, Limit, Points},
+        action::{Action, ActionSettings, Limit, Points},
         announcement::Announcement,
         job::{Payload, SweepLeaderboard},
         leaderboard::{LeaderboardSettings, Operator, Order},
@@ -15,6 +20,8 @@ use scoreboard::{
 use super::*;
 
 on_both_engines![
+    a_change_is_read_by_itself,
+    a_change_costs_the_same_among_thousands,
     a_definition_is_read_back_as_it_was_written,
     a_taken_id_is_refused,
     what_is_not_there_is_not_found,
@@ -55,7 +62,7 @@ async fn a_definition_is_read_back_as_it_was_written(database: Database) {
     assert_eq!(leaderboard(&definitions, "laps"), &made);
     assert_eq!((made.settings, made.season, made.revision), (settings, 1, 1));
     for action in actions {
-        assert_eq!(definitions.actions[&action.id], action);
+        assert_eq!(definitions.action(action.id.as_str()), Some(&action));
     }
     assert_eq!(definitions.revision, ledger.definitions_revision().await.unwrap());
 }
@@ -152,7 +159,7 @@ async fn what_a_deletion_leaves_is_swept_bite_by_bite(database: Database) {
         ledger.create_leaderboard(&slug(id), &leaderboard_settings(Operator::Sum, Order::Desc), made).await.unwrap();
     }
     ledger.create_action(&action_id("goal"), &action_settings(&["gone", "kept"]), made).await.unwrap();
-    let boards: Vec<_> = ledger.definitions().await.unwrap().leaderboards.values().map(Leaderboard::board).collect();
+    let boards: Vec<_> = ledger.definitions().await.unwrap().leaderboards().map(Leaderboard::board).collect();
     let batch: Vec<_> = (0..30).map(|n| goal(&format!("u-{}", n % 11), 1)).collect();
     commit(&ledger, &batch, &Clock::system()).await.unwrap();
     let leased = async || ledger.lease_job(&[SweepLeaderboard::QUEUE], made, made.plus_seconds(60)).await.unwrap();
@@ -222,4 +229,75 @@ async fn the_default_leaderboard_is_made_once_and_not_again(database: Database) 
     ledger.delete_leaderboard(&id, NOW).await.unwrap();
     assert_eq!(ledger.ensure_default_leaderboard(&id, &settings, NOW).await.unwrap(), None);
     assert!(matches!(commit_one(&ledger, goal("ann", 1)).await, Settled::Refused(_)));
+}
+
+/// Everything that may be asked of definitions, in an order of its own.
+fn told(definitions: &Definitions) -> (i64, Vec<Leaderboard>, Vec<Action>) {
+    let mut leaderboards: Vec<_> = definitions.leaderboards().cloned().collect();
+    leaderboards.sort_by_key(|leaderboard| leaderboard.pk);
+    assert!(leaderboards.iter().all(|one| definitions.leaderboard_by_pk(one.pk) == Some(one)));
+    let mut actions: Vec<_> = definitions.actions().cloned().collect();
+    actions.sort_by(|one, other| one.id.cmp(&other.id));
+    (definitions.revision, leaderboards, actions)
+}
+
+async fn a_change_is_read_by_itself(database: Database) {
+    let (one, other) = (database.ledger().await, database.connect().await);
+    let mut known = Arc::new(other.definitions().await.unwrap());
+    let settings = leaderboard_settings(Operator::Sum, Order::Desc);
+    for step in 0..8 {
+        match step {
+            0 => drop(one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap()),
+            1 => drop(one.create_action(&action_id("goal"), &action_settings(&["main"]), NOW).await.unwrap()),
+            2 => drop(
+                one.update_leaderboard(&slug("main"), NOW, |now| LeaderboardSettings { closed: true, ..now.settings.clone() })
+                    .await,
+            ),
+            3 => drop(one.create_leaderboard(&slug("other"), &settings, NOW).await.unwrap()),
+            4 => {
+                let feed = |now: &Action| ActionSettings { leaderboards: vec![slug("other")], ..now.settings.clone() };
+                one.update_action(&action_id("goal"), NOW, feed).await.unwrap();
+            }
+            // Several at once, one of them made anew.
+            5 => {
+                one.delete_leaderboard(&slug("main"), NOW).await.unwrap();
+                one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap();
+                one.delete_action(&action_id("goal")).await.unwrap();
+            }
+            // A release that notes nothing was here.
+            6 => database.execute("UPDATE installation SET definitions_revision = definitions_revision + 1").await,
+            _ => drop(one.delete_leaderboard(&slug("other"), NOW).await.unwrap()),
+        }
+        let since = other.definitions_since(&known).await.unwrap();
+        assert_eq!(told(&since), told(&one.definitions().await.unwrap()), "step {step}");
+        assert_ne!(since.revision, known.revision);
+        known = Arc::new(since);
+    }
+    assert_eq!(told(&other.definitions_since(&known).await.unwrap()), told(&known), "nothing has changed");
+    let later = Arc::new(Definitions::clone(&known).at(known.revision + 5));
+    assert_eq!(told(&other.definitions_since(&later).await.unwrap()), told(&known), "the ledger was set back");
+}
+
+async fn a_change_costs_the_same_among_thousands(database: Database) {
+    let ledger = database.ledger().await;
+    let settings = leaderboard_settings(Operator::Sum, Order::Desc);
+    let mut costs = Vec::new();
+    for (from, to) in [(0, 10), (10, 3_000)] {
+        for number in from..to {
+            ledger.create_leaderboard(&slug(&format!("board-{number}")), &settings, NOW).await.unwrap();
+        }
+        let mut known = Arc::new(ledger.definitions().await.unwrap());
+        let mut fastest = Duration::MAX;
+        for round in 0..20 {
+            let name = format!("round {round}");
+            let change = move |now: &Leaderboard| LeaderboardSettings { name, ..now.settings.clone() };
+            ledger.update_leaderboard(&slug("board-3"), NOW, change).await.unwrap();
+            let begun = Instant::now();
+            known = Arc::new(ledger.definitions_since(&known).await.unwrap());
+            fastest = fastest.min(begun.elapsed());
+        }
+        assert_eq!(known.leaderboard("board-3").unwrap().settings.name, "round 19");
+        costs.push(fastest);
+    }
+    assert!(costs[1] < costs[0] * 3 + Duration::from_millis(1), "{costs:?}");
 }

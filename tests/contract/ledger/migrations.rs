@@ -25,7 +25,7 @@ async fn migrations_go_up_and_down_and_up(database: Database) {
     let reverted = ledger.revert_migrations().await.unwrap();
     assert_eq!(reverted.len(), ran.len());
     assert_eq!(ledger.migrate().await.unwrap(), ran);
-    assert_eq!(ledger.definitions().await.unwrap().leaderboards.len(), 0);
+    assert_eq!(ledger.definitions().await.unwrap().leaderboards().count(), 0);
     ledger.ping(&Clock::system()).await.unwrap();
 }
 

@@ -120,6 +120,12 @@ async fn a_player_submits_only_own_scores_by_self_service_actions(backend: Backe
     player("scores:self", "tap", "ann").answers(200).await;
     player("scores:self", "tap", "bob").refused(403).await;
     player("scores:self", "goal", "ann").refused(403).await;
+    // What feeds private leaderboards alone is not told apart from what is not there.
+    app.make_leaderboard("secret", json!({"visibility": "private"})).await;
+    let messages = [player("scores:self", "secret", "ann"), player("scores:self", "nothing", "ann")];
+    let [hidden, unknown] =
+        futures_util::future::join_all(messages.map(|request| request.refused(422))).await.try_into().unwrap();
+    assert_eq!(hidden["errors"], unknown["errors"]);
     player("scores:self scores:write", "goal", "bob").answers(200).await;
     player("leaderboards:admin leaderboards:read", "tap", "ann").refused(403).await;
 

@@ -105,6 +105,10 @@ async fn metadata_that_says_two_things_at_once_is_refused(backend: Backend) {
         assert!(broken(&problem)[0].starts_with("metadata"), "{problem}");
         assert_eq!(problem["errors"][0]["message"], r#"the name "b" is there more than once"#);
     }
+    let body = r#"{"actionId":"goal","userId":"ann","metadata":{"a":[1e400]}}"#;
+    let request = app.game(Method::POST, "/api/scores").header("content-type", "application/json").body(body);
+    let problem = request.refused(422).await;
+    assert!(broken(&problem)[0].starts_with("metadata"), "{problem}");
     assert_untouched(&app).await;
 }
 

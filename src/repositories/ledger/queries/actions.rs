@@ -12,6 +12,7 @@ use super::{
 };
 use crate::domain::{
     action::{Action, ActionSettings, Limit, Points},
+    definition::Changed,
     ids::{ActionId, LeaderboardId},
     time::Timestamp,
 };
@@ -37,7 +38,7 @@ pub struct ActionRow {
 
 /// Makes an action.
 pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, now: Timestamp) -> Result<Action, Failure> {
-    definitions::begin_change(conn).await?;
+    definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
     if find(conn, id).await?.is_some() {
         return Err(LedgerError::Taken.into());
     }
@@ -59,7 +60,7 @@ pub async fn update(
     if settings == before.settings {
         return Ok(before);
     }
-    definitions::begin_change(conn).await?;
+    definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
     remove(conn, id).await?;
     let after = Action { settings, updated_at: now, ..before };
     insert(conn, &after).await?;
@@ -68,14 +69,15 @@ pub async fn update(
 
 /// Deletes the action; what it scored stays.
 pub async fn delete(conn: &mut Conn, id: &ActionId) -> Result<(), Failure> {
-    definitions::begin_change(conn).await?;
+    definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
     if remove(conn, id).await? == 0 {
         return Err(LedgerError::NotFound.into());
     }
     Ok(())
 }
 
-async fn find(conn: &mut Conn, id: &ActionId) -> Result<Option<Action>, Failure> {
+/// The action of this id.
+pub async fn find(conn: &mut Conn, id: &ActionId) -> Result<Option<Action>, Failure> {
     let row = actions::table.find(id.as_str()).select(ActionRow::as_select()).first(conn).await.optional()?;
     let Some(row) = row else { return Ok(None) };
     let fed: Vec<String> = action_leaderboards::table

@@ -1,17 +1,21 @@
 //! All definitions at one revision.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use diesel::{ExpressionMethods, QueryDsl, SelectableHelper, dsl::max};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper, dsl::max};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::schema::{action_leaderboards, actions, installation, leaderboards, score_events},
+    super::super::schema::{self, action_leaderboards, definition_changes, installation, score_events},
     Conn, Failure,
-    actions::ActionRow,
-    leaderboards::LeaderboardRow,
+    actions::{self, ActionRow},
+    leaderboards::{self, LeaderboardRow},
 };
-use crate::domain::{definition::Definitions, time::Timestamp};
+use crate::domain::{
+    definition::{Changed, Definitions},
+    ids::{ActionId, LeaderboardId},
+    time::Timestamp,
+};
 
 /// The revision alone: what a caller compares before it asks for all.
 pub async fn revision(conn: &mut Conn) -> Result<i64, Failure> {
@@ -29,17 +33,18 @@ pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> 
         .limit(NEWEST)
         .select(score_events::at);
     let times: Vec<i64> = newest.load(conn).await?;
-    let of_leaderboards: Option<i64> = leaderboards::table.select(max(leaderboards::updated_at)).first(conn).await?;
-    let of_actions: Option<i64> = actions::table.select(max(actions::updated_at)).first(conn).await?;
+    let of_leaderboards: Option<i64> =
+        schema::leaderboards::table.select(max(schema::leaderboards::updated_at)).first(conn).await?;
+    let of_actions: Option<i64> = schema::actions::table.select(max(schema::actions::updated_at)).first(conn).await?;
     Ok(times.into_iter().max().max(of_leaderboards).max(of_actions).map(Timestamp))
 }
 
 /// Everything. The transaction reads from one snapshot, or holds the lock that keeps definitions from changing.
 pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
-    let mut definitions = Definitions { revision: revision(conn).await?, ..Definitions::default() };
-    for row in leaderboards::table.select(LeaderboardRow::as_select()).load(conn).await? {
+    let mut definitions = Definitions::default().at(revision(conn).await?);
+    for row in schema::leaderboards::table.select(LeaderboardRow::as_select()).load(conn).await? {
         let leaderboard = row.into_leaderboard()?;
-        definitions.leaderboards.insert(leaderboard.id.clone(), leaderboard);
+        definitions.put_leaderboard(leaderboard);
     }
     let pairs: Vec<(String, String)> = action_leaderboards::table
         .order((action_leaderboards::action_id, action_leaderboards::position))
@@ -50,20 +55,75 @@ pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
     for (action, leaderboard) in pairs {
         fed.entry(action).or_default().push(leaderboard);
     }
-    for row in actions::table.select(ActionRow::as_select()).load(conn).await? {
+    for row in schema::actions::table.select(ActionRow::as_select()).load(conn).await? {
         let leaderboards = fed.remove(&row.id).unwrap_or_default();
         let action = row.into_action(leaderboards)?;
-        definitions.actions.insert(action.id.clone(), action);
+        definitions.put_action(action);
     }
     Ok(definitions)
 }
 
-/// Takes the lock that keeps commits away and counts the revision up. Every change of definitions starts with this. Answers the revision.
-pub async fn begin_change(conn: &mut Conn) -> Result<i64, Failure> {
+/// Revisions whose changes are remembered. Whoever knows an earlier one reads everything, which costs them no more than so many lookups.
+const REMEMBERED: i64 = 1_000;
+
+const LEADERBOARD: &str = "leaderboard";
+const ACTION: &str = "action";
+
+/// Everything, of which what has not changed since `known` is taken from there. The same holds of the transaction.
+pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definitions, Failure> {
+    let revision = revision(conn).await?;
+    if revision == known.revision {
+        return Ok(known.clone());
+    }
+    let missing = revision - known.revision;
+    if known.revision < 0 || !(1..=REMEMBERED).contains(&missing) {
+        return load(conn).await;
+    }
+    let changes = definition_changes::table
+        .filter(definition_changes::revision.gt(known.revision).and(definition_changes::revision.le(revision)))
+        .select((definition_changes::revision, definition_changes::kind, definition_changes::id));
+    let changes: Vec<(i64, String, String)> = changes.load(conn).await?;
+    let told: HashSet<i64> = changes.iter().map(|(revision, ..)| *revision).collect();
+    if told.len() as i64 != missing {
+        return load(conn).await;
+    }
+    let mut definitions = known.clone().at(revision);
+    let changed: HashSet<(String, String)> = changes.into_iter().map(|(_, kind, id)| (kind, id)).collect();
+    for (kind, id) in changed {
+        if kind == LEADERBOARD {
+            let id = LeaderboardId::parse(&id).map_err(Failure::corrupt)?;
+            match leaderboards::find(conn, &id).await? {
+                Some(leaderboard) => definitions.put_leaderboard(leaderboard),
+                None => definitions.remove_leaderboard(&id),
+            }
+        } else {
+            let id = ActionId::parse(&id).map_err(Failure::corrupt)?;
+            match actions::find(conn, &id).await? {
+                Some(action) => definitions.put_action(action),
+                None => definitions.remove_action(&id),
+            }
+        }
+    }
+    Ok(definitions)
+}
+
+/// Takes the lock that keeps commits away, counts the revision up and notes what it changes. Every change of definitions starts with this. Answers
+/// the revision.
+pub async fn begin_change(conn: &mut Conn, changed: &Changed) -> Result<i64, Failure> {
     super::locks::definitions_exclusively(conn).await?;
     diesel::update(installation::table)
         .set(installation::definitions_revision.eq(installation::definitions_revision + 1))
         .execute(conn)
         .await?;
-    revision(conn).await
+    let revision = revision(conn).await?;
+    let (kind, id) = match changed {
+        Changed::Leaderboard(id) => (LEADERBOARD, id.as_str()),
+        Changed::Action(id) => (ACTION, id.as_str()),
+    };
+    let row: (_, _, _) =
+        (definition_changes::revision.eq(revision), definition_changes::kind.eq(kind), definition_changes::id.eq(id));
+    diesel::insert_into(definition_changes::table).values(row).execute(conn).await?;
+    let forgotten = definition_changes::table.filter(definition_changes::revision.le(revision - REMEMBERED));
+    diesel::delete(forgotten).execute(conn).await?;
+    Ok(revision)
 }

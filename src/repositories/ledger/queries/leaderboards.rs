@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     announcement::{Announcement, DefinitionChange},
+    definition::Changed,
     ids::LeaderboardId,
     leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     time::Timestamp,
@@ -71,7 +72,7 @@ pub async fn create(
     settings: &LeaderboardSettings,
     now: Timestamp,
 ) -> Result<Leaderboard, Failure> {
-    definitions::begin_change(conn).await?;
+    definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
     if find(conn, id).await?.is_some() {
         return Err(LedgerError::Taken.into());
     }
@@ -134,7 +135,7 @@ pub async fn update(
             return Err(LedgerError::Conflict(if turned { "order" } else { "operator" }).into());
         }
     }
-    let definitions = definitions::begin_change(conn).await?;
+    let definitions = definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
     let after = Leaderboard { settings, revision: before.revision + 1, updated_at: now, ..before };
     store(conn, &after).await?;
     let announcement = Announcement::Definition(DefinitionChange::changed(&after, definitions));
@@ -144,7 +145,7 @@ pub async fn update(
 
 /// Deletes the leaderboard. Its entries and its history are out of sight at once, because they hang on its pk, and swept later.
 pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, Failure> {
-    let definitions = definitions::begin_change(conn).await?;
+    let definitions = definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
     let gone = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
     diesel::delete(leaderboards::table.find(gone.pk)).execute(conn).await?;
     maintenance::leave_to_sweep(conn, &gone, now).await?;

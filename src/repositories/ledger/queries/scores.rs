@@ -94,7 +94,7 @@ impl<'a> Writes<'a> {
 }
 
 fn is_limited(definitions: &Definitions, action: &ActionId) -> bool {
-    definitions.actions.get(action).is_some_and(|action| action.settings.lookback() > 0)
+    definitions.action(action.as_str()).is_some_and(|action| action.settings.lookback() > 0)
 }
 
 impl EventRow<'_> {
@@ -125,7 +125,7 @@ pub async fn commit(
     let (revision, mut state) = batch::open(conn, &needs).await?;
     crate::failpoints::failpoint!("batch-begun", Failure::Unreachable);
     if revision != definitions.revision {
-        definitions = Arc::new(definitions::load(conn).await?);
+        definitions = Arc::new(definitions::load_since(conn, &definitions).await?);
         needs = needs_of(submissions, &definitions, now, mode);
         (_, state) = batch::reopen(conn, &needs).await?;
     }
@@ -202,7 +202,7 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         for leaderboard in fed {
             needs.entries.insert((leaderboard.pk, leaderboard.season, submission.user_id.clone()));
         }
-        let Some(found) = definitions.actions.get(&submission.action_id) else { continue };
+        let Some(found) = definitions.action(submission.action_id.as_str()) else { continue };
         let action = &found.settings;
         if action.lookback() > 0 {
             let longest = action.cooldown_seconds.max(action.limit.map_or(0, |limit| limit.per_seconds));
