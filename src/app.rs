@@ -1,4 +1,4 @@
-//! The composition root: settings become ledger, standings, feed and services, and those a running server. The only place that names
+//! The composition root: settings become ledger, ranking_store, feed and services, and those a running server. The only place that names
 //! backends.
 
 mod limits;
@@ -29,7 +29,7 @@ use crate::{
     config::Settings,
     controllers::operations::Metrics,
     domain::{caller::Caller, ids::LeaderboardId, time::Clock},
-    middleware::{self, authentication::Authentication, cors::Cors, rate_limit::RateLimit, shortcut::Shortcut},
+    middleware::{self, authentication::Authentication, cors::Cors, fast_path::FastPath, rate_limit::RateLimit},
     repositories::{feed::FeedMessage, ledger::Ledger, private},
     router,
     server::{self, Clients, Room, tls::Tls},
@@ -47,12 +47,12 @@ use crate::{
         inspection::Inspection,
         latest::LatestScores,
         leaderboards::Leaderboards,
-        rankings::Rankings,
+        ranking_reader::RankingReader,
         rebuild::Rebuilder,
         scores::Scores,
         streams::{Streams, admission::Admission},
         tokens::Tokens,
-        tops::Tops,
+        top_cache::TopCache,
         turns::Turns,
         users::Users,
     },
@@ -119,12 +119,12 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let limit = RateLimit::new(settings.http.rate_limit_per_second, settings.http.rate_limit_burst);
     let swept = limit.clone();
     workers.spawn("rate limit sweep", move || swept.clone().sweep());
-    let shortcut = Shortcut::new(Arc::clone(&built.services), limit.clone(), Arc::clone(&trusted_proxies));
+    let fast_path = FastPath::new(Arc::clone(&built.services), limit.clone(), Arc::clone(&trusted_proxies));
     let clients = Clients { room: limits.room, trusted_proxies: Arc::clone(&trusted_proxies) };
     let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies };
     let public_metrics = internal.is_none().then(|| metrics.clone());
     let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics);
-    let front = middleware::wrap(routes, Some(shortcut), Some(&Cors::new(allowed, public_read)));
+    let front = middleware::wrap(routes, Some(fast_path), Some(&Cors::new(allowed, public_read)));
 
     if let Some(tls) = &tls {
         let tls = Arc::clone(tls);
@@ -136,7 +136,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
         let clients = Clients { room: INTERNAL, trusted_proxies: [].into() };
         tokio::spawn(server::serve(listener, None, front, clients, stop.clone(), broken))
     });
-    tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.standings.name(), "listening");
+    tracing::info!(%address, ledger = stores.ledger.engine(), ranking = stores.ranking_store.name(), "listening");
 
     let shutdown = CancellationToken::new();
     let asked = shutdown.clone();
@@ -184,19 +184,24 @@ async fn build(
     workers: &mut Workers,
     broken: Broken,
 ) -> anyhow::Result<Built> {
-    let Stores { ledger, standings, feed, .. } = stores;
+    let Stores { ledger, ranking_store, feed, .. } = stores;
     if let Some(newest) = ledger.newest_time().await? {
         clock.witness(newest);
     }
     let definitions = DefinitionCache::load(ledger.clone(), Arc::clone(feed)).await?;
     let changes = Arc::<Changes>::default();
     let backlog = Backlog::new(Arc::clone(&changes));
-    let rebuilder = Rebuilder::new(Arc::clone(standings), ledger.clone(), clock.clone(), Arc::clone(&backlog));
+    let rebuilder = Rebuilder::new(Arc::clone(ranking_store), ledger.clone(), clock.clone(), Arc::clone(&backlog));
     let turns = Arc::new(Turns::new(ledger.readers_at_once()));
-    let rankings =
-        Rankings::new(Arc::clone(standings), ledger.clone(), Arc::clone(&rebuilder), Arc::clone(&changes), Arc::clone(&turns));
+    let rankings = RankingReader::new(
+        Arc::clone(ranking_store),
+        ledger.clone(),
+        Arc::clone(&rebuilder),
+        Arc::clone(&changes),
+        Arc::clone(&turns),
+    );
     let announcer = Announcer::new(Parts {
-        standings: Arc::clone(standings),
+        ranking_store: Arc::clone(ranking_store),
         feed: Arc::clone(feed),
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
@@ -205,7 +210,7 @@ async fn build(
         changes,
     });
     let inspection = Arc::new(Inspection {
-        standings: Arc::clone(standings),
+        ranking_store: Arc::clone(ranking_store),
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
         rebuilder: Arc::clone(&rebuilder),
@@ -229,7 +234,7 @@ async fn build(
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
     let admission = Admission::new(limits.caps);
     let streams = Streams::new(
-        Arc::clone(standings),
+        Arc::clone(ranking_store),
         Arc::clone(feed),
         Arc::clone(&rankings),
         rebuilder,
@@ -242,14 +247,14 @@ async fn build(
     let sweeper = (Arc::clone(&announcer), Arc::clone(&backlog));
     spawn_workers(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions);
 
-    let tops = Arc::new(Tops::new(Arc::clone(&rankings), Arc::clone(&streams)));
+    let tops = Arc::new(TopCache::new(Arc::clone(&rankings), Arc::clone(&streams)));
     let kept = Arc::clone(&tops);
     workers.spawn("kept tops", move || Arc::clone(&kept).upkeep());
     let draining = Arc::new(AtomicBool::new(false));
     let health = Health {
         clock: clock.clone(),
         ledger: ledger.clone(),
-        standings: Arc::clone(standings),
+        ranking_store: Arc::clone(ranking_store),
         backlog,
         broken: broken.clone(),
         draining: Arc::clone(&draining),

@@ -2,11 +2,11 @@
 
 pub mod authentication;
 pub mod cors;
+pub mod fast_path;
 pub mod in_band;
 pub mod observation;
 pub mod problems;
 pub mod rate_limit;
-pub mod shortcut;
 
 use std::{
     convert::Infallible,
@@ -33,8 +33,8 @@ use tracing::Instrument;
 pub use self::cors::Front;
 use self::{
     cors::Cors,
+    fast_path::{Answer, FastPath},
     observation::Observation,
-    shortcut::{Answer, Shortcut},
 };
 use crate::{
     http::{
@@ -48,8 +48,8 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Puts the layers around the whole router, outermost first: CORS (outside, so that pages of other origins can read problem documents as well), the
-/// shortcut, the edge, panics, time-out, compression (which leaves event streams alone).
-pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors: Option<&Cors>) -> Front {
+/// fast_path, the edge, panics, time-out, compression (which leaves event streams alone).
+pub fn wrap(router: Router, fast_path: Option<FastPath>, cors: Option<&Cors>) -> Front {
     let stack = ServiceBuilder::new()
         .layer(axum::middleware::from_fn(edge))
         .layer(CatchPanicLayer::custom(|_| {
@@ -58,7 +58,7 @@ pub fn wrap(router: Router, shortcut: Option<Shortcut>, cors: Option<&Cors>) -> 
         }))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(CompressionLayer::new());
-    let entrance = Entrance { shortcut: shortcut.map(Arc::new), router: router.layer(stack) };
+    let entrance = Entrance { fast_path: fast_path.map(Arc::new), router: router.layer(stack) };
     Front::new(entrance, cors)
 }
 
@@ -68,10 +68,10 @@ type Past = future::Either<
     future::Map<Pin<Box<dyn Future<Output = Response> + Send>>, fn(Response) -> Result<Response, Infallible>>,
 >;
 
-/// Where a request takes the shortcut or goes to the router.
+/// Where a request takes the fast_path or goes to the router.
 #[derive(Clone)]
 pub struct Entrance {
-    shortcut: Option<Arc<Shortcut>>,
+    fast_path: Option<Arc<FastPath>>,
     router: Router,
 }
 
@@ -86,7 +86,7 @@ impl Service<Request> for Entrance {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match self.shortcut.as_ref().and_then(|shortcut| shortcut.answer(&request)) {
+        match self.fast_path.as_ref().and_then(|fast_path| fast_path.answer(&request)) {
             Some(Answer::Now(response)) => future::Either::Left(future::Either::Left(ready(Ok(response)))),
             Some(Answer::Soon(response)) => {
                 future::Either::Left(future::Either::Right(response.map(Ok as fn(Response) -> Result<Response, Infallible>)))

@@ -15,14 +15,14 @@ pub mod history;
 pub mod inspection;
 pub mod latest;
 pub mod leaderboards;
-pub mod rankings;
+pub mod ranking_reader;
 pub mod rebuild;
 pub mod receipts;
 pub mod scores;
 pub mod streams;
 pub mod tenure;
 pub mod tokens;
-pub mod tops;
+pub mod top_cache;
 pub mod turns;
 pub mod users;
 pub mod views;
@@ -40,8 +40,8 @@ pub struct Services {
     pub scores: Arc<scores::Scores>,
     pub history: history::History,
     pub latest: latest::LatestScores,
-    pub rankings: Arc<rankings::Rankings>,
-    pub tops: Arc<tops::Tops>,
+    pub rankings: Arc<ranking_reader::RankingReader>,
+    pub tops: Arc<top_cache::TopCache>,
     pub streams: Arc<streams::Streams>,
     pub health: health::Health,
     /// What the short paths stand for.

@@ -11,9 +11,9 @@ mod contract {
     mod pooler;
     mod ports;
     mod ranking;
+    mod ranking_store;
     mod rebuild;
     mod redis_server;
     mod refusals;
-    mod standings;
     mod topology;
 }

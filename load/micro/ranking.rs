@@ -13,7 +13,7 @@ use scoreboard::{
     },
     repositories::{
         memory::MemoryRanking,
-        standings::{Begun, Replaces, Standings},
+        ranking_store::{Begun, RankingStore, Replaces},
     },
 };
 use uuid::Uuid;

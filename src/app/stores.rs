@@ -12,8 +12,8 @@ use crate::{
         feed::Feed,
         ledger::{Ledger, LedgerError, LedgerSettings},
         memory::MemoryRanking,
+        ranking_store::RankingStore,
         redis::{self, RedisSettings, RedisStore},
-        standings::Standings,
     },
     services::tenure::Tenure,
 };
@@ -26,7 +26,7 @@ const RANKING_PATIENCE: Duration = Duration::from_secs(2);
 /// The stores, opened.
 pub struct Stores {
     pub ledger: Ledger,
-    pub standings: Arc<dyn Standings>,
+    pub ranking_store: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
     /// Whose rankings they are, where several ledgers may get at them.
     pub tenure: Option<Arc<Tenure>>,
@@ -49,7 +49,7 @@ impl Stores {
         }
         let Some(url) = settings.redis_url() else {
             let memory = MemoryRanking::new(stream_history, clock.clone());
-            return Ok(Self { ledger, standings: memory.clone(), feed: memory, tenure: None, redis: None });
+            return Ok(Self { ledger, ranking_store: memory.clone(), feed: memory, tenure: None, redis: None });
         };
         if ledger.settle_in().await? {
             tracing::warn!(
@@ -66,7 +66,7 @@ impl Stores {
             tracing::warn!("Redis does not answer: serving from the ledger until it does");
         }
         let tenure = exclusive.then(|| Tenure::new(ledger.clone(), store.clone(), id));
-        Ok(Self { ledger, standings: store.clone(), feed: store.clone(), tenure, redis: Some(store) })
+        Ok(Self { ledger, ranking_store: store.clone(), feed: store.clone(), tenure, redis: Some(store) })
     }
 
     /// Closes the connections to Redis, where there are any.

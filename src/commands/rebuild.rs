@@ -42,7 +42,7 @@ pub async fn run(args: &RebuildArgs) -> anyhow::Result<()> {
         bail!("there is no such leaderboard");
     }
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
-    let rebuilder = Rebuilder::new(stores.standings.clone(), stores.ledger.clone(), clock, Backlog::new(Arc::default()));
+    let rebuilder = Rebuilder::new(stores.ranking_store.clone(), stores.ledger.clone(), clock, Backlog::new(Arc::default()));
     for leaderboard in leaderboards {
         let (entries, version) = rebuilder.force(leaderboard.board()).await?;
         println!("{}: {}, version {version}", leaderboard.id, counted(entries as usize, "entry"));

@@ -20,7 +20,7 @@ use crate::{
     },
     repositories::{
         ledger::Ledger,
-        standings::{Standings, StandingsError},
+        ranking_store::{RankingError, RankingStore},
     },
     services::{backlog::Backlog, rebuild::Rebuilder},
 };
@@ -60,7 +60,7 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
         if embedded {
             // The server's own ranking lives in its memory; this checks that the ledger makes a right one.
             let (ledger, backlog) = (stores.ledger.clone(), Backlog::new(Arc::default()));
-            let rebuilder = Rebuilder::new(stores.standings.clone(), ledger, clock.clone(), backlog);
+            let rebuilder = Rebuilder::new(stores.ranking_store.clone(), ledger, clock.clone(), backlog);
             rebuilder.force(leaderboard.board()).await?;
         }
         match verify(&stores, leaderboard, deadline).await? {
@@ -90,7 +90,7 @@ async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -
     let mut attempt = 1;
     loop {
         let mut found = stores.ledger.history_mismatches(board, TOLD as i64).await?;
-        let compared = compare(&stores.ledger, &*stores.standings, board).await?;
+        let compared = compare(&stores.ledger, &*stores.ranking_store, board).await?;
         let missing = compared.is_none();
         found.extend(compared.unwrap_or_default());
         if found.is_empty() && !missing {
@@ -113,10 +113,10 @@ async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -
 }
 
 /// What differs; `None` where the ranking is not there.
-async fn compare(ledger: &Ledger, standings: &dyn Standings, board: Board) -> anyhow::Result<Option<Vec<String>>> {
-    let ranked = match all_ranked(standings, board).await {
+async fn compare(ledger: &Ledger, ranking_store: &dyn RankingStore, board: Board) -> anyhow::Result<Option<Vec<String>>> {
+    let ranked = match all_ranked(ranking_store, board).await {
         Ok(ranked) => ranked,
-        Err(StandingsError::Unready(_)) => return Ok(None),
+        Err(RankingError::Unready(_)) => return Ok(None),
         Err(error) => return Ok(Some(vec![error.to_string()])),
     };
     let mut differences = Vec::new();
@@ -152,10 +152,10 @@ async fn compare(ledger: &Ledger, standings: &dyn Standings, board: Board) -> an
     Ok(Some(differences))
 }
 
-async fn all_ranked(standings: &dyn Standings, board: Board) -> Result<Vec<StoredEntry>, StandingsError> {
+async fn all_ranked(ranking_store: &dyn RankingStore, board: Board) -> Result<Vec<StoredEntry>, RankingError> {
     let mut ranked = Vec::new();
     loop {
-        let page = standings.dump(board, ranked.len() as u64 + 1, PAGE).await?;
+        let page = ranking_store.dump(board, ranked.len() as u64 + 1, PAGE).await?;
         let last = (page.len() as u64) < PAGE;
         ranked.extend(page);
         if last {

@@ -8,7 +8,7 @@ use axum::{
 
 use crate::{
     domain::leaderboard::{Leaderboard, Visibility},
-    services::{encoded::Encoded, rankings::Source},
+    services::{encoded::Encoded, ranking_reader::Source},
 };
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -18,8 +18,8 @@ const HEADERS: usize = 16;
 /// Where an answer came from, after RFC 9211.
 pub fn cache_status(source: Source) -> (HeaderName, HeaderValue) {
     let status = match source {
-        Source::Standings("redis") => "redis; hit",
-        Source::Standings(_) | Source::Copy => "memory; hit",
+        Source::RankingStore("redis") => "redis; hit",
+        Source::RankingStore(_) | Source::Copy => "memory; hit",
         Source::Ledger => "ledger; fwd=miss",
     };
     (CACHE_STATUS, HeaderValue::from_static(status))

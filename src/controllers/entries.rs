@@ -16,14 +16,14 @@ use crate::{
         entry::RankedEntry,
         ids::{LeaderboardId, UserId},
         leaderboard::Leaderboard,
-        position::Version,
+        version::Version,
     },
     http::{caller::Manager, problem::Problem},
     services::{
         Services,
         encoded::Encoded,
         error::{FieldError, ServiceError},
-        rankings::Served,
+        ranking_reader::Served,
         views::{self, StandingView},
     },
 };

@@ -14,11 +14,11 @@ use crate::{
     domain::{
         caller::Caller,
         ids::{ActionId, LeaderboardId, UserId},
-        submission::{PastStanding, ScoreEvent},
+        submission::{PastOutcome, ScoreEvent},
         time::Timestamp,
     },
     http::problem::Problem,
-    services::{error::ServiceError, latest::MOST, rankings::Served},
+    services::{error::ServiceError, latest::MOST, ranking_reader::Served},
 };
 
 use super::{
@@ -29,7 +29,7 @@ use super::{
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PastStandingView<'a> {
+struct PastOutcomeView<'a> {
     leaderboard_id: &'a LeaderboardId,
     season: i64,
     applied: bool,
@@ -38,9 +38,9 @@ struct PastStandingView<'a> {
     new_score: i64,
 }
 
-impl<'a> From<&'a PastStanding> for PastStandingView<'a> {
-    fn from(standing: &'a PastStanding) -> Self {
-        let PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score } = standing;
+impl<'a> From<&'a PastOutcome> for PastOutcomeView<'a> {
+    fn from(standing: &'a PastOutcome) -> Self {
+        let PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score } = standing;
         Self {
             leaderboard_id,
             season: *season,
@@ -59,11 +59,11 @@ struct ScoreEventView<'a> {
     action_id: &'a ActionId,
     user_id: &'a UserId,
     #[serde(flatten)]
-    leading: PastStandingView<'a>,
+    leading: PastOutcomeView<'a>,
     value: Option<i64>,
     metadata: Option<&'a Map<String, Value>>,
     at: Timestamp,
-    standings: Vec<PastStandingView<'a>>,
+    standings: Vec<PastOutcomeView<'a>>,
 }
 
 impl<'a> ScoreEventView<'a> {
@@ -76,7 +76,7 @@ impl<'a> ScoreEventView<'a> {
             value: event.value,
             metadata: event.metadata.as_ref(),
             at: event.at,
-            standings: event.standings.iter().map(PastStandingView::from).collect(),
+            standings: event.standings.iter().map(PastOutcomeView::from).collect(),
         })
     }
 }

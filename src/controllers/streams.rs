@@ -22,7 +22,7 @@ use crate::{
         caller::{Caller, Permission},
         ids::UserId,
         leaderboard::Leaderboard,
-        position::Version,
+        version::Version,
     },
     http::{caller::ClientAddress, problem::Problem},
     services::{

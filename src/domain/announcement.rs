@@ -9,7 +9,7 @@ use super::{
     event::{self, EventKind, ScoreUpdated, UserChanged},
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Leaderboard, Visibility},
-    submission::Standing,
+    submission::EntryOutcome,
     time::Timestamp,
     user::User,
 };
@@ -101,7 +101,7 @@ impl Change {
         user_id: &UserId,
         action_id: &ActionId,
         at: Timestamp,
-        standing: &Standing,
+        standing: &EntryOutcome,
         name: DisplayName,
     ) -> Self {
         let known = ScoreUpdated {

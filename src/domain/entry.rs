@@ -4,7 +4,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use serde::Serialize;
 
-use super::{ids::UserId, position::Version, time::Timestamp};
+use super::{ids::UserId, time::Timestamp, version::Version};
 
 /// What decides a place: better score first, then whoever reached it first, then the user id bytewise. Compares in ranking order.
 #[derive(Debug, Clone, PartialEq, Eq)]

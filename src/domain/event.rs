@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     ids::{ActionId, LeaderboardId, UserId},
-    position::Version,
     time::Timestamp,
+    version::Version,
 };
 
 /// What an event tells.

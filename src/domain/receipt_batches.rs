@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::submission::Accepted;
 
-/// Standings in the receipts that are stored together, about: so many that a row costs little for each, so few that a repeat reads few others'
+/// RankingStore in the receipts that are stored together, about: so many that a row costs little for each, so few that a repeat reads few others'
 /// with its own.
 const STANDINGS_TOGETHER: usize = 32;
 

@@ -13,7 +13,7 @@ use super::{
     leaderboard::{Leaderboard, Visibility},
     receipt_batches::ReceiptBatches,
     score,
-    submission::{Accepted, Refusal, Settled, Standing, Submission},
+    submission::{Accepted, EntryOutcome, Refusal, Settled, Submission},
     time::{Clock, Timestamp},
 };
 
@@ -160,7 +160,7 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
         let settings = &leaderboard.settings;
         let outcome = score::settle(settings.operator, settings.order, entry.and_then(|entry| entry.score), points)
             .map_err(|_| Refusal::ScoreOutOfRange(leaderboard.id.clone()))?;
-        Ok(Standing {
+        Ok(EntryOutcome {
             leaderboard_id: leaderboard.id.clone(),
             board: leaderboard.board(),
             applied: outcome.applied,

@@ -10,8 +10,8 @@ use super::{
     action::ValueError,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
-    position::Version,
     time::Timestamp,
+    version::Version,
 };
 
 /// A parsed and authorised submission that waits for its commit.
@@ -69,14 +69,14 @@ pub struct Accepted {
     pub user_id: UserId,
     pub at: Timestamp,
     /// One per leaderboard that the action feeds, in the action's order; never empty.
-    pub standings: Vec<Standing>,
+    pub standings: Vec<EntryOutcome>,
     /// The receipts with which its own is stored; `None` without an idempotency key.
     pub receipt_batch: Option<Uuid>,
 }
 
 /// What a submission made of one entry.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct EntryOutcome {
     pub leaderboard_id: LeaderboardId,
     pub board: Board,
     pub applied: bool,
@@ -120,12 +120,12 @@ pub struct ScoreEvent {
     pub metadata: Option<Map<String, Value>>,
     pub at: Timestamp,
     /// One per leaderboard that was fed, the leading one (or the one asked for) first.
-    pub standings: Vec<PastStanding>,
+    pub standings: Vec<PastOutcome>,
 }
 
 /// What a past submission made of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastStanding {
+pub struct PastOutcome {
     pub leaderboard_id: LeaderboardId,
     pub season: i64,
     pub applied: bool,

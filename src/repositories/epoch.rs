@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    position::{epoch_name, epoch_number},
     time::Timestamp,
+    version::{epoch_name, epoch_number},
 };
 
 /// The epoch of this moment, or the one right after the previous epoch where the clock stands behind that.

@@ -1,4 +1,4 @@
-//! What changed, in order, resumable. Written by [`Standings`](super::standings::Standings) in the same atomic step that changes the
+//! What changed, in order, resumable. Written by [`RankingStore`](super::ranking_store::RankingStore) in the same atomic step that changes the
 //! ranking; read here.
 //!
 //! Two implementations: `redis` (`PUBLISH` for speed, a capped stream beside it for gaps and resumption; one subscription
@@ -10,12 +10,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::standings::StandingsError;
+use super::ranking_store::RankingError;
 use crate::domain::event::Event;
 
-mod memory;
-pub(super) mod outlet;
-mod redis;
+pub(super) mod feed_sender;
 
 /// What a subscriber is told.
 #[derive(Debug, Clone)]
@@ -72,24 +70,24 @@ pub trait Feed: Send + Sync {
     fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>>;
 
     /// Asks for the messages of a board from now on. When it returns, every later change is delivered (or `Lost` is).
-    async fn subscribe(&self, pk: i64) -> Result<(), StandingsError>;
+    async fn subscribe(&self, pk: i64) -> Result<(), RankingError>;
 
     /// Ends [`Feed::subscribe`].
     async fn unsubscribe(&self, pk: i64);
 
     /// Up to `limit` consecutive events after sequence number `after`.
-    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError>;
+    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, RankingError>;
 
     /// Notes that this instance has so many watchers on a board (0 takes the note back), and answers how many all live instances have.
     /// A note that is not repeated within 30 s no longer counts.
-    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError>;
+    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, RankingError>;
 
     /// How many watchers all live instances have on each of these boards.
-    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError>;
+    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, RankingError>;
 
     /// The newest revision of the definitions that any instance has announced; `None` where there is no other instance. With `announce`, it is
     /// at least that one, and where it is new, or a change is told, every instance gets [`FeedMessage::Definitions`], without having subscribed to anything.
-    async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, StandingsError>;
+    async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, RankingError>;
 
     /// Sends every instance [`FeedMessage::Behind`]. Nobody may rely on it: who is not reached finds out by the outbox.
     async fn report_behind(&self, pk: i64, row: i64);

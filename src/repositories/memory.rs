@@ -1,5 +1,5 @@
-//! The in-process ranking: what `app` builds where no `REDIS_URL` is set, for one instance. It is both ports in one: `standings::memory`
-//! implements [`Standings`](super::standings::Standings) and `feed::memory` implements [`Feed`](super::feed::Feed) for the struct made here.
+//! The in-process ranking: what `app` builds where no `REDIS_URL` is set, for one instance. It is both ports in one: `ranking_store::memory`
+//! implements [`RankingStore`](super::ranking_store::RankingStore) and `feed::memory` implements [`Feed`](super::feed::Feed) for the struct made here.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,17 +7,19 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use self::ranking::Ranking;
-use super::{feed::outlet::Outlet, standings::StandingsError};
-use crate::domain::{leaderboard::Board, position::Version, time::Clock};
+use super::{feed::feed_sender::FeedSender, ranking_store::RankingError};
+use crate::domain::{leaderboard::Board, time::Clock, version::Version};
 
+mod feed;
 pub(super) mod ranking;
+mod ranking_store;
 
 /// All rankings of this process, lost when it ends: every board starts not ready.
 pub struct MemoryRanking {
     /// One slot per board that was ever touched. The outer lock is held only to find or add a slot; a slot of a deleted board stays, empty,
     /// so that a late repeat finds out about the deletion.
     boards: RwLock<HashMap<i64, Arc<Mutex<Slot>>>>,
-    pub(super) outlet: Outlet,
+    pub(super) feed_sender: FeedSender,
     pub(super) history_cap: usize,
     pub(super) clock: Clock,
 }
@@ -53,7 +55,7 @@ impl MemoryRanking {
     pub fn new(stream_history: u64, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             boards: RwLock::default(),
-            outlet: Outlet::new(),
+            feed_sender: FeedSender::new(),
             history_cap: usize::try_from(stream_history).unwrap_or(usize::MAX),
             clock,
         })
@@ -68,15 +70,15 @@ impl MemoryRanking {
     }
 
     /// Runs a step on a board's ranking, where it is ready for this season.
-    pub(super) fn with_ready<T>(&self, board: Board, step: impl FnOnce(&mut Ranking) -> T) -> Result<T, StandingsError> {
+    pub(super) fn with_ready<T>(&self, board: Board, step: impl FnOnce(&mut Ranking) -> T) -> Result<T, RankingError> {
         self.with(board.pk, |slot| slot.ready_for(board).map(step))
     }
 }
 
 impl Slot {
     /// The ranking, where it is complete and of the season asked for.
-    pub fn ready_for(&mut self, board: Board) -> Result<&mut Ranking, StandingsError> {
+    pub fn ready_for(&mut self, board: Board) -> Result<&mut Ranking, RankingError> {
         let ready = self.ready.as_mut().filter(|ranking| ranking.season == board.season);
-        ready.ok_or(StandingsError::Unready(board.pk))
+        ready.ok_or(RankingError::Unready(board.pk))
     }
 }

@@ -1,5 +1,5 @@
 //! The ranking shared by any number of instances: what `app` builds where `REDIS_URL` is set. This file holds the connections and the way of
-//! a call; `standings::redis` and `feed::redis` implement the two ports for the store made here.
+//! a call; `ranking_store::redis` and `feed::redis` implement the two ports for the store made here.
 
 use std::{
     sync::{
@@ -32,13 +32,15 @@ use self::{
     subscription::Subscription,
     watch::{answers, watch},
 };
-use super::{breaker::Breaker, feed::outlet::Outlet, standings::StandingsError};
+use super::{breaker::Breaker, feed::feed_sender::FeedSender, ranking_store::RankingError};
 use crate::{domain::time::Clock, supervisor::supervised};
 
-pub(super) mod keys;
-pub(super) mod record;
-pub(super) mod reply;
-pub(super) mod scripts;
+mod feed;
+mod keys;
+mod ranking_store;
+mod record;
+mod reply;
+mod scripts;
 mod subscription;
 mod watch;
 
@@ -104,7 +106,7 @@ pub struct RedisStore {
     /// Nothing is called while it is not settled whose rankings these are.
     closed: AtomicBool,
     pub(super) subscription: Arc<Subscription>,
-    pub(super) outlet: Arc<Outlet>,
+    pub(super) feed_sender: Arc<FeedSender>,
     pub(super) keys: Keys,
     pub(super) stream_history: u64,
     /// Random for each process: whose watchers a note speaks of.
@@ -138,8 +140,8 @@ impl RedisStore {
         let unusable = |error: Error| InvalidRedisUrl(error.details().to_owned());
         let [writer, reader] = [builder.build().map_err(unusable)?, builder.build().map_err(unusable)?];
         let subscriber = builder.build_subscriber_client().map_err(unusable)?;
-        let (keys, outlet) = (Keys::new(installation_id), Arc::new(Outlet::new()));
-        let subscription = Subscription::new(subscriber, keys.clone(), outlet.clone());
+        let (keys, feed_sender) = (Keys::new(installation_id), Arc::new(FeedSender::new()));
+        let subscription = Subscription::new(subscriber, keys.clone(), feed_sender.clone());
         let breaker = Breaker::new("redis", FAIR_TIME);
         let (drained, watched) = (subscription.clone(), [writer.clone(), reader.clone()]);
         let (listener, probed, probing) = (subscription.clone(), writer.clone(), breaker.clone());
@@ -162,7 +164,7 @@ impl RedisStore {
             ],
             closed: AtomicBool::new(false),
             subscription,
-            outlet,
+            feed_sender,
             keys,
             stream_history: settings.stream_history,
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -200,7 +202,7 @@ impl RedisStore {
     }
 
     /// The token of the ledger that feeds these rankings, where one has put it there.
-    pub async fn holder(&self) -> Result<Option<String>, StandingsError> {
+    pub async fn holder(&self) -> Result<Option<String>, RankingError> {
         let key = [Value::from(self.keys.key(INSTALLATION, HOLDER))];
         match self.command("GET", INSTALLATION, key).await? {
             Value::Null => Ok(None),
@@ -210,7 +212,7 @@ impl RedisStore {
 
     /// Puts a token there in place of another one, and tells all instances. Answers how many heard of it, this one included (in a cluster only
     /// those on the same node); `None` where another token than that is there.
-    pub async fn hold(&self, token: &str, in_place_of: Option<&str>) -> Result<Option<u64>, StandingsError> {
+    pub async fn hold(&self, token: &str, in_place_of: Option<&str>) -> Result<Option<u64>, RankingError> {
         let args = [token, in_place_of.unwrap_or_default(), &self.keys.channel(INSTALLATION)].map(Value::from);
         let answer = self.run(Lane::Announce, &scripts::HOLD, INSTALLATION, &[HOLDER], args).await?;
         Ok(answer.as_u64())
@@ -232,9 +234,9 @@ impl RedisStore {
         pk: i64,
         suffixes: &[&str],
         args: impl IntoIterator<Item = Value>,
-    ) -> Result<Value, StandingsError> {
+    ) -> Result<Value, RankingError> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(StandingsError::Unreachable("it is not settled yet whose rankings they are".into()));
+            return Err(RankingError::Unreachable("it is not settled yet whose rankings they are".into()));
         }
         self.run(lane, script, pk, suffixes, args).await
     }
@@ -246,9 +248,9 @@ impl RedisStore {
         pk: i64,
         suffixes: &[&str],
         args: impl IntoIterator<Item = Value>,
-    ) -> Result<Value, StandingsError> {
+    ) -> Result<Value, RankingError> {
         if self.breaker.is_open() {
-            return Err(StandingsError::Unreachable("it did not answer lately".into()));
+            return Err(RankingError::Unreachable("it did not answer lately".into()));
         }
         let keys = suffixes.iter().map(|suffix| Value::from(self.keys.key(pk, suffix)));
         let mut words = vec![Value::from(script.sha.as_str()), Value::from(suffixes.len() as i64)];
@@ -270,19 +272,19 @@ impl RedisStore {
         command: &'static str,
         pk: i64,
         words: impl IntoIterator<Item = Value>,
-    ) -> Result<Value, StandingsError> {
+    ) -> Result<Value, RankingError> {
         let slot = redis_keyslot(self.keys.channel(pk).as_bytes());
         self.send(Lane::Announce, command, slot, words.into_iter().collect()).await.map_err(failed)
     }
 
     /// Whether the server answers on both connections, and takes writes.
-    pub(super) async fn answer(&self) -> Result<(), StandingsError> {
+    pub(super) async fn answer(&self) -> Result<(), RankingError> {
         let key = Value::from(self.keys.key(INSTALLATION, PROBE));
         let words = [key, self.instance.as_str().into(), Value::from_static_str("PX"), PROBE_MS.into()];
         let read = async { self.send(Lane::Read, "PING", 0, vec![]).await.map_err(failed) };
         let (written, read) = tokio::join!(self.command("SET", INSTALLATION, words), read);
         let answer = written.and(read);
-        if !matches!(answer, Err(StandingsError::Unreachable(_))) {
+        if !matches!(answer, Err(RankingError::Unreachable(_))) {
             self.breaker.close();
         }
         answer.map(drop)
@@ -334,11 +336,11 @@ fn builder(url: &str) -> Result<Builder, InvalidRedisUrl> {
 }
 
 /// A server that answers with an error is there, and refuses.
-fn failed(error: Error) -> StandingsError {
+fn failed(error: Error) -> RankingError {
     match error.kind() {
         ErrorKind::Unknown | ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand if is_answer(error.details()) => {
-            StandingsError::Refused(error.to_string())
+            RankingError::Refused(error.to_string())
         }
-        _ => StandingsError::Unreachable(error.to_string()),
+        _ => RankingError::Unreachable(error.to_string()),
     }
 }

@@ -19,12 +19,12 @@ use crate::{
         entry::{Head, Neighbourhood},
         ids::UserId,
         leaderboard::Board,
-        position::{Version, epoch_number},
+        version::{Version, epoch_number},
     },
     repositories::{
         feed::Feed,
         ledger::{Announced, Ledger},
-        standings::{Applied, Standings, StandingsError},
+        ranking_store::{Applied, RankingError, RankingStore},
     },
 };
 
@@ -65,7 +65,7 @@ impl Told {
 
 /// See the module's documentation.
 pub struct Announcer {
-    standings: Arc<dyn Standings>,
+    ranking_store: Arc<dyn RankingStore>,
     feed: Arc<dyn Feed>,
     ledger: Ledger,
     definitions: Arc<DefinitionCache>,
@@ -86,7 +86,7 @@ pub struct Announcer {
 
 /// What an announcer works with.
 pub struct Parts {
-    pub standings: Arc<dyn Standings>,
+    pub ranking_store: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
     pub ledger: Ledger,
     pub definitions: Arc<DefinitionCache>,
@@ -98,12 +98,12 @@ pub struct Parts {
 impl Announcer {
     /// The announcer; [`Self::delete_announced`] has to run beside it.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { standings, feed, ledger, definitions, rebuilder, backlog, changes } = parts;
+        let Parts { ranking_store, feed, ledger, definitions, rebuilder, backlog, changes } = parts;
         let (done, announced) = mpsc::channel(DONE_QUEUE);
         let (announced, overdue) = (tokio::sync::Mutex::new(announced), Notify::new());
         let (stuck, reported) = (Mutex::default(), Mutex::default());
         Arc::new(Self {
-            standings,
+            ranking_store,
             feed,
             ledger,
             definitions,
@@ -119,11 +119,11 @@ impl Announcer {
     }
 
     /// Users' entries and ranks, where the ranking lacks nothing.
-    pub async fn places(&self, board: Board, users: &[UserId]) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
+    pub async fn places(&self, board: Board, users: &[UserId]) -> Result<(Head, Vec<Neighbourhood>), RankingError> {
         if self.backlog.is_behind(board.pk) {
-            return Err(StandingsError::Unready(board.pk));
+            return Err(RankingError::Unready(board.pk));
         }
-        self.standings.neighbourhoods(board, users, 0).await
+        self.ranking_store.neighbourhoods(board, users, 0).await
     }
 
     /// Applies changes, each board's in order, once. Parallel to `changes`.
@@ -220,7 +220,7 @@ impl Announcer {
     }
 
     async fn apply_board(&self, board: Board, changes: &[Change]) -> Vec<Told> {
-        let applied = self.standings.apply(board, changes).await;
+        let applied = self.ranking_store.apply(board, changes).await;
         match newest(&applied) {
             Some(version) => self.changes.told(board.pk, version),
             None => self.changes.untold(board.pk),
@@ -233,8 +233,8 @@ impl Announcer {
                 }
                 applied.into_iter().map(Told::Applied).collect()
             }
-            Err(StandingsError::Unready(_)) if self.is_gone(board).await => vec![Told::Gone; changes.len()],
-            Err(StandingsError::Unready(_)) => {
+            Err(RankingError::Unready(_)) if self.is_gone(board).await => vec![Told::Gone; changes.len()],
+            Err(RankingError::Unready(_)) => {
                 self.rebuilder.kick(board);
                 vec![Told::Unready; changes.len()]
             }
@@ -261,7 +261,7 @@ impl Announcer {
 }
 
 /// The position of the last change that has one.
-fn newest(applied: &Result<Vec<Applied>, StandingsError>) -> Option<&Version> {
+fn newest(applied: &Result<Vec<Applied>, RankingError>) -> Option<&Version> {
     let mut versions = applied.iter().flatten().filter_map(|applied| match applied {
         Applied::Ranked { version, .. } | Applied::Known { version, .. } => Some(version),
         Applied::Early { .. } | Applied::Conflict { .. } => None,

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{domain::leaderboard::Board, repositories::feed::Feed};
 
-use super::rankings::Rankings;
+use super::ranking_reader::RankingReader;
 
 /// How many times as long as its build an answer is kept, and the longest it is.
 const KEPT: u32 = 4;
@@ -28,13 +28,13 @@ pub type Numbers = Arc<HashMap<i64, (u64, u64)>>;
 
 /// See the module's documentation.
 pub struct Census {
-    rankings: Arc<Rankings>,
+    rankings: Arc<RankingReader>,
     feed: Arc<dyn Feed>,
     latest: Latest,
 }
 
 impl Census {
-    pub fn new(rankings: Arc<Rankings>, feed: Arc<dyn Feed>) -> Self {
+    pub fn new(rankings: Arc<RankingReader>, feed: Arc<dyn Feed>) -> Self {
         Self { rankings, feed, latest: Latest::default() }
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::position::Version;
+use crate::domain::version::Version;
 
 /// The changes of one board.
 #[derive(Default)]

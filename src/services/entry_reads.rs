@@ -15,7 +15,7 @@ use crate::{
         ids::UserId,
         leaderboard::Board,
     },
-    repositories::standings::{Standings, StandingsError},
+    repositories::ranking_store::{RankingError, RankingStore},
 };
 
 /// Calls under way at once for one board and distance: while the store carries one out, the answer of the other is encoded.
@@ -26,11 +26,11 @@ const ROWS: u64 = 499;
 const USERS: u64 = 64;
 
 /// What one user's read is answered with.
-type Answer = Result<(Head, Neighbourhood), StandingsError>;
+type Answer = Result<(Head, Neighbourhood), RankingError>;
 
 /// See the module's documentation.
 pub struct EntryReads {
-    standings: Arc<dyn Standings>,
+    ranking_store: Arc<dyn RankingStore>,
     /// Those who wait, and those for whom a call is under way. Every one is a request, of which there is a bounded number.
     queues: Mutex<HashMap<Key, Queue>>,
 }
@@ -45,8 +45,8 @@ struct Queue {
 }
 
 impl EntryReads {
-    pub fn new(standings: Arc<dyn Standings>) -> Arc<Self> {
-        Arc::new(Self { standings, queues: Mutex::default() })
+    pub fn new(ranking_store: Arc<dyn RankingStore>) -> Arc<Self> {
+        Arc::new(Self { ranking_store, queues: Mutex::default() })
     }
 
     /// A user's entry with up to `around` entries on each side.
@@ -65,7 +65,7 @@ impl EntryReads {
             // A task of its own, because whoever began it may go away while others wait for it.
             tokio::spawn(Caller { reads: Arc::clone(self), board, around, key, ended: false }.run());
         }
-        answered.await.unwrap_or_else(|_| Err(StandingsError::Unreachable("the call was given up".into())))
+        answered.await.unwrap_or_else(|_| Err(RankingError::Unreachable("the call was given up".into())))
     }
 }
 
@@ -81,7 +81,7 @@ struct Caller {
 impl Caller {
     async fn run(mut self) {
         while let Some((users, answers)) = self.next() {
-            match self.reads.standings.neighbourhoods(self.board, &users, self.around).await {
+            match self.reads.ranking_store.neighbourhoods(self.board, &users, self.around).await {
                 Ok((head, found)) => {
                     for (answer, neighbourhood) in answers.into_iter().zip(found) {
                         answer.send(Ok((head.clone(), neighbourhood))).ok();

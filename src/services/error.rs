@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     domain::{caller::Denied, ids::LeaderboardId},
-    repositories::{ledger::LedgerError, standings::StandingsError},
+    repositories::{ledger::LedgerError, ranking_store::RankingError},
 };
 
 /// A broken rule, with the field that breaks it.
@@ -87,8 +87,8 @@ impl From<LedgerError> for ServiceError {
     }
 }
 
-impl From<StandingsError> for ServiceError {
-    fn from(error: StandingsError) -> Self {
+impl From<RankingError> for ServiceError {
+    fn from(error: RankingError) -> Self {
         Self::Internal(error.to_string())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     domain::time::Clock,
     repositories::{
         ledger::Ledger,
-        standings::{Standings, StandingsError},
+        ranking_store::{RankingError, RankingStore},
     },
     supervisor::Broken,
 };
@@ -68,7 +68,7 @@ impl Report {
 pub struct Health {
     pub ledger: Ledger,
     pub clock: Clock,
-    pub standings: Arc<dyn Standings>,
+    pub ranking_store: Arc<dyn RankingStore>,
     pub backlog: Arc<Backlog>,
     pub broken: Broken,
     pub draining: Arc<AtomicBool>,
@@ -77,10 +77,10 @@ pub struct Health {
 impl Health {
     /// Asks both stores, within their short time-outs.
     pub async fn check(&self) -> Report {
-        let (ledger, ranking) = tokio::join!(self.ledger.ping(&self.clock), self.standings.ping());
+        let (ledger, ranking) = tokio::join!(self.ledger.ping(&self.clock), self.ranking_store.ping());
         let ranking = match ranking {
             Ok(()) if self.backlog.is_empty() => RankingState::Up,
-            Ok(()) | Err(StandingsError::Refused(_)) => RankingState::Behind,
+            Ok(()) | Err(RankingError::Refused(_)) => RankingState::Behind,
             Err(_) => RankingState::Down,
         };
         let (tasks, draining) = (self.broken.count() == 0, self.draining.load(Ordering::Acquire));

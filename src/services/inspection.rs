@@ -10,16 +10,16 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    domain::{leaderboard::Board, position::epoch_number},
+    domain::{leaderboard::Board, version::epoch_number},
     repositories::{
         ledger::Ledger,
-        standings::{Standings, StandingsError, Survey},
+        ranking_store::{RankingError, RankingStore, Survey},
     },
 };
 
 use super::{backlog::Backlog, definitions::DefinitionCache, error::ServiceError, rebuild::Rebuilder, tenure::Tenure};
 
-/// Rankings that are asked at once.
+/// RankingReader that are asked at once.
 const AT_ONCE: usize = 32;
 /// After so many rankings that are out of reach, the round ends: the store is away.
 const OUT_OF_REACH: usize = 16;
@@ -34,7 +34,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// See the module's documentation.
 pub struct Inspection {
-    pub standings: Arc<dyn Standings>,
+    pub ranking_store: Arc<dyn RankingStore>,
     pub ledger: Ledger,
     pub definitions: Arc<DefinitionCache>,
     pub rebuilder: Arc<Rebuilder>,
@@ -120,7 +120,7 @@ impl Inspection {
                 self.backlog.forget(pk);
                 continue;
             };
-            let Ok(survey) = self.standings.survey(board, 0).await else { continue };
+            let Ok(survey) = self.ranking_store.survey(board, 0).await else { continue };
             if let Some(epoch) = epoch_number(&survey.version.epoch) {
                 self.backlog.note_epoch(pk, epoch);
             }
@@ -135,13 +135,13 @@ impl Inspection {
     async fn survey_all(&self, events: usize) -> Vec<(Board, Survey)> {
         let definitions = self.definitions.current();
         let boards: Vec<Board> = definitions.leaderboards().map(|leaderboard| leaderboard.board()).collect();
-        let asked = boards.into_iter().map(|board| async move { (board, self.standings.survey(board, events).await) });
+        let asked = boards.into_iter().map(|board| async move { (board, self.ranking_store.survey(board, events).await) });
         let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
         let (mut surveyed, mut out_of_reach) = (Vec::new(), 0);
         while let Some((board, answer)) = answers.next().await {
             match answer {
                 Ok(survey) => surveyed.push((board, survey)),
-                Err(StandingsError::Unready(_)) => drop(self.rebuilder.kick(board)),
+                Err(RankingError::Unready(_)) => drop(self.rebuilder.kick(board)),
                 Err(error) => {
                     out_of_reach += 1;
                     if out_of_reach >= OUT_OF_REACH {
@@ -156,7 +156,7 @@ impl Inspection {
 
     async fn note_superseded(&self, board: &Board, ledger: i64) {
         // A rebuild may have begun and ended meanwhile.
-        let Ok(survey) = self.standings.survey(*board, 0).await else { return };
+        let Ok(survey) = self.ranking_store.survey(*board, 0).await else { return };
         if epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < ledger) {
             self.backlog.supersede(board.pk, ledger);
         }

@@ -20,8 +20,8 @@ use crate::{
         event::{Event, EventKind},
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard},
-        position::Version,
         submission::LatestScore,
+        version::Version,
     },
     repositories::{feed::Feed, ledger::Ledger},
 };
@@ -29,7 +29,7 @@ use crate::{
 use super::{
     encoded::Encoded,
     error::ServiceError,
-    rankings::{Rankings, Served, Source},
+    ranking_reader::{RankingReader, Served, Source},
     turns::{self, Turns},
     views,
 };
@@ -40,12 +40,12 @@ const AGE: Duration = Duration::from_millis(250);
 const AGE_OF_OLDER: Duration = Duration::from_secs(10);
 /// The most scores that an answer holds.
 pub const MOST: usize = 100;
-/// Answers that are kept, and boards whose older scores are. When full, those go that are too old, or else all.
+/// Cached answers, and boards whose older scores are cached. When full, expired ones are evicted; if none are, all.
 const KEPT: usize = 512;
 
 /// See the module's documentation.
 pub struct LatestScores {
-    rankings: Arc<Rankings>,
+    rankings: Arc<RankingReader>,
     feed: Arc<dyn Feed>,
     ledger: Ledger,
     turns: Arc<Turns>,
@@ -100,7 +100,7 @@ struct View<'a> {
 }
 
 impl LatestScores {
-    pub fn new(rankings: Arc<Rankings>, feed: Arc<dyn Feed>, ledger: Ledger, turns: Arc<Turns>) -> Self {
+    pub fn new(rankings: Arc<RankingReader>, feed: Arc<dyn Feed>, ledger: Ledger, turns: Arc<Turns>) -> Self {
         Self { rankings, feed, ledger, turns, slots: Mutex::default(), older: Mutex::default() }
     }
 

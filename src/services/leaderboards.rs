@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    announcer::Announcer, census::Census, definitions::DefinitionCache, error::ServiceError, rankings::Rankings,
+    announcer::Announcer, census::Census, definitions::DefinitionCache, error::ServiceError, ranking_reader::RankingReader,
     rebuild::Rebuilder,
 };
 
@@ -42,7 +42,7 @@ pub struct Leaderboards {
     pub definitions: Arc<DefinitionCache>,
     pub announcer: Arc<Announcer>,
     pub rebuilder: Arc<Rebuilder>,
-    pub rankings: Arc<Rankings>,
+    pub rankings: Arc<RankingReader>,
     pub feed: Arc<dyn Feed>,
     pub census: Census,
     pub clock: Clock,

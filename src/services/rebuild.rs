@@ -21,12 +21,12 @@ use crate::{
     domain::{
         entry::StoredEntry,
         leaderboard::Board,
-        position::{Version, epoch_number},
         time::Clock,
+        version::{Version, epoch_number},
     },
     repositories::{
         ledger::{Ledger, LedgerError},
-        standings::{Begun, Rebuild, Replaces, Standings, StandingsError},
+        ranking_store::{Begun, RankingError, RankingStore, Rebuild, Replaces},
     },
 };
 
@@ -57,7 +57,7 @@ enum Broken {
 
 /// Runs at most one rebuild a board in this process; the ranking's own lease keeps other instances from rebuilding the same one.
 pub struct Rebuilder {
-    standings: Arc<dyn Standings>,
+    ranking_store: Arc<dyn RankingStore>,
     ledger: Ledger,
     clock: Clock,
     backlog: Arc<Backlog>,
@@ -82,9 +82,9 @@ impl Drop for Running {
 }
 
 impl Rebuilder {
-    pub fn new(standings: Arc<dyn Standings>, ledger: Ledger, clock: Clock, backlog: Arc<Backlog>) -> Arc<Self> {
+    pub fn new(ranking_store: Arc<dyn RankingStore>, ledger: Ledger, clock: Clock, backlog: Arc<Backlog>) -> Arc<Self> {
         let (running, turns, rebuilt) = (Mutex::default(), Semaphore::new(AT_ONCE), Notify::new());
-        Arc::new(Self { standings, ledger, clock, backlog, running, turns, rebuilt })
+        Arc::new(Self { ranking_store, ledger, clock, backlog, running, turns, rebuilt })
     }
 
     /// Makes sure that a rebuild of this board is on its way, where its ranking is lost, and answers a receiver that closes when it has ended.
@@ -139,7 +139,7 @@ impl Rebuilder {
     /// Builds the ranking of a leaderboard that has just been made, and waits for that, for so long at the most. What is there of it, under an
     /// epoch that the ledger never gave it, is a leftover of a leaderboard that the ledger forgot when it was set back.
     pub async fn prepare(self: &Arc<Self>, board: Board, limit: Duration) {
-        let held = self.standings.survey(board, 0).await.map(|survey| survey.version.epoch);
+        let held = self.ranking_store.survey(board, 0).await.map(|survey| survey.version.epoch);
         let given = self.ledger.epochs().await.map(|epochs| epochs.get(&board.pk).copied());
         let mut ended = match (held, given) {
             (Ok(epoch), Ok(given)) if epoch_number(&epoch) != given => self.replace(board, epoch, "its leaderboard is a new one"),
@@ -150,7 +150,7 @@ impl Rebuilder {
 
     /// Rebuilds whatever the state of the ranking is, for `scoreboard rebuild`. Answers the entries loaded and the new version.
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
-        let begun = self.standings.begin_rebuild(board, Replaces::Any).await?;
+        let begun = self.ranking_store.begin_rebuild(board, Replaces::Any).await?;
         let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound("leaderboard")) };
         self.run(rebuild, &mut 0).await.map_err(|broken| match broken {
             Broken::Overtaken | Broken::Outdated => ServiceError::Conflict("another rebuild took over".into()),
@@ -167,8 +167,8 @@ impl Rebuilder {
         let mut taken = 0;
         let mut more: Option<Replaces<'static>> = None;
         loop {
-            match self.standings.head(board).await {
-                Err(StandingsError::Unready(_)) => {}
+            match self.ranking_store.head(board).await {
+                Err(RankingError::Unready(_)) => {}
                 Ok(head) => {
                     let epoch = head.version.map(|version| version.epoch);
                     if epoch.as_deref().and_then(epoch_number).is_some_and(|epoch| epoch < taken) {
@@ -182,7 +182,7 @@ impl Rebuilder {
             }
             let turn = self.turns.acquire().await.expect("the semaphore is never closed");
             let replaces = more.unwrap_or_else(|| wrong.as_deref().map_or(Replaces::Lost, Replaces::Wrong));
-            match self.standings.begin_rebuild(board, replaces).await? {
+            match self.ranking_store.begin_rebuild(board, replaces).await? {
                 Begun::Gone if replaces != Replaces::Deleted && self.is_there(board).await? => more = Some(Replaces::Deleted),
                 Begun::Gone => return Ok(()),
                 Begun::Elsewhere => {
@@ -224,7 +224,7 @@ impl Rebuilder {
         if self.ledger.epoch(board.pk).await?.is_some_and(|newest| newest > epoch) {
             return Err(Broken::Outdated);
         }
-        let version = self.standings.finish_rebuild(rebuild, epoch).await?;
+        let version = self.ranking_store.finish_rebuild(rebuild, epoch).await?;
         // All that is committed is in it, up to what this instance is about to announce.
         self.backlog.forget(board.pk);
         self.rebuilt.notify_one();
@@ -240,7 +240,7 @@ impl Rebuilder {
         while !page.is_empty() {
             loaded += page.len() as u64;
             let next = async { Ok::<_, Broken>(self.page_after(rebuild.board, &page).await?) };
-            let load = async { Ok(self.standings.load(rebuild, &page).await?) };
+            let load = async { Ok(self.ranking_store.load(rebuild, &page).await?) };
             page = try_join(next, load).await?.0;
         }
         Ok(loaded)
@@ -258,17 +258,17 @@ impl Rebuilder {
     async fn keep(&self, rebuild: &Rebuild) {
         loop {
             tokio::time::sleep(SIGN_OF_LIFE).await;
-            if let Err(StandingsError::Overtaken(_)) = self.standings.load(rebuild, &[]).await {
+            if let Err(RankingError::Overtaken(_)) = self.ranking_store.load(rebuild, &[]).await {
                 return;
             }
         }
     }
 }
 
-impl From<StandingsError> for Broken {
-    fn from(error: StandingsError) -> Self {
+impl From<RankingError> for Broken {
+    fn from(error: RankingError) -> Self {
         match error {
-            StandingsError::Overtaken(_) => Self::Overtaken,
+            RankingError::Overtaken(_) => Self::Overtaken,
             error => Self::Failed(error.into()),
         }
     }

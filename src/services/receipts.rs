@@ -6,11 +6,11 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::{ActionId, LeaderboardId, UserId},
-        position::Version,
         submission::Accepted,
         time::Timestamp,
+        version::Version,
     },
-    repositories::standings::Applied,
+    repositories::ranking_store::Applied,
 };
 
 /// Where a submission left its user in one ranking.
@@ -38,7 +38,7 @@ impl Place {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StandingView<'a> {
+struct ReceiptStanding<'a> {
     leaderboard_id: &'a LeaderboardId,
     season: i64,
     applied: bool,
@@ -65,7 +65,7 @@ struct ReceiptView<'a> {
     rank: Option<u64>,
     previous_rank: Option<u64>,
     version: Option<&'a Version>,
-    standings: Vec<StandingView<'a>>,
+    standings: Vec<ReceiptStanding<'a>>,
     at: Timestamp,
 }
 
@@ -77,7 +77,7 @@ pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
         .enumerate()
         .map(|(index, standing)| {
             let place = places.get(index).and_then(Option::as_ref);
-            StandingView {
+            ReceiptStanding {
                 leaderboard_id: &standing.leaderboard_id,
                 season: standing.board.season,
                 applied: standing.applied,

@@ -1,6 +1,6 @@
 //! The live streams: who may open one, which shared log it reads, and how all of them end.
 //!
-//! `hub.rs` follows one leaderboard for this instance, `topic.rs` is the shared log that connections read, `groups.rs` computes the views that are
+//! `hub.rs` follows one leaderboard for this instance, `topic.rs` is the shared log that connections read, `shared_views.rs` computes the views that are
 //! states, `event_stream.rs` is one connection.
 
 mod access;
@@ -9,11 +9,11 @@ mod event_stream;
 mod expiry;
 mod follower;
 pub mod frame;
-mod group;
-mod groups;
 mod hub;
 mod log;
 mod measures;
+mod shared_view;
+mod shared_views;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -37,24 +37,24 @@ use crate::{
     domain::{
         ids::{LeaderboardId, UserId},
         leaderboard::Leaderboard,
-        position::Version,
         time::Clock,
+        version::Version,
     },
     repositories::{
         feed::{Feed, FeedMessage},
-        standings::Standings,
+        ranking_store::RankingStore,
     },
 };
 
-use super::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder};
+use super::{definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder};
 use admission::Admission;
 use event_stream::Part;
 pub use event_stream::{EventStream, Handover, busy_body};
 use expiry::Expiries;
 use follower::Follower;
-use group::{GroupKey, Subject};
 use hub::{Hub, Sources};
 use log::Cursor;
+use shared_view::{SharedViewKey, ViewSubject};
 
 /// How long a leaderboard is followed after its last watcher or reader left, at least: browsers that reconnect find it warm.
 const LINGER: Duration = Duration::from_secs(15);
@@ -145,15 +145,15 @@ pub struct Streams {
 
 impl Streams {
     pub fn new(
-        standings: Arc<dyn Standings>,
+        ranking_store: Arc<dyn RankingStore>,
         feed: Arc<dyn Feed>,
-        rankings: Arc<Rankings>,
+        rankings: Arc<RankingReader>,
         rebuilder: Arc<Rebuilder>,
         definitions: Arc<DefinitionCache>,
         clock: Clock,
         admission: Arc<Admission>,
     ) -> Arc<Self> {
-        let sources = Arc::new(Sources { standings, feed, rankings, rebuilder, definitions, clock });
+        let sources = Arc::new(Sources { ranking_store, feed, rankings, rebuilder, definitions, clock });
         Arc::new(Self { sources, hubs: Mutex::default(), drain: Arc::default(), expiries: Arc::default(), admission })
     }
 
@@ -317,11 +317,11 @@ fn part(hub: Arc<Hub>, view: View, with_ids: bool, entitled: bool) -> Part {
     let cursor = |limit, resume| Cursor::new(limit, resume, with_ids, entitled);
     let (subject, limit, hz) = match view {
         View::Events { limit, resume } => return Part::new(hub, None, cursor(limit, resume)),
-        View::Top { limit, hz } => (Subject::Top { limit }, limit, hz),
-        View::User { user_id, around, hz } => (Subject::User { user_id, around }, 0, hz),
+        View::Top { limit, hz } => (ViewSubject::Top { limit }, limit, hz),
+        View::User { user_id, around, hz } => (ViewSubject::User { user_id, around }, 0, hz),
     };
-    let group = hub.groups.join(GroupKey { subject, hz }, &hub.wake);
-    Part::new(hub, Some(group), cursor(limit, None))
+    let shared_view = hub.shared_views.join(SharedViewKey { subject, hz }, &hub.wake);
+    Part::new(hub, Some(shared_view), cursor(limit, None))
 }
 
 impl Followed {

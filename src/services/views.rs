@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::{
     entry::{Head, Neighbourhood, RankedEntry, Window, percentile},
     ids::LeaderboardId,
-    position::Version,
+    version::Version,
 };
 
 /// A window: the body of `GET …/entries` and the data of a `leaderboard` event.

@@ -12,13 +12,13 @@ use scoreboard::domain::time::Clock;
 use scoreboard::repositories::{
     feed::Feed,
     memory::MemoryRanking,
+    ranking_store::RankingStore,
     redis::{RedisSettings, RedisStore},
-    standings::Standings,
 };
 
 /// One instance's view of a backend.
 pub struct Store {
-    pub standings: Arc<dyn Standings>,
+    pub standings: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
 }
 

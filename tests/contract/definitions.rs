@@ -6,7 +6,7 @@ use scoreboard::{
         entry::{DisplayName, StoredEntry},
         leaderboard::Board,
     },
-    repositories::standings::{Begun, Replaces, Standings, StandingsError},
+    repositories::ranking_store::{Begun, RankingError, RankingStore, Replaces},
 };
 
 use super::{
@@ -24,7 +24,7 @@ on_each_backend! {
     a_deletion_of_a_ranking_that_is_not_ready_is_told_all_the_same
 }
 
-async fn shown(standings: &dyn Standings, board: Board) -> String {
+async fn shown(standings: &dyn RankingStore, board: Board) -> String {
     standings.window(board, 1, 1).await.expect("a window").entries[0].display_name.to_string()
 }
 
@@ -63,14 +63,14 @@ async fn a_definition_is_told_once_also_across_a_rebuild(backend: Backend) {
     let store = backend.store().await;
     let (standings, board) = (&*store.standings, fresh_board());
     let begun = build(standings, board, &[]).await;
-    let told = standings.tell_definition(&definition(board, 7, false)).await.expect("told");
+    let told = standings.announce_definition(&definition(board, 7, false)).await.expect("told");
     assert_eq!((told.epoch.clone(), told.seq), (begun.epoch, 1));
     for revision in [7, 6] {
-        assert_eq!(standings.tell_definition(&definition(board, revision, false)).await.expect("known"), told);
+        assert_eq!(standings.announce_definition(&definition(board, revision, false)).await.expect("known"), told);
     }
     let rebuilt = build(standings, board, &[]).await;
-    assert_eq!(standings.tell_definition(&definition(board, 7, false)).await.expect("known"), rebuilt);
-    assert_eq!(standings.tell_definition(&definition(board, 8, false)).await.expect("told").seq, 1);
+    assert_eq!(standings.announce_definition(&definition(board, 7, false)).await.expect("known"), rebuilt);
+    assert_eq!(standings.announce_definition(&definition(board, 8, false)).await.expect("told").seq, 1);
 }
 
 async fn a_deletion_removes_everything_and_is_told_once(backend: Backend) {
@@ -78,9 +78,9 @@ async fn a_deletion_removes_everything_and_is_told_once(backend: Backend) {
     let (standings, board) = (&*store.standings, fresh_board());
     build(standings, board, &[]).await;
     ranked(standings, &change(board, "a", 1, 1, 1)).await;
-    let told = standings.tell_definition(&definition(board, 2, true)).await.expect("told");
+    let told = standings.announce_definition(&definition(board, 2, true)).await.expect("told");
     assert_eq!(told.seq, 2);
-    assert_eq!(standings.tell_definition(&definition(board, 2, true)).await.expect("known"), told);
+    assert_eq!(standings.announce_definition(&definition(board, 2, true)).await.expect("known"), told);
     assert_unready(standings, board).await;
     for replaces in [Replaces::Lost, Replaces::Any] {
         let refused = standings.begin_rebuild(board, replaces).await.expect("an answer");
@@ -92,8 +92,8 @@ async fn a_deletion_of_a_ranking_that_is_not_ready_is_told_all_the_same(backend:
     let store = backend.store().await;
     let (standings, board) = (&*store.standings, fresh_board());
     let rebuild = begun(standings, board, false).await;
-    let told = standings.tell_definition(&definition(board, 2, true)).await.expect("told");
+    let told = standings.announce_definition(&definition(board, 2, true)).await.expect("told");
     assert_eq!(told.seq, 1);
     let epoch = now_or_later(&rebuild);
-    assert!(matches!(standings.finish_rebuild(rebuild, epoch).await, Err(StandingsError::Overtaken(_))));
+    assert!(matches!(standings.finish_rebuild(rebuild, epoch).await, Err(RankingError::Overtaken(_))));
 }

@@ -5,9 +5,9 @@ use scoreboard::{
         announcement::Change,
         entry::DisplayName,
         event::{Event, EventKind},
-        position::Version,
+        version::Version,
     },
-    repositories::{feed::FeedMessage, standings::Applied},
+    repositories::{feed::FeedMessage, ranking_store::Applied},
 };
 
 use super::{
@@ -87,8 +87,8 @@ async fn renames_definitions_resets_and_deletions_are_told(backend: Backend) {
     standings.rename(board, &user("a"), &name("Older", 1), None).await.expect("ignored");
     standings.rename(board, &user("b"), &DisplayName { name: None, revision: 0 }, None).await.expect("ignored");
     assert!(matches!(next(&mut messages).await, FeedMessage::Renamed { pk } if pk == board.pk));
-    standings.tell_definition(&definition(board, 3, false)).await.expect("told");
-    standings.tell_definition(&definition(board, 4, true)).await.expect("told");
+    standings.announce_definition(&definition(board, 3, false)).await.expect("told");
+    standings.announce_definition(&definition(board, 4, true)).await.expect("told");
     let mut told = next_events(&mut messages, board, &version).await;
     told.extend(next_events(&mut messages, board, &version).await);
     let event = |seq, kind, revision: i64| Event {

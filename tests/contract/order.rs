@@ -12,10 +12,10 @@ use scoreboard::{
         entry::{RankKey, RankedEntry, StoredEntry},
         ids::{MAX_SCORE, UserId},
         leaderboard::{Board, Order},
-        position::Version,
         time::Timestamp,
+        version::Version,
     },
-    repositories::standings::{Applied, Standings},
+    repositories::ranking_store::{Applied, RankingStore},
 };
 
 use super::{
@@ -103,7 +103,7 @@ impl Model {
     }
 }
 
-async fn play(standings: &dyn Standings, scenario: Scenario) {
+async fn play(standings: &dyn RankingStore, scenario: Scenario) {
     let board = Board { pk: fresh_pk(), season: 1, order: scenario.order };
     let mut model = Model::default();
     let mut changes = vec![];
@@ -139,7 +139,7 @@ async fn play(standings: &dyn Standings, scenario: Scenario) {
     compare(standings, board, &model, seq).await;
 }
 
-async fn compare(standings: &dyn Standings, board: Board, model: &Model, seq: u64) {
+async fn compare(standings: &dyn RankingStore, board: Board, model: &Model, seq: u64) {
     let (rows, total) = (model.rows(board), model.keys.len() as u64);
     let head = standings.head(board).await.expect("a head");
     assert_eq!((head.total, head.version.expect("a version").seq), (total, seq));

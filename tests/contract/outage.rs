@@ -7,8 +7,8 @@ use std::{
 
 use scoreboard::repositories::{
     feed::{Feed, FeedMessage},
+    ranking_store::{RankingError, RankingStore},
     redis::RedisStore,
-    standings::{Standings, StandingsError},
 };
 
 use super::{
@@ -34,11 +34,11 @@ async fn back(store: &RedisStore) {
 }
 
 /// The call failed in less than a second, and not because of what was asked.
-async fn assert_fails_fast<T: std::fmt::Debug>(call: impl Future<Output = Result<T, StandingsError>>) -> Duration {
+async fn assert_fails_fast<T: std::fmt::Debug>(call: impl Future<Output = Result<T, RankingError>>) -> Duration {
     let begun = Instant::now();
     let answer = call.await;
     let took = begun.elapsed();
-    assert!(matches!(answer, Err(StandingsError::Unreachable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(RankingError::Unreachable(_))), "{answer:?}");
     assert!(took < Duration::from_secs(1), "it took {took:?}");
     took
 }
@@ -56,7 +56,7 @@ async fn a_flush_is_noticed_and_a_rebuild_begins_a_greater_epoch() {
     next_events(&mut messages, board, &before).await;
     server.command("FLUSHALL");
     assert_unready(&*store, board).await;
-    assert!(matches!(store.history(board.pk, 0, 10).await, Err(StandingsError::Unready(_))));
+    assert!(matches!(store.history(board.pk, 0, 10).await, Err(RankingError::Unready(_))));
     let after = build(&*store, board, &[stored(&first)]).await;
     assert!(after.epoch > before.epoch, "{before} then {after}");
     assert!(matches!(next(&mut messages).await, FeedMessage::Reset { pk, epoch } if pk == board.pk && epoch == after.epoch));
@@ -127,7 +127,7 @@ async fn a_promoted_replica_is_not_trusted() {
     eventually("the replica has the ranking", || async { (replica.command(&format!("HGET {meta} seq")) == "1").then_some(()) })
         .await;
     let promoted = connected(&there).await;
-    assert!(matches!(promoted.head(board).await, Err(StandingsError::Unready(_))), "a replica may lag");
+    assert!(matches!(promoted.head(board).await, Err(RankingError::Unready(_))), "a replica may lag");
     assert_eq!(replica.command("REPLICAOF NO ONE"), "+OK");
     assert_unready(&*promoted, board).await;
     assert!(build(&*promoted, board, &[]).await.epoch > before.epoch);
@@ -262,7 +262,7 @@ async fn a_deleted_leaderboard_leaves_only_its_tombstone() {
     ranked(&*store, &change(board, "a", 1, 1, 1)).await;
     store.rename(board, &user("a"), &name("A", 1), None).await.expect("renamed");
     store.report_watchers(board.pk, 3).await.expect("noted");
-    store.tell_definition(&definition(board, 2, true)).await.expect("told");
+    store.announce_definition(&definition(board, 2, true)).await.expect("told");
     assert_eq!(server.command("DBSIZE"), ":1");
     let lasts = server.command(&format!("TTL {}", backend.key(board.pk, "x")));
     assert!(lasts.trim_start_matches(':').parse::<u64>().expect("seconds") > 80_000, "{lasts}");

@@ -12,12 +12,12 @@ use scoreboard::{
         event::Event,
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Order},
-        position::Version,
         time::{Clock, Timestamp},
+        version::Version,
     },
     repositories::{
         feed::FeedMessage,
-        standings::{Applied, Begun, Rebuild, Replaces, Standings, StandingsError},
+        ranking_store::{Applied, Begun, RankingError, RankingStore, Rebuild, Replaces},
     },
 };
 use tokio::sync::mpsc::Receiver;
@@ -84,14 +84,14 @@ pub fn definition(board: Board, revision: i64, deleted: bool) -> DefinitionChang
 }
 
 /// Builds a ranking of these entries, whatever there is.
-pub async fn build(standings: &dyn Standings, board: Board, entries: &[StoredEntry]) -> Version {
+pub async fn build(standings: &dyn RankingStore, board: Board, entries: &[StoredEntry]) -> Version {
     let rebuild = begun(standings, board, true).await;
     standings.load(&rebuild, entries).await.expect("loaded");
     finished(standings, rebuild).await
 }
 
 /// Begins a rebuild, which nothing has to stand in the way of.
-pub async fn begun(standings: &dyn Standings, board: Board, force: bool) -> Rebuild {
+pub async fn begun(standings: &dyn RankingStore, board: Board, force: bool) -> Rebuild {
     let replaces = if force { Replaces::Any } else { Replaces::Lost };
     match standings.begin_rebuild(board, replaces).await.expect("an answer") {
         Begun::Yours(rebuild) => rebuild,
@@ -100,7 +100,7 @@ pub async fn begun(standings: &dyn Standings, board: Board, force: bool) -> Rebu
 }
 
 /// Ends a rebuild, under the epoch of this moment.
-pub async fn finished(standings: &dyn Standings, rebuild: Rebuild) -> Version {
+pub async fn finished(standings: &dyn RankingStore, rebuild: Rebuild) -> Version {
     let epoch = now_or_later(&rebuild);
     standings.finish_rebuild(rebuild, epoch).await.expect("finished")
 }
@@ -111,7 +111,7 @@ pub fn now_or_later(rebuild: &Rebuild) -> i64 {
 }
 
 /// Applies one change that takes its place, and answers its version, rank and previous rank.
-pub async fn ranked(standings: &dyn Standings, change: &Change) -> (Version, u64, Option<u64>) {
+pub async fn ranked(standings: &dyn RankingStore, change: &Change) -> (Version, u64, Option<u64>) {
     let outcomes = standings.apply(change.board, std::slice::from_ref(change)).await.expect("applied");
     match &outcomes[..] {
         [Applied::Ranked { version, rank, previous_rank, .. }] => (version.clone(), *rank, *previous_rank),
@@ -120,7 +120,7 @@ pub async fn ranked(standings: &dyn Standings, change: &Change) -> (Version, u64
 }
 
 /// The users of a board, best first.
-pub async fn order_of(standings: &dyn Standings, board: Board) -> Vec<String> {
+pub async fn order_of(standings: &dyn RankingStore, board: Board) -> Vec<String> {
     let window = standings.window(board, 1, 1000).await.expect("a window");
     window.entries.into_iter().map(|entry| entry.user_id.to_string()).collect()
 }
@@ -152,11 +152,11 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
 }
 
 /// Every call that needs a ready ranking says that this one is not.
-pub async fn assert_unready(standings: &dyn Standings, board: Board) {
+pub async fn assert_unready(standings: &dyn RankingStore, board: Board) {
     let changes = [change(board, "u", 1, 1, 1)];
     let answers = [
         ("apply", standings.apply(board, &changes).await.err()),
-        ("tell_definition", standings.tell_definition(&definition(board, 1_000, false)).await.err()),
+        ("announce_definition", standings.announce_definition(&definition(board, 1_000, false)).await.err()),
         ("rename", standings.rename(board, &user("u"), &name("U", 1_000), None).await.err()),
         ("head", standings.head(board).await.err()),
         ("window", standings.window(board, 1, 10).await.err()),
@@ -165,6 +165,6 @@ pub async fn assert_unready(standings: &dyn Standings, board: Board) {
         ("dump", standings.dump(board, 1, 10).await.err()),
     ];
     for (call, error) in answers {
-        assert!(matches!(error, Some(StandingsError::Unready(pk)) if pk == board.pk), "{call} answered {error:?}");
+        assert!(matches!(error, Some(RankingError::Unready(pk)) if pk == board.pk), "{call} answered {error:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use scoreboard::{
     domain::leaderboard::Board,
-    repositories::standings::{Applied, Begun, Replaces, StandingsError},
+    repositories::ranking_store::{Applied, Begun, RankingError, Replaces},
 };
 
 use super::{
@@ -51,10 +51,10 @@ async fn a_rebuild_has_one_owner_until_it_is_taken_over(backend: Backend) {
     one.standings.load(&first, std::slice::from_ref(&entry)).await.expect("loaded");
     let second = begun(&*two.standings, board, true).await;
     let late = one.standings.load(&first, &[entry]).await;
-    assert!(matches!(late, Err(StandingsError::Overtaken(pk)) if pk == board.pk), "{late:?}");
+    assert!(matches!(late, Err(RankingError::Overtaken(pk)) if pk == board.pk), "{late:?}");
     let epoch = now_or_later(&first);
     let late = one.standings.finish_rebuild(first, epoch).await;
-    assert!(matches!(late, Err(StandingsError::Overtaken(_))), "{late:?}");
+    assert!(matches!(late, Err(RankingError::Overtaken(_))), "{late:?}");
     finished(&*two.standings, second).await;
     assert_eq!(one.standings.head(board).await.expect("ready").total, 0);
 }
@@ -89,7 +89,7 @@ async fn a_repeated_load_and_a_repeated_finish_change_nothing(backend: Backend) 
     let version = store.standings.finish_rebuild(rebuild.clone(), epoch).await.expect("finished");
     ranked(&*store.standings, &change(board, "u0", 2, 2, 2)).await;
     assert_eq!(store.standings.finish_rebuild(rebuild.clone(), epoch).await.expect("finished again"), version);
-    assert!(matches!(store.standings.load(&rebuild, &entries).await, Err(StandingsError::Overtaken(_))));
+    assert!(matches!(store.standings.load(&rebuild, &entries).await, Err(RankingError::Overtaken(_))));
     let head = store.standings.head(board).await.expect("a head");
     assert_eq!((head.total, head.version.expect("a version").seq), (1200, 1));
 }
@@ -129,7 +129,7 @@ async fn a_deletion_that_was_taken_back_is_forgotten(backend: Backend) {
     let store = backend.store().await;
     let board = fresh_board();
     build(&*store.standings, board, &[]).await;
-    store.standings.tell_definition(&definition(board, 2, true)).await.expect("told");
+    store.standings.announce_definition(&definition(board, 2, true)).await.expect("told");
     let begun = store.standings.begin_rebuild(board, Replaces::Deleted).await.expect("an answer");
     let Begun::Yours(rebuild) = begun else { panic!("{begun:?}") };
     finished(&*store.standings, rebuild).await;

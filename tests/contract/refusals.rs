@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use scoreboard::repositories::{
     feed::{AccessChange, Feed, FeedMessage, Readers},
+    ranking_store::{RankingError, RankingStore},
     redis::RedisStore,
-    standings::{Standings, StandingsError},
 };
 
 use super::{
@@ -31,9 +31,9 @@ async fn refuses(server: &RedisServer, refuse: &str, take: &str) {
     store.ping().await.expect("it takes writes");
     assert_eq!(server.command(refuse), "+OK", "{refuse}");
     let refused = store.apply(board, &[change(board, "b", 1, 2, 2)]).await;
-    assert!(matches!(refused, Err(StandingsError::Refused(_))), "{refuse}: {refused:?}");
+    assert!(matches!(refused, Err(RankingError::Refused(_))), "{refuse}: {refused:?}");
     let ping = store.ping().await;
-    assert!(matches!(ping, Err(StandingsError::Refused(_))), "{refuse}: {ping:?}");
+    assert!(matches!(ping, Err(RankingError::Refused(_))), "{refuse}: {ping:?}");
     assert_eq!(order_of(&*store, board).await, ["a"], "{refuse}: reading is possible");
     assert_eq!(server.command(take), "+OK", "{take}");
     ranked(&*store, &change(board, "b", 1, 2, 2)).await;
@@ -54,9 +54,9 @@ async fn a_redis_that_cannot_save_says_so() {
     let board = fresh_board();
     build(&*store, board, &[]).await;
     server.try_command("BGSAVE");
-    eventually("the save fails", || async { matches!(store.ping().await, Err(StandingsError::Refused(_))).then_some(()) }).await;
+    eventually("the save fails", || async { matches!(store.ping().await, Err(RankingError::Refused(_))).then_some(()) }).await;
     let refused = store.apply(board, &[change(board, "a", 1, 1, 1)]).await;
-    assert!(matches!(refused, Err(StandingsError::Refused(_))), "{refused:?}");
+    assert!(matches!(refused, Err(RankingError::Refused(_))), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +70,7 @@ async fn a_crowd_of_readers_keeps_no_announcement_waiting() {
         .map(|reader| {
             let store = store.clone();
             tokio::spawn(async move {
-                while store.window(board, 1, if reader % 2 == 0 { 1_000 } else { 10 }).await != Err(StandingsError::Unready(0)) {}
+                while store.window(board, 1, if reader % 2 == 0 { 1_000 } else { 10 }).await != Err(RankingError::Unready(0)) {}
             })
         })
         .collect();
@@ -114,7 +114,7 @@ async fn only_one_token_of_a_ledger_is_there_at_a_time() {
     }
     assert_eq!(one.holder().await.expect("an answer").as_deref(), Some("b"));
     one.close();
-    assert!(matches!(one.head(fresh_board()).await, Err(StandingsError::Unreachable(_))));
+    assert!(matches!(one.head(fresh_board()).await, Err(RankingError::Unreachable(_))));
     assert_eq!(one.holder().await.expect("asked all the same").as_deref(), Some("b"));
     one.open();
     assert_unready(&*one, fresh_board()).await;

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use scoreboard::repositories::{
     feed::{Feed, FeedMessage},
+    ranking_store::{RankingError, RankingStore},
     redis::RedisStore,
-    standings::{Standings, StandingsError},
 };
 
 use super::{
@@ -86,7 +86,7 @@ async fn a_failover_by_sentinel_is_followed_and_the_new_primary_is_not_trusted()
     .await;
     eventually("the loss is noticed on the new primary", || async {
         match store.head(board).await {
-            Err(StandingsError::Unready(_)) => replica.try_command("CLIENT LIST")?.contains("evalsha").then_some(()),
+            Err(RankingError::Unready(_)) => replica.try_command("CLIENT LIST")?.contains("evalsha").then_some(()),
             _ => None,
         }
     })

@@ -1,4 +1,4 @@
-//! Rankings that nobody reads or feeds, and what `scoreboard verify` says of them.
+//! RankingReader that nobody reads or feeds, and what `scoreboard verify` says of them.
 
 use std::time::Duration;
 

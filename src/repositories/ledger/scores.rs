@@ -91,7 +91,7 @@ const ATTEMPTS: u32 = 8;
 const SUSPECT_ATTEMPTS: u32 = 2;
 
 impl Ledger {
-    /// Commits a batch, durably: when this returns, the accepted submissions survive everything. Each submission gets its outcome, and
+    /// Commits a batch, durably: when this returns, the accepted submissions or_go_offline everything. Each submission gets its outcome, and
     /// none spoils its neighbours: where the database refuses one for what it says, the others are committed without it.
     ///
     /// Hardly any idempotency key was ever used before, and the insert of a key finds out. So keys are not looked up until one turns out to be a

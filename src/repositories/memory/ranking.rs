@@ -15,12 +15,12 @@ use crate::{
         event::{Event, EventKind},
         ids::UserId,
         leaderboard::Board,
-        position::Version,
         time::Timestamp,
+        version::Version,
     },
     repositories::{
         feed::History,
-        standings::{Applied, Survey, worth_keeping},
+        ranking_store::{Applied, Survey, worth_keeping},
     },
 };
 
@@ -140,7 +140,7 @@ impl Ranking {
     }
 
     /// Tells of a user's new profile, once per revision.
-    pub fn tell_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<Event> {
+    pub fn announce_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<Event> {
         if self.told.get(user_id).is_some_and(|told| *told >= revision) {
             return None;
         }
@@ -175,7 +175,7 @@ impl Ranking {
             .collect()
     }
 
-    /// See [`Standings::survey`](crate::repositories::standings::Standings::survey).
+    /// See [`RankingStore::survey`](crate::repositories::ranking_store::RankingStore::survey).
     pub fn survey(&self, events: usize) -> Survey {
         let newest_events = self.history.iter().rev().filter_map(Event::event_id).take(events).collect();
         Survey { version: self.version(), total: self.total(), newest_events }

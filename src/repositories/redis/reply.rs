@@ -2,14 +2,14 @@
 
 use fred::{bytes_utils::Str, types::Value};
 
-use crate::repositories::standings::StandingsError;
+use crate::repositories::ranking_store::RankingError;
 
 /// An array that is being read.
 pub(in crate::repositories) struct Reply(std::vec::IntoIter<Value>);
 
 impl Reply {
     /// The answer of a script, which says `false` where it has none to give.
-    pub fn open(answer: Value) -> Result<Option<Self>, StandingsError> {
+    pub fn open(answer: Value) -> Result<Option<Self>, RankingError> {
         match answer {
             Value::Null | Value::Boolean(false) => Ok(None),
             Value::Array(columns) => Ok(Some(Self(columns.into_iter()))),
@@ -18,19 +18,19 @@ impl Reply {
     }
 
     /// The answer of a script that says `false` where the ranking is not ready.
-    pub fn ready(answer: Value, pk: i64) -> Result<Self, StandingsError> {
-        Self::open(answer)?.ok_or(StandingsError::Unready(pk))
+    pub fn ready(answer: Value, pk: i64) -> Result<Self, RankingError> {
+        Self::open(answer)?.ok_or(RankingError::Unready(pk))
     }
 
-    pub fn number(&mut self) -> Result<u64, StandingsError> {
+    pub fn number(&mut self) -> Result<u64, RankingError> {
         self.0.next().and_then(|value| value.as_u64()).ok_or_else(unreadable)
     }
 
-    pub fn text(&mut self) -> Result<Str, StandingsError> {
+    pub fn text(&mut self) -> Result<Str, RankingError> {
         self.optional_text()?.ok_or_else(unreadable)
     }
 
-    pub fn optional_text(&mut self) -> Result<Option<Str>, StandingsError> {
+    pub fn optional_text(&mut self) -> Result<Option<Str>, RankingError> {
         match self.0.next() {
             Some(Value::Null | Value::Boolean(false)) => Ok(None),
             Some(value) => value.into_bytes_str().map(Some).ok_or_else(unreadable),
@@ -38,7 +38,7 @@ impl Reply {
         }
     }
 
-    pub fn array(&mut self) -> Result<Self, StandingsError> {
+    pub fn array(&mut self) -> Result<Self, RankingError> {
         match self.0.next() {
             Some(Value::Array(columns)) => Ok(Self(columns.into_iter())),
             _ => Err(unreadable()),
@@ -46,7 +46,7 @@ impl Reply {
     }
 
     /// An array, or `false` in its place.
-    pub fn optional_array(&mut self) -> Result<Option<Self>, StandingsError> {
+    pub fn optional_array(&mut self) -> Result<Option<Self>, RankingError> {
         match self.0.next() {
             Some(Value::Null | Value::Boolean(false)) => Ok(None),
             Some(Value::Array(columns)) => Ok(Some(Self(columns.into_iter()))),
@@ -60,8 +60,8 @@ impl Reply {
 }
 
 /// The server gave an answer that no script of ours gives.
-pub(in crate::repositories) fn unreadable() -> StandingsError {
-    StandingsError::Unreachable("Redis gave an answer that cannot be read".to_owned())
+pub(in crate::repositories) fn unreadable() -> RankingError {
+    RankingError::Unreachable("Redis gave an answer that cannot be read".to_owned())
 }
 
 /// Whether an error is one that the server answered: those begin with a code in capitals (RESP), the client's own are sentences.

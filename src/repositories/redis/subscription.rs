@@ -16,7 +16,7 @@ use super::{
     keys::{INSTALLATION, Keys},
     record,
 };
-use crate::repositories::feed::{FeedMessage, outlet::Outlet};
+use crate::repositories::feed::{FeedMessage, feed_sender::FeedSender};
 
 /// How long the server may take to answer on this connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -33,13 +33,13 @@ pub(in crate::repositories) struct Subscription {
     wanted: Mutex<BTreeSet<i64>>,
     /// How many times the subscriptions have been renewed, which they also are on the first connection.
     renewals: watch::Sender<u64>,
-    outlet: Arc<Outlet>,
+    feed_sender: Arc<FeedSender>,
 }
 
 impl Subscription {
-    pub fn new(client: SubscriberClient, keys: Keys, outlet: Arc<Outlet>) -> Arc<Self> {
+    pub fn new(client: SubscriberClient, keys: Keys, feed_sender: Arc<FeedSender>) -> Arc<Self> {
         let wanted = Mutex::new(BTreeSet::from([INSTALLATION]));
-        Arc::new(Self { client, keys, wanted, renewals: watch::Sender::default(), outlet })
+        Arc::new(Self { client, keys, wanted, renewals: watch::Sender::default(), feed_sender })
     }
 
     /// Waits for the first connection.
@@ -113,8 +113,8 @@ impl Subscription {
                     () = tokio::time::sleep(RENEW_AFTER), if renewal_due => renewal_due = !self.renew().await,
                     message = messages.recv() => match message {
                         Err(RecvError::Closed) => return,
-                        Err(RecvError::Lagged(_)) => self.outlet.deliver(FeedMessage::Lost),
-                        Ok(message) => self.outlet.deliver(read(&message)),
+                        Err(RecvError::Lagged(_)) => self.feed_sender.deliver(FeedMessage::Lost),
+                        Ok(message) => self.feed_sender.deliver(read(&message)),
                     },
                 }
             }
@@ -129,7 +129,7 @@ impl Subscription {
         match self.subscribe(channels).await {
             Ok(()) => {
                 if boards {
-                    self.outlet.deliver(FeedMessage::Lost);
+                    self.feed_sender.deliver(FeedMessage::Lost);
                 }
                 self.renewals.send_modify(|renewals| *renewals += 1);
                 true

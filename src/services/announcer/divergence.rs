@@ -9,9 +9,9 @@ use crate::{
         announcement::Change,
         ids::UserId,
         leaderboard::Board,
-        position::{epoch_name, epoch_number},
+        version::{epoch_name, epoch_number},
     },
-    repositories::{ledger::OtherEpoch, standings::Applied},
+    repositories::{ledger::OtherEpoch, ranking_store::Applied},
 };
 
 use super::{Announcer, Told};
@@ -76,7 +76,7 @@ impl Announcer {
         // Who cannot say takes it for held.
         if !self.ledger.outbox_holds(board, &first.user_id, held + 1).await.unwrap_or(true) {
             // What it waits for may have been announced between the two questions.
-            let applied = self.standings.apply(board, std::slice::from_ref(first)).await;
+            let applied = self.ranking_store.apply(board, std::slice::from_ref(first)).await;
             if let Ok([Applied::Early { version, .. }]) = applied.as_deref() {
                 let why = "it lacks a change that nobody will announce any more";
                 self.rebuilder.replace(board, Arc::clone(&version.epoch), why);
@@ -112,7 +112,7 @@ impl Announcer {
     /// Whether the ranking that is reached has given place to one of the epoch that the ledger gave last; then that is noted.
     async fn is_superseded(&self, board: Board, present: i64) -> bool {
         // It may have been rebuilt since it answered.
-        let Ok(survey) = self.standings.survey(board, 0).await else { return false };
+        let Ok(survey) = self.ranking_store.survey(board, 0).await else { return false };
         let superseded = epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < present);
         if superseded && self.backlog.supersede(board.pk, present) {
             tracing::warn!(leaderboard = board.pk, "another ranking has taken the place of this one");

@@ -9,12 +9,12 @@ use crate::{
     domain::{
         announcement::{Announcement, Change, DefinitionChange},
         leaderboard::Board,
-        position::{Version, epoch_number},
+        version::{Version, epoch_number},
     },
     repositories::{
         feed::{AccessChange, Readers},
         ledger::Announced,
-        standings::{Applied, StandingsError},
+        ranking_store::{Applied, RankingError},
     },
 };
 
@@ -32,7 +32,7 @@ const REPORT_AGAIN: Duration = Duration::from_millis(250);
 pub enum Outcome {
     /// Nothing of it is left to announce. The rankings that took it: pks and epochs.
     Announced(Vec<(i64, i64)>),
-    /// Rankings of these boards are out of reach, refuse, or are being rebuilt.
+    /// RankingReader of these boards are out of reach, refuse, or are being rebuilt.
     Away(Vec<i64>),
     /// The rankings answer, and it has to wait for something else.
     Stuck,
@@ -81,7 +81,7 @@ impl Announcer {
             Announcement::Definition(change) => self.announce_definition(change).await,
             Announcement::Rename { boards, user_id, name, events } => {
                 let results = boards.iter().enumerate().map(async |(index, &board)| {
-                    let result = self.standings.rename(board, user_id, name, events.get(index).map(String::as_str)).await;
+                    let result = self.ranking_store.rename(board, user_id, name, events.get(index).map(String::as_str)).await;
                     (board, self.settled(board, result).await)
                 });
                 together(join_all(results).await)
@@ -119,19 +119,19 @@ impl Announcer {
                 return Outcome::Away(vec![change.board.pk]);
             }
         }
-        match self.standings.tell_definition(change).await {
-            Err(StandingsError::Unready(_)) if change.deleted => Outcome::Announced(vec![]),
+        match self.ranking_store.announce_definition(change).await {
+            Err(RankingError::Unready(_)) if change.deleted => Outcome::Announced(vec![]),
             result => together(vec![(change.board, self.settled(change.board, result).await)]),
         }
     }
 
     /// The epoch of the ranking that took something; `None` in place of it where nobody is left to take it. An error where it has to wait.
-    async fn settled(&self, board: Board, result: Result<Version, StandingsError>) -> Result<Option<i64>, ()> {
+    async fn settled(&self, board: Board, result: Result<Version, RankingError>) -> Result<Option<i64>, ()> {
         self.changes.untold(board.pk);
         match result {
             Ok(version) => Ok(epoch_number(&version.epoch)),
-            Err(StandingsError::Unready(_)) if self.is_gone(board).await => Ok(None),
-            Err(StandingsError::Unready(_)) => {
+            Err(RankingError::Unready(_)) if self.is_gone(board).await => Ok(None),
+            Err(RankingError::Unready(_)) => {
                 self.rebuilder.kick(board);
                 Err(())
             }

@@ -1,7 +1,7 @@
 //! Group commit: what waits becomes one transaction; what gathers meanwhile is the next one.
 //!
 //! Large batches are cheap ones, so a commit does not begin while another one is still at work: it begins when the last one is written
-//! and has only the disk to wait for, or when enough is waiting for a large batch of its own. It has other users than those on their way:
+//! and has only the disk to wait for, or when enough is waiting for a large batch of its own. It excludes users of commits in flight:
 //! so nothing of one user is ever reordered, and commits of one instance never wait for each other's rows.
 //!
 //! Committed batches are announced in the order of their commits, each while the next ones are on their way.

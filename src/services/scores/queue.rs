@@ -137,7 +137,7 @@ impl Queue {
         self.state.lock().count
     }
 
-    /// Waits until something waits where nothing did, or [`CROWD`] do where fewer did, or the queue was closed.
+    /// Waits until the queue becomes non-empty, reaches [`CROWD`], or is closed.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_may_go_is_told_of_while_others_have_to_stay() {
+    async fn push_wakes_committer_while_others_are_busy() {
         let queue = Arc::new(Queue::default());
         let busy = HashSet::from([UserId::parse("ann").unwrap()]);
         let _answers = queue.push("game".into(), submissions(&["ann"]));

@@ -19,10 +19,10 @@ use super::{
     admission::Admitted,
     expiry::{Expiries, Expiry},
     frame::{Closed, Form, Frame, retry_before},
-    group::Group,
     hub::{Hub, heartbeat},
     log::{Cursor, Read},
     measures::MEASURES,
+    shared_view::SharedView,
     topic::Topic,
     wakers::Slot,
 };
@@ -37,7 +37,7 @@ const RETRY_LATE: RangeInclusive<u16> = 15_000..=45_000;
 /// One leaderboard's share of a connection.
 pub(super) struct Part {
     hub: Arc<Hub>,
-    group: Option<Arc<Group>>,
+    shared_view: Option<Arc<SharedView>>,
     topic: Arc<Topic>,
     cursor: Cursor,
     slot: Slot,
@@ -46,11 +46,11 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads the group's topic, or the leaderboard's events where there is no group. Takes over the watcher that was counted for it.
-    pub(super) fn new(hub: Arc<Hub>, group: Option<Arc<Group>>, mut cursor: Cursor) -> Self {
-        let topic = Arc::clone(group.as_ref().map_or(&hub.events, |group| &group.topic));
+    /// Reads the shared_view's topic, or the leaderboard's events where there is no shared_view. Takes over the watcher that was counted for it.
+    pub(super) fn new(hub: Arc<Hub>, shared_view: Option<Arc<SharedView>>, mut cursor: Cursor) -> Self {
+        let topic = Arc::clone(shared_view.as_ref().map_or(&hub.events, |shared_view| &shared_view.topic));
         let slot = topic.take_slot(&mut cursor);
-        Self { hub, group, topic, cursor, slot, ended: false, _expiry: None }
+        Self { hub, shared_view, topic, cursor, slot, ended: false, _expiry: None }
     }
 
     /// Sees to it that the connection is woken when its token ends.
@@ -65,8 +65,8 @@ impl Drop for Part {
         self.topic.give_back(self.slot);
         self.hub.watchers.fetch_sub(1, Ordering::AcqRel);
         self.hub.wake.notify_one();
-        if let Some(group) = &self.group {
-            group.watchers.fetch_sub(1, Ordering::AcqRel);
+        if let Some(shared_view) = &self.shared_view {
+            shared_view.watchers.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }

@@ -2,9 +2,9 @@
 //! the ranking answers and what to do while it does not, `wants.rs` brings what connections noted that they need, `definition.rs` sees to it that
 //! nobody watches who may not.
 
+mod availability;
 mod definition;
-mod liveness;
-mod wants;
+mod requests;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -21,9 +21,9 @@ use crate::{
         definition::Definitions,
         event::{Event, EventKind},
         leaderboard::Board,
-        position::Version,
+        version::Version,
     },
-    repositories::{feed::FeedMessage, standings::StandingsError},
+    repositories::{feed::FeedMessage, ranking_store::RankingError},
 };
 
 use super::{
@@ -93,7 +93,7 @@ impl Follower {
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut retry_at, mut report_at) = (Instant::now(), Instant::now());
         while !self.ended {
-            let tick = if self.live { self.hub.groups.next_tick() } else { Some(retry_at) };
+            let tick = if self.live { self.hub.shared_views.next_tick() } else { Some(retry_at) };
             let changed = (self.hub.watchers.load(Ordering::Relaxed) != self.reported).then_some(report_at);
             let wake = Arc::clone(&self.hub.wake);
             tokio::select! {
@@ -119,7 +119,7 @@ impl Follower {
                 break;
             }
             if self.live && !self.ended {
-                self.serve_wants().await;
+                self.serve_requests().await;
             }
         }
         self.hub.followed.store(false, Ordering::Release);
@@ -137,7 +137,7 @@ impl Follower {
         }
         self.hub.events.begin(Arc::clone(&version.epoch), version.seq + 1, None);
         self.position = Some(version);
-        self.hub.groups.touch_all();
+        self.hub.shared_views.touch_all();
     }
 
     async fn take(&mut self, message: FeedMessage) {
@@ -162,7 +162,7 @@ impl Follower {
     /// Somebody's name may be another one, which had no position of its own before this release.
     fn renamed(&self) {
         self.hub.events.forget_snapshot();
-        self.hub.groups.touch_all();
+        self.hub.shared_views.touch_all();
     }
 
     async fn take_events(&mut self, epoch: Arc<str>, events: Vec<Event>) {
@@ -174,7 +174,7 @@ impl Follower {
         if first.seq > position.seq + 1 {
             metrics::counter!("scoreboard_feed_holes_total").increment(1);
             let filled = self.fill().await;
-            self.survive(filled).await;
+            self.or_go_offline(filled).await;
         }
         // The log may have gone over to another epoch meanwhile, whose numbers mean other events.
         if self.position.as_ref().is_some_and(|position| position.epoch == epoch) {
@@ -199,7 +199,7 @@ impl Follower {
             return;
         }
         self.adopt_definition();
-        self.hub.groups.touch(&following);
+        self.hub.shared_views.touch(&following);
         let mut frames = Vec::with_capacity(following.len());
         let mut last = None;
         for event in &following {
@@ -213,7 +213,7 @@ impl Follower {
                 EventKind::UserChanged => self.hub.events.forget_snapshot(),
                 EventKind::LeaderboardChanged => {
                     self.take_definition(&event.fields);
-                    self.hub.groups.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
+                    self.hub.shared_views.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
                 }
                 EventKind::LeaderboardDeleted => last = Some(frame.clone()),
             }
@@ -231,7 +231,7 @@ impl Follower {
     }
 
     /// Brings the log up to the newest position from the history, or begins a new generation where the history no longer reaches.
-    async fn fill(&mut self) -> Result<(), StandingsError> {
+    async fn fill(&mut self) -> Result<(), RankingError> {
         while let Some(position) = self.position.clone().filter(|_| !self.ended) {
             let history = self.sources.feed.history(self.board.pk, position.seq, HISTORY_PAGE).await?;
             if history.epoch != position.epoch || history.head < position.seq {
@@ -255,13 +255,13 @@ impl Follower {
     async fn tick(&mut self) {
         self.adopt_definition();
         let hub = Arc::clone(&self.hub);
-        let result = hub.groups.tick(&*self.sources.standings, self.board, &hub.leaderboard.id).await;
-        self.survive(result).await;
+        let result = hub.shared_views.tick(&*self.sources.ranking_store, self.board, &hub.leaderboard.id).await;
+        self.or_go_offline(result).await;
     }
 
     fn heartbeat(&mut self) {
         let frame = self.hub.heartbeat(self.sources.clock.now());
-        self.hub.groups.sweep();
+        self.hub.shared_views.sweep();
         self.hub.topics().iter().for_each(|topic| topic.heartbeat(frame.clone()));
         self.hub.events.shrink_to(RING);
     }
@@ -276,11 +276,11 @@ impl Follower {
     async fn check(&mut self) {
         self.report_watchers().await;
         if self.live && !self.ended {
-            let head = self.sources.standings.head(self.board).await;
-            let Some(version) = self.survive(head).await.and_then(|head| head.version) else { return };
+            let head = self.sources.ranking_store.head(self.board).await;
+            let Some(version) = self.or_go_offline(head).await.and_then(|head| head.version) else { return };
             if self.position.as_ref() != Some(&version) {
                 let filled = self.fill().await;
-                self.survive(filled).await;
+                self.or_go_offline(filled).await;
             }
         }
     }
@@ -288,7 +288,7 @@ impl Follower {
     fn end(&mut self, frame: Frame) {
         self.ended = true;
         self.hub.closing.cancel();
-        self.hub.groups.end(&frame);
+        self.hub.shared_views.end(&frame);
         self.hub.events.end(frame);
     }
 }

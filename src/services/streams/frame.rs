@@ -10,8 +10,8 @@ use crate::{
         event::{Event, EventKind},
         ids::LeaderboardId,
         leaderboard::Visibility,
-        position::Version,
         time::Timestamp,
+        version::Version,
     },
     services::views,
 };

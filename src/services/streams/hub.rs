@@ -19,17 +19,17 @@ use crate::{
     domain::{
         ids::LeaderboardId,
         leaderboard::{Leaderboard, Visibility},
-        position::Version,
         time::{Clock, Timestamp},
+        version::Version,
     },
     repositories::{
         feed::{Feed, FeedMessage},
-        standings::Standings,
+        ranking_store::RankingStore,
     },
-    services::{definitions::DefinitionCache, rankings::Rankings, rebuild::Rebuilder, views},
+    services::{definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder, views},
 };
 
-use super::{access::Access, frame::Frame, groups::Groups, topic::Topic};
+use super::{access::Access, frame::Frame, shared_views::SharedViews, topic::Topic};
 
 /// Feed messages that wait for the hub. When full, further ones are dropped and the hub reads the history instead.
 pub(super) const MESSAGES: usize = 1024;
@@ -39,9 +39,9 @@ pub(super) const RING: usize = 4096;
 
 /// What hubs are made of.
 pub(super) struct Sources {
-    pub standings: Arc<dyn Standings>,
+    pub ranking_store: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
-    pub rankings: Arc<Rankings>,
+    pub rankings: Arc<RankingReader>,
     pub rebuilder: Arc<Rebuilder>,
     pub definitions: Arc<DefinitionCache>,
     pub clock: Clock,
@@ -51,7 +51,7 @@ pub(super) struct Sources {
 pub(super) struct Hub {
     pub leaderboard: Leaderboard,
     pub events: Arc<Topic>,
-    pub groups: Groups,
+    pub shared_views: SharedViews,
     /// Wakes the hub's task.
     pub wake: Arc<Notify>,
     pub messages: mpsc::Sender<FeedMessage>,
@@ -77,7 +77,7 @@ impl Hub {
         let hub = Self {
             leaderboard,
             events: Topic::new(RING, Duration::ZERO, Arc::clone(&wake), Arc::clone(&access)),
-            groups: Groups::new(Arc::clone(&access)),
+            shared_views: SharedViews::new(Arc::clone(&access)),
             wake,
             messages,
             lost: AtomicBool::new(false),
@@ -93,7 +93,7 @@ impl Hub {
 
     /// Every topic of this leaderboard.
     pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
-        let mut topics = self.groups.topics();
+        let mut topics = self.shared_views.topics();
         topics.push(Arc::clone(&self.events));
         topics
     }
@@ -136,7 +136,7 @@ impl Hub {
     pub(super) fn abandon(&self) {
         self.followed.store(false, Ordering::Release);
         self.closing.cancel();
-        self.groups.abandon();
+        self.shared_views.abandon();
         self.events.abandon();
     }
 

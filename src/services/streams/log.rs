@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use crate::domain::{position::Version, time::Timestamp};
+use crate::domain::{time::Timestamp, version::Version};
 
 use super::{
     frame::{Form, Frame},

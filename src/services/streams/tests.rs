@@ -46,7 +46,7 @@ impl Embedded {
         let backlog = Backlog::new(Arc::default());
         let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone(), backlog);
         let turns = Arc::new(Turns::new(1));
-        let rankings = Rankings::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default(), turns);
+        let rankings = RankingReader::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default(), turns);
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
         Self { streams, leaderboard, directory }

@@ -9,7 +9,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::domain::position::Version;
+use crate::domain::version::Version;
 
 use super::{
     access::{Access, ToAnybody},

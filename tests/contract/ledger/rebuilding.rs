@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use scoreboard::{
-    domain::{announcement::DefinitionChange, position::epoch_number},
+    domain::{announcement::DefinitionChange, version::epoch_number},
     repositories::{
         memory::MemoryRanking,
-        standings::{Begun, Replaces, Standings},
+        ranking_store::{Begun, RankingStore, Replaces},
     },
     services::{backlog::Backlog, rebuild::Rebuilder},
 };
@@ -78,7 +78,7 @@ async fn the_rebuild_of_a_deleted_leaderboard_ends_at_once(database: Database) {
     for told in [false, true] {
         let standings = MemoryRanking::new(10, Clock::system());
         if told {
-            standings.tell_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
+            standings.announce_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
         }
         let rebuilder = rebuilder(&standings, &ledger, Clock::system());
         let mut ended = rebuilder.kick(main.board());
@@ -94,7 +94,7 @@ async fn a_deletion_that_the_ledger_knows_nothing_of_does_not_stop_a_rebuild(dat
     let ledger = database.ledger().await;
     let main = ledger.create_leaderboard(&slug("main"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
     let standings = MemoryRanking::new(10, Clock::system());
-    standings.tell_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
+    standings.announce_definition(&DefinitionChange::deleted(&main, 1)).await.unwrap();
     let mut ended = rebuilder(&standings, &ledger, Clock::system()).kick(main.board());
     tokio::time::timeout(Duration::from_secs(5), ended.changed()).await.expect("it ends").unwrap_err();
     assert_eq!(standings.head(main.board()).await.unwrap().total, 0);
@@ -113,7 +113,7 @@ async fn a_ranking_that_proved_wrong_is_replaced_once(database: Database) {
     let epochs = ledger.epochs().await.unwrap();
     let present = standings.head(board).await.unwrap().version.unwrap();
     assert!(present.epoch > wrong.epoch);
-    assert_eq!(scoreboard::domain::position::epoch_number(&present.epoch), epochs.get(&board.pk).copied(), "and not twice");
+    assert_eq!(scoreboard::domain::version::epoch_number(&present.epoch), epochs.get(&board.pk).copied(), "and not twice");
 }
 
 async fn the_rebuild_of_an_older_season_ends_at_once(database: Database) {

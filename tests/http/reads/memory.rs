@@ -1,4 +1,4 @@
-//! Tops that are answered from memory: never older than what was written here or told by another instance, shown to nobody who may not see
+//! TopCache that are answered from memory: never older than what was written here or told by another instance, shown to nobody who may not see
 //! them, and the same to the byte whichever way they go out.
 
 use std::{
@@ -29,7 +29,7 @@ crate::both_backends!(
 );
 
 const TOP: &str = "/api/leaderboards/main/entries?limit=5";
-/// The same to the router, and unknown to the shortcut.
+/// The same to the router, and unknown to the fast_path.
 const DISGUISED: &str = "/api/leaderboards/%6Dain/entries?limit=5";
 
 /// Reads until the leaderboard is followed and its answer kept. (The embedded ranking calls itself `memory` as well, so there the time has to do.)

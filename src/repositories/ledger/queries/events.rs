@@ -21,7 +21,7 @@ use super::{
 use crate::domain::{
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Readable, Visibility},
-    submission::{LatestScore, PastStanding, ScoreEvent},
+    submission::{LatestScore, PastOutcome, ScoreEvent},
     time::Timestamp,
 };
 
@@ -169,7 +169,7 @@ fn assemble(user: &UserId, rows: Vec<Row>) -> Result<Vec<ScoreEvent>, Failure> {
         let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
         let (leaderboard, season, applied, delta, previous_score, new_score) = standing;
         let leaderboard_id = LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?;
-        let standing = PastStanding { leaderboard_id, season, applied, delta, previous_score, new_score };
+        let standing = PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score };
         if let Some(event) = events.last_mut().filter(|last| last.event_id == event_id) {
             event.standings.push(standing);
             continue;

@@ -16,7 +16,7 @@ use crate::domain::{
     entry::DisplayName,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
-    submission::{Accepted, Standing},
+    submission::{Accepted, EntryOutcome},
     time::Timestamp,
 };
 
@@ -112,9 +112,9 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
     Ok((accepted, changes))
 }
 
-fn standing(row: StandingRow) -> Result<Standing, Failure> {
+fn standing(row: StandingRow) -> Result<EntryOutcome, Failure> {
     let (pk, season, sort_order, leaderboard, applied, previous_score, new_score, delta, revision) = row;
-    Ok(Standing {
+    Ok(EntryOutcome {
         leaderboard_id: LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?,
         board: Board { pk, season, order: order(&sort_order)? },
         applied,

@@ -23,7 +23,7 @@ use crate::domain::{
     ids::{ActionId, UserId},
     leaderboard::Order,
     settlement::{EntryKey, Settlement, fed_by, settle_batch},
-    submission::{Accepted, Idempotency, Standing, Submission},
+    submission::{Accepted, EntryOutcome, Idempotency, Submission},
     time::{Clock, Timestamp},
 };
 
@@ -58,7 +58,7 @@ pub struct EventRow<'a> {
     pub submission: &'a Submission,
     pub accepted: &'a Accepted,
     pub position: i64,
-    pub standing: &'a Standing,
+    pub standing: &'a EntryOutcome,
     /// Whether the action has a cooldown or a limit that this event counts for.
     pub limited: bool,
 }

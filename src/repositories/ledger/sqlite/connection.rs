@@ -40,7 +40,7 @@ pub fn open(path: &Path) -> Result<Conn, LedgerError> {
 }
 
 /// Opens a connection with the settings that the ledger's promises rest on. `busy_timeout` comes first, because switching to the
-/// write-ahead log may itself find the file busy; the log is folded into the file every 16 MiB, not every 4; `synchronous = FULL` is what makes an acknowledged score survive a power cut; savepoints keep what they
+/// write-ahead log may itself find the file busy; the log is folded into the file every 16 MiB, not every 4; `synchronous = FULL` is what makes an acknowledged score or_go_offline a power cut; savepoints keep what they
 /// may have to put back in memory, because there may be no directory for temporary files.
 pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
     let unavailable = |why: String| LedgerError::Unavailable(format!("{}: {why}", path.display()));

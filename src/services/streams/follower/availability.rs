@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{repositories::standings::StandingsError, services::error::ServiceError};
+use crate::{repositories::ranking_store::RankingError, services::error::ServiceError};
 
 use super::{
     super::{frame::Frame, snapshot::State},
@@ -19,11 +19,11 @@ impl Follower {
     /// Joins the feed, or comes back to it: continues where the log ends if the epoch is still the same.
     pub(super) async fn go_live(&mut self) {
         if let Err(error) = self.try_go_live().await {
-            self.stumble(&error).await;
+            self.go_offline(&error).await;
         }
     }
 
-    async fn try_go_live(&mut self) -> Result<(), StandingsError> {
+    async fn try_go_live(&mut self) -> Result<(), RankingError> {
         if !self.subscribed {
             self.sources.feed.subscribe(self.board.pk).await?;
             self.subscribed = true;
@@ -32,26 +32,26 @@ impl Follower {
         // The feed may be back before anybody can say who may still read.
         let certain = self.sources.definitions.is_confirmed(std::time::Instant::now());
         if !certain && !self.hub.is_private() {
-            return Err(StandingsError::Unreachable("nobody confirms who may read it".into()));
+            return Err(RankingError::Unreachable("nobody confirms who may read it".into()));
         }
-        let head = self.sources.standings.head(self.board).await?;
+        let head = self.sources.ranking_store.head(self.board).await?;
         let Some(version) = head.version else { return Ok(()) };
         self.live = true;
         match &self.position {
             Some(position) if position.epoch == version.epoch => self.fill().await?,
             _ => self.begin(version).await,
         }
-        self.hub.groups.touch_all();
+        self.hub.shared_views.touch_all();
         Ok(())
     }
 
     /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing, or else what was
     /// shown last.
-    async fn stumble(&mut self, error: &StandingsError) {
+    async fn go_offline(&mut self, error: &RankingError) {
         self.live = false;
-        self.hub.groups.hide_last();
+        self.hub.shared_views.hide_last();
         tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
-        if matches!(error, StandingsError::Unready(_)) {
+        if matches!(error, RankingError::Unready(_)) {
             let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
             if !known() && self.sources.definitions.refresh().await.is_ok() && !known() {
                 let data = serde_json::json!({ "leaderboardId": self.hub.leaderboard.id, "deleted": true });
@@ -65,7 +65,7 @@ impl Follower {
         if !self.ended {
             let shown = tokio::time::timeout(LEDGER_PATIENCE, self.show_ledger()).await;
             if !matches!(shown, Ok(Ok(()))) {
-                self.hub.groups.show_last();
+                self.hub.shared_views.show_last();
             }
         }
     }
@@ -73,7 +73,7 @@ impl Follower {
     /// Shows what the ledger knows to those who have seen nothing, without a position.
     async fn show_ledger(&self) -> Result<(), ServiceError> {
         let (hub, rankings) = (&self.hub, &self.sources.rankings);
-        let mut tops = hub.groups.waiting_tops();
+        let mut tops = hub.shared_views.waiting_tops();
         tops.extend(Some(&hub.events).filter(|topic| topic.wants_provisional()).cloned());
         if !tops.is_empty() {
             let window = Arc::new(rankings.window(self.board, 1, WIDEST, None).await?.value);
@@ -82,15 +82,15 @@ impl Follower {
                 tops.iter().for_each(|topic| topic.offer_provisional(state.clone()));
             }
         }
-        hub.groups.show_ledger_to_users(rankings, self.board, &hub.leaderboard.id).await
+        hub.shared_views.show_ledger_to_users(rankings, self.board, &hub.leaderboard.id).await
     }
 
     /// Whether the answer is there; where it is not, the hub goes back to waiting for the ranking.
-    pub(super) async fn survive<T>(&mut self, result: Result<T, StandingsError>) -> Option<T> {
+    pub(super) async fn or_go_offline<T>(&mut self, result: Result<T, RankingError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                self.stumble(&error).await;
+                self.go_offline(&error).await;
                 None
             }
         }

@@ -22,21 +22,21 @@ use super::{frame::Frame, snapshot::State, topic::Topic};
 /// What the last of many watchers sees later than the first.
 const LONGEST_SPREAD: Duration = Duration::from_millis(135);
 
-/// What a group shows.
+/// What a shared_view shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
+pub(super) enum ViewSubject {
     Top { limit: usize },
     User { user_id: UserId, around: u64 },
 }
 
 /// Everybody who watches the same subject at the same pace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct GroupKey {
-    pub subject: Subject,
+pub(super) struct SharedViewKey {
+    pub subject: ViewSubject,
     pub hz: u8,
 }
 
-impl GroupKey {
+impl SharedViewKey {
     /// Between two ticks at the least.
     fn period(&self) -> Duration {
         Duration::from_secs(1) / u32::from(self.hz)
@@ -49,11 +49,11 @@ impl GroupKey {
     }
 }
 
-/// The topic of a group and what it showed last.
-pub(super) struct Group {
-    pub key: GroupKey,
+/// The topic of a shared_view and what it showed last.
+pub(super) struct SharedView {
+    pub key: SharedViewKey,
     pub topic: Arc<Topic>,
-    /// Connections; the group goes when it has had none for a while.
+    /// Connections; the shared_view goes when it has had none for a while.
     pub watchers: AtomicUsize,
     shown: Mutex<Shown>,
 }
@@ -75,11 +75,11 @@ struct Shown {
 impl Shown {
     /// Whether this event may change what is shown. Moves shift everybody between the old place and the new one, and a newcomer all who come after; a new
     /// profile shows in its own place. Who stands elsewhere is not computed again, however busy the leaderboard is.
-    fn touched_by(&self, event: &Event, subject: &Subject) -> bool {
+    fn touched_by(&self, event: &Event, subject: &ViewSubject) -> bool {
         let Some((first, last)) = event.ranks() else { return false };
         match subject {
-            Subject::Top { limit } => first <= *limit as u64,
-            Subject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
+            ViewSubject::Top { limit } => first <= *limit as u64,
+            ViewSubject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
                 None => true,
                 // Only somebody's first score can be this user's.
                 Some(None) => event.previous_rank.is_none(),
@@ -89,8 +89,8 @@ impl Shown {
     }
 }
 
-impl Group {
-    pub(super) fn new(key: GroupKey, topic: Arc<Topic>) -> Self {
+impl SharedView {
+    pub(super) fn new(key: SharedViewKey, topic: Arc<Topic>) -> Self {
         let shown = Shown {
             dirty: true,
             behind: false,
@@ -169,7 +169,7 @@ impl Group {
     }
 
     pub(super) fn show_window(&self, leaderboard_id: &LeaderboardId, widest: &Window) {
-        let Subject::Top { limit } = self.key.subject else { return };
+        let ViewSubject::Top { limit } = self.key.subject else { return };
         let entries = widest.entries.iter().take(limit).cloned().collect();
         let new = Arc::new(Window { head: widest.head.clone(), entries });
         let mut shown = self.shown.lock();
@@ -236,18 +236,18 @@ mod tests {
     #[test]
     fn a_standing_is_computed_again_only_where_somebody_moved_past() {
         let user_id = UserId::parse("ann").unwrap();
-        let subject = Subject::User { user_id: user_id.clone(), around: 2 };
-        let group = Group::new(
-            GroupKey { subject: subject.clone(), hz: 5 },
+        let subject = ViewSubject::User { user_id: user_id.clone(), around: 2 };
+        let shared_view = SharedView::new(
+            SharedViewKey { subject: subject.clone(), hz: 5 },
             Topic::new(4, Duration::ZERO, Arc::default(), Access::open()),
         );
-        let touched = |event| group.shown.lock().touched_by(&event, &subject);
+        let touched = |event| shared_view.shown.lock().touched_by(&event, &subject);
         assert!(touched(event(50, Some(60))), "nothing is known yet");
 
         let head = Head { season: 1, version: None, total: 99 };
         let entry = RankedEntry { rank: 10, user_id: user_id.clone(), display_name: "ann".into(), score: 7, at: Timestamp(1) };
         let standing = |entry: Option<RankedEntry>| Neighbourhood { user_id: user_id.clone(), entry, around: vec![] };
-        group.shown.lock().standing = Some((head.clone(), standing(Some(entry))));
+        shared_view.shown.lock().standing = Some((head.clone(), standing(Some(entry))));
         for (rank, previous, expected) in [
             (12, Some(12), true),
             (13, Some(13), false),
@@ -263,7 +263,7 @@ mod tests {
         ] {
             assert_eq!(touched(event(rank, previous)), expected, "{rank} from {previous:?}");
         }
-        group.shown.lock().standing = Some((head, standing(None)));
+        shared_view.shown.lock().standing = Some((head, standing(None)));
         assert!(touched(event(50, None)));
         assert!(!touched(event(1, Some(2))));
     }

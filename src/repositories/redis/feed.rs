@@ -7,10 +7,11 @@ use fred::types::Value;
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 
-use super::{AccessChange, Feed, FeedMessage, History};
+use crate::repositories::feed::{AccessChange, Feed, FeedMessage, History};
 use crate::{
     domain::event::Event,
     repositories::{
+        ranking_store::RankingError,
         redis::{
             Lane, RedisStore,
             keys::{DEFINITIONS, ENTRIES, INSTALLATION, META, NAMES, PLACES, STREAM, WATCHERS},
@@ -18,7 +19,6 @@ use crate::{
             reply::{Reply, unreadable},
             scripts,
         },
-        standings::StandingsError,
     },
 };
 
@@ -28,18 +28,18 @@ const NOTE_MS: i64 = 30_000;
 #[async_trait]
 impl Feed for RedisStore {
     fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>> {
-        self.outlet.take()
+        self.feed_sender.take()
     }
 
-    async fn subscribe(&self, pk: i64) -> Result<(), StandingsError> {
-        self.subscription.add(pk).await.map_err(|error| StandingsError::Unreachable(error.to_string()))
+    async fn subscribe(&self, pk: i64) -> Result<(), RankingError> {
+        self.subscription.add(pk).await.map_err(|error| RankingError::Unreachable(error.to_string()))
     }
 
     async fn unsubscribe(&self, pk: i64) {
         self.subscription.remove(pk).await;
     }
 
-    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError> {
+    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, RankingError> {
         let until = after.saturating_add(limit as u64);
         let args = [Value::from(after.to_string()), Value::from(until.to_string())];
         let answer = self.call(Lane::Read, &scripts::HISTORY, pk, &[META, PLACES, ENTRIES, NAMES, STREAM], args).await?;
@@ -55,18 +55,18 @@ impl Feed for RedisStore {
         Ok(History { epoch, head, events })
     }
 
-    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError> {
+    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, RankingError> {
         let note = [Value::from(self.instance.as_str()), watchers.to_string().into(), NOTE_MS.into()];
         sum(self.call(Lane::Read, &scripts::WATCHERS, pk, &[WATCHERS], note).await?)
     }
 
-    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError> {
+    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, RankingError> {
         let asked =
             pks.iter().map(|&pk| async move { sum(self.call(Lane::Read, &scripts::WATCHERS, pk, &[WATCHERS], []).await?) });
         try_join_all(asked).await
     }
 
-    async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, StandingsError> {
+    async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, RankingError> {
         let told = announce.into_iter().flat_map(|(revision, change)| {
             let message = record::definitions(revision, change);
             let telling = u8::from(change.is_some()).to_string();
@@ -84,6 +84,6 @@ impl Feed for RedisStore {
     }
 }
 
-fn sum(answer: Value) -> Result<u64, StandingsError> {
+fn sum(answer: Value) -> Result<u64, RankingError> {
     answer.as_u64().ok_or_else(unreadable)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{domain::entry::Window, repositories::standings::StandingsError};
+use crate::{domain::entry::Window, repositories::ranking_store::RankingError};
 
 use super::{
     super::{frame::Frame, snapshot::State},
@@ -11,10 +11,10 @@ use super::{
 
 impl Follower {
     /// Brings what connections noted that they need.
-    pub(super) async fn serve_wants(&mut self) {
+    pub(super) async fn serve_requests(&mut self) {
         if self.hub.lost.swap(false, Ordering::AcqRel) {
             let filled = self.fill().await;
-            if self.survive(filled).await.is_none() {
+            if self.or_go_offline(filled).await.is_none() {
                 self.hub.lost.store(true, Ordering::Release);
                 return;
             }
@@ -23,17 +23,17 @@ impl Follower {
         let wanted = self.hub.events.take_wanted();
         if wanted.head {
             let filled = self.fill().await;
-            if self.survive(filled).await.is_some() {
+            if self.or_go_offline(filled).await.is_some() {
                 self.hub.events.head_checked();
             }
         }
         if let Some(from) = wanted.from {
             let extended = self.extend_back(from).await;
-            self.survive(extended).await;
+            self.or_go_offline(extended).await;
         }
         if wanted.snapshot {
-            let window = self.sources.standings.window(self.board, 1, WIDEST).await;
-            if let Some(window) = self.survive(window).await {
+            let window = self.sources.ranking_store.window(self.board, 1, WIDEST).await;
+            if let Some(window) = self.or_go_offline(window).await {
                 self.offer_snapshot(window).await;
             }
         }
@@ -53,7 +53,7 @@ impl Follower {
     }
 
     /// Fetches events from before the log for clients that resume there.
-    async fn extend_back(&mut self, from: u64) -> Result<(), StandingsError> {
+    async fn extend_back(&mut self, from: u64) -> Result<(), RankingError> {
         let Some(position) = self.position.clone() else { return Ok(()) };
         let until = self.hub.events.first();
         let mut frames = Vec::new();

@@ -4,16 +4,16 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{AccessChange, Feed, FeedMessage, History};
-use crate::repositories::{memory::MemoryRanking, standings::StandingsError};
+use crate::repositories::feed::{AccessChange, Feed, FeedMessage, History};
+use crate::repositories::{memory::MemoryRanking, ranking_store::RankingError};
 
 #[async_trait]
 impl Feed for MemoryRanking {
     fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>> {
-        self.outlet.take()
+        self.feed_sender.take()
     }
 
-    async fn subscribe(&self, pk: i64) -> Result<(), StandingsError> {
+    async fn subscribe(&self, pk: i64) -> Result<(), RankingError> {
         self.with(pk, |slot| slot.subscribed = true);
         Ok(())
     }
@@ -22,24 +22,24 @@ impl Feed for MemoryRanking {
         self.with(pk, |slot| slot.subscribed = false);
     }
 
-    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, StandingsError> {
+    async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, RankingError> {
         self.with(pk, |slot| {
-            let ranking = slot.ready.as_ref().ok_or(StandingsError::Unready(pk))?;
+            let ranking = slot.ready.as_ref().ok_or(RankingError::Unready(pk))?;
             Ok(ranking.history(after, limit))
         })
     }
 
     /// The note lives and dies with this process, so it needs no expiry.
-    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, StandingsError> {
+    async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, RankingError> {
         self.with(pk, |slot| slot.watchers = watchers);
         Ok(watchers)
     }
 
-    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, StandingsError> {
+    async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, RankingError> {
         Ok(pks.iter().map(|&pk| self.with(pk, |slot| slot.watchers)).collect())
     }
 
-    async fn definitions(&self, _: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, StandingsError> {
+    async fn definitions(&self, _: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, RankingError> {
         Ok(None)
     }
 

@@ -18,13 +18,13 @@ use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::domain::{leaderboard::Leaderboard, position::Version};
+use crate::domain::{leaderboard::Leaderboard, version::Version};
 
 use super::{
     changes::Changed,
     encoded::Encoded,
     error::ServiceError,
-    rankings::{Rankings, Served, Source, reached},
+    ranking_reader::{RankingReader, Served, Source, reached},
     streams::{Following, Streams},
     views::{self, WindowView},
 };
@@ -35,14 +35,14 @@ const AGE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Boards whose answers are kept. When full, all are dropped.
 const BOARDS: usize = 512;
-/// Limits of one board whose answers are kept. When full, those go that are of no use any more, or else all.
+/// Limits of one board whose answers are kept. When full, expired answers are evicted; if none are, all.
 const LIMITS: usize = 16;
-/// How often whatever is of no use any more is let go, so that a rush of readers does not fill the memory for good.
+/// How often expired answers are evicted, so that a rush of readers does not fill the memory for good.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
-pub struct Tops {
-    rankings: Arc<Rankings>,
+pub struct TopCache {
+    rankings: Arc<RankingReader>,
     streams: Arc<Streams>,
     /// By incarnation. At most [`BOARDS`].
     boards: RwLock<HashMap<i64, Arc<Top>>>,
@@ -121,13 +121,13 @@ impl Slot {
     }
 }
 
-impl Tops {
-    pub fn new(rankings: Arc<Rankings>, streams: Arc<Streams>) -> Self {
+impl TopCache {
+    pub fn new(rankings: Arc<RankingReader>, streams: Arc<Streams>) -> Self {
         Self { rankings, streams, boards: RwLock::default() }
     }
 
-    /// The first `limit` entries where they are at hand; asks nobody.
-    pub fn at_hand(&self, leaderboard: &Leaderboard, limit: u64, now: Instant) -> Option<Arc<Encoded>> {
+    /// The first `limit` entries where they are cached; asks nobody.
+    pub fn cached(&self, leaderboard: &Leaderboard, limit: u64, now: Instant) -> Option<Arc<Encoded>> {
         let top = Arc::clone(self.boards.read().get(&leaderboard.pk)?);
         let slot = Arc::clone(top.slots.read().get(&limit)?);
         slot.kept(&top.needed(leaderboard, None, now))
@@ -147,8 +147,8 @@ impl Tops {
         let top = self.top(leaderboard.pk);
         let slot = top.slot(limit);
         let needed = top.needed(leaderboard, min_version, Instant::now());
-        let at_hand = || slot.kept(&needed).map(|value| Served { value, source: Source::Copy });
-        if let Some(served) = at_hand() {
+        let cached = || slot.kept(&needed).map(|value| Served { value, source: Source::Copy });
+        if let Some(served) = cached() {
             return Ok(served);
         }
         // Whoever waits for a version may wait for long: the others do not wait with them.
@@ -156,20 +156,20 @@ impl Tops {
             return Ok(self.ask(leaderboard, 1, limit, min_version).await?.0);
         }
         let _asking = timeout(PATIENCE, slot.asking.lock()).await;
-        if let Some(served) = at_hand() {
+        if let Some(served) = cached() {
             return Ok(served);
         }
         let following = self.follow(&top, leaderboard);
         let (asked, changes) = (Instant::now(), top.changed.count());
         let (served, version) = self.ask(leaderboard, 1, limit, None).await?;
-        let following = following.filter(|_| matches!(served.source, Source::Standings(_)));
+        let following = following.filter(|_| matches!(served.source, Source::RankingStore(_)));
         let encoded = Arc::clone(&served.value);
         let kept = Kept { encoded, version, definition: definition(leaderboard), changes, following, asked };
         slot.kept.store(Some(Arc::new(kept)));
         Ok(served)
     }
 
-    /// Lets go of what is of no use any more, for ever.
+    /// Evicts expired answers for as long as it is polled.
     pub async fn upkeep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(UPKEEP).await;

@@ -1,8 +1,8 @@
-//! The rows that scripts cut out of a ranking, read one by one. Only `standings::redis` does so.
+//! The rows that scripts cut out of a ranking, read one by one. Only `ranking_store::redis` does so.
 
 use fred::bytes_utils::Str;
 
-use super::StandingsError;
+use super::RankingError;
 use crate::{
     domain::{
         entry::{DisplayName, RankedEntry},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The entries in rows, from this rank on.
-pub(super) fn read(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, StandingsError> {
+pub(super) fn read(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, RankingError> {
     let mut rows = Rows::open(board, reply)?;
     let mut entries = vec![];
     while let Some((user_id, at, score)) = rows.place()? {
@@ -39,13 +39,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn open(board: Board, mut reply: Reply) -> Result<Self, StandingsError> {
+    pub(super) fn open(board: Board, mut reply: Reply) -> Result<Self, RankingError> {
         let (places, names, entries) = (reply.text()?, reply.optional_array()?, reply.optional_array()?);
         Ok(Self { board, places, next: 0, names, entries })
     }
 
     /// The user of the next row, when it was reached, and its score; `None` past the last one.
-    pub(super) fn place(&mut self) -> Result<Option<(UserId, Timestamp, i64)>, StandingsError> {
+    pub(super) fn place(&mut self) -> Result<Option<(UserId, Timestamp, i64)>, RankingError> {
         if self.next >= self.places.len() {
             return Ok(None);
         }
@@ -59,13 +59,13 @@ impl Rows {
     }
 
     /// The name of the row that was read last.
-    pub(super) fn name(&mut self) -> Result<Option<DisplayName>, StandingsError> {
+    pub(super) fn name(&mut self) -> Result<Option<DisplayName>, RankingError> {
         let Some(names) = &mut self.names else { return Ok(None) };
         Ok(names.optional_text()?.and_then(|name| record::parse_name(&name)))
     }
 
     /// The revision of the row that was read last, where details were asked for.
-    pub(super) fn revision(&mut self) -> Result<i64, StandingsError> {
+    pub(super) fn revision(&mut self) -> Result<i64, RankingError> {
         let entries = self.entries.as_mut().ok_or_else(unreadable)?;
         record::parse_revision(&entries.text()?).ok_or_else(unreadable)
     }

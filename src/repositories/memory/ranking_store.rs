@@ -1,28 +1,28 @@
-//! [`Standings`] in process. Called by services through `Arc<dyn Standings>`; every call is one step under the board's lock.
+//! [`RankingStore`] in process. Called by services through `Arc<dyn RankingStore>`; every call is one step under the board's lock.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Applied, Begun, LEASE, Rebuild, Replaces, Standings, StandingsError, Survey};
+use crate::repositories::ranking_store::{Applied, Begun, LEASE, RankingError, RankingStore, Rebuild, Replaces, Survey};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
         entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
         ids::UserId,
         leaderboard::Board,
-        position::{Version, epoch_name},
+        version::{Version, epoch_name},
     },
     repositories::{
         epoch::epoch_after,
-        feed::{FeedMessage, outlet::EVENTS_PER_MESSAGE},
+        feed::{FeedMessage, feed_sender::EVENTS_PER_MESSAGE},
         memory::{Building, MemoryRanking, Slot, ranking::Ranking},
     },
 };
 
 #[async_trait]
-impl Standings for MemoryRanking {
+impl RankingStore for MemoryRanking {
     fn name(&self) -> &'static str {
         "memory"
     }
@@ -31,7 +31,7 @@ impl Standings for MemoryRanking {
         false
     }
 
-    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
+    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, RankingError> {
         self.with(board.pk, |slot| {
             let subscribed = slot.subscribed;
             let ranking = slot.ready_for(board)?;
@@ -39,15 +39,15 @@ impl Standings for MemoryRanking {
             let events: Vec<_> = events.into_iter().flatten().collect();
             for events in events.chunks(EVENTS_PER_MESSAGE).filter(|_| subscribed) {
                 let (epoch, events) = (ranking.epoch.clone(), events.to_vec());
-                self.outlet.deliver(FeedMessage::Events { pk: board.pk, epoch, events });
+                self.feed_sender.deliver(FeedMessage::Events { pk: board.pk, epoch, events });
             }
             Ok(outcomes)
         })
     }
 
-    async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError> {
+    async fn announce_definition(&self, change: &DefinitionChange) -> Result<Version, RankingError> {
         self.with(change.board.pk, |slot| {
-            if change.deleted { Ok(self.tell_deletion(slot, change)) } else { self.tell_change(slot, change) }
+            if change.deleted { Ok(self.announce_deletion(slot, change)) } else { self.announce_change(slot, change) }
         })
     }
 
@@ -57,26 +57,26 @@ impl Standings for MemoryRanking {
         user_id: &UserId,
         name: &DisplayName,
         event: Option<&str>,
-    ) -> Result<Version, StandingsError> {
+    ) -> Result<Version, RankingError> {
         self.with(board.pk, |slot| {
             let (pk, subscribed) = (board.pk, slot.subscribed);
             let ranking = slot.ready_for(board)?;
             let renamed = ranking.name(user_id, name);
-            let told = event.and_then(|body| ranking.tell_user(user_id, name.revision, body));
+            let told = event.and_then(|body| ranking.announce_user(user_id, name.revision, body));
             let message = match told {
                 Some(event) => Some(FeedMessage::Events { pk, epoch: ranking.epoch.clone(), events: vec![event] }),
                 None => renamed.then_some(FeedMessage::Renamed { pk }),
             };
-            message.into_iter().filter(|_| subscribed).for_each(|message| self.outlet.deliver(message));
+            message.into_iter().filter(|_| subscribed).for_each(|message| self.feed_sender.deliver(message));
             Ok(ranking.version())
         })
     }
 
-    async fn head(&self, board: Board) -> Result<Head, StandingsError> {
+    async fn head(&self, board: Board) -> Result<Head, RankingError> {
         self.with_ready(board, |ranking| ranking.head())
     }
 
-    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, StandingsError> {
+    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, RankingError> {
         self.with_ready(board, |ranking| ranking.window(board, from_rank, limit))
     }
 
@@ -85,14 +85,14 @@ impl Standings for MemoryRanking {
         board: Board,
         users: &[UserId],
         around: u64,
-    ) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
+    ) -> Result<(Head, Vec<Neighbourhood>), RankingError> {
         self.with_ready(board, |ranking| {
             let neighbourhoods = users.iter().map(|user| ranking.neighbourhood(board, user, around)).collect();
             (ranking.head(), neighbourhoods)
         })
     }
 
-    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, StandingsError> {
+    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, RankingError> {
         self.with(board.pk, |slot| {
             if replaces == Replaces::Deleted {
                 slot.deleted = None;
@@ -118,49 +118,49 @@ impl Standings for MemoryRanking {
         })
     }
 
-    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), RankingError> {
         self.with(rebuild.board.pk, |slot| {
-            let building = slot.building(rebuild).ok_or(StandingsError::Overtaken(rebuild.board.pk))?;
+            let building = slot.building(rebuild).ok_or(RankingError::Overtaken(rebuild.board.pk))?;
             entries.iter().for_each(|entry| building.ranking.load(rebuild.board, entry));
             building.expires = Instant::now() + LEASE;
             Ok(())
         })
     }
 
-    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError> {
+    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, RankingError> {
         let pk = rebuild.board.pk;
         self.with(pk, |slot| {
             if let Some(ranking) = slot.ready.as_ref().filter(|_| slot.built_by.as_ref() == Some(&rebuild.token)) {
                 return Ok(Version::new(ranking.epoch.clone(), 0));
             }
-            slot.building(&rebuild).ok_or(StandingsError::Overtaken(pk))?;
-            let building = slot.rebuild.take().ok_or(StandingsError::Overtaken(pk))?;
+            slot.building(&rebuild).ok_or(RankingError::Overtaken(pk))?;
+            let building = slot.rebuild.take().ok_or(RankingError::Overtaken(pk))?;
             let epoch: Arc<str> = epoch_name(epoch).into();
             slot.last_epoch = Some(epoch.clone());
             slot.built_by = Some(building.token);
             slot.ready = Some(building.ranking.begin(epoch.clone()));
             if slot.subscribed {
-                self.outlet.deliver(FeedMessage::Reset { pk, epoch: epoch.clone() });
+                self.feed_sender.deliver(FeedMessage::Reset { pk, epoch: epoch.clone() });
             }
             Ok(Version::new(epoch, 0))
         })
     }
 
-    async fn survey(&self, board: Board, events: usize) -> Result<Survey, StandingsError> {
+    async fn survey(&self, board: Board, events: usize) -> Result<Survey, RankingError> {
         self.with_ready(board, |ranking| ranking.survey(events))
     }
 
-    async fn ping(&self) -> Result<(), StandingsError> {
+    async fn ping(&self) -> Result<(), RankingError> {
         Ok(())
     }
 
-    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError> {
+    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, RankingError> {
         self.with_ready(board, |ranking| ranking.dump(board, from_rank, limit))
     }
 }
 
 impl MemoryRanking {
-    fn tell_change(&self, slot: &mut Slot, change: &DefinitionChange) -> Result<Version, StandingsError> {
+    fn announce_change(&self, slot: &mut Slot, change: &DefinitionChange) -> Result<Version, RankingError> {
         let (told, subscribed) = (slot.definition, slot.subscribed);
         let ranking = slot.ready_for(change.board)?;
         if change.revision <= told {
@@ -168,7 +168,11 @@ impl MemoryRanking {
         }
         let event = ranking.tell(change.kind(), 0, None, change.event.clone());
         if subscribed {
-            self.outlet.deliver(FeedMessage::Events { pk: change.board.pk, epoch: ranking.epoch.clone(), events: vec![event] });
+            self.feed_sender.deliver(FeedMessage::Events {
+                pk: change.board.pk,
+                epoch: ranking.epoch.clone(),
+                events: vec![event],
+            });
         }
         let version = ranking.version();
         slot.definition = change.revision;
@@ -177,7 +181,7 @@ impl MemoryRanking {
 
     /// Told whatever the state of the ranking, because a leaderboard that is gone is not rebuilt for the sake of its last event; where no
     /// ranking is ready, under an epoch of its own.
-    fn tell_deletion(&self, slot: &mut Slot, change: &DefinitionChange) -> Version {
+    fn announce_deletion(&self, slot: &mut Slot, change: &DefinitionChange) -> Version {
         if let Some(version) = &slot.deleted {
             return version.clone();
         }
@@ -190,7 +194,7 @@ impl MemoryRanking {
         slot.rebuild = None;
         slot.deleted = Some(version.clone());
         if slot.subscribed {
-            self.outlet.deliver(FeedMessage::Events { pk: change.board.pk, epoch: ranking.epoch, events: vec![event] });
+            self.feed_sender.deliver(FeedMessage::Events { pk: change.board.pk, epoch: ranking.epoch, events: vec![event] });
         }
         version
     }

@@ -1,4 +1,4 @@
-//! Reading a ranking: from the standings, or from the ledger while those are being rebuilt or are out of reach.
+//! Reading a ranking: from the ranking_store, or from the ledger while those are being rebuilt or are out of reach.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -10,11 +10,11 @@ use crate::{
         entry::{Head, Neighbourhood, Window},
         ids::UserId,
         leaderboard::Board,
-        position::Version,
+        version::Version,
     },
     repositories::{
         ledger::Ledger,
-        standings::{Standings, StandingsError},
+        ranking_store::{RankingError, RankingStore},
     },
 };
 
@@ -44,7 +44,7 @@ const COPIED_ROWS: u64 = 32 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The ranking, by the name of its store.
-    Standings(&'static str),
+    RankingStore(&'static str),
     /// A copy of either's answer in this instance: the ledger's is younger than 250 ms, the ranking's has not changed since.
     Copy,
     Ledger,
@@ -62,8 +62,8 @@ type CopyKey = (i64, i64, u64, u64);
 type Copy = Arc<tokio::sync::Mutex<Option<(Instant, Window)>>>;
 
 /// See the module's documentation.
-pub struct Rankings {
-    standings: Arc<dyn Standings>,
+pub struct RankingReader {
+    ranking_store: Arc<dyn RankingStore>,
     entry_reads: Arc<EntryReads>,
     ledger: Ledger,
     rebuilder: Arc<Rebuilder>,
@@ -77,17 +77,17 @@ pub struct Rankings {
     turns: Arc<Turns>,
 }
 
-impl Rankings {
+impl RankingReader {
     pub fn new(
-        standings: Arc<dyn Standings>,
+        ranking_store: Arc<dyn RankingStore>,
         ledger: Ledger,
         rebuilder: Arc<Rebuilder>,
         changes: Arc<Changes>,
         turns: Arc<Turns>,
     ) -> Arc<Self> {
-        let entry_reads = EntryReads::new(Arc::clone(&standings));
+        let entry_reads = EntryReads::new(Arc::clone(&ranking_store));
         let (copies, counts) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { standings, entry_reads, ledger, rebuilder, changes, copies, counts, turns })
+        Arc::new(Self { ranking_store, entry_reads, ledger, rebuilder, changes, copies, counts, turns })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -101,9 +101,9 @@ impl Rankings {
         let deadline = Instant::now() + MIN_VERSION_WAIT;
         let mut pause = MIN_VERSION_POLL;
         loop {
-            match self.believed(board, self.standings.window(board, from_rank, limit)).await {
+            match self.believed(board, self.ranking_store.window(board, from_rank, limit)).await {
                 Ok(window) if min_version.is_none_or(|min| contains(&window.head, min)) => {
-                    return Ok(Served { value: window, source: Source::Standings(self.standings.name()) });
+                    return Ok(Served { value: window, source: Source::RankingStore(self.ranking_store.name()) });
                 }
                 Ok(_) => {}
                 // What carries a version is committed: the ledger itself has it, a copy of it perhaps not yet.
@@ -114,7 +114,7 @@ impl Rankings {
             }
             // The window is read again only when it is worth it: waiting must stay cheaper than reading.
             while self
-                .believed(board, self.standings.head(board))
+                .believed(board, self.ranking_store.head(board))
                 .await
                 .is_ok_and(|head| min_version.is_some_and(|min| !contains(&head, min)))
             {
@@ -135,7 +135,7 @@ impl Rankings {
         around: u64,
     ) -> Result<Served<(Head, Neighbourhood)>, ServiceError> {
         let users = std::slice::from_ref(user);
-        let Served { value: (head, mut found), source } = if self.standings.is_remote() {
+        let Served { value: (head, mut found), source } = if self.ranking_store.is_remote() {
             let read = async { self.entry_reads.read(board, user, around).await.map(|(head, found)| (head, vec![found])) };
             self.neighbourhoods_by(read, board, users, around).await?
         } else {
@@ -152,19 +152,19 @@ impl Rankings {
         users: &[UserId],
         around: u64,
     ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
-        self.neighbourhoods_by(self.standings.neighbourhoods(board, users, around), board, users, around).await
+        self.neighbourhoods_by(self.ranking_store.neighbourhoods(board, users, around), board, users, around).await
     }
 
     /// The ranking's answer, which is asked for once, or else the ledger's.
     async fn neighbourhoods_by(
         &self,
-        asked: impl Future<Output = Result<(Head, Vec<Neighbourhood>), StandingsError>>,
+        asked: impl Future<Output = Result<(Head, Vec<Neighbourhood>), RankingError>>,
         board: Board,
         users: &[UserId],
         around: u64,
     ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
         match self.believed(board, asked).await {
-            Ok(value) => Ok(Served { value, source: Source::Standings(self.standings.name()) }),
+            Ok(value) => Ok(Served { value, source: Source::RankingStore(self.ranking_store.name()) }),
             Err(error) => {
                 self.note(board, &error);
                 let _turn = self.turns.next().await?;
@@ -186,25 +186,21 @@ impl Rankings {
 
     /// Version and total of the ranking; `None` where it does not answer, or lacks something.
     pub async fn head(&self, board: Board) -> Option<Served<Head>> {
-        let head = self.believed(board, self.standings.head(board)).await.inspect_err(|error| self.note(board, error));
-        head.ok().map(|value| Served { value, source: Source::Standings(self.standings.name()) })
+        let head = self.believed(board, self.ranking_store.head(board)).await.inspect_err(|error| self.note(board, error));
+        head.ok().map(|value| Served { value, source: Source::RankingStore(self.ranking_store.name()) })
     }
 
     /// The ranking's answer, where it lacks nothing that is committed. One that refuses what it is told answers all the same.
-    async fn believed<T>(
-        &self,
-        board: Board,
-        asked: impl Future<Output = Result<T, StandingsError>>,
-    ) -> Result<T, StandingsError> {
+    async fn believed<T>(&self, board: Board, asked: impl Future<Output = Result<T, RankingError>>) -> Result<T, RankingError> {
         if self.rebuilder.is_behind(board.pk) {
-            return Err(StandingsError::Refused("it lacks what it was to be told".into()));
+            return Err(RankingError::Refused("it lacks what it was to be told".into()));
         }
         asked.await
     }
 
     /// Sees to it that a ranking that is not ready becomes so.
-    fn note(&self, board: Board, error: &StandingsError) {
-        if matches!(error, StandingsError::Unready(_)) {
+    fn note(&self, board: Board, error: &RankingError) {
+        if matches!(error, RankingError::Unready(_)) {
             self.rebuilder.kick(board);
         }
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");

@@ -1,10 +1,10 @@
 //! The ranking cache: rank of, window, around, in O(log n). It can be lost at any time and is rebuilt from the ledger.
 //!
 //! Two implementations answer alike (one contract suite runs over both): `redis`, shared by any number of instances, and `memory`, for
-//! one. Services hold it as `Arc<dyn Standings>`. Every answer is cut out of one consistent state and carries that state's version.
+//! one. Services hold it as `Arc<dyn RankingStore>`. Every answer is cut out of one consistent state and carries that state's version.
 //!
 //! A ranking is *ready* from the end of one rebuild until it is lost (flushed, evicted, restarted, replaced by a replica) or until the next rebuild begins.
-//! While it is not ready every call answers [`StandingsError::Unready`] and nothing is changed: no rank is ever cut out of a ranking
+//! While it is not ready every call answers [`RankingError::Unready`] and nothing is changed: no rank is ever cut out of a ranking
 //! that may be incomplete.
 
 use std::{sync::Arc, time::Duration};
@@ -17,14 +17,11 @@ use crate::domain::{
     entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
     ids::UserId,
     leaderboard::Board,
-    position::Version,
     time::Timestamp,
+    version::Version,
 };
 
 use super::epoch::earliest_epoch;
-
-mod memory;
-mod redis;
 
 /// How long a rebuild stays its owner's after the last sign of life. An owner that lives gives one every second; one that died keeps
 /// the others waiting for no longer than this.
@@ -32,7 +29,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// Why the ranking gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StandingsError {
+pub enum RankingError {
     /// The ranking is reachable but incomplete or absent: a rebuild is due or on its way.
     #[error("the ranking of leaderboard {0} has to be rebuilt")]
     Unready(i64),
@@ -76,7 +73,7 @@ impl Applied {
 
 /// See the module's documentation.
 #[async_trait]
-pub trait Standings: Send + Sync {
+pub trait RankingStore: Send + Sync {
     /// What `Cache-Status` calls this store: `memory` or `redis`.
     fn name(&self) -> &'static str;
 
@@ -86,13 +83,13 @@ pub trait Standings: Send + Sync {
     /// Applies changes of one board in order. For each change, atomically: takes it only if its revision is exactly one more than the one held
     /// (0 for an absent entry), places the entry or takes it out, allots the next sequence number, and appends a [`Event`](crate::domain::event::Event) of
     /// the change's kind to the board's feed. One outcome per change, in order.
-    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError>;
+    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, RankingError>;
 
     /// Tells a change of the definition: allots a sequence number and appends an event of its kind, once per
     /// definition revision; a revision that is not newer changes nothing and answers the present version. A deletion removes the
     /// whole ranking after telling it; it is told even where the ranking is not ready, then under an epoch of its own, because nobody
     /// rebuilds a leaderboard that is gone.
-    async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError>;
+    async fn announce_definition(&self, change: &DefinitionChange) -> Result<Version, RankingError>;
 
     /// Renames a user in one board where the name's revision is newer than the one held, and tells the `event`, once per revision, whether or not a
     /// score has brought the name already: allots a sequence number and appends a `UserChanged` event. Without an event it only tells
@@ -103,13 +100,13 @@ pub trait Standings: Send + Sync {
         user_id: &UserId,
         name: &DisplayName,
         event: Option<&str>,
-    ) -> Result<Version, StandingsError>;
+    ) -> Result<Version, RankingError>;
 
     /// Version, season and number of entries.
-    async fn head(&self, board: Board) -> Result<Head, StandingsError>;
+    async fn head(&self, board: Board) -> Result<Head, RankingError>;
 
     /// Up to `limit` entries from rank `from_rank` (1 is the best) downwards.
-    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, StandingsError>;
+    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, RankingError>;
 
     /// For each user: its entry, and up to `around` entries on each side of it. All from one state.
     async fn neighbourhoods(
@@ -117,27 +114,27 @@ pub trait Standings: Send + Sync {
         board: Board,
         users: &[UserId],
         around: u64,
-    ) -> Result<(Head, Vec<Neighbourhood>), StandingsError>;
+    ) -> Result<(Head, Vec<Neighbourhood>), RankingError>;
 
     /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up, where it may be.
-    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, StandingsError>;
+    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, RankingError>;
 
     /// Adds entries to the ranking under construction and renews the lease, which without entries is all it does. An entry's user id comes
     /// once per rebuild.
-    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError>;
+    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), RankingError>;
 
     /// Makes the ranking under construction the ready one, at sequence 0 of this epoch (a number from [`Rebuild::earliest_epoch`] on), with
     /// an empty history. Tells subscribers by [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
-    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError>;
+    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, RankingError>;
 
     /// The present version, and which score events came last: up to `events` of them, newest first, as far as they are remembered.
-    async fn survey(&self, board: Board, events: usize) -> Result<Survey, StandingsError>;
+    async fn survey(&self, board: Board, events: usize) -> Result<Survey, RankingError>;
 
     /// Whether the store answers and takes writes; within a short time-out.
-    async fn ping(&self) -> Result<(), StandingsError>;
+    async fn ping(&self) -> Result<(), RankingError>;
 
     /// Entries in ranking order, for `scoreboard verify`: up to `limit` from rank `from_rank`, with revision and name.
-    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError>;
+    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, RankingError>;
 }
 
 /// What a rebuild may replace.

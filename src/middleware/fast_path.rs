@@ -1,9 +1,8 @@
-//! The way past the router for what is asked most of a public leaderboard, by whoever shows no token: the first entries where they are at
-//! hand, and a user's place.
+//! Fast path: serves the cached first page of a public leaderboard, and a user's place in it, to anonymous callers, bypassing the router.
 //!
-//! The routing, the layers and their boxes cost more than such an answer itself. Requests that are known whole are answered here from the same
-//! pieces as in the router (the caller's share of the rate limit, the controllers' functions, the headers of every answer, the same measurement),
-//! and byte for byte alike. Whatever is not known whole, or not at hand, goes to the router.
+//! Routing, layers and their boxes cost more than such an answer itself. Requests that are understood completely are answered here from the same
+//! pieces as in the router (the caller's share of the rate limit, the services' decision who may read, the controllers' functions, the headers of
+//! every answer, the same measurement), byte for byte alike. Everything else goes to the router.
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
@@ -20,7 +19,7 @@ use crate::{
     controllers::{cached, entries},
     domain::{caller::Caller, leaderboard::Leaderboard},
     http::request_id::RequestId,
-    services::{Services, rankings::Source},
+    services::{Services, ranking_reader::Source},
 };
 
 use super::{
@@ -35,7 +34,7 @@ const ROUTES: [&str; 3] = ["/api/leaderboard", "/api/leaderboards/{id}/entries",
 const PLACE: usize = 2;
 
 /// See the module's documentation.
-pub struct Shortcut {
+pub struct FastPath {
     services: Arc<Services>,
     limit: RateLimit,
     trusted_proxies: Arc<[IpNet]>,
@@ -66,7 +65,7 @@ pub enum Answer {
     Soon(Pin<Box<dyn Future<Output = Response> + Send>>),
 }
 
-impl Shortcut {
+impl FastPath {
     /// Once the metrics are installed.
     pub fn new(services: Arc<Services>, limit: RateLimit, trusted_proxies: Arc<[IpNet]>) -> Self {
         let measured = ROUTES.map(|route| ["200", "304"].map(|status| observation::histogram("GET", route, status)));
@@ -74,7 +73,7 @@ impl Shortcut {
         Self { services, limit, trusted_proxies, measured, taken }
     }
 
-    /// The answer, where there is a way past the router.
+    /// The answer, where the fast path serves it.
     pub fn answer(self: &Arc<Self>, request: &Request) -> Option<Answer> {
         let headers = request.headers();
         let known = request.method() == Method::GET
@@ -93,7 +92,7 @@ impl Shortcut {
         self.services.leaderboards.check_readable(&Caller::ANONYMOUS, leaderboard, started).ok()?;
         match asked.what {
             What::Top(limit) => {
-                let encoded = self.services.tops.at_hand(leaderboard, limit, started)?;
+                let encoded = self.services.tops.cached(leaderboard, limit, started)?;
                 self.admit(request)?;
                 let response = cached::answer(leaderboard, Source::Copy, &encoded, headers);
                 Some(Answer::Now(self.end(asked.route, started, &RequestId::of(headers), response)))
@@ -119,13 +118,13 @@ impl Shortcut {
         around: u64,
         started: Instant,
     ) -> Pin<Box<dyn Future<Output = Response> + Send>> {
-        let (shortcut, headers) = (Arc::clone(self), request.headers().clone());
+        let (fast_path, headers) = (Arc::clone(self), request.headers().clone());
         let (leaderboard, user_id) = (leaderboard.clone(), user_id.to_owned());
         Box::pin(async move {
-            let answered = entries::answer_entry(&shortcut.services, &leaderboard, &user_id, around, &headers).await;
+            let answered = entries::answer_entry(&fast_path.services, &leaderboard, &user_id, around, &headers).await;
             let id = RequestId::of(&headers);
             let response = answered.unwrap_or_else(|problem| problems::finish(&id, problem.into_response()));
-            shortcut.end(PLACE, started, &id, response)
+            fast_path.end(PLACE, started, &id, response)
         })
     }
 

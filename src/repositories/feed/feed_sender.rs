@@ -18,7 +18,7 @@ pub(in crate::repositories) const EVENTS_PER_MESSAGE: usize = 128;
 const CAPACITY: usize = 1024;
 
 /// Delivers without ever waiting, in the order of the calls.
-pub(in crate::repositories) struct Outlet {
+pub(in crate::repositories) struct FeedSender {
     sender: mpsc::Sender<FeedMessage>,
     /// Until somebody takes it. Held only for the moment of the taking.
     receiver: Mutex<Option<mpsc::Receiver<FeedMessage>>>,
@@ -26,7 +26,7 @@ pub(in crate::repositories) struct Outlet {
     losing: Arc<AtomicBool>,
 }
 
-impl Outlet {
+impl FeedSender {
     pub fn new() -> Self {
         Self::with_capacity(CAPACITY)
     }
@@ -69,17 +69,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_channel_drops_and_says_so_once_there_is_room() {
-        let outlet = Outlet::with_capacity(2);
-        let mut messages = outlet.take().expect("taken for the first time");
-        assert!(outlet.take().is_none());
+        let feed_sender = FeedSender::with_capacity(2);
+        let mut messages = feed_sender.take().expect("taken for the first time");
+        assert!(feed_sender.take().is_none());
         for pk in 0..5 {
-            outlet.deliver(FeedMessage::Renamed { pk });
+            feed_sender.deliver(FeedMessage::Renamed { pk });
         }
         for expected in 0..2 {
             assert!(matches!(messages.recv().await, Some(FeedMessage::Renamed { pk }) if pk == expected));
         }
         assert!(matches!(messages.recv().await, Some(FeedMessage::Lost)));
-        outlet.deliver(FeedMessage::Renamed { pk: 7 });
+        feed_sender.deliver(FeedMessage::Renamed { pk: 7 });
         assert!(matches!(messages.recv().await, Some(FeedMessage::Renamed { pk: 7 })));
     }
 }

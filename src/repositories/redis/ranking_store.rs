@@ -1,4 +1,4 @@
-//! [`Standings`] on Redis. Called by services through `Arc<dyn Standings>`; every call is one script, and so one step for everybody.
+//! [`RankingStore`] on Redis. Called by services through `Arc<dyn RankingStore>`; every call is one script, and so one step for everybody.
 
 mod rows;
 
@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use fred::types::Value;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Applied, Begun, LEASE as LEASE_TIME, Rebuild, Replaces, Standings, StandingsError, Survey, worth_keeping};
+use crate::repositories::ranking_store::{
+    Applied, Begun, LEASE as LEASE_TIME, RankingError, RankingStore, Rebuild, Replaces, Survey, worth_keeping,
+};
 use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
@@ -16,12 +18,12 @@ use crate::{
         event::EventKind,
         ids::UserId,
         leaderboard::Board,
-        position::{Version, epoch_name},
         time::Timestamp,
+        version::{Version, epoch_name},
     },
     repositories::{
         epoch::epoch_after,
-        feed::outlet::EVENTS_PER_MESSAGE,
+        feed::feed_sender::EVENTS_PER_MESSAGE,
         redis::{
             Lane, RedisStore,
             keys::{BOARD, ENTRIES, LEASE, META, NAMES, PLACES, STREAM, TOMBSTONE, WATCHERS},
@@ -48,7 +50,7 @@ const LEASE_MS: i64 = LEASE_TIME.as_millis() as i64;
 const TOMBSTONE_SECONDS: i64 = 24 * 60 * 60;
 
 #[async_trait]
-impl Standings for RedisStore {
+impl RankingStore for RedisStore {
     fn name(&self) -> &'static str {
         "redis"
     }
@@ -57,7 +59,7 @@ impl Standings for RedisStore {
         true
     }
 
-    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
+    async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, RankingError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         for batch in changes.chunks(CHANGES_PER_CALL) {
             outcomes.extend(self.apply_batch(board, batch).await?);
@@ -65,7 +67,7 @@ impl Standings for RedisStore {
         Ok(outcomes)
     }
 
-    async fn tell_definition(&self, change: &DefinitionChange) -> Result<Version, StandingsError> {
+    async fn announce_definition(&self, change: &DefinitionChange) -> Result<Version, RankingError> {
         let pk = change.board.pk;
         let (channel, body) = (self.keys.channel(pk).into(), record::line(change.kind(), &change.event).into());
         let answer = if change.deleted {
@@ -86,7 +88,7 @@ impl Standings for RedisStore {
         user_id: &UserId,
         name: &DisplayName,
         event: Option<&str>,
-    ) -> Result<Version, StandingsError> {
+    ) -> Result<Version, RankingError> {
         let record = if worth_keeping(name) { record::name(name) } else { String::new() };
         let args = [
             board.season.into(),
@@ -102,11 +104,11 @@ impl Standings for RedisStore {
         Ok(Version::new(&*reply.text()?, reply.number()?))
     }
 
-    async fn head(&self, board: Board) -> Result<Head, StandingsError> {
+    async fn head(&self, board: Board) -> Result<Head, RankingError> {
         Ok(self.window(board, 1, 0).await?.head)
     }
 
-    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, StandingsError> {
+    async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, RankingError> {
         let first = from_rank.max(1);
         let mut reply = self.cut(board, first, limit, false).await?;
         let head = head_of(board, &mut reply)?;
@@ -118,7 +120,7 @@ impl Standings for RedisStore {
         board: Board,
         users: &[UserId],
         around: u64,
-    ) -> Result<(Head, Vec<Neighbourhood>), StandingsError> {
+    ) -> Result<(Head, Vec<Neighbourhood>), RankingError> {
         let asked = users.iter().map(|user| text(user.as_str()));
         let args = [board.season.into(), number(around)].into_iter().chain(asked);
         let rows = users.len() as u64 * (2 * around + 1);
@@ -129,7 +131,7 @@ impl Standings for RedisStore {
         Ok((head, neighbourhoods))
     }
 
-    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, StandingsError> {
+    async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, RankingError> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let keys = [META, PLACES, ENTRIES, NAMES, STREAM, LEASE, TOMBSTONE];
         let (what, epoch) = match replaces {
@@ -148,26 +150,26 @@ impl Standings for RedisStore {
         Ok(Begun::Yours(Rebuild { board, token, previous_epoch }))
     }
 
-    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+    async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), RankingError> {
         // An empty page renews the lease all the same.
         let pages = entries.chunks(ENTRIES_PER_CALL).chain(entries.is_empty().then_some(entries));
         let calls: Vec<_> = pages.map(|page| self.load_page(rebuild, page)).collect();
         stream::iter(calls).buffer_unordered(LOADS_AT_ONCE).try_collect().await
     }
 
-    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, StandingsError> {
+    async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, RankingError> {
         let pk = rebuild.board.pk;
         let args = [text(&rebuild.token), epoch_name(epoch).into(), rebuild.board.season.into(), self.keys.channel(pk).into()];
         match self.call(Lane::Rebuild, &scripts::FINISH, pk, &[META, PLACES, ENTRIES, NAMES, LEASE], args).await? {
-            Value::Integer(_) => Err(StandingsError::Unready(pk)),
+            Value::Integer(_) => Err(RankingError::Unready(pk)),
             answer => {
-                let mut reply = Reply::open(answer)?.ok_or(StandingsError::Overtaken(pk))?;
+                let mut reply = Reply::open(answer)?.ok_or(RankingError::Overtaken(pk))?;
                 Ok(Version::new(&*reply.text()?, 0))
             }
         }
     }
 
-    async fn survey(&self, board: Board, events: usize) -> Result<Survey, StandingsError> {
+    async fn survey(&self, board: Board, events: usize) -> Result<Survey, RankingError> {
         let args = [board.season.into(), number(events as u64)];
         let answer = self.call(Lane::Read, &scripts::SURVEY, board.pk, &told_keys(), args).await?;
         let mut reply = Reply::ready(answer, board.pk)?;
@@ -179,11 +181,11 @@ impl Standings for RedisStore {
         Ok(Survey { version: head.version.ok_or_else(unreadable)?, total: head.total, newest_events })
     }
 
-    async fn ping(&self) -> Result<(), StandingsError> {
+    async fn ping(&self) -> Result<(), RankingError> {
         self.answer().await
     }
 
-    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, StandingsError> {
+    async fn dump(&self, board: Board, from_rank: u64, limit: u64) -> Result<Vec<StoredEntry>, RankingError> {
         let mut reply = self.cut(board, from_rank.max(1), limit, true).await?;
         head_of(board, &mut reply)?;
         let mut rows = Rows::open(board, reply.array()?)?;
@@ -197,28 +199,28 @@ impl Standings for RedisStore {
 }
 
 impl RedisStore {
-    async fn apply_batch(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, StandingsError> {
+    async fn apply_batch(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, RankingError> {
         let columns = changes.iter().flat_map(|change| change_columns(board, change));
         let head = [board.season.into(), self.keys.channel(board.pk).into(), self.history_arg()];
         let answer = self.call(Lane::Announce, &scripts::APPLY, board.pk, &told_keys(), head.into_iter().chain(columns)).await?;
-        crate::failpoints::failpoint!("redis-applied", StandingsError::Unreachable);
+        crate::failpoints::failpoint!("redis-applied", RankingError::Unreachable);
         let mut reply = Reply::ready(answer, board.pk)?;
         let epoch: Arc<str> = Arc::from(&*reply.text()?);
         changes.iter().map(|_| outcome(&epoch, &mut reply)).collect()
     }
 
-    async fn load_page(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), StandingsError> {
+    async fn load_page(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), RankingError> {
         let board = rebuild.board;
         let columns = entries.iter().flat_map(|entry| load_columns(board, entry));
         let args = [text(&rebuild.token), LEASE_MS.into()].into_iter().chain(columns);
         match self.call(Lane::Rebuild, &scripts::LOAD, board.pk, &[PLACES, ENTRIES, NAMES, LEASE], args).await? {
             Value::Integer(_) => Ok(()),
-            _ => Err(StandingsError::Overtaken(board.pk)),
+            _ => Err(RankingError::Overtaken(board.pk)),
         }
     }
 
     /// Rows from a rank on; see `window.lua` for the answer.
-    async fn cut(&self, board: Board, from_rank: u64, limit: u64, details: bool) -> Result<Reply, StandingsError> {
+    async fn cut(&self, board: Board, from_rank: u64, limit: u64, details: bool) -> Result<Reply, RankingError> {
         let first = i64::try_from(from_rank - 1).unwrap_or(i64::MAX);
         let last = first.saturating_add_unsigned(limit) - 1;
         let args = [board.season, first, last, i64::from(details)].map(Value::from);
@@ -274,7 +276,7 @@ fn load_columns(board: Board, entry: &StoredEntry) -> [Value; 5] {
     [user, record.into(), sort_score.into(), record::member(entry.reached_at, &entry.user_id).into(), name]
 }
 
-fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, StandingsError> {
+fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, RankingError> {
     let (what, seq, rank) = (reply.number()?, reply.number()?, reply.number()?);
     let (previous, total) = (reply.number()?, reply.number()?);
     let version = Version::new(epoch.clone(), seq);
@@ -288,12 +290,12 @@ fn outcome(epoch: &Arc<str>, reply: &mut Reply) -> Result<Applied, StandingsErro
     }
 }
 
-fn head_of(board: Board, reply: &mut Reply) -> Result<Head, StandingsError> {
+fn head_of(board: Board, reply: &mut Reply) -> Result<Head, RankingError> {
     let version = Version::new(&*reply.text()?, reply.number()?);
     Ok(Head { season: board.season, version: Some(version), total: reply.number()? })
 }
 
-fn neighbourhood(board: Board, user_id: &UserId, mut reply: Reply) -> Result<Neighbourhood, StandingsError> {
+fn neighbourhood(board: Board, user_id: &UserId, mut reply: Reply) -> Result<Neighbourhood, RankingError> {
     if reply.is_empty() {
         return Ok(Neighbourhood { user_id: user_id.clone(), entry: None, around: vec![] });
     }

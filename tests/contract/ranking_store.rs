@@ -1,10 +1,10 @@
-//! The contract of [`Standings`](scoreboard::repositories::standings::Standings).
+//! The contract of [`RankingStore`](scoreboard::repositories::ranking_store::RankingStore).
 
 use std::sync::Arc;
 
 use scoreboard::{
-    domain::{announcement::Change, entry::StoredEntry, event::EventKind, leaderboard::Board, position::Version},
-    repositories::standings::{Applied, Standings, StandingsError},
+    domain::{announcement::Change, entry::StoredEntry, event::EventKind, leaderboard::Board, version::Version},
+    repositories::ranking_store::{Applied, RankingError, RankingStore},
 };
 
 use super::{
@@ -35,7 +35,7 @@ async fn a_board_is_not_ready_before_it_is_built_nor_in_another_season(backend: 
     let store = backend.store().await;
     let board = fresh_board();
     assert_unready(&*store.standings, board).await;
-    assert!(matches!(store.feed.history(board.pk, 0, 10).await, Err(StandingsError::Unready(_))));
+    assert!(matches!(store.feed.history(board.pk, 0, 10).await, Err(RankingError::Unready(_))));
     build(&*store.standings, board, &[]).await;
     assert_eq!(store.standings.head(board).await.expect("ready").total, 0);
     assert_unready(&*store.standings, Board { season: 2, ..board }).await;
@@ -82,7 +82,7 @@ async fn two_instances_that_bring_the_same_changes_apply_each_once(backend: Back
             (0..USERS).map(move |u| change(board, &format!("u{u}"), revision, (u * 7 + revision * 5) % 11, revision))
         })
         .collect();
-    let bring = |standings: Arc<dyn Standings>, mut waiting: Vec<Change>| async move {
+    let bring = |standings: Arc<dyn RankingStore>, mut waiting: Vec<Change>| async move {
         let mut taken = 0;
         while !waiting.is_empty() {
             fastrand::shuffle(&mut waiting);
@@ -232,7 +232,7 @@ async fn a_survey_tells_the_newest_events(backend: Backend) {
     for batch in changes.chunks(7) {
         standings.apply(board, batch).await.expect("applied");
     }
-    standings.tell_definition(&definition(board, 2, false)).await.expect("told");
+    standings.announce_definition(&definition(board, 2, false)).await.expect("told");
     let survey = standings.survey(board, 20).await.expect("an answer");
     let newest: Vec<_> = changes.iter().rev().take(20).map(|change| change.event_id).collect();
     assert_eq!((survey.version.seq, survey.total, survey.newest_events), (301, 300, newest));

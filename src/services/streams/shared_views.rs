@@ -1,0 +1,209 @@
+//! Views that are states: `view=top` and `view=user`. Computed once per tick for everybody who watches the same thing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    domain::{
+        event::Event,
+        ids::{LeaderboardId, UserId},
+        leaderboard::Board,
+    },
+    repositories::ranking_store::{RankingError, RankingStore},
+    services::{
+        error::ServiceError,
+        ranking_reader::RankingReader,
+        views::{self, StandingView},
+    },
+};
+
+use super::{
+    access::Access,
+    frame::Frame,
+    shared_view::{SharedView, SharedViewKey, ViewSubject},
+    snapshot::State,
+    topic::Topic,
+};
+
+/// Events that a slow reader may be behind before it gets the whole state instead.
+const BACKLOG: usize = 16;
+/// Users asked for in one call to the ranking.
+const USERS_A_CALL: usize = 200;
+
+/// The shared_views of one leaderboard.
+pub(super) struct SharedViews {
+    open: Mutex<Open>,
+    access: Arc<Access>,
+}
+
+#[derive(Default)]
+struct Open {
+    by_key: HashMap<SharedViewKey, Arc<SharedView>>,
+    /// The leaderboard is gone: whoever joins from now on is told at once.
+    last: Option<Frame>,
+    /// The hub is gone.
+    abandoned: bool,
+}
+
+impl SharedViews {
+    pub(super) fn new(access: Arc<Access>) -> Self {
+        Self { open: Mutex::default(), access }
+    }
+
+    /// The shared_view of this key, with one watcher more.
+    pub(super) fn join(&self, key: SharedViewKey, hub: &Arc<Notify>) -> Arc<SharedView> {
+        let mut open = self.open.lock();
+        let Open { by_key, last, abandoned } = &mut *open;
+        let shared_view = by_key.entry(key.clone()).or_insert_with(|| {
+            let topic = Topic::new(BACKLOG, key.spread(), Arc::clone(hub), Arc::clone(&self.access));
+            last.iter().for_each(|frame| topic.end(frame.clone()));
+            if *abandoned {
+                topic.abandon();
+            }
+            Arc::new(SharedView::new(key, topic))
+        });
+        shared_view.watchers.fetch_add(1, Ordering::AcqRel);
+        shared_view.renew();
+        hub.notify_one();
+        Arc::clone(shared_view)
+    }
+
+    /// Every shared_view's topic.
+    pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
+        self.open.lock().by_key.values().map(|shared_view| Arc::clone(&shared_view.topic)).collect()
+    }
+
+    /// The topics of windows that somebody waits for who has seen nothing.
+    pub(super) fn waiting_tops(&self) -> Vec<Arc<Topic>> {
+        let open = self.open.lock();
+        let tops = open.by_key.values().filter(|shared_view| matches!(shared_view.key.subject, ViewSubject::Top { .. }));
+        tops.filter(|shared_view| shared_view.topic.wants_provisional())
+            .map(|shared_view| Arc::clone(&shared_view.topic))
+            .collect()
+    }
+
+    /// Shows what the ledger knows to those who watch a user and have seen nothing.
+    pub(super) async fn show_ledger_to_users(
+        &self,
+        rankings: &RankingReader,
+        board: Board,
+        leaderboard_id: &LeaderboardId,
+    ) -> Result<(), ServiceError> {
+        let shared_views: Vec<_> =
+            self.open.lock().by_key.values().filter(|shared_view| shared_view.topic.wants_provisional()).cloned().collect();
+        for (around, watched) in users_by_distance(&shared_views) {
+            for some in watched.chunks(USERS_A_CALL) {
+                let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
+                let (head, found) = rankings.neighbourhoods(board, &users, around).await?.value;
+                for ((shared_view, _), neighbourhood) in some.iter().zip(found).filter(|_| head.version.is_none()) {
+                    let data = views::json(&StandingView::new(leaderboard_id, &head, &neighbourhood));
+                    shared_view.topic.offer_provisional(State::Encoded(Frame::event(None, "standing", &data)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last event, for all shared_views there are and will be.
+    pub(super) fn end(&self, frame: &Frame) {
+        let mut open = self.open.lock();
+        open.last = Some(frame.clone());
+        open.by_key.values().for_each(|shared_view| shared_view.topic.end(frame.clone()));
+    }
+
+    /// Nobody computes the shared_views any more, those there are and those there will be.
+    pub(super) fn abandon(&self) {
+        let mut open = self.open.lock();
+        open.abandoned = true;
+        open.by_key.values().for_each(|shared_view| shared_view.topic.abandon());
+    }
+
+    /// SharedViews without a watcher are forgotten.
+    pub(super) fn sweep(&self) {
+        self.open.lock().by_key.retain(|_, shared_view| shared_view.watchers.load(Ordering::Acquire) > 0);
+    }
+
+    /// These events may have changed what some shared_views show.
+    pub(super) fn touch(&self, events: &[Event]) {
+        self.open.lock().by_key.values().for_each(|shared_view| shared_view.touch(events));
+    }
+
+    /// Anything may have changed what any shared_view shows.
+    pub(super) fn touch_all(&self) {
+        self.open.lock().by_key.values().for_each(|shared_view| shared_view.touch_all());
+    }
+
+    /// Shows nobody who comes now what was shown last.
+    pub(super) fn hide_last(&self) {
+        self.open.lock().by_key.values().for_each(|shared_view| shared_view.hide_last());
+    }
+
+    /// Shows those who come now what was shown last: nobody knows anything newer.
+    pub(super) fn show_last(&self) {
+        self.open.lock().by_key.values().for_each(|shared_view| shared_view.show_last());
+    }
+
+    /// When the next tick is due; `None` while nothing has changed.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        let open = self.open.lock();
+        open.by_key.values().filter_map(|shared_view| shared_view.due_at()).min()
+    }
+
+    /// Computes the shared_views that are due and tells their watchers. One call to the ranking for all tops, one per 200 users and distance.
+    pub(super) async fn tick(
+        &self,
+        ranking_store: &dyn RankingStore,
+        board: Board,
+        leaderboard_id: &LeaderboardId,
+    ) -> Result<(), RankingError> {
+        let now = Instant::now();
+        let due: Vec<_> = self.open.lock().by_key.values().filter(|shared_view| shared_view.take_due(now)).cloned().collect();
+        let result = tick_groups(&due, ranking_store, board, leaderboard_id).await;
+        if result.is_err() {
+            due.iter().for_each(|shared_view| shared_view.postpone());
+        }
+        result
+    }
+}
+
+async fn tick_groups(
+    due: &[Arc<SharedView>],
+    ranking_store: &dyn RankingStore,
+    board: Board,
+    leaderboard_id: &LeaderboardId,
+) -> Result<(), RankingError> {
+    let widest = due
+        .iter()
+        .filter_map(|shared_view| if let ViewSubject::Top { limit } = shared_view.key.subject { Some(limit) } else { None })
+        .max();
+    if let Some(widest) = widest {
+        let window = ranking_store.window(board, 1, widest as u64).await?;
+        due.iter().for_each(|shared_view| shared_view.show_window(leaderboard_id, &window));
+    }
+    for (around, watched) in users_by_distance(due) {
+        for some in watched.chunks(USERS_A_CALL) {
+            let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
+            let (head, found) = ranking_store.neighbourhoods(board, &users, around).await?;
+            for ((shared_view, _), neighbourhood) in some.iter().zip(found) {
+                shared_view.show_standing(leaderboard_id, &head, neighbourhood);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The shared_views that watch a user, by how many neighbours they show.
+fn users_by_distance(shared_views: &[Arc<SharedView>]) -> HashMap<u64, Vec<(&Arc<SharedView>, &UserId)>> {
+    let mut by_distance: HashMap<u64, Vec<(&Arc<SharedView>, &UserId)>> = HashMap::new();
+    for shared_view in shared_views {
+        if let ViewSubject::User { user_id, around } = &shared_view.key.subject {
+            by_distance.entry(*around).or_default().push((shared_view, user_id));
+        }
+    }
+    by_distance
+}
