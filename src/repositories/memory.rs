@@ -78,7 +78,12 @@ impl MemoryRanking {
 impl Slot {
     /// The ranking, where it is complete and of the season asked for.
     pub fn ready_for(&mut self, board: Board) -> Result<&mut Ranking, RankingError> {
-        let ready = self.ready.as_mut().filter(|ranking| ranking.season == board.season);
-        ready.ok_or(RankingError::Unready(board.pk))
+        match self.ready.as_mut() {
+            Some(ranking) if ranking.season == board.season => Ok(ranking),
+            Some(ranking) if ranking.season > board.season => {
+                Err(RankingError::LaterSeason { pk: board.pk, season: ranking.season })
+            }
+            _ => Err(RankingError::Unready(board.pk)),
+        }
     }
 }

@@ -33,6 +33,9 @@ pub enum RankingError {
     /// The ranking is reachable but incomplete or absent: a rebuild is due or on its way.
     #[error("the ranking of leaderboard {0} has to be rebuilt")]
     Unready(i64),
+    /// The ranking has gone on to this season, later than the one asked for. Nothing is lost: what was asked for is the ledger's to know.
+    #[error("the ranking of leaderboard {pk} is of season {season}")]
+    LaterSeason { pk: i64, season: i64 },
     /// The cache did not answer in time. The call may or may not have been carried out; all calls may be repeated.
     #[error("the ranking is out of reach: {0}")]
     Unreachable(String),
@@ -146,7 +149,7 @@ pub enum Replaces<'a> {
     Any,
     /// The ranking of this epoch, because it proved wrong; not one that somebody has built since.
     Wrong(&'a str),
-    /// A lost one, also where the deletion of its leaderboard was announced: the ledger says otherwise.
+    /// A lost one, also where the deletion of its leaderboard was announced, or a later season: the ledger says otherwise.
     Deleted,
 }
 
@@ -157,7 +160,7 @@ pub enum Begun {
     Yours(Rebuild),
     /// Another instance is rebuilding it, or has done so: its lease lapses some seconds after its last sign of life.
     Elsewhere,
-    /// The leaderboard was deleted, or goes on with a later season: there is nothing to rebuild, whoever asks.
+    /// The leaderboard was deleted, or a later season is held or being built: there is nothing to rebuild, whoever asks.
     Gone,
 }
 

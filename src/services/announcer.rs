@@ -233,8 +233,11 @@ impl Announcer {
                 }
                 applied.into_iter().map(Told::Applied).collect()
             }
-            Err(RankingError::Unready(_)) if self.is_gone(board).await => vec![Told::Gone; changes.len()],
-            Err(RankingError::Unready(_)) => {
+            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) if self.is_gone(board).await => {
+                vec![Told::Gone; changes.len()]
+            }
+            // A later season than the ledger has: it was set back.
+            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => {
                 self.rebuilder.kick(board);
                 vec![Told::Unready; changes.len()]
             }

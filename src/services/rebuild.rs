@@ -168,7 +168,7 @@ impl Rebuilder {
         let mut more: Option<Replaces<'static>> = None;
         loop {
             match self.ranking_store.head(board).await {
-                Err(RankingError::Unready(_)) => {}
+                Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => {}
                 Ok(head) => {
                     let epoch = head.version.map(|version| version.epoch);
                     if epoch.as_deref().and_then(epoch_number).is_some_and(|epoch| epoch < taken) {
@@ -238,7 +238,7 @@ impl Rebuilder {
         let mut loaded = 0;
         let mut page = self.ledger.entries_after(rebuild.board, None, PAGE).await?;
         while !page.is_empty() {
-            loaded += page.len() as u64;
+            loaded += page.iter().filter(|entry| entry.score.is_some()).count() as u64;
             let next = async { Ok::<_, Broken>(self.page_after(rebuild.board, &page).await?) };
             let load = async { Ok(self.ranking_store.load(rebuild, &page).await?) };
             page = try_join(next, load).await?.0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use scoreboard::{
     domain::{announcement::Change, entry::StoredEntry, event::EventKind, leaderboard::Board, version::Version},
-    repositories::ranking_store::{Applied, RankingError, RankingStore},
+    repositories::ranking_store::{Applied, Begun, RankingError, RankingStore, Replaces},
 };
 
 use super::{
@@ -18,6 +18,7 @@ const HISTORY: u64 = 100;
 
 on_each_backend! {
     a_board_is_not_ready_before_it_is_built_nor_in_another_season
+    a_later_season_is_no_loss
     a_known_change_answers_its_present_place_and_moves_nobody
     an_early_change_waits_for_its_predecessor
     the_same_revision_with_another_score_or_time_is_a_conflict
@@ -39,6 +40,33 @@ async fn a_board_is_not_ready_before_it_is_built_nor_in_another_season(backend: 
     build(&*store.standings, board, &[]).await;
     assert_eq!(store.standings.head(board).await.expect("ready").total, 0);
     assert_unready(&*store.standings, Board { season: 2, ..board }).await;
+}
+
+/// What was asked for is archived, and nobody may wipe the live ranking for it.
+async fn a_later_season_is_no_loss(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, first) = (&*store.standings, fresh_board());
+    let second = Board { season: 2, ..first };
+    build(standings, first, &[stored(&change(first, "a", 1, 9, 1))]).await;
+    let Begun::Yours(rebuild) = standings.begin_rebuild(second, Replaces::Lost).await.expect("it is due") else {
+        panic!("the season has ended")
+    };
+    for replaces in [Replaces::Lost, Replaces::Any] {
+        let begun = standings.begin_rebuild(first, replaces).await.expect("an answer");
+        assert!(matches!(begun, Begun::Gone), "while a later one is being built");
+    }
+    standings.finish_rebuild(rebuild, 1).await.expect("finished");
+    let refused = RankingError::LaterSeason { pk: first.pk, season: 2 };
+    assert_eq!(standings.head(first).await, Err(refused.clone()));
+    assert_eq!(standings.window(first, 1, 9).await, Err(refused.clone()));
+    assert_eq!(standings.neighbourhoods(first, &[user("a")], 1).await, Err(refused.clone()));
+    assert_eq!(standings.apply(first, &[change(first, "a", 2, 9, 1)]).await, Err(refused.clone()));
+    assert_eq!(standings.rename(first, &user("a"), &name("A", 1), None).await, Err(refused.clone()));
+    assert_eq!(standings.survey(first, 1).await, Err(refused));
+    assert!(matches!(standings.begin_rebuild(first, Replaces::Any).await.expect("an answer"), Begun::Gone));
+    assert_eq!(standings.head(second).await.expect("untouched").total, 0);
+    // Unless the ledger, which was set back, knows no later one.
+    assert!(matches!(standings.begin_rebuild(first, Replaces::Deleted).await.expect("an answer"), Begun::Yours(_)));
 }
 
 async fn a_known_change_answers_its_present_place_and_moves_nobody(backend: Backend) {

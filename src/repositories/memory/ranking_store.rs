@@ -97,11 +97,13 @@ impl RankingStore for MemoryRanking {
             if replaces == Replaces::Deleted {
                 slot.deleted = None;
             }
-            let later = slot.ready.as_ref().is_some_and(|ranking| ranking.season > board.season);
-            if slot.deleted.is_some() || later {
+            let building = slot.rebuild.as_ref().filter(|building| building.expires > Instant::now());
+            let seasons = [slot.ready.as_ref(), building.map(|building| &building.ranking)];
+            let later = seasons.into_iter().flatten().any(|ranking| ranking.season > board.season);
+            if slot.deleted.is_some() || (later && replaces != Replaces::Deleted) {
                 return Ok(Begun::Gone);
             }
-            let taken = slot.rebuild.as_ref().is_some_and(|building| building.expires > Instant::now());
+            let taken = building.is_some();
             let held = slot.ready_for(board).ok().map(|ranking| ranking.epoch.clone());
             let right = held.is_some_and(|epoch| replaces != Replaces::Wrong(&epoch));
             if replaces != Replaces::Any && (taken || right) {

@@ -2,15 +2,15 @@
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, channel, history; then for each change: user, revision, sort score ('' where the entry leaves the ranking), time reached
 --       (14 hex digits), name revision ('' where there is no name worth keeping), name record, event body.
--- Returns false where the ranking is not ready, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
 -- total}, a rank of 0 being none, what became of it being 0 early, 1 known (the previous rank of both tells the revision held), 2 ranked, 3 in conflict: this very
 -- revision is held with another score or time, so another ledger than the caller's has fed this ranking.
 --
 -- Scores and times are texts from beginning to end: Lua's numbers would print them in 14 digits. Nothing is written before the first
 -- change that is taken, and a repeated call finds its changes known.
-local state = ready(ARGV[1])
+local state, other = ready(ARGV[1])
 if not state then
-  return false
+  return other
 end
 local places, entries, names = KEYS[2], KEYS[3], KEYS[4]
 local seq, n = state.seq, state.n

@@ -2,8 +2,9 @@
 -- KEYS: meta, places, entries, names, stream, lease, tombstone.
 -- ARGV: token, length of the lease (ms), season, what may be replaced, an epoch.
 --       'lost': a ranking that is not ready; 'any': also a ready one, and one that another instance is rebuilding; 'wrong': the ready one of
---       that epoch, where it is still the present one; 'deleted': also one whose deletion was announced.
--- Returns 0 where the board was deleted or a later season is held, false where another rebuild holds the lease or has been quicker, else
+--       that epoch, where it is still the present one; 'deleted': also one whose deletion was announced, or that has gone on to
+--       a later season: the ledger says otherwise.
+-- Returns 0 where the board was deleted or a later season is held or being built, false where another rebuild holds the lease or has been quicker, else
 -- {the previous epoch, or ''}.
 --
 -- Of meta only what outlives a rebuild stays; without the rest `ready` says no, so the new entries are loaded right where they will be
@@ -15,7 +16,8 @@ elseif redis.call('EXISTS', KEYS[7]) == 1 then
   return 0
 end
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'season')
-if held[2] and tonumber(held[2]) > tonumber(ARGV[3]) then
+local later = math.max(tonumber(held[2] or 0), tonumber(redis.call('HGET', KEYS[6], 'season') or 0)) > tonumber(ARGV[3])
+if later and what ~= 'deleted' then
   return 0
 end
 local state = ready(ARGV[3])
@@ -23,7 +25,7 @@ if what ~= 'any' and ((state and (what ~= 'wrong' or state.epoch ~= ARGV[5])) or
   return false
 end
 redis.call('DEL', KEYS[6])
-redis.call('HSET', KEYS[6], 'token', ARGV[1], 'n', 0, 'names', 0)
+redis.call('HSET', KEYS[6], 'token', ARGV[1], 'season', ARGV[3], 'n', 0, 'names', 0)
 redis.call('PEXPIRE', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[1], 'seq', 'season', 'n', 'names', 'server', 'builder')
 if what == 'wrong' then

@@ -1,10 +1,10 @@
 -- Tells a change of the definition, once per definition revision. Behind `ready` and `tell`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, channel, history, definition revision, event body.
--- Returns false where the ranking is not ready, else {epoch, seq}.
-local state = ready(ARGV[1])
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq}.
+local state, other = ready(ARGV[1])
 if not state then
-  return false
+  return other
 end
 if tonumber(ARGV[4]) <= state.definition then
   return { state.epoch, state.seq }

@@ -1,7 +1,7 @@
 -- A stretch of the history. Behind `ready`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: sequence number to start after, sequence number to reach.
--- Returns false where the ranking is not ready, else {epoch, seq, payloads}. A stream entry holds a batch and is named after its last event,
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, payloads}. A stream entry holds a batch and is named after its last event,
 -- so the first one may begin before the stretch and the last one end behind it.
 local state = ready('')
 if not state then

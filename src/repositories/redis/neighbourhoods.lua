@@ -1,11 +1,11 @@
 -- Some users' entries with their neighbours. Behind `ready` and `rows`.
 -- KEYS: meta, places, entries, names.
 -- ARGV: season, how many neighbours on each side, users.
--- Returns false where the ranking is not ready, else {epoch, seq, total, then for each user: {place, first place, rows}, or {} where the
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, then for each user: {place, first place, rows}, or {} where the
 -- user has no entry}; places are zero-based, for rows see `rows`.
-local state = ready(ARGV[1])
+local state, other = ready(ARGV[1])
 if not state then
-  return false
+  return other
 end
 local around = tonumber(ARGV[2])
 local answer = { state.epoch, state.seq, state.n }

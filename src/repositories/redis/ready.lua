@@ -7,18 +7,24 @@
 --     and with every promotion of a replica, and both may lose writes that were answered. (It also changes when a server gets its first
 --     replica and an hour after it lost its last one: then a rebuild is due for nothing, which is rare and harmless);
 --   * places, entries and names have the sizes that the last write left, so that the eviction of one key is noticed.
+--
+-- Returns what is known of it; else nil, and what the script then answers: false where the ranking is lost, or the season that it is of where it
+-- has gone on to a later one than was asked for, which is no loss.
 local function ready(season)
   local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'season', 'n', 'names', 'server', 'definition')
-  if not (meta[3] and meta[6]) or (season ~= '' and season ~= meta[3]) then
-    return nil
+  if not (meta[3] and meta[6]) then
+    return nil, false
+  end
+  if season ~= '' and season ~= meta[3] then
+    return nil, tonumber(season) < tonumber(meta[3]) and tonumber(meta[3])
   end
   local n, names = tonumber(meta[4]), tonumber(meta[5])
   if redis.call('ZCARD', KEYS[2]) ~= n or redis.call('HLEN', KEYS[3]) ~= n or redis.call('HLEN', KEYS[4]) ~= names then
-    return nil
+    return nil, false
   end
   local info = redis.call('INFO', 'replication')
   if not (string.find(info, 'role:master', 1, true) and string.find(info, meta[6], 1, true)) then
-    return nil
+    return nil, false
   end
   return { epoch = meta[1], seq = tonumber(meta[2]), n = n, names = names, definition = tonumber(meta[7]) }
 end

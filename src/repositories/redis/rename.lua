@@ -1,15 +1,15 @@
 -- Takes a display name that is newer than the one held, and tells of the user's new profile, once per revision. Behind `ready` and `tell`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, channel, history, user, revision, name record ('' where it is not worth keeping), event body ('' where there is none to tell).
--- Returns false where the ranking is not ready, else {epoch, seq}.
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq}.
 --
 -- A user without an entry is renamed too: the entry may be on its way, settled while the old name was still in force. A score may have brought
 -- the name before: that is why the revision that was told is noted apart, among the names, behind a character that no user id holds.
 --
 -- The event is told as a score by which nobody moves: a release before this one would take no other kind. Rank 0 means that there is no entry.
-local state = ready(ARGV[1])
+local state, other = ready(ARGV[1])
 if not state then
-  return false
+  return other
 end
 local names, user, revision, record, body = KEYS[4], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local held = redis.call('HGET', names, user)

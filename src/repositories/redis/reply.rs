@@ -17,8 +17,11 @@ impl Reply {
         }
     }
 
-    /// The answer of a script that says `false` where the ranking is not ready.
+    /// The answer of a script that says `false` where the ranking is not ready, and a number where it is of that season, a later one.
     pub fn ready(answer: Value, pk: i64) -> Result<Self, RankingError> {
+        if let Value::Integer(season) = answer {
+            return Err(RankingError::LaterSeason { pk, season });
+        }
         Self::open(answer)?.ok_or(RankingError::Unready(pk))
     }
 

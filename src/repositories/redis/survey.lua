@@ -1,13 +1,13 @@
 -- What can be said of a ranking without reading it. Behind `ready`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, how many event ids.
--- Returns false where the ranking is not ready, else {epoch, seq, total, ids of the newest events}.
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, ids of the newest events}.
 --
 -- A stream entry holds a batch, of which the newest few kilobytes are looked through. No body can hold the pattern by chance: the quotation
 -- marks of a text are escaped in JSON.
-local state = ready(ARGV[1])
+local state, other = ready(ARGV[1])
 if not state then
-  return false
+  return other
 end
 local ids, wanted = {}, tonumber(ARGV[2])
 local batches = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 8)

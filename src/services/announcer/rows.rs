@@ -120,7 +120,7 @@ impl Announcer {
             }
         }
         match self.ranking_store.announce_definition(change).await {
-            Err(RankingError::Unready(_)) if change.deleted => Outcome::Announced(vec![]),
+            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) if change.deleted => Outcome::Announced(vec![]),
             result => together(vec![(change.board, self.settled(change.board, result).await)]),
         }
     }
@@ -130,8 +130,8 @@ impl Announcer {
         self.changes.untold(board.pk);
         match result {
             Ok(version) => Ok(epoch_number(&version.epoch)),
-            Err(RankingError::Unready(_)) if self.is_gone(board).await => Ok(None),
-            Err(RankingError::Unready(_)) => {
+            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) if self.is_gone(board).await => Ok(None),
+            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => {
                 self.rebuilder.kick(board);
                 Err(())
             }

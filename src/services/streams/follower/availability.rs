@@ -51,6 +51,10 @@ impl Follower {
         self.live = false;
         self.hub.shared_views.hide_last();
         tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
+        if matches!(error, RankingError::LaterSeason { .. }) {
+            // This instance has yet to hear of it.
+            self.refresh_definition().await;
+        }
         if matches!(error, RankingError::Unready(_)) {
             let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
             if !known() && self.sources.definitions.refresh().await.is_ok() && !known() {
