@@ -15,7 +15,7 @@ const COUNTERS: [(&str, &str); 22] = [
     ("scoreboard_ledger_reads_refused_total", "Reads of the ledger refused because too many were waiting."),
     ("scoreboard_outbox_swept_total", "Pending changes that the sweeper announced."),
     ("scoreboard_ranking_divergences_total", "Times that a ranking was found to differ from the ledger."),
-    ("scoreboard_ranking_rebuilds_total", "RankingReader rebuilt from the ledger."),
+    ("scoreboard_ranking_rebuilds_total", "Rankings rebuilt from the ledger."),
     ("scoreboard_reads_past_router_total", "Reads served by the fast path."),
     (
         "scoreboard_requests_refused_total",

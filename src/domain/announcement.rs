@@ -25,6 +25,9 @@ pub enum Announcement {
     Events { ids: Vec<Uuid> },
     /// A definition was changed or deleted.
     Definition(DefinitionChange),
+    /// Something happened to a leaderboard that moves nobody, once per revision of its kind.
+    #[serde(rename_all = "camelCase")]
+    Event { board: Board, event: EventKind, revision: i64, fields: String },
     /// A user has a new profile, for every ranking that the user stands in.
     #[serde(rename_all = "camelCase")]
     Rename {
@@ -66,6 +69,7 @@ impl Announcement {
             Self::Scores { changes } => Box::new(changes.iter().map(|change| change.board)),
             Self::Events { .. } => Box::new(std::iter::empty()),
             Self::Definition(change) => Box::new(std::iter::once(change.board)),
+            Self::Event { board, .. } => Box::new(std::iter::once(*board)),
             Self::Rename { boards, .. } => Box::new(boards.iter().copied()),
         }
     }

@@ -4,11 +4,12 @@
 //! position, in the same step in which it changes, and the numbers of that position; it does not look into the fields. Data and name are
 //! made of both ([`Event::data`], [`EventKind::name`]), once for all watchers.
 //!
-//! A new event: its kind, name and numbers here; its fields here, and whoever commits it; its schema in `openapi.yaml`.
+//! A new event: its kind, name, numbers and fields here, an [`Announcement::Event`](super::announcement::Announcement::Event) from whoever commits it, its
+//! schema in `openapi.yaml`. Where it moves an entry, it is a change of that entry, and announced as one.
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -18,7 +19,8 @@ use super::{
 };
 
 /// What an event tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// An entry has another score, or is new.
     ScoreUpdated,
@@ -115,7 +117,7 @@ impl Event {
         match self.kind {
             EventKind::ScoreUpdated | EventKind::UserChanged => Some((self.rank.min(previous), self.rank.max(previous))),
             EventKind::ScoreRemoved => Some((self.previous_rank.unwrap_or(0), u64::MAX)),
-            EventKind::LeaderboardChanged | EventKind::LeaderboardDeleted => None,
+            _ => None,
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use self::ranking::Ranking;
 use super::{feed::feed_sender::FeedSender, ranking_store::RankingError};
-use crate::domain::{leaderboard::Board, time::Clock, version::Version};
+use crate::domain::{event::EventKind, leaderboard::Board, time::Clock, version::Version};
 
 mod feed;
 pub(super) mod ranking;
@@ -36,9 +36,9 @@ pub(super) struct Slot {
     pub built_by: Option<String>,
     /// Where the deletion was told.
     pub deleted: Option<Version>,
-    /// The newest epoch this board has had, and the newest definition revision that was told: both outlive a rebuild.
+    /// The newest epoch this board has had, and the newest revision that was published of each kind of event: both outlive a rebuild.
     pub last_epoch: Option<Arc<str>>,
-    pub definition: i64,
+    pub published: HashMap<EventKind, i64>,
     pub subscribed: bool,
     pub watchers: u64,
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::domain::{
     announcement::{Change, DefinitionChange},
     entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
+    event::EventKind,
     ids::UserId,
     leaderboard::Board,
     time::Timestamp,
@@ -93,6 +94,10 @@ pub trait RankingStore: Send + Sync {
     /// whole ranking after telling it; it is told even where the ranking is not ready, then under an epoch of its own, because nobody
     /// rebuilds a leaderboard that is gone.
     async fn announce_definition(&self, change: &DefinitionChange) -> Result<Version, RankingError>;
+
+    /// Publishes an event that moves nobody and of which nothing is kept here but its revision: allots a sequence number and appends it, once per
+    /// revision of its kind; a revision that is not newer changes nothing and answers the present version.
+    async fn publish(&self, board: Board, kind: EventKind, revision: i64, fields: &str) -> Result<Version, RankingError>;
 
     /// Renames a user in one board where the name's revision is newer than the one held, and tells the `event`, once per revision, whether or not a
     /// score has brought the name already: allots a sequence number and appends a `UserChanged` event. Without an event it only tells

@@ -4,6 +4,7 @@ use scoreboard::{
     domain::{
         announcement::Change,
         entry::{DisplayName, StoredEntry},
+        event::{Event, EventKind},
         leaderboard::Board,
     },
     repositories::ranking_store::{Begun, RankingError, RankingStore, Replaces},
@@ -17,6 +18,7 @@ use super::{
 const HISTORY: u64 = 100;
 
 on_each_backend! {
+    an_event_is_published_once_per_revision_of_its_kind
     the_newest_name_stays_whatever_the_order_of_arrival
     a_name_that_was_taken_back_stays_away
     a_definition_is_told_once_also_across_a_rebuild
@@ -96,4 +98,29 @@ async fn a_deletion_of_a_ranking_that_is_not_ready_is_told_all_the_same(backend:
     assert_eq!(told.seq, 1);
     let epoch = now_or_later(&rebuild);
     assert!(matches!(standings.finish_rebuild(rebuild, epoch).await, Err(RankingError::Overtaken(_))));
+}
+
+async fn an_event_is_published_once_per_revision_of_its_kind(backend: Backend) {
+    let store = backend.store().await;
+    let (standings, board) = (&*store.standings, fresh_board());
+    let begun = build(standings, board, &[stored(&change(board, "a", 1, 1, 1))]).await;
+    let publish = async |kind, revision, fields| standings.publish(board, kind, revision, fields).await.expect("published").seq;
+    assert_eq!(publish(EventKind::LeaderboardChanged, 2, "{}").await, 1);
+    assert_eq!(publish(EventKind::UserChanged, 2, "\"a\":1").await, 2, "each kind counts for itself");
+    for revision in [1, 2] {
+        assert_eq!(publish(EventKind::UserChanged, revision, "\"b\":1").await, 2);
+    }
+    assert_eq!(publish(EventKind::UserChanged, 3, "\"c\":1").await, 3);
+    let history = store.feed.history(board.pk, 0, 9).await.expect("a history");
+    let event = |seq, kind, fields: &str| Event { seq, kind, rank: 0, previous_rank: None, total: 1, fields: fields.to_owned() };
+    let expected = [
+        event(1, EventKind::LeaderboardChanged, "{}"),
+        event(2, EventKind::UserChanged, "\"a\":1"),
+        event(3, EventKind::UserChanged, "\"c\":1"),
+    ];
+    assert_eq!((history.epoch, history.events), (begun.epoch, expected.to_vec()));
+    // It outlives a rebuild.
+    build(standings, board, &[]).await;
+    assert_eq!(publish(EventKind::UserChanged, 3, "\"c\":1").await, 0);
+    assert_eq!(publish(EventKind::LeaderboardChanged, 2, "{}").await, 0);
 }

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         announcement::{Change, DefinitionChange},
         entry::{DisplayName, Head, Neighbourhood, StoredEntry, Window},
+        event::EventKind,
         ids::UserId,
         leaderboard::Board,
         version::{Version, epoch_name},
@@ -47,8 +48,15 @@ impl RankingStore for MemoryRanking {
 
     async fn announce_definition(&self, change: &DefinitionChange) -> Result<Version, RankingError> {
         self.with(change.board.pk, |slot| {
-            if change.deleted { Ok(self.announce_deletion(slot, change)) } else { self.announce_change(slot, change) }
+            if change.deleted {
+                return Ok(self.announce_deletion(slot, change));
+            }
+            self.publish_in(slot, change.board, change.kind(), change.revision, &change.event)
         })
+    }
+
+    async fn publish(&self, board: Board, kind: EventKind, revision: i64, fields: &str) -> Result<Version, RankingError> {
+        self.with(board.pk, |slot| self.publish_in(slot, board, kind, revision, fields))
     }
 
     async fn rename(
@@ -110,7 +118,7 @@ impl RankingStore for MemoryRanking {
                 return Ok(Begun::Elsewhere);
             }
             if matches!(replaces, Replaces::Wrong(_)) {
-                slot.definition = 0;
+                slot.published.remove(&EventKind::LeaderboardChanged);
             }
             let token = uuid::Uuid::new_v4().simple().to_string();
             let ranking = Ranking::new(board.season, self.history_cap);
@@ -162,22 +170,25 @@ impl RankingStore for MemoryRanking {
 }
 
 impl MemoryRanking {
-    fn announce_change(&self, slot: &mut Slot, change: &DefinitionChange) -> Result<Version, RankingError> {
-        let (told, subscribed) = (slot.definition, slot.subscribed);
-        let ranking = slot.ready_for(change.board)?;
-        if change.revision <= told {
+    fn publish_in(
+        &self,
+        slot: &mut Slot,
+        board: Board,
+        kind: EventKind,
+        revision: i64,
+        fields: &str,
+    ) -> Result<Version, RankingError> {
+        let (newest, subscribed) = (slot.published.get(&kind).copied().unwrap_or(0), slot.subscribed);
+        let ranking = slot.ready_for(board)?;
+        if revision <= newest {
             return Ok(ranking.version());
         }
-        let event = ranking.tell(change.kind(), 0, None, change.event.clone());
+        let event = ranking.tell(kind, 0, None, fields.to_owned());
         if subscribed {
-            self.feed_sender.deliver(FeedMessage::Events {
-                pk: change.board.pk,
-                epoch: ranking.epoch.clone(),
-                events: vec![event],
-            });
+            self.feed_sender.deliver(FeedMessage::Events { pk: board.pk, epoch: ranking.epoch.clone(), events: vec![event] });
         }
         let version = ranking.version();
-        slot.definition = change.revision;
+        slot.published.insert(kind, revision);
         Ok(version)
     }
 

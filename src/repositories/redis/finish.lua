@@ -20,6 +20,7 @@ if not server then
   return redis.error_reply('ERR INFO replication tells no master_replid, so a failover could not be noticed')
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'seq', 0, 'season', ARGV[3], 'n', n, 'names', names, 'server', server, 'builder', ARGV[1])
+-- The previous release expects it.
 redis.call('HSETNX', KEYS[1], 'definition', 0)
 redis.call('DEL', KEYS[5])
 redis.call('PUBLISH', ARGV[4], 'reset ' .. ARGV[2])

@@ -75,10 +75,25 @@ impl RankingStore for RedisStore {
             let epoch = text(epoch_after(self.clock.now(), None).as_ref());
             self.call(Lane::Announce, &scripts::DELETE, pk, &keys, [channel, epoch, body, TOMBSTONE_SECONDS.into()]).await?
         } else {
-            let args = [change.board.season.into(), channel, self.history_arg(), change.revision.into(), body];
-            self.call(Lane::Announce, &scripts::DEFINE, pk, &told_keys(), args).await?
+            return self.publish(change.board, change.kind(), change.revision, &change.event).await;
         };
         let mut reply = Reply::ready(answer, pk)?;
+        Ok(Version::new(&*reply.text()?, reply.number()?))
+    }
+
+    async fn publish(&self, board: Board, kind: EventKind, revision: i64, fields: &str) -> Result<Version, RankingError> {
+        let (letter, newest) = record::published(kind);
+        let args = [
+            board.season.into(),
+            self.keys.channel(board.pk).into(),
+            self.history_arg(),
+            newest.into(),
+            revision.into(),
+            text(letter),
+            record::line(kind, fields).into(),
+        ];
+        let answer = self.call(Lane::Announce, &scripts::PUBLISH, board.pk, &told_keys(), args).await?;
+        let mut reply = Reply::ready(answer, board.pk)?;
         Ok(Version::new(&*reply.text()?, reply.number()?))
     }
 

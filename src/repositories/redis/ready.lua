@@ -11,7 +11,7 @@
 -- Returns what is known of it; else nil, and what the script then answers: false where the ranking is lost, or the season that it is of where it
 -- has gone on to a later one than was asked for, which is no loss.
 local function ready(season)
-  local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'season', 'n', 'names', 'server', 'definition')
+  local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'season', 'n', 'names', 'server')
   if not (meta[3] and meta[6]) then
     return nil, false
   end
@@ -26,5 +26,5 @@ local function ready(season)
   if not (string.find(info, 'role:master', 1, true) and string.find(info, meta[6], 1, true)) then
     return nil, false
   end
-  return { epoch = meta[1], seq = tonumber(meta[2]), n = n, names = names, definition = tonumber(meta[7]) }
+  return { epoch = meta[1], seq = tonumber(meta[2]), n = n, names = names }
 end

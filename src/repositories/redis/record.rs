@@ -75,6 +75,14 @@ pub(in crate::repositories) fn line(kind: EventKind, fields: &str) -> String {
     }
 }
 
+/// The letter of a line that moves nobody, and the field of a ranking's meta that holds the newest revision of its kind.
+pub(in crate::repositories) fn published(kind: EventKind) -> (&'static str, String) {
+    match kind {
+        EventKind::LeaderboardChanged => ("D", "definition".to_owned()),
+        kind => ("S", format!("published:{}", kind.name())),
+    }
+}
+
 /// Fields as they stand in a payload, where a line is an event. JSON has line breaks only between its tokens.
 fn one_line(body: &str) -> String {
     body.replace(['\n', '\r'], " ")

@@ -22,7 +22,7 @@ macro_rules! scripts {
 
 scripts! {
     APPLY = "ready.lua" "tell.lua" "apply.lua";
-    DEFINE = "ready.lua" "tell.lua" "define.lua";
+    PUBLISH = "ready.lua" "tell.lua" "publish.lua";
     DELETE = "ready.lua" "delete.lua";
     RENAME = "ready.lua" "tell.lua" "rename.lua";
     WINDOW = "ready.lua" "rows.lua" "window.lua";

@@ -79,6 +79,11 @@ impl Announcer {
             // Only the ledger knows what stands behind these, and it gives them out whole.
             Announcement::Events { .. } => Outcome::Stuck,
             Announcement::Definition(change) => self.announce_definition(change).await,
+            Announcement::Event { board, event, revision, fields } => {
+                let result = self.ranking_store.publish(*board, *event, *revision, fields).await;
+                let version = self.settled(*board, result).await;
+                together(vec![(*board, version)])
+            }
             Announcement::Rename { boards, user_id, name, events } => {
                 let results = boards.iter().enumerate().map(async |(index, &board)| {
                     let result = self.ranking_store.rename(board, user_id, name, events.get(index).map(String::as_str)).await;

@@ -206,7 +206,7 @@ impl Follower {
             position.seq = event.seq;
             let frame = Frame::of(&position.epoch, event);
             match event.kind {
-                EventKind::ScoreUpdated | EventKind::ScoreRemoved => {
+                EventKind::ScoreUpdated => {
                     tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.fields, "to be streamed");
                 }
                 // A snapshot from before shows the old name, to those who pass over such events, too.
@@ -216,6 +216,7 @@ impl Follower {
                     self.hub.shared_views.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
                 }
                 EventKind::LeaderboardDeleted => last = Some(frame.clone()),
+                _ => {}
             }
             if last.is_some() {
                 break;
