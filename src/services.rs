@@ -1,4 +1,5 @@
-//! Decisions and the order of effects: what a request may do, what is written, what is told afterwards. Knows no HTTP, no SQL and no Redis.
+//! Decisions and the order of effects: what a request may do, what is written, and what is announced afterwards. Knows no HTTP,
+//! no SQL and no Redis.
 
 pub mod actions;
 pub mod announcer;
@@ -29,8 +30,8 @@ pub mod views;
 
 use std::sync::Arc;
 
-/// The services behind the API. Whatever is done on somebody's behalf takes the [`Caller`](crate::domain::caller::Caller) first, and decides whether
-/// they may.
+/// The services behind the API. Every method that acts on somebody's behalf takes the [`Caller`](crate::domain::caller::Caller)
+/// as its first argument and decides whether the caller may.
 pub struct Services {
     pub tokens: tokens::Tokens,
     pub leaderboards: leaderboards::Leaderboards,
@@ -44,6 +45,6 @@ pub struct Services {
     pub tops: Arc<top_cache::TopCache>,
     pub streams: Arc<streams::Streams>,
     pub health: health::Health,
-    /// What the short paths stand for.
+    /// The leaderboard that the short paths refer to.
     pub default_leaderboard: String,
 }

@@ -1,4 +1,4 @@
-//! Actions: making, changing and deleting the scoring rules.
+//! Actions: creating, changing and deleting the scoring rules.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Actions {
         public_part(&action, &self.definitions.current()).ok_or(ServiceError::NotFound("action"))
     }
 
-    /// One action, whole, for whoever is about to change it.
+    /// One complete action, for a caller that is about to change it.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
         self.find(id).await
@@ -57,7 +57,7 @@ impl Actions {
         self.definitions.find(|definitions| definitions.action(id).cloned(), ActionId::parse(id).is_ok(), "action").await
     }
 
-    /// Makes an action.
+    /// Creates an action.
     pub async fn create(&self, caller: &Caller, id: &ActionId, settings: &ActionSettings) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
         self.check_leaderboards(&settings.leaderboards).await?;
@@ -66,7 +66,7 @@ impl Actions {
         Ok(action)
     }
 
-    /// Changes an action. `leaderboards` are the ones that the change names, where it names any.
+    /// Changes an action. `leaderboards` are the ones that the change names, if it names any.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -81,7 +81,7 @@ impl Actions {
         Ok(action)
     }
 
-    /// Deletes an action; what it has scored stays.
+    /// Deletes an action; scores that it has already given stay.
     pub async fn delete(&self, caller: &Caller, id: &ActionId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
         self.ledger.delete_action(id).await.map_err(no_action)?;
@@ -103,7 +103,7 @@ impl Actions {
     }
 }
 
-/// The action as whoever sees public leaderboards alone may know it; `None` where it feeds none of them.
+/// The part of the action that a caller may know who sees only public leaderboards; `None` if it feeds none of them.
 fn public_part(action: &Action, definitions: &Definitions) -> Option<Action> {
     let mut action = action.clone();
     let public = |leaderboard: &Leaderboard| leaderboard.settings.visibility == Visibility::Public;

@@ -1,5 +1,6 @@
-//! Announcing to the ranking and the watchers what was committed. Write, then announce: everything here may be repeated, and is, until the
-//! outbox row is gone. `announcer/divergence.rs` tells what answers say about the ranking itself.
+//! Announces committed changes to the rankings and the streams. Write, then announce: everything here may be repeated, and is,
+//! until the outbox row is deleted. `announcer/divergence.rs` interprets what the ranking's answers reveal about the ranking
+//! itself.
 
 mod divergence;
 mod rows;
@@ -33,27 +34,28 @@ pub use rows::Outcome;
 
 /// How long a submitter waits for a ranking that is being rebuilt before the receipt goes out without ranks.
 const REBUILD_PATIENCE: Duration = Duration::from_millis(500);
-/// How long to wait for another instance to announce an earlier revision of the same entry; past that the outbox sweeper announces both.
+/// How long to wait for another instance to announce an earlier revision of the same entry; after that the outbox sweeper
+/// announces both.
 const EARLY_PATIENCE: Duration = Duration::from_secs(1);
-/// How long an earlier revision may be on its way before somebody looks where it is, and how soon again.
+/// How long an earlier revision may be in flight before this instance looks for it, and how long until it looks again.
 const OVERDUE: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// For how long nobody else waits for an entry that one submitter has waited for in vain.
+/// For how long no other submitter waits for an entry that one submitter has waited for without success.
 const STUCK_FOR: Duration = Duration::from_secs(10);
-/// Entries that are remembered as such. When full, all are forgotten, and somebody waits again.
+/// Entries remembered as stuck. When full, all are forgotten, and the next submitter waits again.
 const STUCK: usize = 4_096;
-/// Outbox rows that wait for their deletion. When full, a row stays and the sweeper announces it again, which changes nothing.
+/// Outbox rows waiting to be deleted. When full, a row stays and the sweeper announces it again, which changes nothing.
 const DONE_QUEUE: usize = 16_384;
 
-/// What became of one change when it was announced.
+/// The outcome of announcing one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     Applied(Applied),
-    /// Its leaderboard or season is gone: there is nobody left to tell.
+    /// Its leaderboard or season is gone: there is nothing left to announce it to.
     Gone,
-    /// The ranking has to be rebuilt, and is about to be.
+    /// The ranking has to be rebuilt, and a rebuild is requested.
     Unready,
-    /// The ranking is out of reach or refuses: the outbox keeps it.
+    /// The ranking is unreachable or refuses: the change stays in the outbox.
     NotYet,
 }
 
@@ -71,20 +73,20 @@ pub struct Announcer {
     definitions: Arc<DefinitionCache>,
     rebuilder: Arc<Rebuilder>,
     backlog: Arc<Backlog>,
-    /// Told of every change before it is acknowledged, so that whoever wrote it reads it.
+    /// Notified of every change before it is acknowledged, so that its writer reads it back.
     changes: Arc<Changes>,
     done: mpsc::Sender<Announced>,
-    /// Until the task that deletes announced rows has them.
+    /// Holds the receiver until the task that deletes announced rows takes it.
     announced: tokio::sync::Mutex<mpsc::Receiver<Announced>>,
-    /// Wakes the outbox sweeper: something was left unannounced, and what was committed since has to wait for it.
+    /// Wakes the outbox sweeper: a change was left unannounced, and later commits have to wait for it.
     overdue: Notify,
-    /// Entries that somebody waited for in vain, and when. At most [`STUCK`].
+    /// Entries that a submitter waited for without success, and when. At most [`STUCK`].
     stuck: Mutex<HashMap<(i64, UserId), Instant>>,
-    /// When the other instances were last told that a board is behind.
+    /// When the other instances were last notified that a board is behind.
     reported: Mutex<Option<Instant>>,
 }
 
-/// What an announcer works with.
+/// What an announcer is made of.
 pub struct Parts {
     pub ranking_store: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
@@ -118,7 +120,7 @@ impl Announcer {
         })
     }
 
-    /// Users' entries and ranks, where the ranking lacks nothing.
+    /// Users' entries and ranks, provided that the ranking lacks nothing.
     pub async fn places(&self, board: Board, users: &[UserId]) -> Result<(Head, Vec<Neighbourhood>), RankingError> {
         if self.backlog.is_behind(board.pk) {
             return Err(RankingError::Unready(board.pk));
@@ -126,7 +128,7 @@ impl Announcer {
         self.ranking_store.neighbourhoods(board, users, 0).await
     }
 
-    /// Applies changes, each board's in order, once. Parallel to `changes`.
+    /// Applies changes once, each board's in order. The result is parallel to `changes`.
     pub async fn apply(&self, changes: &[Change]) -> Vec<Told> {
         let mut by_board: Vec<(Board, Vec<usize>)> = Vec::new();
         for (index, change) in changes.iter().enumerate() {
@@ -151,7 +153,8 @@ impl Announcer {
         told
     }
 
-    /// Waits until the sweeper is needed: something is overdue, or a ranking has been rebuilt and what waited for it can be announced.
+    /// Waits until the sweeper is needed: a change is overdue, or a ranking has been rebuilt and the changes that waited for it
+    /// can be announced.
     pub async fn overdue(&self) {
         tokio::select! {
             () = self.overdue.notified() => {}
@@ -159,10 +162,10 @@ impl Announcer {
         }
     }
 
-    /// Tries again what could not be announced at once, for as long as it is worth waiting for: changes that came too early until whoever
-    /// holds the earlier revision has announced it, and changes of a ranking that is being rebuilt until it is ready. Where an earlier
-    /// revision takes long, whoever it was is dead: then it is announced here, or the sweeper is sent for it. Where it is nowhere, the
-    /// ranking is rebuilt.
+    /// Retries what could not be announced at once, for as long as waiting is worthwhile: a change that came too early, until
+    /// the instance that holds the earlier revision has announced it; a change of a ranking that is being rebuilt, until the
+    /// ranking is ready. If an earlier revision takes long, the instance that committed it is assumed dead: the revision is
+    /// announced here, or the sweeper is woken for it. If it is nowhere, the ranking is rebuilt.
     pub async fn see_through(&self, changes: &[Change], told: &mut [Told]) {
         let begun = Instant::now();
         let mut look_at = OVERDUE;
@@ -193,7 +196,7 @@ impl Announcer {
 
     fn is_worth_waiting(&self, change: &Change, told: &Told, elapsed: Duration) -> bool {
         match told {
-            // A ranking that refuses what came before would have to refuse this.
+            // A ranking that refuses the earlier revision would have to refuse this one.
             told if told.is_early() => {
                 elapsed < EARLY_PATIENCE && !self.backlog.is_behind(change.board.pk) && !self.is_stuck(change)
             }
@@ -263,7 +266,7 @@ impl Announcer {
     }
 }
 
-/// The position of the last change that has one.
+/// The version of the last change that has one.
 fn newest(applied: &Result<Vec<Applied>, RankingError>) -> Option<&Version> {
     let mut versions = applied.iter().flatten().filter_map(|applied| match applied {
         Applied::Ranked { version, .. } | Applied::Known { version, .. } => Some(version),

@@ -1,8 +1,9 @@
-//! Which rankings lack something that is committed, as far as this instance knows: the store refused it, did not answer, or is not the one
-//! that the ledger knows of. Such a ranking answers, and is not believed: reads come from the ledger until all is announced.
+//! Which rankings lack something that is committed, as far as this instance knows: the store refused it, did not answer, or is
+//! not the one that the ledger knows of. Such a ranking still answers, but is not trusted: reads come from the ledger until
+//! everything is announced.
 //!
-//! The announcer and the sweeper note what could not be announced, the feed what other instances could not announce; the sweeper takes the
-//! notes back.
+//! The announcer and the sweeper note what could not be announced; the feed reports what other instances could not announce;
+//! the sweeper clears the notes.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use super::changes::Changes;
 
-/// Rows that are remembered of a board. Rows are announced in their order, so the newest are the ones to wait for: past this the oldest are
+/// Rows remembered per board. Rows are announced in order, so the newest are the ones to wait for: beyond this the oldest are
 /// forgotten.
 const ROWS: usize = 1_024;
 
@@ -26,16 +27,16 @@ const ROWS: usize = 1_024;
 struct Lacking {
     /// Outbox rows.
     rows: BTreeSet<i64>,
-    /// The epoch of the ranking that has taken its place elsewhere, and since when that is known.
+    /// The epoch of the ranking that has superseded it elsewhere, and since when that is known.
     superseded: Option<(i64, Instant)>,
 }
 
 /// See the module's documentation.
 pub struct Backlog {
     changes: Arc<Changes>,
-    /// Whether there is any such board: nearly always not, and then nobody looks further.
+    /// Whether there is any such board: almost always there is none, and readers look no further.
     any: AtomicBool,
-    /// By incarnation. Held for look-ups only.
+    /// By incarnation. The lock is held for look-ups only.
     boards: RwLock<HashMap<i64, Lacking>>,
 }
 
@@ -54,7 +55,7 @@ impl Backlog {
         !self.is_empty() && self.boards.read().contains_key(&pk)
     }
 
-    /// The ranking lacks what this outbox row announces; answers whether it lacked nothing before.
+    /// The ranking lacks what this outbox row announces; returns whether it lacked nothing before.
     pub fn add(&self, pk: i64, row: i64) -> bool {
         let mut boards = self.boards.write();
         let before = boards.len();
@@ -66,12 +67,12 @@ impl Backlog {
         self.any.store(true, Ordering::Release);
         let newly = boards.len() > before;
         drop(boards);
-        // Whatever is kept of its answers is not to be given out any more.
+        // Cached answers of this ranking must not be served any more.
         self.changes.untold(pk);
         newly
     }
 
-    /// Another ranking, of this epoch, has taken its place elsewhere; answers whether that is news.
+    /// Another ranking, with this epoch, has superseded it elsewhere; returns whether that is news.
     pub fn supersede(&self, pk: i64, epoch: i64) -> bool {
         let mut boards = self.boards.write();
         let superseded = &mut boards.entry(pk).or_default().superseded;
@@ -96,7 +97,7 @@ impl Backlog {
         });
     }
 
-    /// Whether another ranking has taken the place of this one.
+    /// Whether another ranking has superseded this one.
     pub fn is_superseded(&self, pk: i64) -> bool {
         !self.is_empty() && self.boards.read().get(&pk).is_some_and(|lacking| lacking.superseded.is_some())
     }
@@ -107,7 +108,7 @@ impl Backlog {
         boards.iter().filter_map(|(pk, lacking)| Some((*pk, lacking.superseded?.1))).collect()
     }
 
-    /// The rows that are waited for.
+    /// The rows still waited for.
     pub fn rows(&self) -> Vec<i64> {
         if self.is_empty() {
             return Vec::new();
@@ -116,14 +117,14 @@ impl Backlog {
         rows.into_iter().collect()
     }
 
-    /// Of the rows that were asked about only these are left.
+    /// Of the rows in `asked`, only those in `left` still exist.
     pub fn keep(&self, asked: &[i64], left: &[i64]) {
         let left: HashSet<i64> = left.iter().copied().collect();
         let gone: HashSet<i64> = asked.iter().copied().filter(|row| !left.contains(row)).collect();
         self.retain(|_, lacking| lacking.rows.retain(|row| !gone.contains(row)));
     }
 
-    /// Nothing is known of this board any more: it was rebuilt from all that is committed, or it is gone.
+    /// Discards all notes about this board: it was rebuilt from everything that is committed, or it is gone.
     pub fn forget(&self, pk: i64) {
         if self.is_behind(pk) {
             self.retain(|of, lacking| {
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_board_is_behind_until_every_row_is_gone_and_its_ranking_the_present_one() {
+    fn a_board_is_behind_until_every_row_is_gone_and_its_ranking_is_current() {
         let backlog = Backlog::new(Arc::default());
         assert!(backlog.is_empty() && !backlog.is_behind(1));
         assert!(backlog.add(1, 7) && !backlog.add(1, 9) && backlog.add(2, 9));
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_came_meanwhile_is_not_taken_for_gone() {
+    fn a_row_added_meanwhile_is_not_taken_for_gone() {
         let backlog = Backlog::new(Arc::default());
         backlog.add(1, 7);
         let asked = backlog.rows();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_rows_are_remembered() {
+    fn the_number_of_remembered_rows_is_bounded() {
         let backlog = Backlog::new(Arc::default());
         (0..2 * ROWS as i64).for_each(|row| {
             backlog.add(1, row);

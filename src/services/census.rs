@@ -1,8 +1,9 @@
-//! How many entries and watchers each leaderboard has, for the list of all of them: asked for once for everybody who waits.
+//! How many entries and watchers each leaderboard has, for the list of all leaderboards: queried once for all concurrent
+//! readers.
 //!
-//! One build asks the ranking for every leaderboard, a few at a time. Whoever came while it went on takes part in the next one; what was built
-//! is kept for four times as long as it took, so that no number of readers keeps the ranking busy for more than a fifth of the time, and never
-//! longer than a second.
+//! One build queries the ranking for every leaderboard, a few at a time. A reader who arrives during a build takes the result
+//! of the next one. A result is cached for four times as long as its build took, so that no number of readers keeps the ranking
+//! busy for more than a fifth of the time, but never for longer than a second.
 
 use std::{
     collections::HashMap,
@@ -17,10 +18,10 @@ use crate::{domain::leaderboard::Board, repositories::feed::Feed};
 
 use super::ranking_reader::RankingReader;
 
-/// How many times as long as its build an answer is kept, and the longest it is.
+/// A result is cached for this many times the duration of its build; the second constant is the longest it is cached.
 const KEPT: u32 = 4;
 const OLDEST: Duration = Duration::from_secs(1);
-/// Leaderboards that are asked about at once: other calls find gaps between them.
+/// Leaderboards queried at once: few, so that other calls find gaps between them.
 const AT_ONCE: usize = 16;
 
 /// Entries and watchers by incarnation.
@@ -38,7 +39,7 @@ impl Census {
         Self { rankings, feed, latest: Latest::default() }
     }
 
-    /// The numbers of these boards at least.
+    /// The numbers of these boards, and perhaps of others.
     pub async fn of(&self, boards: Vec<Board>) -> Numbers {
         let pks: Vec<i64> = boards.iter().map(|board| board.pk).collect();
         self.latest.of(&pks, || self.build(boards)).await
@@ -56,7 +57,7 @@ impl Census {
     }
 }
 
-/// The latest answer. The lock is held by whoever builds; the others wait for it, and mostly find what they need.
+/// The latest result. The lock is held during a build; the other readers wait for it, and mostly find what they need.
 #[derive(Default)]
 struct Latest(Mutex<Option<Answer>>);
 

@@ -1,7 +1,8 @@
-//! Counts, for each board that is read from memory, whatever may have changed what its readers see.
+//! Counts, for each board that is read from memory, the changes that may affect what its readers see.
 //!
-//! The announcer counts what this instance told, the fan-out what the feed told of the others. Whoever keeps an answer (`tops.rs`) compares
-//! the count with the one from before the question: as long as they are equal, nothing is known that the answer lacks.
+//! The announcer counts what this instance announced, the stream fan-out counts what the feed announced for the other
+//! instances. A cache (`top_cache.rs`) compares the count with the one from before its query: as long as they are equal, no
+//! change is known that the cached answer lacks.
 
 use std::{
     collections::HashMap,
@@ -19,7 +20,7 @@ use crate::domain::version::Version;
 #[derive(Default)]
 pub struct Changed {
     count: AtomicU64,
-    /// The newest position that was told. A change is told twice where it was made here, and counts once.
+    /// The newest version that was announced. A change made here is announced twice, and counts once.
     newest: Mutex<Option<Version>>,
 }
 
@@ -38,12 +39,12 @@ impl Changed {
     }
 }
 
-/// The boards of which somebody counts the changes, by incarnation. The lock is held for look-ups only.
+/// The boards whose changes are being counted, by incarnation. The lock is held for look-ups only.
 #[derive(Default)]
 pub struct Changes(RwLock<HashMap<i64, Arc<Changed>>>);
 
 impl Changes {
-    /// Counts a board's changes from now on, for as long as the answer is held.
+    /// Counts a board's changes from now on, for as long as the returned value is held.
     pub fn of(&self, pk: i64) -> Arc<Changed> {
         let mut boards = self.0.write();
         if !boards.contains_key(&pk) {
@@ -59,7 +60,7 @@ impl Changes {
         }
     }
 
-    /// Something changed that has no version: a name, or what could not be told.
+    /// Something changed that has no version: a name, or a change that could not be announced.
     pub fn untold(&self, pk: i64) {
         if let Some(changed) = self.0.read().get(&pk) {
             changed.count.fetch_add(1, Ordering::AcqRel);
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_counts_once_however_often_it_is_told() {
+    fn a_version_counts_once_however_often_it_is_announced() {
         let changes = Changes::default();
         changes.told(1, &Version::new("a", 9));
         let changed = changes.of(1);
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn boards_that_nobody_asks_about_are_forgotten() {
+    fn boards_without_readers_are_forgotten() {
         let changes = Changes::default();
         let held = changes.of(1);
         (2..1000).for_each(|pk| drop(changes.of(pk)));

@@ -1,4 +1,4 @@
-//! Corrections: what changes rankings beside scores.
+//! Corrections: what changes rankings besides scores.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ pub struct Corrections {
 }
 
 impl Corrections {
-    /// Takes a user's entry out of a leaderboard, and tells its watchers. The history keeps the scores; the user's next score is a first one.
+    /// Removes a user's entry from a leaderboard, and announces that to its watchers. The history keeps the scores; the user's
+    /// next score counts as a first one.
     pub async fn remove_entry(&self, caller: &Caller, id: &LeaderboardId, user: &UserId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
         let leaderboard = self.definitions.leaderboard(id.as_str()).await?;

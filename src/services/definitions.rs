@@ -1,12 +1,12 @@
 //! The definitions as this instance knows them: one immutable snapshot, replaced as a whole.
 //!
-//! Commits do not depend on it (the ledger checks the revision inside the transaction); reads, streams and authorisation do. It is renewed
-//! after every change made here, every half second where other instances may change definitions, at once when one of them says that it
-//! has, and when an id is not found.
+//! Commits do not depend on it (the ledger checks the revision inside the transaction); reads, streams and authorisation do. It
+//! is refreshed after every change made here; every half second if other instances may change definitions; at once when another
+//! instance announces a change; and when an id is not found.
 //!
-//! What everybody may read must not outlive a change that takes it back. So who may read is confirmed all the time: by the ledger, and
-//! where that is out of reach, by the other instances, which announce every revision through the feed. Once neither has confirmed it for a
-//! moment, nothing is public any more.
+//! A leaderboard must not stay public after a change that makes it private. So read access is confirmed continuously: by the
+//! ledger, or, while the ledger is unavailable, by the other instances, which announce every revision through the feed. Once
+//! neither has confirmed it for a moment, nothing is public any more.
 
 use std::{
     sync::{
@@ -35,11 +35,11 @@ use super::error::ServiceError;
 
 /// How stale another instance's view of a definition may be while its id is known.
 const POLL: Duration = Duration::from_millis(500);
-/// How long the ledger may take before the other instances are asked.
+/// How long the ledger may take to answer before the other instances are asked.
 const LEDGER_PATIENCE: Duration = Duration::from_millis(400);
-/// How long it counts that who may read was confirmed.
+/// How long a confirmation of read access is valid.
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
-/// How often the revision is announced anew, because the feed may have forgotten it.
+/// How often the revision is announced again, because the feed may have lost it.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
@@ -47,26 +47,26 @@ pub struct DefinitionCache {
     ledger: Ledger,
     feed: Arc<dyn Feed>,
     current: ArcSwap<Definitions>,
-    /// One refresh at a time; the others wait for it and then see its result.
+    /// One refresh at a time; concurrent callers wait for it and then use its result.
     refreshing: Mutex<Option<Instant>>,
     /// No other instance can change definitions.
     alone: bool,
-    /// The revision up to which it is known who may read: the snapshot's, or a later one whose changes were told.
+    /// The revision up to which read access is known: the snapshot's, or a later one whose changes were announced.
     access: AtomicI64,
-    /// When that was confirmed last, in microseconds since `begun`.
+    /// When read access was last confirmed, in microseconds since `begun`.
     confirmed: AtomicU64,
     begun: Instant,
     /// The newest revision that any instance has announced.
     heard: AtomicI64,
-    /// The ledger was out of reach.
+    /// The ledger was unavailable.
     lost: AtomicBool,
-    /// It has come back since, and nobody has looked whether it is what it was.
+    /// The ledger is available again, and it has not been checked since whether it is still the same.
     come_back: AtomicBool,
-    /// The revision that was announced last, and when.
+    /// The revision that was last announced, and when.
     announced: parking_lot::Mutex<Option<(i64, Instant)>>,
     /// Wakes the refreshing task.
     nudge: Notify,
-    /// Wakes whoever looks whether the ledger is what it was.
+    /// Wakes the task that checks whether the ledger is still the same.
     doubted: Notify,
 }
 
@@ -94,23 +94,23 @@ impl DefinitionCache {
         }))
     }
 
-    /// The newest snapshot that this instance has.
+    /// The newest snapshot in this instance.
     pub fn current(&self) -> Arc<Definitions> {
         self.current.load_full()
     }
 
-    /// Whether everybody may read this leaderboard, and that is certain at this moment.
+    /// Whether everybody may read this leaderboard, and this is confirmed at this moment.
     pub fn is_public(&self, leaderboard: &Leaderboard, now: Instant) -> bool {
         leaderboard.settings.visibility == Visibility::Public && self.is_confirmed(now)
     }
 
-    /// Whether it is certain at this moment who may read.
+    /// Whether read access is confirmed at this moment.
     pub fn is_confirmed(&self, now: Instant) -> bool {
         let confirmed = self.begun + Duration::from_micros(self.confirmed.load(Ordering::Acquire));
         self.alone || now.saturating_duration_since(confirmed) < CONFIRMED_FOR
     }
 
-    /// Whether somebody has changed definitions in a way that is not known here.
+    /// Whether definitions have changed in a way that this instance does not know yet.
     pub fn is_outdated(&self) -> bool {
         self.heard.load(Ordering::Acquire) > self.access.load(Ordering::Acquire)
     }
@@ -119,7 +119,7 @@ impl DefinitionCache {
     pub async fn refresh(&self) -> Result<(), ServiceError> {
         let asked = Instant::now();
         let mut last = self.refreshing.lock().await;
-        // Somebody else's question that began after ours was asked has our answer too.
+        // Another caller's query that began after our request has our answer too.
         if last.is_some_and(|begun| begun > asked) {
             return Ok(());
         }
@@ -136,12 +136,12 @@ impl DefinitionCache {
         Ok(())
     }
 
-    /// A leaderboard; where the id is unknown here, the ledger is asked before that is believed.
+    /// A leaderboard; if the id is unknown here, the ledger is asked before it is reported as not found.
     pub async fn leaderboard(&self, id: &str) -> Result<Leaderboard, ServiceError> {
         self.find(|definitions| definitions.leaderboard(id).cloned(), LeaderboardId::parse(id).is_ok(), "leaderboard").await
     }
 
-    /// What `pick` finds in the snapshot, or in a fresh one where `plausible`.
+    /// What `pick` finds in the snapshot, or, if it finds nothing and the id is `plausible`, in a fresh snapshot.
     pub async fn find<T>(
         &self,
         pick: impl Fn(&Definitions) -> Option<T>,
@@ -152,13 +152,14 @@ impl DefinitionCache {
             return Ok(found);
         }
         if plausible {
-            // With the ledger away, what is known is all there is: not found then means "not known here".
+            // While the ledger is unavailable the snapshot is all there is: not found then means "not known here".
             self.refresh().await.ok();
         }
         pick(&self.current.load()).ok_or(ServiceError::NotFound(what))
     }
 
-    /// The feed tells of a revision. A change of who may read is obeyed at once, whether the ledger can be asked or not.
+    /// Handles a revision announced by the feed. A change of read access takes effect at once, whether the ledger can be asked
+    /// or not.
     pub fn take(&self, revision: i64, change: Option<AccessChange>) {
         let known = self.access.load(Ordering::Acquire);
         if revision <= known {
@@ -174,7 +175,7 @@ impl DefinitionCache {
         self.nudge.notify_one();
     }
 
-    /// Adopts that not everybody may read a leaderboard any more, or that it is gone.
+    /// Applies that a leaderboard is no longer public, or that it is deleted.
     fn withdraw(&self, AccessChange { pk, readers }: AccessChange) {
         self.current.rcu(|current| {
             let mut changed = Definitions::clone(current);
@@ -189,7 +190,7 @@ impl DefinitionCache {
         });
     }
 
-    /// Keeps the snapshot fresh for as long as it is polled; only for a ledger that other instances share.
+    /// Refreshes the snapshot for as long as it is polled; only for a ledger that other instances share.
     pub async fn keep_fresh(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -224,7 +225,7 @@ impl DefinitionCache {
     /// Asks the other instances whether anything has changed, because the ledger does not answer.
     async fn ask_others(&self) {
         let asked = Instant::now();
-        // A feed that has forgotten everything says 0, which confirms nothing.
+        // A feed that has lost everything answers 0, which confirms nothing.
         if let Ok(Some(newest)) = self.feed.definitions(None).await
             && newest > 0
         {
@@ -240,7 +241,7 @@ impl DefinitionCache {
         self.confirmed.fetch_max(micros, Ordering::AcqRel);
     }
 
-    /// Announces the revision, so that whoever cannot ask the ledger learns of it.
+    /// Announces the revision, so that instances that cannot reach the ledger learn of it.
     async fn announce(&self) {
         let (revision, now) = (self.current.load().revision, Instant::now());
         let fresh = |(announced, at): (i64, Instant)| announced == revision && now.duration_since(at) < ANNOUNCE_AGAIN;
@@ -252,12 +253,12 @@ impl DefinitionCache {
         }
     }
 
-    /// The ledger is not certain to be what it was.
+    /// Notes that the ledger may no longer be the same.
     pub fn note_come_back(&self) {
         self.come_back.store(true, Ordering::Release);
     }
 
-    /// The same, to be looked into at once: another ledger may feed the rankings.
+    /// The same, to be checked at once: another ledger may feed the rankings.
     pub fn doubt(&self) {
         self.note_come_back();
         self.doubted.notify_one();
@@ -268,12 +269,12 @@ impl DefinitionCache {
         self.doubted.notified().await;
     }
 
-    /// Whether the ledger has come back, and nobody has looked since.
+    /// Whether the ledger has come back and has not been checked since.
     pub fn has_come_back(&self) -> bool {
         self.come_back.load(Ordering::Acquire)
     }
 
-    /// The same, for whoever looks.
+    /// The same; resets the flag, for the caller that checks.
     pub fn take_come_back(&self) -> bool {
         self.come_back.swap(false, Ordering::AcqRel)
     }

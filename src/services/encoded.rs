@@ -1,4 +1,4 @@
-//! An answer as it goes out: encoded once, for however many ask for it.
+//! An answer as it is sent: encoded once, for any number of readers.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -13,9 +13,9 @@ use flate2::{Compression, write::GzEncoder};
 #[derive(Debug)]
 pub struct Encoded {
     pub json: Bytes,
-    /// Weak, and taken from the content, because a new display name changes a window without changing its version.
+    /// Weak, and computed from the content, because a new display name changes a window without changing its version.
     pub tag: Bytes,
-    /// Made when somebody asks for it first.
+    /// Compressed on first use.
     gzip: OnceLock<Bytes>,
 }
 
@@ -26,12 +26,12 @@ impl Encoded {
         Self { tag: format!("W/\"{:016x}\"", hasher.finish()).into(), json: json.into(), gzip: OnceLock::new() }
     }
 
-    /// The same, compressed.
+    /// The same JSON, compressed.
     pub fn gzip(&self) -> Bytes {
         let compress = || {
             let mut encoder = GzEncoder::new(Vec::with_capacity(self.json.len() / 2), Compression::default());
             let written = encoder.write_all(&self.json).and_then(|()| encoder.finish());
-            written.expect("memory takes all that is written to it").into()
+            written.expect("writing to memory cannot fail").into()
         };
         self.gzip.get_or_init(compress).clone()
     }

@@ -1,8 +1,9 @@
-//! Reads of single entries, batched: what waits while a call to the ranking is under way goes out together in the next one.
+//! Reads of single entries, batched: reads that wait while a call to the ranking is in progress go out together in the next
+//! one.
 //!
-//! A call costs the store more than a user in it does, so a crowd that asks about users one by one is answered several times as fast. Nobody waits
-//! for company: a call begins at once while fewer than `CALLS` are under way. Every answer comes from a call that began after its
-//! question was asked, so whoever has a receipt reads their own write.
+//! A call costs the store more than each user in it does, so batching serves a crowd of single reads several times as fast. No
+//! read is delayed to fill a batch: a call begins at once while fewer than `CALLS` are in progress. Every answer comes from a
+//! call that began after its request arrived, so a client that has a receipt reads its own write.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,20 +19,20 @@ use crate::{
     repositories::ranking_store::{RankingError, RankingStore},
 };
 
-/// Calls under way at once for one board and distance: while the store carries one out, the answer of the other is encoded.
+/// Calls in progress at once for one board and distance: while the store executes one, the answer of the other is encoded.
 const CALLS: usize = 2;
-/// Rows that one call asks for at the most, so that no call keeps the store busy for long.
+/// The most rows that one call requests, so that no call keeps the store busy for long.
 const ROWS: u64 = 499;
-/// Users in one call at the most.
+/// The most users in one call.
 const USERS: u64 = 64;
 
-/// What one user's read is answered with.
+/// The answer to one user's read.
 type Answer = Result<(Head, Neighbourhood), RankingError>;
 
 /// See the module's documentation.
 pub struct EntryReads {
     ranking_store: Arc<dyn RankingStore>,
-    /// Those who wait, and those for whom a call is under way. Every one is a request, of which there is a bounded number.
+    /// Waiting reads, and those whose call is in progress. Every one is a request, and the number of requests is bounded.
     queues: Mutex<HashMap<Key, Queue>>,
 }
 
@@ -62,14 +63,14 @@ impl EntryReads {
             starts
         };
         if starts {
-            // A task of its own, because whoever began it may go away while others wait for it.
+            // A task of its own, because the client that began it may disconnect while others wait for it.
             tokio::spawn(Caller { reads: Arc::clone(self), board, around, key, ended: false }.run());
         }
         answered.await.unwrap_or_else(|_| Err(RankingError::Unreachable("the call was given up".into())))
     }
 }
 
-/// One of the [`CALLS`] of a queue, for as long as somebody waits.
+/// One of the [`CALLS`] of a queue, for as long as any read waits.
 struct Caller {
     reads: Arc<EntryReads>,
     board: Board,
@@ -92,8 +93,8 @@ impl Caller {
         }
     }
 
-    /// Those who have waited longest and are still there. Where there is nobody it ends under the same lock, so that whoever comes now
-    /// begins another call.
+    /// The reads that have waited longest and whose clients are still connected. If there are none, the call ends under the
+    /// same lock, so that the next read begins another call.
     fn next(&mut self) -> Option<(Vec<UserId>, Vec<oneshot::Sender<Answer>>)> {
         let most = (ROWS / (2 * self.around + 1)).clamp(1, USERS) as usize;
         let mut queues = self.reads.queues.lock();
@@ -111,7 +112,7 @@ impl Caller {
 }
 
 impl Drop for Caller {
-    /// Where the call panicked.
+    /// Runs if the call panicked.
     fn drop(&mut self) {
         if !self.ended {
             end(&mut self.reads.queues.lock(), &self.key);
@@ -119,7 +120,7 @@ impl Drop for Caller {
     }
 }
 
-/// One call fewer. With the last one the queue goes, and whoever is left in it is told that nobody asks for them.
+/// One call fewer. After the last one the queue is removed, and reads still in it learn that no call will serve them.
 fn end(queues: &mut HashMap<Key, Queue>, key: &Key) {
     if let Some(queue) = queues.get_mut(key) {
         queue.calls -= 1;

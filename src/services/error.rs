@@ -1,4 +1,4 @@
-//! Why a service said no. Knows no HTTP: `http/problem.rs` gives each its status.
+//! Why a service refused or failed. Knows no HTTP: `http/problem.rs` maps each to a status.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use crate::{
     repositories::{ledger::LedgerError, ranking_store::RankingError},
 };
 
-/// A broken rule, with the field that breaks it.
+/// A validation error, with the field that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// Path of the field, for example `submissions[3].userId`.
     pub field: String,
-    /// Stable and for machines, for example `required`, `range`, `unknown`.
+    /// Stable and machine-readable, for example `required`, `range`, `unknown`.
     pub code: &'static str,
-    /// For people.
+    /// Human-readable.
     pub message: String,
 }
 
@@ -48,10 +48,10 @@ pub enum ServiceError {
     /// A bounded queue is full.
     #[error("too much is waiting already")]
     Overloaded,
-    /// The version asked for was not reached in time.
+    /// The requested version was not reached in time.
     #[error("this version has not been reached yet")]
     NotYet,
-    /// The ledger is out of reach; for a write it is unknown whether it was carried out.
+    /// The ledger is unavailable; for a write it is unknown whether it was carried out.
     #[error("the ledger is out of reach: {0}")]
     LedgerAway(String),
     #[error("{0}")]
@@ -59,7 +59,7 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// One broken rule.
+    /// One validation error.
     pub fn invalid(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, code, message)])
     }

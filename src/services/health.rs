@@ -16,17 +16,17 @@ use crate::{
 
 use super::backlog::Backlog;
 
-/// How the ranking is.
+/// The state of the ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RankingState {
     Up,
-    /// It answers and refuses writes, or lacks something that is committed: reads of what it lacks come from the ledger.
+    /// It answers but refuses writes, or lacks something that is committed: reads of what it lacks come from the ledger.
     Behind,
     Down,
 }
 
 impl RankingState {
-    /// The word for it.
+    /// The state as one word, for the health report.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -36,7 +36,7 @@ impl RankingState {
     }
 }
 
-/// What is up.
+/// What is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     pub ledger: bool,
@@ -47,13 +47,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether requests should come here: without the ranking they are served all the same, from the ledger.
+    /// Whether requests should be sent here: without the ranking they are still served, from the ledger.
     pub fn ready(self) -> bool {
         self.ledger && self.tasks && !self.draining
     }
 
-    /// `ready`, `degraded` (the ranking is away or behind), `unavailable` (the ledger is away, or a part of the server) or `draining`
-    /// (shutting down).
+    /// `ready`, `degraded` (the ranking is unavailable or behind), `unavailable` (the ledger is unavailable, or a part of the
+    /// server has failed) or `draining` (shutting down).
     pub fn status(self) -> &'static str {
         match self {
             Self { draining: true, .. } => "draining",
@@ -75,7 +75,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Asks both stores, within their short time-outs.
+    /// Queries both stores, within their short time-outs.
     pub async fn check(&self) -> Report {
         let (ledger, ranking) = tokio::join!(self.ledger.ping(&self.clock), self.ranking_store.ping());
         let ranking = match ranking {

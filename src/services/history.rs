@@ -22,17 +22,17 @@ pub struct History {
     pub turns: Arc<Turns>,
 }
 
-/// A stretch of somebody's history.
+/// One page of a user's history.
 pub struct Page {
     /// Newest first.
     pub events: Vec<ScoreEvent>,
-    /// The last of these events, where there are more that this reader may see.
+    /// The last of these events, if there are more that this reader may see.
     pub next: Option<Uuid>,
 }
 
 impl History {
-    /// A user's score events, newest first: up to `limit`, older than `before`. What is not readable leaves no trace: neither a gap in
-    /// the page nor a mark in its end.
+    /// A user's score events, newest first: up to `limit`, older than `before`. Events that this reader may not see leave no
+    /// trace: neither a gap in the page nor a sign at its end.
     pub async fn page(
         &self,
         caller: &Caller,

@@ -1,7 +1,7 @@
-//! Holds the rankings against the ledger, without being asked to: a lost one is rebuilt although nobody reads it; so is one that tells of
-//! events which the ledger does not have, or of an epoch that the ledger never gave it, because the ledger was set back.
+//! Compares the rankings with the ledger in the background: a lost ranking is rebuilt although nobody reads it; so is one that
+//! reports events which the ledger does not have, or an epoch that the ledger never gave it, because the ledger was set back.
 //!
-//! A round costs one short call a ranking and two statements for all of them.
+//! A round costs one short call per ranking and two statements for all of them.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,17 +19,19 @@ use crate::{
 
 use super::{backlog::Backlog, definitions::DefinitionCache, error::ServiceError, rebuild::Rebuilder, tenure::Tenure};
 
-/// RankingReader that are asked at once.
+/// Rankings queried at once.
 const AT_ONCE: usize = 32;
-/// After so many rankings that are out of reach, the round ends: the store is away.
+/// After this many unreachable rankings the round ends: the store is unavailable.
 const OUT_OF_REACH: usize = 16;
-/// Events of each ranking that are looked up in the ledger, and how many where the ledger may have been set back just now.
+/// Events of each ranking that are looked up in the ledger; the second constant is for when the ledger may just have been set
+/// back.
 const EVENTS: usize = 1;
 const EVENTS_IN_DOUBT: usize = 64;
-/// How long a superseded ranking may stay before it is rebuilt: the connection to it is about to move, or else it is the only one there is.
-/// Longer than others need to announce, where the ledger's ranking is, what was announced to this one: a rebuild here supersedes that one.
+/// How long a superseded ranking may stay before it is rebuilt: the connection to it is about to move to its successor, or else
+/// it is the only one there is. Longer than the other instances, which reach the ledger's ranking, need to announce there what
+/// was announced to this one: a rebuild here supersedes that one.
 const SUPERSEDED_FOR: Duration = Duration::from_secs(15);
-/// How long it may stay the next time, at the most. Two instances that reach different stores rebuild by turns: ever more rarely.
+/// The longest that it may stay next time. Two instances that reach different stores rebuild alternately, at growing intervals.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// See the module's documentation.
@@ -39,24 +41,24 @@ pub struct Inspection {
     pub definitions: Arc<DefinitionCache>,
     pub rebuilder: Arc<Rebuilder>,
     pub backlog: Arc<Backlog>,
-    /// Whose rankings they are, where that is a question at all.
+    /// Which ledger owns the rankings, if there can be any doubt.
     pub tenure: Option<Arc<Tenure>>,
-    /// How long superseded rankings may stay, by incarnation. One entry for each that ever was.
+    /// How long superseded rankings may stay, by incarnation. One entry for each ranking that was ever superseded.
     pub patience: Mutex<HashMap<i64, Duration>>,
 }
 
 impl Inspection {
-    /// Whether a round is due at once: the ledger was out of reach, and has come back as who knows what.
+    /// Whether a round is due at once: the ledger was unavailable, and may have come back in another state.
     pub async fn is_urgent(&self) -> bool {
         self.definitions.has_come_back() || self.tenure.as_ref().is_some_and(|tenure| !tenure.is_settled())
     }
 
-    /// Waits until a round is due although none was a moment ago: another ledger may feed the same rankings.
+    /// Waits until a round becomes due early: another ledger may feed the same rankings.
     pub async fn doubted(&self) {
         self.definitions.doubted().await;
     }
 
-    /// Looks at all rankings once. Those that have to be rebuilt are on their way when it returns.
+    /// Inspects all rankings once. The necessary rebuilds are under way when it returns.
     pub async fn round(&self) -> Result<(), ServiceError> {
         let in_doubt = self.definitions.take_come_back();
         let looked = self.look(in_doubt).await;
@@ -76,7 +78,7 @@ impl Inspection {
         self.inspect(if in_doubt { EVENTS_IN_DOUBT } else { EVENTS }).await
     }
 
-    /// The first round, before anything is announced: the ledger may be another one than last time.
+    /// The first round, before anything is announced: the ledger may not be the one from last time.
     pub async fn first_round(&self) -> Result<(), ServiceError> {
         self.definitions.note_come_back();
         self.round().await
@@ -84,7 +86,7 @@ impl Inspection {
 
     async fn inspect(&self, events: usize) -> Result<(), ServiceError> {
         let surveyed = self.survey_all(events).await;
-        // Read after the rankings: an epoch that one of them has was given out before.
+        // Read after the rankings: an epoch that one of them has was allotted before.
         let epochs = self.ledger.epochs().await?;
         for (board, survey) in &surveyed {
             let Some((ranking, ledger)) = epoch_number(&survey.version.epoch).zip(epochs.get(&board.pk).copied()) else {
@@ -131,7 +133,7 @@ impl Inspection {
         }
     }
 
-    /// Asks every ranking; those that are lost are rebuilt.
+    /// Queries every ranking; those that are lost are rebuilt.
     async fn survey_all(&self, events: usize) -> Vec<(Board, Survey)> {
         let definitions = self.definitions.current();
         let boards: Vec<Board> = definitions.leaderboards().map(|leaderboard| leaderboard.board()).collect();
@@ -145,7 +147,7 @@ impl Inspection {
                 Err(error) => {
                     out_of_reach += 1;
                     if out_of_reach >= OUT_OF_REACH {
-                        tracing::debug!(%error, "the rankings are out of reach");
+                        tracing::debug!(%error, "the rankings are unreachable");
                         break;
                     }
                 }
@@ -155,14 +157,14 @@ impl Inspection {
     }
 
     async fn note_superseded(&self, board: &Board, ledger: i64) {
-        // A rebuild may have begun and ended meanwhile.
+        // A rebuild may have begun and ended in the meantime.
         let Ok(survey) = self.ranking_store.survey(*board, 0).await else { return };
         if epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < ledger) {
             self.backlog.supersede(board.pk, ledger);
         }
     }
 
-    /// Rebuilds every ranking, and waits for that.
+    /// Rebuilds every ranking, and waits for the rebuilds to end.
     async fn distrust_all(&self) {
         let surveyed = self.survey_all(0).await;
         let mut ends: Vec<_> = surveyed

@@ -1,8 +1,8 @@
-//! The latest scores of a leaderboard: what a page shows before the next one comes.
+//! The latest scores of a leaderboard: what a page shows until the next score arrives.
 //!
-//! The feed remembers the newest events, with the ranks that they had. What it does not reach back to, because the ranking was rebuilt or is out of
-//! reach, is completed from the history in the ledger, which is asked for it once in a while: what came before an epoch is what it was. Of many who
-//! ask at the same time one builds the answer.
+//! The feed remembers the newest events, with the ranks that they had. What the feed does not reach back to, because the
+//! ranking was rebuilt or is unreachable, is completed from the history in the ledger. That is queried only once in a while:
+//! what came before an epoch does not change. Of many concurrent readers one builds the answer.
 
 use std::{
     cmp::Reverse,
@@ -34,9 +34,9 @@ use super::{
     views,
 };
 
-/// How old an answer from the ledger alone may be before the ledger is asked again.
+/// How old an answer from the ledger alone may be before the ledger is queried again.
 const AGE: Duration = Duration::from_millis(250);
-/// The same for what only completes what the feed remembers: names may have changed since.
+/// The same for older scores that only complete what the feed remembers: names may have changed since.
 const AGE_OF_OLDER: Duration = Duration::from_secs(10);
 /// The most scores that an answer holds.
 pub const MOST: usize = 100;
@@ -58,31 +58,31 @@ pub struct LatestScores {
 /// Incarnation, season and limit.
 type Key = (i64, i64, usize);
 
-/// The newest answer. The lock is held by whoever builds one; the others wait for it.
+/// The newest answer. The lock is held by the reader that builds one; the others wait for it.
 type Slot = tokio::sync::Mutex<Option<Answer>>;
 
 struct Answer {
     encoded: Arc<Encoded>,
     begun: Instant,
-    /// Nobody but the ledger was there to tell it.
+    /// Only the ledger was available to answer.
     from_ledger_alone: bool,
 }
 
 impl Answer {
-    /// Whether it will do for somebody who asked then.
+    /// Whether it is valid for a reader that asked at this time.
     fn will_do(&self, asked: Instant) -> bool {
         self.begun >= asked || (self.from_ledger_alone && self.begun.elapsed() < AGE)
     }
 }
 
-/// The newest scores that the ledger held when the ranking was at this version. Whatever came later is the feed's to remember.
+/// The newest scores that the ledger held when the ranking was at this version. The feed remembers everything later.
 struct Older {
     version: Version,
     asked: Instant,
     scores: Arc<[LatestScore]>,
 }
 
-/// What an event tells of a user.
+/// What an event says about a user.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Named {
@@ -104,7 +104,8 @@ impl LatestScores {
         Self { rankings, feed, ledger, turns, slots: Mutex::default(), older: Mutex::default() }
     }
 
-    /// The JSON of up to `limit` scores, newest first. Every score that was announced up to its `version` is there, or is older than those that are.
+    /// The JSON of up to `limit` scores, newest first. Every score that was announced up to its `version` is included, or is
+    /// older than those that are.
     pub async fn of(&self, leaderboard: &Leaderboard, limit: usize) -> Result<Served<Arc<Encoded>>, ServiceError> {
         let (asked, board) = (Instant::now(), leaderboard.board());
         let slot = self.slot((board.pk, board.season, limit));
@@ -131,7 +132,7 @@ impl LatestScores {
         Arc::clone(slots.entry(key).or_default())
     }
 
-    /// The version is asked for first: whatever was announced up to it is committed, and most of it remembered.
+    /// The version is queried first: whatever was announced up to it is committed, and most of it remembered by the feed.
     async fn build(&self, board: Board, limit: usize) -> Result<(Option<Version>, Vec<LatestScore>, Source), ServiceError> {
         let head = self.rankings.head(board).await;
         let Some((version, total, source)) =
@@ -139,7 +140,7 @@ impl LatestScores {
         else {
             return Ok((None, self.stored(board, limit).await?, Source::Ledger));
         };
-        // Twice as many events, because some tell of something else.
+        // Twice as many events, because some are not scores.
         let after = version.seq.saturating_sub(2 * limit as u64);
         let (mut scores, names) = self.remembered(board, after, &version).await;
         let mut completed = source;
@@ -157,13 +158,13 @@ impl LatestScores {
         for score in &mut scores {
             names.get(&score.user_id).iter().for_each(|name| score.display_name.clone_from(name));
         }
-        // Ids are of the order of commits, in which the feed told nearly all of them.
+        // Ids are in the order of commits, which is the order in which the feed published nearly all of them.
         scores.sort_unstable_by_key(|score| Reverse(score.event_id));
         scores.truncate(limit);
         Ok((Some(version), scores, completed))
     }
 
-    /// The scores that the feed remembers from behind a position up to this version, and the names that it gave to users last.
+    /// The scores that the feed remembers after a position up to this version, and the names that it last gave to users.
     async fn remembered(&self, board: Board, after: u64, version: &Version) -> (Vec<LatestScore>, HashMap<UserId, String>) {
         let reach = (version.seq - after) as usize;
         let history = self.feed.history(board.pk, after, reach).await.ok().filter(|history| history.epoch == version.epoch);
@@ -185,7 +186,7 @@ impl LatestScores {
         (scores.collect(), names)
     }
 
-    /// What the ledger holds, or held lately: at this position or later, within this epoch.
+    /// The scores that the ledger holds, or recently held: at this position or later, within this epoch.
     async fn older(&self, board: Board, at: u64, version: &Version) -> Result<Arc<[LatestScore]>, ServiceError> {
         let of_use = |older: &Older| {
             older.version.epoch == version.epoch && older.version.seq >= at && older.asked.elapsed() < AGE_OF_OLDER

@@ -1,4 +1,4 @@
-//! Leaderboards: making, changing and deleting them, and who may read them.
+//! Leaderboards: creating, changing and deleting them, and who may read them.
 
 use std::{
     sync::Arc,
@@ -23,10 +23,10 @@ use super::{
     rebuild::Rebuilder,
 };
 
-/// How long making a leaderboard waits for its (empty) ranking, so that the first score finds it ready.
+/// How long creating a leaderboard waits for its (empty) ranking, so that the first score finds it ready.
 const PREPARATION: Duration = Duration::from_secs(1);
 
-/// A leaderboard with what is counted about it.
+/// A leaderboard with its counts.
 #[derive(Debug, Clone)]
 pub struct Overview {
     pub leaderboard: Leaderboard,
@@ -49,13 +49,13 @@ pub struct Leaderboards {
 }
 
 impl Leaderboards {
-    /// The leaderboard, where this caller may read its entries. A private one is told apart from one that does not exist only by its
-    /// status, so ids are no place for secrets.
+    /// The leaderboard, if this caller may read its entries. The status distinguishes a private leaderboard from one that does
+    /// not exist, so ids must not contain secrets.
     pub async fn readable(&self, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
         self.open_to(caller, Permission::ReadPrivate, id).await
     }
 
-    /// The leaderboard, where this caller may see its definition: whoever manages leaderboards may, too.
+    /// The leaderboard, if this caller may see its definition: callers that manage leaderboards may, too.
     pub async fn definition(&self, caller: &Caller, id: &str) -> Result<Leaderboard, ServiceError> {
         self.open_to(caller, Permission::SeePrivateDefinitions, id).await
     }
@@ -66,7 +66,7 @@ impl Leaderboards {
         Ok(leaderboard)
     }
 
-    /// Refuses whoever may not read this leaderboard's entries at this moment; for those who have its definition.
+    /// Refuses a caller that may not read this leaderboard's entries at this moment; for code that already has its definition.
     pub fn check_readable(&self, caller: &Caller, leaderboard: &Leaderboard, now: Instant) -> Result<(), ServiceError> {
         self.check(caller, Permission::ReadPrivate, leaderboard, now)
     }
@@ -106,7 +106,7 @@ impl Leaderboards {
         Ok(overviews.collect())
     }
 
-    /// The leaderboard with its numbers, where this caller may see its definition.
+    /// The leaderboard with its counts, if this caller may see its definition.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Overview, ServiceError> {
         let leaderboard = self.definition(caller, id).await?;
         self.overview(leaderboard).await
@@ -118,7 +118,7 @@ impl Leaderboards {
         Ok(Overview { leaderboard, total, watchers: watchers.unwrap_or_default() })
     }
 
-    /// Makes a leaderboard, ready to take scores.
+    /// Creates a leaderboard, ready for scores.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -132,7 +132,7 @@ impl Leaderboards {
         Ok(Overview { leaderboard, total: 0, watchers: 0 })
     }
 
-    /// Changes a leaderboard, and tells its watchers.
+    /// Changes a leaderboard, and announces the change to its watchers.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -145,7 +145,7 @@ impl Leaderboards {
         self.overview(leaderboard).await
     }
 
-    /// Deletes a leaderboard with its entries and its history, tells its watchers and ends their streams.
+    /// Deletes a leaderboard with its entries and its history, announces that to its watchers and ends their streams.
     pub async fn delete(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
         let deleted = self.ledger.delete_leaderboard(id, self.clock.now()).await.map_err(no_leaderboard)?;
@@ -153,12 +153,12 @@ impl Leaderboards {
         Ok(())
     }
 
-    /// Makes the default leaderboard at the very first start.
+    /// Creates the default leaderboard at the very first start.
     pub async fn ensure_default(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
         let settings = LeaderboardSettings::named(id.as_str());
         if self.ledger.ensure_default_leaderboard(id, &settings, self.clock.now()).await?.is_some() {
-            tracing::info!(leaderboard = %id, "made the default leaderboard");
+            tracing::info!(leaderboard = %id, "created the default leaderboard");
         }
         self.definitions.refresh().await
     }
@@ -172,13 +172,15 @@ impl Leaderboards {
     }
 }
 
-/// Whether this caller is shown the definitions of private leaderboards; an error where that is not so and it is not certain which ones are private.
+/// Whether this caller is shown the definitions of private leaderboards; an error if not, and it is uncertain which ones are
+/// private.
 pub(super) fn sees_private(caller: &Caller, definitions: &DefinitionCache) -> Result<bool, ServiceError> {
     let sees = caller.may(Permission::SeePrivateDefinitions);
     if sees || definitions.is_confirmed(Instant::now()) { Ok(sees) } else { Err(uncertain()) }
 }
 
-/// Whoever may read a private leaderboard may read any; nobody else is let in where it is not certain that it is public.
+/// A caller that may read private leaderboards may read any; all others are refused while it is uncertain whether the
+/// leaderboard is public.
 fn uncertain() -> ServiceError {
     ServiceError::LedgerAway("nobody confirms that it may still be read without a token".into())
 }

@@ -1,4 +1,4 @@
-//! Reading a ranking: from the ranking_store, or from the ledger while those are being rebuilt or are out of reach.
+//! Reads a ranking: from the ranking store, or from the ledger while the ranking is being rebuilt or is unreachable.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -30,27 +30,29 @@ use super::{
 const MIN_VERSION_WAIT: Duration = Duration::from_secs(1);
 const MIN_VERSION_POLL: Duration = Duration::from_millis(5);
 const MIN_VERSION_PAUSE: Duration = Duration::from_millis(100);
-/// How old an answer from the ledger may be before the ledger is asked again: what keeps a flushed cache from flattening the database.
+/// How old an answer from the ledger may be before the ledger is queried again: this protects the database after the rankings
+/// are lost.
 const COPY_AGE: Duration = Duration::from_millis(250);
-/// How old the ledger's count of a large board may be before it counts again. A board of a million takes a tenth of a second to count, which
-/// is all the time that its rebuild wants; that newcomers of the last two seconds are missing from so large a total does not matter.
+/// How old the ledger's count of a large board may be before it counts again. Counting a board of a million takes a tenth of a
+/// second, so repeated counts would take all the time that its rebuild needs; it does not matter that newcomers of the last two
+/// seconds are missing from so large a total.
 const COUNT_AGE: Duration = Duration::from_secs(2);
 const LARGE: u64 = 50_000;
-/// Copies kept at the most, and rows that they may have together; past that all are dropped.
+/// The most copies that are cached, and the most rows that they may have together; beyond that all are dropped.
 const COPIES: usize = 512;
 const COPIED_ROWS: u64 = 32 * 1024;
 
-/// Where an answer came from, for `Cache-Status`.
+/// The source of an answer, for `Cache-Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The ranking, by the name of its store.
     RankingStore(&'static str),
-    /// A copy of either's answer in this instance: the ledger's is younger than 250 ms, the ranking's has not changed since.
+    /// A cached copy in this instance, from either: the ledger's is younger than 250 ms, the ranking's has not changed since.
     Copy,
     Ledger,
 }
 
-/// An answer and where it came from.
+/// An answer and its source.
 #[derive(Debug, Clone)]
 pub struct Served<T> {
     pub value: T,
@@ -58,7 +60,7 @@ pub struct Served<T> {
 }
 
 type CopyKey = (i64, i64, u64, u64);
-/// The ledger's answer and when it was given. The lock lets one of many readers ask while the others wait for its answer.
+/// The ledger's answer and when it was given. The lock lets one of many readers query while the others wait for its answer.
 type Copy = Arc<tokio::sync::Mutex<Option<(Instant, Window)>>>;
 
 /// See the module's documentation.
@@ -67,13 +69,13 @@ pub struct RankingReader {
     entry_reads: Arc<EntryReads>,
     ledger: Ledger,
     rebuilder: Arc<Rebuilder>,
-    /// What this instance knows of changes, for those who keep answers.
+    /// What this instance knows of changes, for the caches.
     pub changes: Arc<Changes>,
     /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`], with [`COPIED_ROWS`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
     /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
     counts: Mutex<HashMap<(i64, i64), (Instant, u64)>>,
-    /// Readers of a lost ranking leave the ledger to the writers.
+    /// Limits the readers of a lost ranking, so that the ledger stays available to writers.
     turns: Arc<Turns>,
 }
 
@@ -106,13 +108,13 @@ impl RankingReader {
                     return Ok(Served { value: window, source: Source::RankingStore(self.ranking_store.name()) });
                 }
                 Ok(_) => {}
-                // What carries a version is committed: the ledger itself has it, a copy of it perhaps not yet.
+                // A version means that its change is committed: the ledger itself has it, a cached copy perhaps not yet.
                 Err(error) => {
                     self.note(board, &error);
                     return self.window_from_ledger(board, from_rank, limit, min_version.is_none()).await;
                 }
             }
-            // The window is read again only when it is worth it: waiting must stay cheaper than reading.
+            // The window is read again only when its version may have been reached: waiting must stay cheaper than reading.
             while self
                 .believed(board, self.ranking_store.head(board))
                 .await
@@ -155,7 +157,7 @@ impl RankingReader {
         self.neighbourhoods_by(self.ranking_store.neighbourhoods(board, users, around), board, users, around).await
     }
 
-    /// The ranking's answer, which is asked for once, or else the ledger's.
+    /// The ranking's answer, which is queried once, or else the ledger's.
     async fn neighbourhoods_by(
         &self,
         asked: impl Future<Output = Result<(Head, Vec<Neighbourhood>), RankingError>>,
@@ -176,7 +178,7 @@ impl RankingReader {
         }
     }
 
-    /// Entries in each ranking, 0 where neither store answers.
+    /// Entries in each ranking, 0 if neither store answers.
     pub async fn total(&self, board: Board) -> u64 {
         match self.head(board).await {
             Some(served) => served.value.total,
@@ -184,13 +186,14 @@ impl RankingReader {
         }
     }
 
-    /// Version and total of the ranking; `None` where it does not answer, or lacks something.
+    /// Version and total of the ranking; `None` if it does not answer, or lacks something.
     pub async fn head(&self, board: Board) -> Option<Served<Head>> {
         let head = self.believed(board, self.ranking_store.head(board)).await.inspect_err(|error| self.note(board, error));
         head.ok().map(|value| Served { value, source: Source::RankingStore(self.ranking_store.name()) })
     }
 
-    /// The ranking's answer, where it lacks nothing that is committed. One that refuses what it is told answers all the same.
+    /// The ranking's answer, provided that it lacks nothing that is committed. A ranking that refuses announcements still
+    /// answers.
     async fn believed<T>(&self, board: Board, asked: impl Future<Output = Result<T, RankingError>>) -> Result<T, RankingError> {
         if self.rebuilder.is_behind(board.pk) {
             return Err(RankingError::Refused("it lacks what it was to be told".into()));
@@ -198,7 +201,7 @@ impl RankingReader {
         asked.await
     }
 
-    /// Sees to it that a ranking that is not ready becomes so.
+    /// Starts a rebuild of a ranking that is not ready.
     fn note(&self, board: Board, error: &RankingError) {
         if matches!(error, RankingError::Unready(_)) {
             self.rebuilder.kick(board);
@@ -206,7 +209,7 @@ impl RankingReader {
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");
     }
 
-    /// The number of entries, where the board is large and was counted lately.
+    /// The number of entries, if the board is large and was counted recently.
     fn count(&self, board: Board) -> Option<u64> {
         let counted = *self.counts.lock().get(&(board.pk, board.season))?;
         (counted.0.elapsed() < COUNT_AGE).then_some(counted.1)
@@ -253,7 +256,7 @@ impl RankingReader {
     }
 }
 
-/// The place for a copy. Whoever asks for one window after the other fills no memory with them.
+/// The slot for a copy. A reader that requests one window after the other fills no memory with them.
 fn make_room(copies: &mut HashMap<CopyKey, Copy>, key: CopyKey) -> &Copy {
     let rows = |copies: &HashMap<CopyKey, Copy>| copies.keys().map(|(.., limit)| limit).sum::<u64>();
     if !copies.contains_key(&key) && (copies.len() >= COPIES || rows(copies) + key.3 > COPIED_ROWS) {
@@ -262,7 +265,8 @@ fn make_room(copies: &mut HashMap<CopyKey, Copy>, key: CopyKey) -> &Copy {
     copies.entry(key).or_default()
 }
 
-/// Whether the state at a version contains what was told at `min`. One of a later epoch does: epochs begin by loading all that is committed.
+/// Whether the state at a version contains what was announced at `min`. A state of a later epoch does: epochs begin by loading
+/// everything that is committed.
 pub fn reached(version: &Version, min: &Version) -> bool {
     if version.epoch == min.epoch { version.seq >= min.seq } else { version.epoch > min.epoch }
 }

@@ -1,11 +1,11 @@
 //! Rebuilding a lost ranking from the ledger, while writes go on.
 //!
-//! From `begin_rebuild` on the ranking is not ready, so every later commit stays in the outbox until the new ranking is there; what was told
-//! before is in the ledger by then. Loading page by page therefore needs no snapshot: a change that a page has already seen is
-//! known by its revision, one that it has not seen is told afterwards.
+//! From `begin_rebuild` on the ranking is not ready, so every later commit stays in the outbox until the new ranking is ready;
+//! what was announced before is in the ledger by then. Loading page by page therefore needs no snapshot: a change that a page
+//! already contains is recognised by its revision, and one that it does not contain is announced afterwards.
 //!
-//! The ledger allots the epoch: it alone knows the greatest that was ever given out, when Redis has forgotten everything and the clocks of
-//! the instances disagree.
+//! The ledger allots the epoch: it alone knows the greatest one ever allotted, even when Redis has lost everything and the
+//! clocks of the instances disagree.
 
 use std::{
     collections::HashMap,
@@ -34,41 +34,44 @@ use super::{backlog::Backlog, error::ServiceError};
 
 /// Entries a page: some milliseconds of the ranking's time.
 const PAGE: i64 = 5_000;
-/// How long a failed rebuild rests before the next may begin, so that a dead cache is not hammered.
+/// How long to wait after a failed rebuild before the next may begin, so that an unavailable store is not flooded with
+/// attempts.
 const REST: Duration = Duration::from_millis(200);
-/// How often a rebuild gives a sign of life while it waits for the ledger. Well below the lease, so that a slow answer or two cost nothing.
+/// How often a rebuild renews its lease while it waits for the ledger. Well below the lease, so that one or two slow answers do
+/// no harm.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// How long to watch another instance's rebuild before looking again whether it is alive.
+/// How long to wait for another instance's rebuild before checking again whether that instance is alive.
 const OTHER_INSTANCE: Duration = Duration::from_millis(50);
 
-/// Rebuilds of this process at once; the others wait for their turn. Each keeps the ranking's store busy by itself.
+/// Rebuilds of this process at once; the others wait for a permit. Each one keeps the ranking store busy by itself.
 const AT_ONCE: usize = 4;
 
-/// Why a rebuild did not come to its end.
+/// Why a rebuild did not finish.
 enum Broken {
     /// Another instance has taken it over.
     Overtaken,
-    /// The ledger has given out a later epoch meanwhile: it would not take this ranking for its own.
+    /// The ledger has allotted a later epoch in the meantime: it would not accept this ranking as its own.
     Outdated,
     /// The leaderboard is gone.
     Gone,
     Failed(ServiceError),
 }
 
-/// Runs at most one rebuild a board in this process; the ranking's own lease keeps other instances from rebuilding the same one.
+/// Runs at most one rebuild per board in this process; the ranking's own lease keeps other instances from rebuilding the same
+/// one.
 pub struct Rebuilder {
     ranking_store: Arc<dyn RankingStore>,
     ledger: Ledger,
     clock: Clock,
     backlog: Arc<Backlog>,
-    /// Rebuilds on their way, by incarnation; the receiver closes when the rebuild has ended, well or not.
+    /// Rebuilds in progress, by incarnation; the receiver closes when the rebuild has ended, successfully or not.
     running: Mutex<HashMap<i64, watch::Receiver<()>>>,
     turns: Semaphore,
-    /// Wakes whoever has something for rebuilt rankings.
+    /// Wakes the task that has changes to announce to rebuilt rankings.
     rebuilt: Notify,
 }
 
-/// A rebuild that is noted as running, until this is dropped: also where it panics.
+/// A rebuild that is marked as running until this is dropped, even if it panics.
 struct Running {
     rebuilder: Arc<Rebuilder>,
     pk: i64,
@@ -87,7 +90,8 @@ impl Rebuilder {
         Arc::new(Self { ranking_store, ledger, clock, backlog, running, turns, rebuilt })
     }
 
-    /// Makes sure that a rebuild of this board is on its way, where its ranking is lost, and answers a receiver that closes when it has ended.
+    /// Starts a rebuild of this board if its ranking is lost and none is in progress; returns a receiver that closes when the
+    /// rebuild has ended.
     pub fn kick(self: &Arc<Self>, board: Board) -> watch::Receiver<()> {
         self.start(board, None)
     }
@@ -99,17 +103,17 @@ impl Rebuilder {
         self.start(board, Some(epoch))
     }
 
-    /// Whether this instance has a rebuild of this board on its way.
+    /// Whether a rebuild of this board is in progress in this instance.
     pub fn is_rebuilding(&self, pk: i64) -> bool {
         self.running.lock().contains_key(&pk)
     }
 
-    /// Whether this ranking lacks something that is committed, so that it is not to be believed.
+    /// Whether this ranking lacks something that is committed, so that it must not be trusted.
     pub fn is_behind(&self, pk: i64) -> bool {
         self.backlog.is_behind(pk)
     }
 
-    /// Another instance could not tell this ranking what this outbox row announces.
+    /// Notes that another instance could not announce this outbox row to this ranking.
     pub fn note_behind(&self, pk: i64, row: i64) {
         self.backlog.add(pk, row);
     }
@@ -136,8 +140,8 @@ impl Rebuilder {
         ended
     }
 
-    /// Builds the ranking of a leaderboard that has just been made, and waits for that, for so long at the most. What is there of it, under an
-    /// epoch that the ledger never gave it, is a leftover of a leaderboard that the ledger forgot when it was set back.
+    /// Builds the ranking of a newly created leaderboard, and waits for that up to `limit`. An existing ranking, under an epoch
+    /// that the ledger never gave it, is left over from a leaderboard that the ledger forgot when it was set back.
     pub async fn prepare(self: &Arc<Self>, board: Board, limit: Duration) {
         let held = self.ranking_store.survey(board, 0).await.map(|survey| survey.version.epoch);
         let given = self.ledger.epochs().await.map(|epochs| epochs.get(&board.pk).copied());
@@ -148,7 +152,8 @@ impl Rebuilder {
         tokio::time::timeout(limit, ended.changed()).await.ok();
     }
 
-    /// Rebuilds whatever the state of the ranking is, for `scoreboard rebuild`. Answers the entries loaded and the new version.
+    /// Rebuilds whatever the state of the ranking is, for `scoreboard rebuild`. Returns the number of entries loaded and the
+    /// new version.
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
         let begun = self.ranking_store.begin_rebuild(board, Replaces::Any).await?;
         let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound("leaderboard")) };
@@ -159,11 +164,11 @@ impl Rebuilder {
         })
     }
 
-    /// Ends when the ranking is ready, by whoever's doing, and not the one that is wrong; or when the leaderboard is gone. Another instance
-    /// is watched for as long as it keeps its lease.
+    /// Ends when the ranking is ready and is not the wrong one, whichever instance rebuilt it; or when the leaderboard is gone.
+    /// Another instance's rebuild is awaited for as long as that instance keeps its lease.
     async fn until_ready(&self, board: Board, mut wrong: Option<Arc<str>>) -> Result<(), ServiceError> {
-        // The newest epoch that was taken here: a ranking of an earlier one was finished by another instance that had taken its own before,
-        // and is none of the ledger's.
+        // The newest epoch allotted to this process: a ranking of an earlier one was finished by another instance that had been
+        // allotted its epoch before, and is not the ledger's.
         let mut taken = 0;
         let mut more: Option<Replaces<'static>> = None;
         loop {
@@ -189,7 +194,8 @@ impl Rebuilder {
                     drop(turn);
                     tokio::time::sleep(OTHER_INSTANCE).await;
                 }
-                // Where the lease is still ours, the next try would have to wait for its end without taking it over from ourselves.
+                // If the lease is still ours, the next attempt would have to wait for it to expire unless it takes it over from
+                // ourselves.
                 Begun::Yours(rebuild) => match self.run(rebuild, &mut taken).await {
                     Ok(_) | Err(Broken::Gone) => return Ok(()),
                     Err(Broken::Overtaken) => more = None,
@@ -204,14 +210,14 @@ impl Rebuilder {
         }
     }
 
-    /// Whether the ledger has this leaderboard, in this season. The ranking's store may remember a deletion that the ledger, set back
-    /// since, has not seen.
+    /// Whether the ledger has this leaderboard, in this season. The ranking store may remember a deletion that the ledger, set
+    /// back since, has not seen.
     async fn is_there(&self, board: Board) -> Result<bool, ServiceError> {
         Ok(self.ledger.allot_epoch(board, 0).await?.is_some())
     }
 
-    /// Notes in `taken` which epoch it took. Taken under the lease: whoever takes the lease later gets a greater one, unless somebody is held
-    /// up between the two.
+    /// Stores the epoch that it was allotted in `taken`. The epoch is allotted under the lease: an instance that takes the
+    /// lease later gets a greater one, unless one is delayed between the two steps.
     async fn run(&self, rebuild: Rebuild, taken: &mut i64) -> Result<(u64, Version), Broken> {
         let (board, started) = (rebuild.board, Instant::now());
         let epoch = self.ledger.allot_epoch(board, rebuild.earliest_epoch(self.clock.now())).await?.ok_or(Broken::Gone)?;
@@ -225,7 +231,7 @@ impl Rebuilder {
             return Err(Broken::Outdated);
         }
         let version = self.ranking_store.finish_rebuild(rebuild, epoch).await?;
-        // All that is committed is in it, up to what this instance is about to announce.
+        // The ranking contains all that is committed, up to what this instance is about to announce.
         self.backlog.forget(board.pk);
         self.rebuilt.notify_one();
         metrics::counter!("scoreboard_ranking_rebuilds_total").increment(1);
@@ -233,7 +239,7 @@ impl Rebuilder {
         Ok((entries, version))
     }
 
-    /// Loads page by page, each while the ledger reads the next one.
+    /// Loads page by page; each page is loaded while the ledger reads the next one.
     async fn load(&self, rebuild: &Rebuild) -> Result<u64, Broken> {
         let mut loaded = 0;
         let mut page = self.ledger.entries_after(rebuild.board, None, PAGE).await?;
@@ -246,7 +252,7 @@ impl Rebuilder {
         Ok(loaded)
     }
 
-    /// What follows a page; nothing after one that is not full.
+    /// The page that follows; empty if this page is not full.
     async fn page_after(&self, board: Board, page: &[StoredEntry]) -> Result<Vec<StoredEntry>, LedgerError> {
         match page.last() {
             Some(last) if page.len() as i64 == PAGE => self.ledger.entries_after(board, Some(&last.user_id), PAGE).await,
@@ -254,7 +260,8 @@ impl Rebuilder {
         }
     }
 
-    /// Keeps the lease while it is polled. Ends when another instance has taken it over; a sign of life that went astray is no reason to.
+    /// Renews the lease while it is polled. Ends when another instance has taken the lease over; one lost renewal does not end
+    /// it.
     async fn keep(&self, rebuild: &Rebuild) {
         loop {
             tokio::time::sleep(SIGN_OF_LIFE).await;

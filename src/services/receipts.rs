@@ -1,4 +1,4 @@
-//! The answer to a submission: built once, kept word for word under the idempotency key.
+//! The answer to a submission: built once, stored verbatim under the idempotency key.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -18,16 +18,16 @@ use crate::{
 pub struct Place {
     pub version: Version,
     pub rank: u64,
-    /// `None` for a newcomer, and where the change had been told before.
+    /// `None` for a newcomer, and if the change had been announced before.
     pub previous_rank: Option<u64>,
     pub total: u64,
 }
 
 impl Place {
-    /// The place of a change that was told; `None` where it could not be (yet).
+    /// The rank after a change that was announced; `None` if it could not be announced (yet).
     pub fn of(applied: Applied) -> Option<Self> {
         match applied {
-            // Taken out of the ranking since.
+            // Removed from the ranking since.
             Applied::Known { rank: 0, .. } | Applied::Ranked { rank: 0, .. } => None,
             Applied::Ranked { version, rank, previous_rank, total } => Some(Self { version, rank, previous_rank, total }),
             Applied::Known { version, rank, total, .. } => Some(Self { version, rank, previous_rank: None, total }),
@@ -69,7 +69,7 @@ struct ReceiptView<'a> {
     at: Timestamp,
 }
 
-/// The JSON body of the receipt. `places` are parallel to the standings; `None` where the ranking was out of reach.
+/// The JSON body of the receipt. `places` are parallel to the standings; `None` if the ranking was unreachable.
 pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
     let standings: Vec<_> = accepted
         .standings

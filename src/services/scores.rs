@@ -1,4 +1,4 @@
-//! Taking submissions in, and answering each after its commit.
+//! Accepts submissions, and answers each after its commit.
 //!
 //! A submission joins the bounded queue of this instance; `scores/committer.rs` commits what is waiting, announces it, and
 //! answers.
@@ -31,7 +31,7 @@ use fingerprint::{fingerprint, former_fingerprint};
 use queue::Queue;
 use repeats::Repeat;
 
-/// A score that somebody wants to submit.
+/// A score to be submitted.
 #[derive(Debug, Clone)]
 pub struct Score {
     pub action_id: ActionId,
@@ -47,17 +47,17 @@ pub struct Score {
 pub struct Answer {
     /// The receipt, JSON.
     pub body: String,
-    /// Whether it was given before, to the same idempotency key.
+    /// Whether this receipt was given before, to the same idempotency key.
     pub replayed: bool,
 }
 
-/// What the committer says to one submission.
+/// The committer's reply to one submission.
 enum Reply {
     Receipt(Answer),
     Refused(Refusal),
     /// Committed earlier under the same key, but its receipt is not stored yet.
     Repeat(Repeat),
-    /// The transaction did not get through.
+    /// The transaction failed.
     Failed(ServiceError),
 }
 
@@ -66,7 +66,7 @@ pub struct Scores {
     ledger: Ledger,
     announcer: Arc<Announcer>,
     queue: Arc<Queue>,
-    /// An event id of the moment this service was made: those of an earlier process come before it.
+    /// An event id made when this service was created: those of an earlier process come before it.
     begun: Uuid,
 }
 
@@ -77,8 +77,8 @@ impl Drop for Scores {
 }
 
 impl Scores {
-    /// The service, and what makes the committer that has to run for it, and be made again where it panics. It ends once the service is closed
-    /// and all that was waiting is committed.
+    /// The service, and a function that makes the future of its committer, which has to run, and be made again if it panics.
+    /// The committer ends once the service is closed and everything that was waiting is committed.
     pub fn new(
         ledger: Ledger,
         announcer: Arc<Announcer>,
@@ -93,18 +93,18 @@ impl Scores {
         (Arc::new(scores), committer)
     }
 
-    /// Takes no more submissions in; what waits is still committed.
+    /// Accepts no more submissions; waiting ones are still committed.
     pub fn close(&self) {
         self.queue.close();
     }
 
-    /// Commits scores, those of a user in order, each on its own merits, and answers once they are durable. One result per score; where some were
-    /// committed and others did not get through, the latter have an error of their own.
+    /// Commits scores, those of one user in order, each judged by itself, and answers once they are durable. One result per
+    /// score; if some were committed and others failed, the latter have an error of their own.
     pub async fn submit(&self, caller: &Caller, scores: Vec<Score>) -> Result<Vec<Result<Answer, ServiceError>>, ServiceError> {
         caller.authorize(Permission::SubmitScores)?;
         let (mut submissions, mut results) = (Vec::with_capacity(scores.len()), Vec::with_capacity(scores.len()));
         for score in scores {
-            // The place of one that is committed is filled in below.
+            // The result of one that is committed is filled in below.
             results.push(match submission(caller, score) {
                 Ok(submission) => {
                     submissions.push(submission);
@@ -128,7 +128,7 @@ impl Scores {
         })?;
         let replies = replies.await.map_err(|_| ServiceError::LedgerAway("the server is shutting down".into()))?;
 
-        // Where the transaction as a whole did not get through, so does the request.
+        // If the transaction as a whole failed, so does the request.
         if let Some(error) = failed_as_one(&replies) {
             return Err(error);
         }
@@ -154,7 +154,7 @@ impl Scores {
     }
 }
 
-/// The submission, where this caller may make it.
+/// The submission, if this caller may make it.
 fn submission(caller: &Caller, score: Score) -> Result<Submission, ServiceError> {
     let Score { action_id, user_id, value, metadata, idempotency_key } = score;
     let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
@@ -175,7 +175,7 @@ fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {
     failed.collect::<Option<Vec<_>>>()?.first().map(|&error| error.clone())
 }
 
-/// The refusal in words of the service.
+/// The refusal as a service error.
 fn refused(refusal: Refusal) -> ServiceError {
     use crate::domain::action::ValueError;
     match refusal {

@@ -1,7 +1,7 @@
 //! The live streams: who may open one, which shared log it reads, and how all of them end.
 //!
-//! `hub.rs` follows one leaderboard for this instance, `topic.rs` is the shared log that connections read, `shared_views.rs` computes the views that are
-//! states, `event_stream.rs` is one connection.
+//! `hub.rs` follows one leaderboard for this instance, `topic.rs` is the shared log that connections read, `shared_views.rs`
+//! computes the views that are states, `event_stream.rs` is one connection.
 
 mod access;
 pub mod admission;
@@ -56,35 +56,37 @@ use hub::{Hub, Sources};
 use log::Cursor;
 use shared_view::{SharedViewKey, ViewSubject};
 
-/// How long a leaderboard is followed after its last watcher or reader left, at least: browsers that reconnect find it warm.
+/// How long at least a leaderboard is followed after its last watcher or reader left: browsers that reconnect find its state in
+/// memory.
 const LINGER: Duration = Duration::from_secs(15);
-/// Streams end spread over this many steps when the server shuts down, so that clients do not all come back in the same moment.
+/// When the server shuts down, streams end in this many steps, so that clients do not all reconnect at the same moment.
 const DRAIN_STEPS: u8 = 20;
 const DRAIN_STEP: Duration = Duration::from_millis(150);
-/// How long the hubs may take to sign off at the feed when the server shuts down.
+/// How long the hubs may take to unsubscribe from the feed when the server shuts down.
 const SIGN_OFF: Duration = Duration::from_secs(1);
 
 /// What a stream shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum View {
-    /// Every event, after a snapshot of so many entries or after a position; `Err` is a position that can only be reset.
+    /// Every event, after a snapshot of up to `limit` entries or after a version; `Err` is a version that can only lead to a
+    /// reset.
     Events { limit: usize, resume: Option<Result<Version, ()>> },
-    /// The first entries, at most so often a second.
+    /// The first entries, at most `hz` times a second.
     Top { limit: usize, hz: u8 },
-    /// One user's standing, at most so often a second.
+    /// One user's standing, at most `hz` times a second.
     User { user_id: UserId, around: u64, hz: u8 },
 }
 
 /// What a stream is about.
 #[derive(Debug)]
 pub enum Watched {
-    /// One leaderboard, with positions to come back to.
+    /// One leaderboard, with versions to resume from.
     One(Leaderboard, View),
-    /// Several, each with its view. Positions mean nothing there, and ids are left out.
+    /// Several, each with its view. Versions have no meaning there, and ids are left out.
     Several(Vec<(Leaderboard, View)>),
 }
 
-/// Counts up while the server shuts down; a connection ends when it reaches the connection's own step.
+/// Counts up while the server shuts down; a connection ends when the count reaches the connection's own step.
 #[derive(Default)]
 pub(crate) struct Drain(AtomicU8);
 
@@ -93,12 +95,12 @@ impl Drain {
         self.0.load(Ordering::Acquire) > step
     }
 
-    /// The server is going away: whoever comes now is sent elsewhere at once.
+    /// The server is shutting down: a new connection is sent elsewhere at once.
     fn has_begun(&self) -> bool {
         self.0.load(Ordering::Acquire) > 0
     }
 
-    /// Every step was reached, and whoever reads has had the time to read so.
+    /// Every step was reached, and clients that read have had time to see it.
     fn is_over(&self) -> bool {
         self.0.load(Ordering::Acquire) > DRAIN_STEPS + 1
     }
@@ -112,21 +114,21 @@ struct Followed {
     task: JoinHandle<()>,
 }
 
-/// A leaderboard that is followed for those who read it without watching.
+/// A leaderboard that is followed for readers that do not watch it.
 pub struct Following(Arc<Hub>);
 
 impl Following {
-    /// Whether every change is told to the rankings' [`Changes`](super::changes::Changes), as soon as the feed tells it.
+    /// Whether every change is reported to the rankings' [`Changes`](super::changes::Changes) as soon as the feed announces it.
     pub fn is_live(&self) -> bool {
         self.0.followed.load(Ordering::Acquire)
     }
 
-    /// It is not followed any more, and will not be.
+    /// It is no longer followed, and will not be again.
     pub fn is_over(&self) -> bool {
         self.0.is_ending()
     }
 
-    /// Somebody still reads it: it goes on.
+    /// It still has a reader, so it remains followed.
     pub fn note_reader(&self) {
         self.0.readers.store(true, Ordering::Relaxed);
     }
@@ -139,7 +141,7 @@ pub struct Streams {
     hubs: Mutex<HashMap<i64, Followed>>,
     drain: Arc<Drain>,
     expiries: Arc<Expiries>,
-    /// Who may open a stream.
+    /// Decides who may open a stream.
     pub admission: Arc<Admission>,
 }
 
@@ -157,13 +159,13 @@ impl Streams {
         Arc::new(Self { sources, hubs: Mutex::default(), drain: Arc::default(), expiries: Arc::default(), admission })
     }
 
-    /// Follows a leaderboard for as long as somebody reads it; `None` while the server shuts down.
+    /// Follows a leaderboard for as long as it has readers; `None` while the server shuts down.
     pub fn follow(&self, leaderboard: &Leaderboard) -> Option<Following> {
         let following = || Following(self.hub(leaderboard.clone(), |hub| hub.readers.store(true, Ordering::Relaxed)));
         (!self.drain.has_begun()).then(following)
     }
 
-    /// How many watch each public leaderboard that this instance follows, over all instances, by id.
+    /// The number of watchers of each public leaderboard that this instance follows, over all instances, by id.
     pub fn watched(&self) -> Vec<(LeaderboardId, u64)> {
         let hubs: Vec<_> = self.hubs.lock().values().map(|followed| Arc::clone(&followed.hub)).collect();
         let (definitions, now) = (self.sources.definitions.current(), std::time::Instant::now());
@@ -177,8 +179,8 @@ impl Streams {
         watched
     }
 
-    /// A stream over one leaderboard, or over several that share a connection. `until`: when the token ends that lets it read what is private; none
-    /// where there is no such token.
+    /// A stream over one leaderboard, or over several that share a connection. `until`: when the token expires that grants
+    /// access to private leaderboards; `None` if there is no such token.
     pub fn open(&self, watched: Watched, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
         let (watched, with_ids) = match watched {
             Watched::One(leaderboard, view) => (vec![(leaderboard, view)], true),
@@ -188,7 +190,7 @@ impl Streams {
         let parts = watched.into_iter().filter(|_| !leaving).map(|(leaderboard, view)| {
             let (visibility, updated_at) = (leaderboard.settings.visibility, leaderboard.updated_at);
             let hub = self.join(leaderboard);
-            // The definition that let the caller in may be newer than the one that the hub has heard of, or older.
+            // The definition that admitted the caller may be newer than the one that the hub knows, or older.
             hub.adopt_access(visibility, updated_at, false);
             part(hub, view, with_ids, until.is_some()).expiring(until, &self.expiries)
         });
@@ -196,12 +198,12 @@ impl Streams {
         EventStream::new(parts.collect(), drain, step, until, clock, admitted)
     }
 
-    /// Tells streams when their tokens have ended, for as long as it is polled.
+    /// Notifies streams when their tokens have expired, for as long as it is polled.
     pub async fn expire(self: Arc<Self>) {
         self.expiries.watch().await;
     }
 
-    /// Stops new streams from staying and ends the open ones, spread over about three seconds.
+    /// Refuses new streams and ends the open ones, spread over about three seconds.
     pub async fn drain(&self) {
         for step in 1..=DRAIN_STEPS + 2 {
             self.drain.0.store(step, Ordering::Release);
@@ -216,7 +218,7 @@ impl Streams {
         tokio::time::timeout(SIGN_OFF, futures_util::future::join_all(tasks)).await.ok();
     }
 
-    /// Hands the feed's messages to the hubs for as long as the feed lives.
+    /// Passes the feed's messages to the hubs for as long as the feed lives.
     pub async fn distribute(self: Arc<Self>, messages: Arc<tokio::sync::Mutex<mpsc::Receiver<FeedMessage>>>) {
         let mut messages = messages.lock().await;
         while let Some(message) = messages.recv().await {
@@ -229,7 +231,7 @@ impl Streams {
                 }
                 FeedMessage::Definitions { revision, change } => {
                     self.sources.definitions.take(*revision, *change);
-                    // Streams that everybody may read have to end where they may not be any more.
+                    // Streams that were open to everybody have to end if they may no longer be.
                     hubs.values().for_each(|followed| followed.hub.wake.notify_one());
                 }
                 FeedMessage::Behind { pk, row } => self.sources.rebuilder.note_behind(*pk, *row),
@@ -243,7 +245,7 @@ impl Streams {
         }
     }
 
-    /// Tells those who read from memory.
+    /// Counts the change for the caches that serve reads from memory.
     fn count(&self, message: &FeedMessage) {
         let changes = &self.sources.rankings.changes;
         match message {
@@ -258,7 +260,7 @@ impl Streams {
         }
     }
 
-    /// Stops following leaderboards that nobody watches or reads any more, for as long as it is polled.
+    /// Stops following leaderboards that have no more watchers or readers, for as long as it is polled.
     pub async fn sweep(self: Arc<Self>) {
         let mut rounds = tokio::time::interval(LINGER);
         loop {
@@ -271,14 +273,14 @@ impl Streams {
                 if followed.idle_rounds >= 2 {
                     followed.hub.closing.cancel();
                 }
-                // Until it has signed off: a successor has to wait for that.
+                // It stays until it has unsubscribed: a successor has to wait for that.
                 !followed.task.is_finished()
             });
             metrics::gauge!("scoreboard_leaderboards_followed").set(hubs.len() as f64);
         }
     }
 
-    /// The hub of a leaderboard with one watcher more.
+    /// The hub of a leaderboard, with one more watcher.
     fn join(&self, leaderboard: Leaderboard) -> Arc<Hub> {
         let hub = self.hub(leaderboard, |hub| {
             hub.watchers.fetch_add(1, Ordering::AcqRel);
@@ -287,12 +289,12 @@ impl Streams {
         hub
     }
 
-    /// The hub of a leaderboard, started where there is none. `enter` notes why it is needed before it can be found idle.
+    /// The hub of a leaderboard, started if there is none. `enter` notes why it is needed before it can be found idle.
     fn hub(&self, leaderboard: Leaderboard, enter: impl FnOnce(&Hub)) -> Arc<Hub> {
         let mut hubs = self.hubs.lock();
         let pk = leaderboard.pk;
-        // A hub that ends is of no use to anybody new. Its successor waits until it has signed off at the feed, which would otherwise
-        // end the successor's subscription.
+        // A hub that is ending accepts nobody new. Its successor waits until it has unsubscribed from the feed, which would
+        // otherwise end the successor's subscription.
         let ending = hubs.get(&pk).is_some_and(|followed| followed.hub.is_ending());
         let predecessor = if ending { hubs.remove(&pk).map(|followed| followed.task) } else { None };
         let followed = hubs.entry(pk).or_insert_with(|| {

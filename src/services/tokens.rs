@@ -25,16 +25,16 @@ use crate::{
 use self::{claims::Carried, keys::Key, verified::Verified};
 use super::error::ServiceError;
 
-/// Seconds that two machines' clocks may differ.
+/// The greatest difference between two machines' clocks that is accepted, in seconds.
 const LEEWAY: u64 = 5;
 
-/// How long the credential is still good for: to the end of its last second, which is when it begins to be refused.
+/// How long the credential remains valid: until its last second ends, which is when it begins to be refused.
 pub fn time_left(principal: &Principal) -> Duration {
     let end = Duration::from_secs(principal.expires.saturating_add(LEEWAY).saturating_add(1));
     end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The claims of the tokens that are made here.
+/// The claims of the tokens that are issued here.
 #[derive(Debug, Serialize)]
 struct Claims {
     sub: String,
@@ -46,7 +46,7 @@ struct Claims {
     aud: Option<String>,
 }
 
-/// Checks tokens, and makes them where the key is a secret of ours.
+/// Verifies tokens, and issues them if the key is a secret of ours.
 pub struct Tokens {
     key: Key,
     validation: Validation,
@@ -56,7 +56,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Takes the key from the settings, or makes and keeps a random secret in `data_dir`.
+    /// Takes the key from the settings, or generates a random secret and stores it in `data_dir`.
     pub fn configure(settings: &TokenSettings, data_dir: &Path) -> anyhow::Result<Self> {
         let key = Key::configure(settings, data_dir)?;
         let issuer = given(&settings.jwt_issuer).map(str::to_owned);
@@ -65,7 +65,7 @@ impl Tokens {
         Ok(Self { key, validation, issuer, audience, verified: Verified::default() })
     }
 
-    /// Who holds this token.
+    /// The holder of this token.
     pub fn verify(&self, token: &str) -> Result<Arc<Principal>, ServiceError> {
         if let Some(known) = self.verified.get(token) {
             return Ok(known);
@@ -76,7 +76,7 @@ impl Tokens {
     }
 
     fn check(&self, token: &str) -> Result<Principal, ServiceError> {
-        // Told before the signature is looked at: an extension may change what is signed.
+        // Checked before the signature: an extension may change what is signed.
         let header = jsonwebtoken::decode_header(token).map_err(|error| self.refused(&error))?;
         if let Some(named) = header.crit {
             let names = named.join(", ");
@@ -88,7 +88,7 @@ impl Tokens {
         claims.map_err(|error| self.refused(&error))?.claims.principal()
     }
 
-    /// Which header or claim is at fault.
+    /// The refusal, naming the header or claim at fault.
     fn refused(&self, error: &jsonwebtoken::errors::Error) -> ServiceError {
         use jsonwebtoken::errors::ErrorKind;
         ServiceError::InvalidToken(match error.kind() {
@@ -108,7 +108,7 @@ impl Tokens {
         })
     }
 
-    /// A token for `sub` that ends `ttl_seconds` from now. Scopes are checked for typing errors.
+    /// A token for `sub` that expires `ttl_seconds` from now. Scopes are checked for typing errors.
     pub fn issue(&self, sub: &str, scope: &str, ttl_seconds: u64) -> anyhow::Result<String> {
         let Some(key) = &self.key.encoding else {
             bail!("tokens are checked with JWT_PUBLIC_KEY_FILE here: only whoever holds the private key can make one")

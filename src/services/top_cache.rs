@@ -1,9 +1,10 @@
-//! The first entries of leaderboards, encoded and kept for as long as nobody knows of a change: what most readers ask for.
+//! Caches the encoded first entries of leaderboards until a change is known: this is what most readers request.
 //!
-//! An answer is kept where the board's feed is followed from before the ranking was asked, and it is given to others only while no change has been
-//! told since ([`Changed`]): a reader sees what this instance wrote, and what another one wrote as soon as the feed tells of it. Should
-//! the feed fail to, for whatever reason, then a quarter of a second is the end of it. Of many who find nothing kept, one asks and the others
-//! take its answer, unless it asked before they came and something has changed since.
+//! An answer is cached if the board's feed was followed from before the ranking was queried. It is served to other readers only
+//! while no change has been announced since ([`Changed`]): a reader sees what this instance wrote, and what another instance
+//! wrote as soon as the feed announces it. If the feed fails to announce it, for whatever reason, the answer expires after a
+//! quarter of a second. Of many readers who miss the cache, one queries the ranking and the others share its answer, unless it
+//! queried before they came and something has changed since.
 
 use std::{
     collections::HashMap,
@@ -31,13 +32,13 @@ use super::{
 
 /// The greatest age of an answer, however quiet the feed is.
 const AGE: Duration = Duration::from_millis(250);
-/// How long a reader waits for another one's answer before asking itself.
+/// How long a reader waits for another reader's query before it queries itself.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Boards whose answers are kept. When full, all are dropped.
+/// Boards whose answers are cached. When full, all are dropped.
 const BOARDS: usize = 512;
-/// Limits of one board whose answers are kept. When full, expired answers are evicted; if none are, all.
+/// Limits of one board whose answers are cached. When full, expired answers are evicted; if none are, all.
 const LIMITS: usize = 16;
-/// How often expired answers are evicted, so that a rush of readers does not fill the memory for good.
+/// How often expired answers are evicted, so that a rush of readers does not fill the memory permanently.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
@@ -51,7 +52,7 @@ pub struct TopCache {
 /// The answers of one board.
 struct Top {
     changed: Arc<Changed>,
-    /// Somebody asked before. Boards that are read once are not followed.
+    /// A reader came before. A board that is read only once is not followed.
     known: AtomicBool,
     following: ArcSwapOption<Following>,
     /// By limit. At most [`LIMITS`].
@@ -62,19 +63,20 @@ struct Top {
 #[derive(Default)]
 struct Slot {
     kept: ArcSwapOption<Kept>,
-    /// Held by whoever asks the ranking.
+    /// Held by the reader that queries the ranking.
     asking: Mutex<()>,
 }
 
-/// An answer, and what it has to be held against.
+/// A cached answer, and what decides whether it is still valid.
 struct Kept {
     encoded: Arc<Encoded>,
     version: Option<Version>,
-    /// What it was asked for under.
+    /// The definition under which it was queried.
     definition: Definition,
-    /// The board's changes before the ranking was asked.
+    /// The board's change counter before the ranking was queried.
     changes: u64,
-    /// `None` where the feed was not followed or the ranking did not answer: then it is only for those who waited for it.
+    /// `None` if the feed was not followed or the ranking did not answer: then the answer serves only the readers that waited
+    /// for it.
     following: Option<Arc<Following>>,
     asked: Instant,
 }
@@ -109,7 +111,7 @@ impl Kept {
 }
 
 impl Slot {
-    /// Whether its answer may be given out again, or is being asked for.
+    /// Whether its answer is still valid, or is being queried.
     fn is_of_use(&self, now: Instant) -> bool {
         let young = |kept: &Arc<Kept>| now.saturating_duration_since(kept.asked) < AGE;
         self.asking.try_lock().is_err() || self.kept.load().as_ref().is_some_and(young)
@@ -126,14 +128,15 @@ impl TopCache {
         Self { rankings, streams, boards: RwLock::default() }
     }
 
-    /// The first `limit` entries where they are cached; asks nobody.
+    /// The first `limit` entries if they are cached; queries nothing.
     pub fn cached(&self, leaderboard: &Leaderboard, limit: u64, now: Instant) -> Option<Arc<Encoded>> {
         let top = Arc::clone(self.boards.read().get(&leaderboard.pk)?);
         let slot = Arc::clone(top.slots.read().get(&limit)?);
         slot.kept(&top.needed(leaderboard, None, now))
     }
 
-    /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later. Only the first ones are kept.
+    /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later. Only the first ones are
+    /// cached.
     pub async fn window(
         &self,
         leaderboard: &Leaderboard,
@@ -151,7 +154,7 @@ impl TopCache {
         if let Some(served) = cached() {
             return Ok(served);
         }
-        // Whoever waits for a version may wait for long: the others do not wait with them.
+        // A reader that waits for a version may wait for long: the others do not wait with it.
         if min_version.is_some() {
             return Ok(self.ask(leaderboard, 1, limit, min_version).await?.0);
         }
@@ -210,7 +213,7 @@ impl TopCache {
         Arc::clone(boards.entry(pk).or_insert_with(|| Arc::new(top())))
     }
 
-    /// What tells of the board's changes, once it does. From the second reader on the board is followed.
+    /// The subscription that announces the board's changes, once it is live. The board is followed from the second reader on.
     fn follow(&self, top: &Top, leaderboard: &Leaderboard) -> Option<Arc<Following>> {
         let following = top.following.load_full().filter(|following| !following.is_over());
         if following.is_none() && top.known.swap(true, Ordering::AcqRel) {
@@ -242,7 +245,7 @@ impl Top {
         Arc::clone(slots.entry(limit).or_default())
     }
 
-    /// Lets go of old answers, and of what followed the board and does not any more; false where nothing is left.
+    /// Evicts expired answers, and the subscription if it has ended; false if nothing is left.
     fn let_go(&self, now: Instant) -> bool {
         if self.following.load().as_ref().is_some_and(|following| following.is_over()) {
             self.following.store(None);
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_limits_take_nobody_elses_place_for_long() {
+    fn odd_limits_do_not_displace_other_answers_for_long() {
         let (top, now) = (top(), Instant::now());
         for limit in 900..900 + 2 * LIMITS as u64 {
             keep(&top.slot(limit), now);
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_use_any_more_is_let_go() {
+    fn expired_answers_are_evicted() {
         let (top, now) = (top(), Instant::now());
         keep(&top.slot(10), now);
         assert!(top.let_go(now), "it is still given out");

@@ -1,5 +1,6 @@
-//! Turns of readers at the ledger. Few are served at once, so that commits keep the database, its processors and its disk to
-//! themselves; the others wait for a while, and are then refused. Used by whatever asks the ledger on behalf of a reader.
+//! Permits for reads from the ledger. Few reads run at once, so that commits have the database, its processors and its disk to
+//! themselves; other readers wait for a while and are then refused. Used by every service that queries the ledger on behalf of
+//! a reader.
 
 use std::time::Duration;
 
@@ -10,36 +11,36 @@ use tokio::{
 
 use super::error::ServiceError;
 
-/// How long a reader waits, for others' answers and for a turn together.
+/// How long a reader waits in all, for others' answers and for a permit.
 pub const WAIT: Duration = Duration::from_secs(2);
-/// Readers that wait at the most. One more is refused at once: it would be refused after its wait.
+/// The most readers that may wait. One more is refused at once: it would be refused after its wait anyway.
 const WAITING: usize = 1024;
 
 /// See the module's documentation.
 pub struct Turns {
     free: Semaphore,
-    /// Places to wait in, those who have a turn included.
+    /// Slots in the queue, including those of readers that hold a permit.
     places: Semaphore,
 }
 
-/// A turn, until it is dropped.
+/// A permit, held until dropped.
 pub struct Turn<'a> {
     _turn: SemaphorePermit<'a>,
     _place: SemaphorePermit<'a>,
 }
 
 impl Turns {
-    /// So many at once.
+    /// With this many permits.
     pub fn new(at_once: usize) -> Self {
         Self { free: Semaphore::new(at_once), places: Semaphore::new(at_once + WAITING) }
     }
 
-    /// The next turn, in the order of the asking. [`ServiceError::Overloaded`] where there is none within [`WAIT`].
+    /// The next permit, in the order of requests. [`ServiceError::Overloaded`] if there is none within [`WAIT`].
     pub async fn next(&self) -> Result<Turn<'_>, ServiceError> {
         self.before(Instant::now() + WAIT).await
     }
 
-    /// The same for one who has waited for something else already.
+    /// The same for a reader that has already waited for something else.
     pub async fn before(&self, deadline: Instant) -> Result<Turn<'_>, ServiceError> {
         let place = self.places.try_acquire();
         let turn = async { timeout_at(deadline, self.free.acquire()).await.ok()?.ok() };
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_reader_who_gets_no_turn_in_time_is_refused() {
+    async fn a_reader_who_gets_no_permit_in_time_is_refused() {
         let turns = Turns::new(1);
         let first = turns.next().await.unwrap();
         let soon = Instant::now() + Duration::from_millis(5);

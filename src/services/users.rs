@@ -1,4 +1,4 @@
-//! Users: what is known about whoever owns scores.
+//! Users: what is known about the owners of scores.
 
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ impl Users {
         self.ledger.user(id).await?.ok_or(ServiceError::NotFound("user"))
     }
 
-    /// Describes a user, made where unknown; a new display name shows in every ranking at once, and watchers are told.
+    /// Sets a user's profile and creates the user if unknown; a new display name shows in every ranking at once, and is
+    /// announced to watchers.
     pub async fn put(&self, caller: &Caller, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
         caller.authorize(Permission::Manage)?;
         let updated = self.ledger.put_user(id, profile, self.clock.now()).await?;

@@ -1,4 +1,4 @@
-//! The JSON that the API and the streams have in common: windows, patches, standings.
+//! The JSON that the API and the streams share: windows, patches, standings.
 
 use serde::Serialize;
 

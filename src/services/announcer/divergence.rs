@@ -1,6 +1,6 @@
-//! What the ranking's answers say about the ranking itself: that it was fed by another ledger, by this one before it was set back, or that
-//! something announced to it was lost. Each is proved by the ledger before anything is done about it. And what to do about a change whose
-//! predecessor has not come.
+//! What the ranking's answers reveal about the ranking itself: that another ledger fed it, that this ledger fed it before it
+//! was set back, or that an announcement to it was lost. Each is proved by the ledger before anything is done about it. Also
+//! decides what to do about a change whose predecessor has not arrived.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::{
 
 use super::{Announcer, Told};
 
-/// Entries that are looked into at once; the others have their turn when they are tried again.
+/// Entries examined at once; the others are examined when they are retried.
 const GAPS: usize = 64;
 
 impl Announcer {
-    /// Whether these answers prove that the ranking is not this ledger's; then it is rebuilt.
+    /// Whether these answers prove that the ranking is not this ledger's; if they do, it is rebuilt.
     pub(super) async fn is_foreign(&self, board: Board, changes: &[Change], applied: &[Applied]) -> bool {
         let Some(epoch) = applied.first().map(|applied| Arc::clone(&applied.version().epoch)) else { return false };
         if applied.iter().any(|applied| matches!(applied, Applied::Conflict { .. })) {
@@ -44,10 +44,10 @@ impl Announcer {
         ahead
     }
 
-    /// Looks into changes that came too early, one of each entry. Where the outbox holds what they wait for, it is announced at once: whoever
-    /// committed it may be dead, and at the pace of the sweeper a user who keeps scoring would not catch up. Where it does not, and it still has not
-    /// come, it was lost, and the ranking is rebuilt. What a superseded ranking lacks was told to the one in its place. Answers whether
-    /// they are worth another try.
+    /// Examines changes that came too early, one per entry. If the outbox holds the revision that they wait for, it is
+    /// announced at once: the instance that committed it may be dead, and at the sweeper's pace a user who keeps scoring would
+    /// not catch up. If the outbox does not hold it and it still has not arrived, it was lost, and the ranking is rebuilt. What
+    /// a superseded ranking lacks was announced to its successor. Returns whether the changes are worth another try.
     pub(super) async fn look_into_gaps(&self, changes: &[Change], told: &[Told]) -> bool {
         let mut gaps: Vec<(&Change, i64)> = Vec::new();
         for (change, told) in changes.iter().zip(told) {
@@ -73,9 +73,9 @@ impl Announcer {
         {
             return false;
         }
-        // Who cannot say takes it for held.
+        // If the ledger cannot answer, the row is assumed to be held.
         if !self.ledger.outbox_holds(board, &first.user_id, held + 1).await.unwrap_or(true) {
-            // What it waits for may have been announced between the two questions.
+            // The awaited revision may have been announced between the two queries.
             let applied = self.ranking_store.apply(board, std::slice::from_ref(first)).await;
             if let Ok([Applied::Early { version, .. }]) = applied.as_deref() {
                 let why = "it lacks a change that nobody will announce any more";
@@ -91,7 +91,7 @@ impl Announcer {
         !missing.is_empty() && self.apply_board(board, &missing).await.iter().any(|told| matches!(told, Told::Applied(_)))
     }
 
-    /// Outbox rows stay, because they were announced to rankings of other epochs than the ledger's.
+    /// Called when outbox rows stay because they were announced to rankings of other epochs than the ledger's.
     pub(super) async fn look_into_epochs(&self, others: &[OtherEpoch], rows: &[(i64, i64)]) {
         for other in others {
             let found = self.definitions.current().leaderboard_by_pk(other.pk).map(|found| found.board());
@@ -100,7 +100,7 @@ impl Announcer {
                 self.rebuilder.replace(board, epoch_name(other.ranking).into(), "its epoch is none of the ledger's");
                 continue;
             }
-            // Where it is not, the rows are announced again, and that is all.
+            // If it is not superseded, the rows are only announced again.
             if self.is_superseded(board, other.ledger).await {
                 rows.iter().filter(|(pk, _)| *pk == board.pk).for_each(|(pk, row)| {
                     self.backlog.add(*pk, *row);
@@ -109,13 +109,14 @@ impl Announcer {
         }
     }
 
-    /// Whether the ranking that is reached has given place to one of the epoch that the ledger gave last; then that is noted.
+    /// Whether the ranking that this instance reaches has been replaced by one with the epoch that the ledger allotted last; if
+    /// so, that is noted.
     async fn is_superseded(&self, board: Board, present: i64) -> bool {
-        // It may have been rebuilt since it answered.
+        // The ranking may have been rebuilt since it answered.
         let Ok(survey) = self.ranking_store.survey(board, 0).await else { return false };
         let superseded = epoch_number(&survey.version.epoch).is_some_and(|epoch| epoch < present);
         if superseded && self.backlog.supersede(board.pk, present) {
-            tracing::warn!(leaderboard = board.pk, "another ranking has taken the place of this one");
+            tracing::warn!(leaderboard = board.pk, "this ranking was superseded by another one");
         }
         superseded
     }

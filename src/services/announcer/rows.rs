@@ -1,4 +1,4 @@
-//! Outbox rows: what announcing one comes to, and their deletion once all of it is announced.
+//! Outbox rows: the outcome of announcing one, and its deletion once all of it is announced.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,30 +22,30 @@ use super::{Announcer, Told};
 
 /// How often announced outbox rows are deleted, in bulk.
 const DONE_INTERVAL: Duration = Duration::from_millis(200);
-/// Rows that are deleted at once.
+/// Rows deleted in one statement.
 const AT_ONCE: usize = 1_024;
-/// How often the other instances are told at the most that boards are behind.
+/// The shortest interval between notices to the other instances that boards are behind.
 const REPORT_AGAIN: Duration = Duration::from_millis(250);
 
-/// What announcing an outbox row came to.
+/// The outcome of announcing an outbox row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing of it is left to announce. The rankings that took it: pks and epochs.
+    /// Nothing of it is left to announce. Holds the rankings that applied it: pks and epochs.
     Announced(Vec<(i64, i64)>),
-    /// RankingReader of these boards are out of reach, refuse, or are being rebuilt.
+    /// The rankings of these boards are unreachable, refuse, or are being rebuilt.
     Away(Vec<i64>),
-    /// The rankings answer, and it has to wait for something else.
+    /// The rankings answer, but the row has to wait for something else.
     Stuck,
 }
 
 impl Announcer {
-    /// Announces an outbox row, and has it deleted or notes what it leaves behind. Waits for nobody.
+    /// Announces an outbox row, and has it deleted or notes what remains of it. Never waits for another instance or a rebuild.
     pub async fn announce_row(&self, row: i64, announcement: &Announcement) {
         let outcome = self.announce(announcement).await;
         self.close_row(row, outcome);
     }
 
-    /// The same for rows in their order, by whoever sees to their deletion. Scores that follow each other go to the rankings together.
+    /// The same for rows in their order; the caller deletes them. Consecutive scores go to the rankings together.
     pub async fn announce_again(&self, rows: &[(i64, Announcement)]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(rows.len());
         for together in rows.chunk_by(|(_, one), (_, other)| scores_of(one).is_some() && scores_of(other).is_some()) {
@@ -68,7 +68,7 @@ impl Announcer {
         self.close_row(row, Outcome::Away(boards));
     }
 
-    /// Notes what became of the changes in a row, as [`Self::apply`] and [`Self::see_through`] told it.
+    /// Notes the outcome of the changes in a row, as [`Self::apply`] and [`Self::see_through`] reported it.
     pub fn close_scores(&self, row: i64, changes: &[Change], told: &[Told]) {
         self.close_row(row, outcome(changes, told));
     }
@@ -76,7 +76,7 @@ impl Announcer {
     async fn announce(&self, announcement: &Announcement) -> Outcome {
         match announcement {
             Announcement::Scores { changes } => self.announce_scores(&[changes]).await.pop().unwrap_or(Outcome::Stuck),
-            // Only the ledger knows what stands behind these, and it gives them out whole.
+            // Only the ledger knows the content of these rows, and always returns it complete.
             Announcement::Events { .. } => Outcome::Stuck,
             Announcement::Definition(change) => self.announce_definition(change).await,
             Announcement::Event { board, event, revision, fields } => {
@@ -94,7 +94,7 @@ impl Announcer {
         }
     }
 
-    /// Announces the changes of several rows; what became of each.
+    /// Announces the changes of several rows; returns the outcome of each.
     async fn announce_scores(&self, rows: &[&[Change]]) -> Vec<Outcome> {
         let changes = rows.concat();
         let mut told = self.apply(&changes).await;
@@ -112,7 +112,7 @@ impl Announcer {
 
     async fn announce_definition(&self, change: &DefinitionChange) -> Outcome {
         if change.definitions > 0 {
-            // Before the ranking's own event: whoever hears of that finds the new definition in force.
+            // Before the ranking's own event: a client that receives that event finds the new definition in force.
             let readers = match (change.deleted, change.public) {
                 (true, _) => Readers::Nobody,
                 (false, true) => Readers::Everybody,
@@ -130,7 +130,8 @@ impl Announcer {
         }
     }
 
-    /// The epoch of the ranking that took something; `None` in place of it where nobody is left to take it. An error where it has to wait.
+    /// The epoch of the ranking that applied something; `None` inside `Ok` if no ranking is left to apply it. An error if it
+    /// has to wait.
     async fn settled(&self, board: Board, result: Result<Version, RankingError>) -> Result<Option<i64>, ()> {
         self.changes.untold(board.pk);
         match result {
@@ -150,7 +151,7 @@ impl Announcer {
                 self.done.try_send(Announced { row, epochs }).ok();
             }
             Outcome::Away(boards) => {
-                // A ranking that is being rebuilt is not read, and will hold this row when it is.
+                // A ranking that is being rebuilt is not read, and will contain this row when it is ready.
                 for pk in boards.into_iter().filter(|pk| !self.rebuilder.is_rebuilding(*pk)) {
                     let newly = self.backlog.add(pk, row);
                     self.report_behind(pk, row, newly);
@@ -160,7 +161,7 @@ impl Announcer {
         }
     }
 
-    /// Tells the other instances, beside everything else, because it may take a while.
+    /// Notifies the other instances in a task of its own, because it may take a while.
     fn report_behind(&self, pk: i64, row: i64, newly: bool) {
         let mut reported = self.reported.lock();
         if newly || reported.is_none_or(|at| at.elapsed() >= REPORT_AGAIN) {
@@ -181,7 +182,8 @@ impl Announcer {
         }
     }
 
-    /// Deletes rows that were announced; those stay that a ranking took which is not the ledger's. Answers the boards of such rankings.
+    /// Deletes rows that were announced, except those that went to a ranking that is not the ledger's. Returns the boards of
+    /// such rankings.
     pub async fn delete(&self, rows: &[Announced]) -> Vec<i64> {
         match self.ledger.outbox_done(rows).await {
             Ok(others) if others.is_empty() => Vec::new(),
@@ -207,7 +209,7 @@ fn scores_of(announcement: &Announcement) -> Option<&[Change]> {
 
 fn outcome(changes: &[Change], told: &[Told]) -> Outcome {
     let (mut epochs, mut away, mut stuck) = (Vec::new(), Vec::new(), false);
-    // The outcomes of one call share the text of their epoch, so one look at each call's is enough.
+    // The outcomes of one call share the text of their epoch, so checking one per call is enough.
     let mut last: Option<(i64, &Arc<str>)> = None;
     for (change, told) in changes.iter().zip(told) {
         let pk = change.board.pk;

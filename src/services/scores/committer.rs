@@ -1,10 +1,11 @@
-//! Group commit: what waits becomes one transaction; what gathers meanwhile is the next one.
+//! Group commit: the waiting submissions become one transaction; those that arrive meanwhile form the next one.
 //!
-//! Large batches are cheap ones, so a commit does not begin while another one is still at work: it begins when the last one is written
-//! and has only the disk to wait for, or when enough is waiting for a large batch of its own. It excludes users of commits in flight:
-//! so nothing of one user is ever reordered, and commits of one instance never wait for each other's rows.
+//! Large batches are cheap, so a commit does not begin while another one is still executing: it begins when the previous one is
+//! written and has only the disk to wait for, or when enough submissions wait for a large batch of their own. It excludes users
+//! of commits in flight: so the submissions of one user are never reordered, and commits of one instance never wait for each
+//! other's row locks.
 //!
-//! Committed batches are announced in the order of their commits, each while the next ones are on their way.
+//! Committed batches are announced in the order of their commits, while the next commits are in flight.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -43,21 +44,22 @@ use super::{
 
 /// Submissions in one transaction, unless a single request brings more.
 const BATCH: usize = 512;
-/// Commits that a crowd may bring on their way, ready for the disk or not: with more of them each would be a small one.
+/// The most commits in flight that a waiting crowd may start before the previous one is written: with more of them each would
+/// be small.
 const CROWDED_COMMITS: usize = 2;
-/// Committed batches that wait to be announced. When full, commits wait: a ranking that falls behind slows the writers down.
+/// Committed batches waiting to be announced. When full, commits wait: a ranking that falls behind slows the writers down.
 const ANNOUNCE_QUEUE: usize = 8;
-/// Announcements that may be on their way at once: enough to keep a ranking busy whose answers take their time.
+/// The most announcements in flight: enough to keep a ranking with slow answers busy.
 const ANNOUNCEMENTS: usize = 8;
 
-/// A committed batch, its jobs without their submissions, which stand in one row.
+/// A committed batch: its jobs, without their submissions, which are gathered in one list.
 struct Batch {
     jobs: Vec<Job>,
     submissions: Arc<[Submission]>,
     committed: Committed,
 }
 
-/// Commits and announces until the queue is closed and all that was in it is answered.
+/// Commits and announces until the queue is closed and everything in it is answered.
 pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock, queue: Arc<Queue>) {
     let (mut announce, mut announcing) = start_announcing(&ledger, &announcer);
     let mut commits: JoinSet<(Vec<UserId>, Option<Batch>)> = JoinSet::new();
@@ -71,9 +73,9 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
             || (on_their_way < ledger.commits_at_once() && (written || (waiting >= CROWD && on_their_way < CROWDED_COMMITS)));
         if waiting > 0 && may_begin {
             let jobs = queue.take(BATCH, &busy);
-            // Only to panic at: nothing of this can fail.
+            // A failpoint that can only panic: nothing here can fail.
             crate::failpoints::fails("jobs-taken");
-            // Where all that waits is of users who are being committed, only the end of a commit helps.
+            // If all waiting submissions are of users whose commits are in flight, only the end of a commit helps.
             if !jobs.is_empty() {
                 let submitted = jobs.iter().flat_map(|job| &job.submissions);
                 let users: Vec<UserId> = submitted.map(|submission| submission.user_id.clone()).collect();
@@ -94,19 +96,19 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
         tokio::select! {
             Some(ended) = commits.join_next() => {
                 let Ok((users, batch)) = ended else {
-                    // A commit that panicked has dropped its jobs, and so answered them; who was in it is not known any more.
+                    // A commit that panicked has dropped its jobs, and so answered them; its users are no longer known.
                     busy.clear();
                     continue;
                 };
                 if let Some(batch) = batch
                     && let Err(SendError(batch)) = announce.send(batch).await
                 {
-                    // It can only have panicked. What it had taken is in the outbox.
+                    // It can only have panicked. The changes that it had taken are in the outbox.
                     tracing::error!("the announcing task ended and is started again");
                     (announce, announcing) = start_announcing(&ledger, &announcer);
                     announce.send(batch).await.ok();
                 }
-                // Only now, so that the next commit of these users is announced behind this one.
+                // Only now, so that the next commit of these users is announced after this one.
                 users.iter().for_each(|user| { busy.remove(user); });
             }
             () = queue.changed() => {}
@@ -117,13 +119,13 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
     announcing.await.ok();
 }
 
-/// The task that announces committed batches, and the way to it.
+/// Starts the task that announces committed batches; returns the channel to it.
 fn start_announcing(ledger: &Ledger, announcer: &Arc<Announcer>) -> (mpsc::Sender<Batch>, JoinHandle<()>) {
     let (announce, batches) = mpsc::channel(ANNOUNCE_QUEUE);
     (announce, tokio::spawn(announce_in_order(ledger.clone(), Arc::clone(announcer), batches)))
 }
 
-/// Commits the jobs as one transaction; answers them itself where that fails.
+/// Commits the jobs as one transaction; answers them itself if that fails.
 async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &Arc<Progress>) -> Option<Batch> {
     let submissions: Arc<[Submission]> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.submissions)).collect();
     let started = Instant::now();
@@ -153,8 +155,9 @@ async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &A
     }
 }
 
-/// Sends each batch's changes to the ranking in order, without waiting for the answers to those before it: the first poll sends. Where that is
-/// not enough to keep the order (another instance is involved, a ranking has to be rebuilt), the revisions are.
+/// Sends each batch's changes to the ranking in order, without waiting for the answers to the previous ones: the first poll
+/// sends. Where sending in order is not enough (another instance is involved, a ranking has to be rebuilt), the revisions keep
+/// the order.
 async fn announce_in_order(ledger: Ledger, announcer: Arc<Announcer>, mut batches: mpsc::Receiver<Batch>) {
     let on_their_way = Arc::new(Semaphore::new(ANNOUNCEMENTS));
     let mut finishing = JoinSet::new();
@@ -166,7 +169,7 @@ async fn announce_in_order(ledger: Ledger, announcer: Arc<Announcer>, mut batche
             let started = Instant::now();
             let told = announcer.apply(&batch.committed.changes).await;
             metrics::histogram!("scoreboard_announce_seconds").record(started.elapsed());
-            // A change that has to wait for another instance or a rebuild must not hold up the others.
+            // A change that has to wait for another instance or a rebuild must not delay the others.
             drop(permit);
             finish(&ledger, &announcer, batch, told).await;
         });
@@ -197,7 +200,7 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
         let count = job.count();
         job.answer(replies.by_ref().take(count));
     }
-    // Only to die at: nothing is left to fail.
+    // A failpoint that can only panic: nothing is left to fail.
     crate::failpoints::fails("answered");
 }
 
@@ -215,8 +218,9 @@ fn replies(outcomes: Vec<Settled>, submissions: &[Submission], places: Vec<Vec<O
     replies.collect()
 }
 
-/// Stores the receipts of submissions with a key before they are given out, so that a repeat gets the very same one even when this
-/// process dies right after answering. Whoever stored first decides what is answered; who could not store must not answer.
+/// Stores the receipts of submissions with a key before they are sent, so that a repeat gets the identical one even if this
+/// process dies right after answering. The first receipt stored decides the answer; an answer that could not be stored must not
+/// be sent.
 async fn store_receipts(ledger: &Ledger, to_store: &[Option<(Uuid, Uuid)>], replies: &mut [Reply]) {
     let mut spots = Vec::new();
     let mut receipts = Vec::new();
@@ -243,7 +247,7 @@ async fn store_receipts(ledger: &Ledger, to_store: &[Option<(Uuid, Uuid)>], repl
     }
 }
 
-/// Of the accepted submissions that brought a key: the batch that the receipt is stored in, and the event.
+/// For the accepted submissions that brought a key: the batch that the receipt is stored in, and the event.
 fn to_store(outcomes: &[Settled]) -> Vec<Option<(Uuid, Uuid)>> {
     let of = |accepted: &Accepted| Some((accepted.receipt_batch?, accepted.event_id));
     outcomes.iter().map(|outcome| outcome.accepted().and_then(of)).collect()

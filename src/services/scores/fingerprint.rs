@@ -1,11 +1,11 @@
-//! The identity of a submission under its idempotency key, which tells a repeat from another submission.
+//! The identity of a submission under its idempotency key, which distinguishes a repeat from another submission.
 
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 
 use crate::domain::ids::{ActionId, UserId};
 
-/// SHA-256 over what the submission says.
+/// SHA-256 over the content of the submission.
 pub fn fingerprint(
     action_id: &ActionId,
     user_id: &UserId,
@@ -16,8 +16,8 @@ pub fn fingerprint(
     Sha256::digest(said.to_string()).into()
 }
 
-/// The same as the release before this one had it, where that is another one: some doubles it read with another last digit. Its keys are
-/// remembered for a day, so that the release after this one needs no such thing.
+/// The fingerprint as the previous release computed it, if that differs: it read some doubles with another last digit. Its keys
+/// are remembered for a day, so the next release no longer needs this.
 pub fn former_fingerprint(
     action_id: &ActionId,
     user_id: &UserId,
@@ -41,8 +41,9 @@ fn formerly_read(value: &Value) -> Value {
     }
 }
 
-/// What became of the shortest text for a double, as programs write it: its digits as one number, which may have more than fit into 53
-/// bits, and that over or times a power of ten (serde_json without `float_roundtrip`).
+/// What the previous release read from the shortest text for a double, as programs write it: its digits as one number, which
+/// may have more than fit into 53 bits, and that divided or multiplied by a power of ten (serde_json without
+/// `float_roundtrip`).
 fn formerly_read_double(double: f64) -> Option<f64> {
     let text = Number::from_f64(double)?.to_string();
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_are_read_as_they_were() {
+    fn doubles_are_read_as_the_previous_release_read_them() {
         for (double, formerly) in [
             (121.48886955472557, 121.48886955472555),
             (-121.48886955472557, -121.48886955472555),
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_read_otherwise_has_a_former_fingerprint() {
+    fn only_doubles_that_were_read_differently_have_a_former_fingerprint() {
         let (action, user) = (ActionId::parse("goal").unwrap(), UserId::parse("ann").unwrap());
         let metadata = |double: f64| Map::from_iter([("at".to_owned(), serde_json::json!([{ "lat": double }, 7, "text"]))]);
         let former = |metadata: &Map<String, Value>| former_fingerprint(&action, &user, Some(1), Some(metadata));

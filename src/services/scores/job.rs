@@ -1,4 +1,4 @@
-//! What waits for a commit: the submissions of a request, or a part of them.
+//! The unit that waits for a commit: the submissions of a request, or a part of them.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,12 +12,13 @@ use super::{Reply, queue::Room};
 /// Submissions of one request, or a part of them: in order, in one commit.
 pub(super) struct Job {
     pub submissions: Vec<Submission>,
-    /// Where each of them stands in its request.
+    /// The index of each of them in its request.
     places: Vec<usize>,
     request: Arc<Request>,
 }
 
-/// A request whose submissions wait or are on their way. Where all of its jobs are dropped before they answered, the caller learns that.
+/// A request whose submissions wait or are being committed. If all of its jobs are dropped before they answered, the caller
+/// learns that.
 struct Request {
     answers: Mutex<Answers>,
     since: Instant,
@@ -27,13 +28,13 @@ struct Request {
 struct Answers {
     replies: Vec<Option<Reply>>,
     missing: usize,
-    /// Taken by the last answer.
+    /// Taken when the last job answers.
     reply: Option<oneshot::Sender<Vec<Reply>>>,
 }
 
 impl Job {
-    /// All submissions of a request, and where its replies will come, in their order. The room is given back when the request is answered
-    /// or dropped.
+    /// All submissions of a request, and the receiver of its replies, in their order. The room is given back when the request
+    /// is answered or dropped.
     pub fn whole(submissions: Vec<Submission>, room: Room) -> (Self, oneshot::Receiver<Vec<Reply>>) {
         let count = submissions.len();
         let (reply, answer) = oneshot::channel();
@@ -43,12 +44,12 @@ impl Job {
         (Self { submissions, places: (0..count).collect(), request }, answer)
     }
 
-    /// How many replies it wants, also when its submissions were taken out.
+    /// The number of replies it needs, even after its submissions were taken out.
     pub fn count(&self) -> usize {
         self.places.len()
     }
 
-    /// When its request came.
+    /// When its request arrived.
     pub fn since(&self) -> Instant {
         self.request.since
     }

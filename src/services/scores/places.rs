@@ -1,4 +1,4 @@
-//! Where submissions left their users in the rankings.
+//! The users' ranks after their submissions.
 
 use crate::{
     domain::{leaderboard::Board, submission::Accepted},
@@ -8,8 +8,8 @@ use crate::{
     },
 };
 
-/// The place of each standing of each submission (`None`: not accepted, no standings): of those that were applied as it was told, of the others
-/// as it is. `told` has what became of the former, in order.
+/// The rank of each standing of each submission (`None`: not accepted, no standings). For applied standings it is the rank when
+/// the change was announced, for the others the current one. `told` has the outcomes of the applied ones, in order.
 pub(super) async fn places(announcer: &Announcer, submissions: &[Option<&Accepted>], told: Vec<Told>) -> Vec<Vec<Option<Place>>> {
     let mut told = told.into_iter();
     let mut places = Vec::with_capacity(submissions.len());

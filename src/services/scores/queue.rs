@@ -12,18 +12,19 @@ use crate::domain::{ids::UserId, submission::Submission};
 
 use super::{Reply, job::Job};
 
-/// Submissions that may wait or be on their way in this instance. When there is no room, callers are refused at once: waiting longer would
-/// help nobody.
+/// The most submissions in this instance that wait or are being committed. When there is no room, callers are refused at once:
+/// waiting longer would help nobody.
 const ROOM: usize = 32_768;
-/// When so many wait, it is time for a commit whatever else is on its way.
+/// When this many wait, a commit is due whatever else is in flight.
 pub(super) const CROWD: usize = 256;
-/// Submissions that a caller may have committed before it is the next one's turn.
+/// Submissions that a caller may have committed before the next caller's turn.
 const TURN: usize = 64;
-/// How many submissions of one caller are passed over, because their users are in a commit already, before it is the next one's turn.
+/// How many submissions of one caller are passed over, because their users are in a commit already, before the next caller's
+/// turn.
 const PASSED_OVER: usize = 1_024;
 
-/// See the module's documentation. Submissions of one caller leave in the order in which they came, except that one may overtake those of
-/// other users.
+/// See the module's documentation. Submissions of one caller leave in the order in which they came, except that a submission
+/// may overtake those of other users.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -32,15 +33,15 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// Callers with waiting jobs, in the order of their turns.
+    /// Callers with waiting jobs, in round-robin order.
     turns: VecDeque<Arc<str>>,
     waiting: HashMap<Arc<str>, Waiting>,
-    /// Submissions that wait.
+    /// Waiting submissions.
     count: usize,
-    /// Submissions of each caller that wait or are on their way.
+    /// Submissions of each caller that wait or are being committed.
     held: HashMap<Arc<str>, usize>,
     held_by_all: usize,
-    /// The last look found nothing that may go, so whoever comes next may be the first.
+    /// The last attempt to take jobs found none that may be committed, so the next submission may be the first.
     nobody_could_go: bool,
     closed: bool,
 }
@@ -48,11 +49,12 @@ struct State {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
-    /// Submissions that the caller may still have committed before its turn is over. A job larger than a turn saves up for it.
+    /// Submissions that the caller may still have committed in this round. Credit accumulates for a job larger than one round's
+    /// share.
     credit: usize,
 }
 
-/// Room in the queue for so many submissions; given back when the request is answered or dropped.
+/// Reserved room in the queue for `count` submissions; given back when the request is answered or dropped.
 pub(super) struct Room {
     queue: Arc<Queue>,
     caller: Arc<str>,
@@ -73,8 +75,8 @@ impl Drop for Room {
 }
 
 impl Queue {
-    /// Puts a request's submissions at the end of its caller's line; `None` where there is no room. A caller may hold as much as is still
-    /// free, so whoever floods the queue is refused while others are not.
+    /// Appends a request's submissions to its caller's line; `None` if there is no room. A caller may hold as much as is still
+    /// free, so a caller that floods the queue is refused while others are not.
     pub fn push(self: &Arc<Self>, caller: Arc<str>, submissions: Vec<Submission>) -> Option<oneshot::Receiver<Vec<Reply>>> {
         let count = submissions.len();
         let mut guard = self.state.lock();
@@ -103,12 +105,13 @@ impl Queue {
         Some(answer)
     }
 
-    /// Takes jobs of about `limit` submissions, the callers in turn. Submissions of users in `busy` stay, and their requests are divided.
+    /// Takes jobs of about `limit` submissions, round-robin over the callers. Submissions of users in `busy` stay, and their
+    /// requests are divided.
     pub fn take(&self, limit: usize, busy: &HashSet<UserId>) -> Vec<Job> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let (mut taken, mut count) = (Vec::new(), 0);
-        // Callers of whom nothing more may go; when it is everybody, there is no more to take.
+        // Callers with no more submissions that may be committed; when that is every caller, nothing is left to take.
         let mut stuck = Vec::new();
         while count < limit {
             let Some(caller) = state.turns.pop_front() else { break };
@@ -132,7 +135,7 @@ impl Queue {
         taken
     }
 
-    /// Submissions that wait.
+    /// The number of waiting submissions.
     pub fn waiting(&self) -> usize {
         self.state.lock().count
     }
@@ -142,13 +145,13 @@ impl Queue {
         self.changed.notified().await;
     }
 
-    /// Takes no more in.
+    /// Accepts no more submissions.
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.changed.notify_one();
     }
 
-    /// Whether nothing waits and nothing will come.
+    /// Whether the queue is empty and closed.
     pub fn is_over(&self) -> bool {
         let state = self.state.lock();
         state.closed && state.count == 0
@@ -156,8 +159,8 @@ impl Queue {
 }
 
 impl Waiting {
-    /// The jobs that the credit and `limit` allow (a first one is never too large for the limit), and whether the credit would have
-    /// allowed more than could be had.
+    /// The jobs that the credit and `limit` allow (a first one is never too large for the limit), and whether the credit would
+    /// have allowed more than was available.
     fn take(&mut self, busy: &HashSet<UserId>, limit: usize) -> (Vec<Job>, bool) {
         let (mut taken, mut passed_over, mut enough) = (Vec::new(), Vec::new(), true);
         let (mut count, mut left_behind) = (0, 0);
@@ -167,7 +170,8 @@ impl Waiting {
             }
             let may_go = |user: &UserId| busy.is_empty() || !busy.contains(user);
             let free = job.submissions.iter().filter(|submission| may_go(&submission.user_id)).count();
-            // By what may go alone: else a job that has to stay would keep the caller saving, and the others waiting for it.
+            // Counts only submissions that may be committed: otherwise a job that has to stay would keep the caller saving, and
+            // the others waiting for it.
             if free > self.credit {
                 enough = false;
                 break;
@@ -187,7 +191,7 @@ impl Waiting {
             taken.push(job);
         }
         if self.jobs.is_empty() || enough {
-            // Credit is not saved up by those who have nothing to spend it on.
+            // A caller with nothing to spend credit on does not accumulate it.
             self.credit = 0;
         }
         for job in passed_over.into_iter().rev() {
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_with_a_flood_does_not_keep_others_waiting() {
+    fn a_flood_from_one_caller_does_not_delay_others() {
         let queue = Arc::new(Queue::default());
         for _ in 0..10 {
             queue.push("flood".into(), submissions(&["x"; 1000])).unwrap();
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_the_one_who_filled_it() {
+    fn a_full_queue_refuses_the_caller_that_filled_it() {
         let queue = Arc::new(Queue::default());
         let mut answers = Vec::new();
         while let Some(answer) = queue.push("flood".into(), submissions(&["x"; 1000])) {
@@ -260,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_stay_keeps_nobody_looking_for_ever() {
+    fn taking_ends_when_the_rest_has_to_stay() {
         let queue = Arc::new(Queue::default());
         let busy = HashSet::from([UserId::parse("x").unwrap()]);
         let others: Vec<String> = (0..64).map(|number| format!("y{number}")).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         let _answers = [queue.push("a".into(), submissions(&["x"; 150])), queue.push("c".into(), submissions(&others))];
         assert_eq!(queue.take(64, &busy).iter().map(Job::count).sum::<usize>(), 64);
-        // Both have to wait for the same user now, with what they have saved out of step.
+        // Both callers have to wait for the same user now, with different credit.
         let _answer = queue.push("b".into(), submissions(&["x"; 150]));
         assert!(queue.take(512, &busy).is_empty());
         assert_eq!(queue.take(512, &HashSet::new()).iter().map(Job::count).sum::<usize>(), 300);
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_divided_request_is_answered_whole_and_in_its_order() {
+    fn a_divided_request_is_answered_completely_and_in_order() {
         let queue = Arc::new(Queue::default());
         let mut answer = queue.push("game".into(), submissions(&["ann", "bob", "ann", "cid"])).unwrap();
         let early = queue.take(512, &HashSet::from([UserId::parse("ann").unwrap()]));
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_lost_a_part_is_told_so() {
+    fn a_request_that_lost_a_part_gets_an_error() {
         let queue = Arc::new(Queue::default());
         let mut answer = queue.push("game".into(), submissions(&["ann", "bob"])).unwrap();
         drop(queue.take(512, &HashSet::from([UserId::parse("ann").unwrap()])));

@@ -10,13 +10,13 @@ use crate::services::{error::ServiceError, receipts};
 
 use super::{Scores, places::places};
 
-/// How long a repeat waits for the answer that the first one is about to be given.
+/// How long a repeat waits for the answer to the first submission.
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(10);
-/// Answers of one request that are looked for, or settled, at once.
+/// Answers of one request that are looked up, or settled, concurrently.
 const AT_ONCE: usize = 8;
 
-/// A submission that came again, its key committed earlier by `event_id`.
+/// A repeated submission, whose key was committed earlier by `event_id`.
 #[derive(Clone)]
 pub(super) struct Repeat {
     pub event_id: Uuid,
@@ -25,10 +25,10 @@ pub(super) struct Repeat {
 }
 
 impl Scores {
-    /// The answer to each: the one that the first submission with this key is about to be given, waited for. Where that never comes (the
-    /// instance that committed it died before it answered), the submission is announced now, in case nobody did, and the answer made of that is
-    /// stored for good, so that all later repeats agree. In a ledger of this process alone, nobody is about to answer what an earlier process
-    /// committed.
+    /// The answer to each repeat: it waits for the one that the first submission with this key is about to be given. If that
+    /// never comes (the instance that committed it died before it answered), the submission is announced now, in case it was
+    /// not announced before, and the answer made from that is stored permanently, so that all later repeats agree. In a ledger
+    /// used by this process alone, no other process is about to answer what an earlier process committed.
     pub(super) async fn answers_given_before(&self, repeats: Vec<Repeat>) -> Vec<Result<String, ServiceError>> {
         let deadline = Instant::now() + PATIENCE;
         let awaited = stream::iter(repeats.clone()).map(|repeat| self.awaited(repeat, deadline));
@@ -47,7 +47,7 @@ impl Scores {
         settled.buffered(AT_ONCE).collect().await
     }
 
-    /// The stored answer, waited for until then where somebody may be about to store it.
+    /// The stored answer; if another instance may be about to store it, waits for it until the deadline.
     async fn awaited(&self, repeat: Repeat, deadline: Instant) -> Result<Option<String>, ServiceError> {
         let nobody_will = !self.ledger.is_shared() && repeat.event_id < self.begun;
         loop {
@@ -59,7 +59,7 @@ impl Scores {
         }
     }
 
-    /// Stores the answer made now, unless there is one by now; the one that is stored.
+    /// Stores the answer made now, unless one is stored already; returns the stored one.
     async fn settled(&self, repeat: Repeat, made: &Result<HashMap<Uuid, String>, ServiceError>) -> Result<String, ServiceError> {
         let Some(body) = made.as_ref().map_err(Clone::clone)?.get(&repeat.event_id) else {
             return Err(ServiceError::Conflict("this key's score was deleted with its leaderboard".into()));
@@ -67,8 +67,8 @@ impl Scores {
         Ok(self.ledger.settle_receipt(&repeat.subject, &repeat.key, repeat.event_id, body.clone()).await?)
     }
 
-    /// Announces these events, and makes their receipts; none of those whose leaderboards are all deleted. Announcing again what was announced
-    /// changes nothing.
+    /// Announces these events and makes their receipts; none for events whose leaderboards are all deleted. Announcing an event
+    /// again changes nothing.
     async fn made_now(&self, events: Vec<Uuid>) -> Result<HashMap<Uuid, String>, ServiceError> {
         let (accepted, changes) = self.ledger.committed(events).await?;
         let mut told = self.announcer.apply(&changes).await;

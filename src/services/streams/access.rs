@@ -1,7 +1,8 @@
-//! Who may read a leaderboard at this moment: one answer, shared by its hub and all its topics, so that nothing is handed out by an older one.
+//! Who may read a leaderboard at this moment: one answer, shared by its hub and all its topics, so that nothing is sent on the
+//! basis of an older one.
 //!
-//! It is written before the event that tells of it reaches any log, and read under the log's lock: whoever finds that event in a log finds
-//! this answer as well.
+//! It is written before the event that announces it reaches any log, and read under the log's lock: a reader that finds the
+//! event in a log finds this answer as well.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,25 +15,25 @@ use crate::domain::{
 
 /// Everybody may read.
 const PUBLIC: u8 = 0;
-/// Only those whose token says so may read.
+/// Only connections whose token grants it may read.
 const PRIVATE: u8 = 1;
-/// It was public, and may have been made private in what this instance has missed.
+/// It was public, and may have been made private in changes that this instance has missed.
 const DOUBTFUL: u8 = 2;
 
-/// What a connection that shows no right of its own is given.
+/// What a connection without a right of its own is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToAnybody {
     Everything,
-    /// Nothing until it is known what holds.
+    /// Nothing, until it is known who may read.
     Nothing,
-    /// Its end.
+    /// The end of its stream.
     Farewell,
 }
 
 /// See the module's documentation.
 pub(super) struct Access {
     state: AtomicU8,
-    /// When the definition that decided was made. Held for the moment of a decision.
+    /// When the definition that decided was written. Locked for the moment of a decision.
     as_of: Mutex<Timestamp>,
 }
 
@@ -42,7 +43,7 @@ impl Access {
         Self { state: AtomicU8::new(state), as_of: Mutex::new(leaderboard.updated_at) }
     }
 
-    /// What those are given who were let in without being asked.
+    /// What connections are given that were admitted without a check of their rights.
     pub(super) fn to_anybody(&self) -> ToAnybody {
         match self.state.load(Ordering::Acquire) {
             PUBLIC => ToAnybody::Everything,
@@ -51,14 +52,14 @@ impl Access {
         }
     }
 
-    /// Only those may read who were asked.
+    /// Only connections whose rights were checked may read.
     pub(super) fn is_private(&self) -> bool {
         self.state.load(Ordering::Acquire) == PRIVATE
     }
 
-    /// Takes over what a definition says, unless it is older than the one that decided last. The very same one takes no privacy back, of which may
-    /// have been heard before the definition itself; it ends a doubt where it is `confirmed`: the ledger has just said so. True where those
-    /// who wait have to be woken.
+    /// Applies what a definition says, unless it is older than the one that decided last. The very same definition does not
+    /// make a private leaderboard public, because privacy may have been announced before the definition itself; it ends a doubt
+    /// if it is `confirmed`: the ledger has just reported it. True if waiting connections have to be woken.
     pub(super) fn adopt(&self, visibility: Visibility, updated_at: Timestamp, confirmed: bool) -> bool {
         let (new, mut as_of) = (state_of(visibility), self.as_of.lock());
         let stands = match self.state.load(Ordering::Acquire) {
@@ -73,7 +74,7 @@ impl Access {
         self.state.swap(new, Ordering::AcqRel) != new
     }
 
-    /// The same definition as before may or may not be in force.
+    /// The definition may or may not still be in force.
     pub(super) fn doubt(&self) {
         let _undecided = self.as_of.lock();
         self.state.compare_exchange(PUBLIC, DOUBTFUL, Ordering::AcqRel, Ordering::Acquire).ok();
@@ -89,7 +90,7 @@ fn state_of(visibility: Visibility) -> u8 {
 
 #[cfg(test)]
 impl Access {
-    /// Of a public leaderboard.
+    /// The access of a public leaderboard.
     pub(super) fn open() -> std::sync::Arc<Self> {
         std::sync::Arc::new(Self { state: AtomicU8::new(PUBLIC), as_of: Mutex::new(Timestamp(0)) })
     }

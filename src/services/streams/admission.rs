@@ -1,4 +1,4 @@
-//! How many streams there may be: in all, from one client address, and with one token's subject.
+//! Limits on open streams: in all, from one client address, and with one token's subject.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -13,16 +13,16 @@ use super::measures::MEASURES;
 /// Why a stream is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Busy {
-    /// This address has as many open as it may.
+    /// This address has reached its limit.
     Address,
-    /// The holder of this token has as many open as they may.
+    /// The holder of this token has reached their limit.
     Token,
-    /// The server has as many open as it can carry.
+    /// The server has reached its limit.
     Server,
 }
 
 impl Busy {
-    /// What the client is told.
+    /// The text for the client.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Address => "too many streams from this address",
@@ -32,7 +32,7 @@ impl Busy {
     }
 }
 
-/// The most streams at once.
+/// The most streams open at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Caps {
     pub in_all: usize,
@@ -53,7 +53,7 @@ pub struct Admission {
     counts: Mutex<Counts>,
 }
 
-/// Leave to hold one stream open; given back when dropped.
+/// Permission to hold one stream open; given back when dropped.
 pub struct Admitted {
     admission: Arc<Admission>,
     address: IpAddr,
@@ -70,7 +70,8 @@ impl Admission {
         self.counts.lock().open
     }
 
-    /// Leave for one more stream from this address (IPv6: the caller gives the /64), by the holder of a token where there is one.
+    /// Permission for one more stream from this address (IPv6: the caller gives the /64), by the holder of a token if there is
+    /// one.
     pub fn admit(self: &Arc<Self>, address: IpAddr, subject: Option<&str>) -> Result<Admitted, Busy> {
         let mut counts = self.counts.lock();
         let refused = if counts.open >= self.caps.in_all {
@@ -112,7 +113,7 @@ impl Drop for Admitted {
     }
 }
 
-/// One less; who has none left is forgotten.
+/// One stream fewer; the entry is removed when none is left.
 fn give_back<K>(of: Entry<'_, K, usize>) {
     if let Entry::Occupied(mut count) = of {
         *count.get_mut() -= 1;
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_given_back() {
+    fn permission_is_given_back() {
         let admission = Admission::new(Caps { in_all: 3, per_address: 2, per_token: 1 });
         let (one, two): (IpAddr, IpAddr) = ([1, 1, 1, 1].into(), [2, 2, 2, 2].into());
         let first = admission.admit(one, Some("ann")).ok();

@@ -27,14 +27,15 @@ use super::{
     wakers::Slot,
 };
 
-/// Milliseconds after which a client comes back whose connection broke: spread, so that not all come at once.
+/// Milliseconds until a client reconnects whose connection broke: jittered, so that not all come at once.
 const RETRY: RangeInclusive<u16> = 1000..=3000;
-/// After which it comes back from a server that shuts down, to another one.
+/// Milliseconds until it reconnects, to another server, when this one shuts down.
 const RETRY_ELSEWHERE: RangeInclusive<u16> = 200..=2000;
-/// After which it comes back although that will be in vain, or will do harm. Long enough for a page to hear why, and to do better.
+/// Milliseconds until it reconnects although that will fail or do harm. Long enough for a page to read the reason and to act on
+/// it.
 const RETRY_LATE: RangeInclusive<u16> = 15_000..=45_000;
 
-/// One leaderboard's share of a connection.
+/// One leaderboard's part of a connection.
 pub(super) struct Part {
     hub: Arc<Hub>,
     shared_view: Option<Arc<SharedView>>,
@@ -46,14 +47,15 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads the shared_view's topic, or the leaderboard's events where there is no shared_view. Takes over the watcher that was counted for it.
+    /// Reads the shared view's topic, or the leaderboard's events if there is no shared view. Takes over the watcher that was
+    /// counted for it.
     pub(super) fn new(hub: Arc<Hub>, shared_view: Option<Arc<SharedView>>, mut cursor: Cursor) -> Self {
         let topic = Arc::clone(shared_view.as_ref().map_or(&hub.events, |shared_view| &shared_view.topic));
         let slot = topic.take_slot(&mut cursor);
         Self { hub, shared_view, topic, cursor, slot, ended: false, _expiry: None }
     }
 
-    /// Sees to it that the connection is woken when its token ends.
+    /// Arranges that the connection is woken when its token expires.
     pub(super) fn expiring(mut self, at: Option<Instant>, expiries: &Arc<Expiries>) -> Self {
         self._expiry = at.map(|at| expiries.add(at, &self.topic, self.slot));
         self
@@ -71,32 +73,32 @@ impl Drop for Part {
     }
 }
 
-/// The bytes of one `text/event-stream` response. Ends when its leaderboards are deleted, when it may read them no more, or when the server shuts
-/// down. Each block has data: a `retry:` stands in the block of an event.
+/// The bytes of one `text/event-stream` response. Ends when its leaderboards are deleted, when it may no longer read them, or
+/// when the server shuts down. Each block has data: a `retry:` is always part of an event's block.
 pub struct EventStream {
-    /// None where the server shuts down.
+    /// Empty if the server is shutting down.
     parts: Vec<Part>,
     /// The first block's `retry:`, in milliseconds, until it has been taken.
     retry: Option<u16>,
-    /// What has to be said before the end, after the last event.
+    /// The reason to send before the end, after the last event.
     closing: Option<Closed>,
     drain: Arc<Drain>,
     /// The step of the shutdown at which this connection ends.
     drain_step: u8,
-    /// When the token ends that lets it read what is private.
+    /// When the token expires that grants access to private leaderboards.
     until: Option<Instant>,
     ended: bool,
     form: Form,
     /// The lag of this connection is recorded.
     sampled: bool,
-    /// The time of the oldest score in what was handed out last and is not known to be written.
+    /// The time of the oldest score in the piece that was handed out last and is not yet known to be written.
     oldest: Option<Timestamp>,
     clock: Clock,
     _admitted: Admitted,
 }
 
-/// An event stream on its way from the handler to whoever writes it. Rides on the response, beside a body that reads the same stream: whoever takes it
-/// first has it.
+/// An event stream on its way from the handler to the component that writes it. It is carried by the response, beside a body
+/// that reads the same stream: the first to take it gets it.
 #[derive(Clone)]
 pub struct Handover(Arc<Mutex<Option<EventStream>>>);
 
@@ -105,7 +107,7 @@ impl Handover {
         Self(Arc::new(Mutex::new(Some(stream))))
     }
 
-    /// The stream, once.
+    /// The stream; `None` after the first call.
     pub fn take(&self) -> Option<EventStream> {
         self.0.lock().take()
     }
@@ -139,20 +141,21 @@ impl EventStream {
         }
     }
 
-    /// Each piece as chunks of an HTTP/1.1 body. To be chosen before the first is taken.
+    /// Frames each piece as chunks of an HTTP/1.1 body. Must be chosen before the first piece is taken.
     pub fn chunked(mut self) -> Self {
         self.form.chunked = true;
         self.parts.iter_mut().for_each(|part| part.cursor.form.chunked = true);
         self
     }
 
-    /// Whether it has to end although the client does not even read the farewell. Where not, `waker` is called when that may change.
+    /// Whether the stream has to end although the client does not even read its last block. If not, `waker` is called when that
+    /// may change.
     pub fn is_given_up(&mut self, waker: &Waker) -> bool {
         self.parts.iter().for_each(|part| part.topic.wait(part.slot, waker));
         self.drain.is_over()
     }
 
-    /// What was taken has been written to the socket.
+    /// The last piece has been written to the socket.
     pub fn written(&mut self) {
         if let Some(at) = self.oldest.take() {
             let micros = self.clock.now().micros_since(at).max(0);
@@ -211,36 +214,36 @@ impl EventStream {
                 Frame::closed(Closed::Private, Some(&self.parts[index].hub.leaderboard.id)).encoded(self.form)
             }
             Read::Barred => self.close(Closed::Private),
-            // The other leaderboards' positions are not worth more than the client's coming back for all of them.
+            // Staying connected for the other leaderboards is not worth more than a reconnect of the client for all of them.
             Read::Over => self.say_goodbye(RETRY),
         }))
     }
 
-    /// What is ready of any leaderboard, and whose share it is; `None` where nothing is.
+    /// What is ready of any leaderboard, and the index of its part; `None` if nothing is.
     fn read_next(&mut self, waker: &Waker) -> Option<(usize, Read)> {
         let parts = self.parts.iter_mut().enumerate().filter(|(_, part)| !part.ended);
         let mut reads = parts.map(|(index, part)| (index, part.topic.read(&mut part.cursor, part.slot, waker)));
         reads.find(|(_, read)| !matches!(read, Read::Nothing))
     }
 
-    /// Ends one leaderboard's share; true where others go on.
+    /// Ends one leaderboard's part; true if others go on.
     fn go_on_without(&mut self, index: usize) -> bool {
         self.parts[index].ended = true;
         self.parts.iter().any(|part| !part.ended)
     }
 
-    /// The token has ended, and so far it took none: from now on it counts as none.
+    /// The token has expired, and so far the stream did not need it: from now on it counts as a stream without one.
     fn lapse(&mut self) {
         self.until = None;
         self.parts.iter_mut().for_each(|part| part.cursor.entitled = false);
     }
 
-    /// The last block of a stream that coming back alike does not mend.
+    /// The last block of a stream that the same request would not restore.
     fn close(&mut self, reason: Closed) -> Bytes {
         self.end(&Frame::closed(reason, None), RETRY_LATE)
     }
 
-    /// The last block of a stream that goes on when its client comes back: a sign of life.
+    /// The last block of a stream that resumes when its client reconnects: a heartbeat.
     fn say_goodbye(&mut self, retry: RangeInclusive<u16>) -> Bytes {
         let now = self.clock.now();
         let followed = self.parts.iter().find(|part| !part.ended);
@@ -254,8 +257,8 @@ impl EventStream {
     }
 }
 
-/// The whole body of a stream that is refused in-band, because a browser gives up for ever on any status but 200: one `busy` event with a long,
-/// jittered `retry:`, the end.
+/// The whole body of a stream that is refused in-band, because a browser gives up permanently on any status but 200: one `busy`
+/// event with a long, jittered `retry:`, then the end.
 pub fn busy_body(reason: &str) -> Bytes {
     let form = Form { ids: false, chunked: false };
     let event = Frame::event(None, "busy", &serde_json::json!({ "reason": reason }).to_string()).encoded(form);

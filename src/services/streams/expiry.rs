@@ -1,4 +1,5 @@
-//! When the tokens of open streams end. One tick for all of them: a timer for each would cost every stream more than its cursor does.
+//! When the tokens of open streams expire. One tick for all of them: a timer for each would cost every stream more than its
+//! cursor does.
 
 use std::{
     collections::BTreeMap,
@@ -14,21 +15,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{topic::Topic, wakers::Slot};
 
-/// How late a stream may learn that its token has ended.
+/// How late a stream may notice that its token has expired.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The ends that are to come, the next one first. One entry for each leaderboard of an open stream with a token, gone with the stream. The lock
-/// is held to add, to take out, and to cut off what is due.
+/// The coming expiries, the next one first. One entry for each leaderboard of an open stream with a token, removed with the
+/// stream. The lock is held to add, to remove, and to split off what is due.
 #[derive(Default)]
 pub(super) struct Expiries {
     ends: Mutex<BTreeMap<Key, (Arc<Topic>, Slot)>>,
     added: AtomicU64,
 }
 
-/// The moment, and a number that tells those of one moment apart.
+/// The moment, and a number that distinguishes entries of the same moment.
 type Key = (Instant, u64);
 
-/// A stream's place among the ends; given up when dropped.
+/// A stream's entry among the expiries; removed when dropped.
 pub(super) struct Expiry {
     of: Arc<Expiries>,
     key: Key,
@@ -41,14 +42,14 @@ impl Drop for Expiry {
 }
 
 impl Expiries {
-    /// Wakes who waits at this topic once the moment has come.
+    /// Wakes the connection in this slot of the topic once the moment has come.
     pub(super) fn add(self: &Arc<Self>, at: Instant, topic: &Arc<Topic>, slot: Slot) -> Expiry {
         let key = (at, self.added.fetch_add(1, Ordering::Relaxed));
         self.ends.lock().insert(key, (Arc::clone(topic), slot));
         Expiry { of: Arc::clone(self), key }
     }
 
-    /// Wakes streams whose tokens have ended, for as long as it is polled.
+    /// Wakes streams whose tokens have expired, for as long as it is polled.
     pub(super) async fn watch(&self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +76,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_due_is_taken_once_and_what_has_left_is_forgotten() {
+    fn an_expiry_is_taken_once_and_a_dropped_one_is_removed() {
         let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
         let slot = topic.take_slot(&mut Cursor::new(10, None, true, true));
         let (expiries, now) = (Arc::<Expiries>::default(), Instant::now());

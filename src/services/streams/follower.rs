@@ -1,6 +1,6 @@
-//! The task behind a hub: follows the feed, finds and fills holes, ticks the views. `liveness.rs` tells whether
-//! the ranking answers and what to do while it does not, `wants.rs` brings what connections noted that they need, `definition.rs` sees to it that
-//! nobody watches who may not.
+//! The task behind a hub: follows the feed, finds and fills gaps, ticks the views. `availability.rs` decides whether the
+//! ranking answers and what to do while it does not, `requests.rs` serves the requests that connections left, `definition.rs`
+//! makes sure that nobody watches without permission.
 
 mod availability;
 mod definition;
@@ -31,19 +31,20 @@ use super::{
     hub::{Hub, RING, Sources},
 };
 
-/// Events after which the connections get a turn before further ones are taken.
+/// Events after which the connections are woken before more are taken.
 const TURN: usize = 1024;
 /// Events fetched from the history in one call.
 const HISTORY_PAGE: usize = 500;
 /// The widest window a stream can show.
 const WIDEST: u64 = 100;
-/// One timer a hub: a heartbeat tells of its leaderboard alone, is encoded once, and the wakers spread it over their connections.
+/// One timer per hub: a heartbeat concerns its leaderboard alone, is encoded once, and the wakers spread it over their
+/// connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often the newest position is compared with the store's, in case a message was lost without a trace, and watchers are counted.
+/// How often the newest position is compared with the store's, in case a message was lost unnoticed, and watchers are counted.
 const CHECK: Duration = Duration::from_secs(5);
 /// How soon after the last report a changed number of watchers is reported.
 const REPORT: Duration = Duration::from_millis(500);
-/// How often an unavailable ranking is tried again.
+/// How often an unavailable ranking is retried.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// The hub's task.
@@ -55,14 +56,14 @@ pub(super) struct Follower {
     /// The newest event in the log; `None` until the feed has been joined.
     position: Option<Version>,
     subscribed: bool,
-    /// The ranking answered last time.
+    /// Whether the ranking answered last time.
     live: bool,
-    /// When to ask the ledger for the definition, which changed since it was taken over.
+    /// When to ask the ledger for the definition, which has changed since it was last adopted.
     definition_due: Option<Instant>,
-    /// The definitions that were taken over last.
+    /// The definitions that were last adopted.
     adopted: Option<Arc<Definitions>>,
     ended: bool,
-    /// The number of this instance's watchers that the feed was told last.
+    /// The number of this instance's watchers that was last reported to the feed.
     reported: u64,
 }
 
@@ -129,8 +130,8 @@ impl Follower {
         self.sources.feed.report_watchers(self.board.pk, 0).await.ok();
     }
 
-    /// Starts a new generation of the log at this version. Changes of the definition may have been passed over on the way to it, so the ledger is
-    /// asked first: nobody is shown a leaderboard that was made private meanwhile.
+    /// Starts a new generation of the log at this version. Changes of the definition may have been skipped on the way to it, so
+    /// the ledger is asked first: nobody is shown a leaderboard that was made private meanwhile.
     async fn begin(&mut self, version: Version) {
         if !self.refresh_definition().await && !self.is_confirmed() && self.hub.events.position().is_some() {
             self.hub.doubt_access();
@@ -151,7 +152,7 @@ impl Follower {
                 FeedMessage::Renamed { .. } => self.renamed(),
                 FeedMessage::Reset { epoch, .. } => self.follow_epoch(epoch).await,
                 FeedMessage::Lost => self.hub.lost.store(true, Ordering::Release),
-                // Those are for the whole instance.
+                // These concern the whole instance.
                 FeedMessage::Definitions { .. } | FeedMessage::Behind { .. } | FeedMessage::Holder => {}
             }
             next = if taken < TURN { self.messages.try_recv().ok() } else { None };
@@ -159,7 +160,7 @@ impl Follower {
         self.hub.events.wake_all();
     }
 
-    /// Somebody's name may be another one, which had no position of its own before this release.
+    /// A user's name may have changed; before this release a name change had no position of its own.
     fn renamed(&self) {
         self.hub.events.forget_snapshot();
         self.hub.shared_views.touch_all();
@@ -176,13 +177,13 @@ impl Follower {
             let filled = self.fill().await;
             self.or_go_offline(filled).await;
         }
-        // The log may have gone over to another epoch meanwhile, whose numbers mean other events.
+        // The log may have moved to another epoch meanwhile, whose numbers mean other events.
         if self.position.as_ref().is_some_and(|position| position.epoch == epoch) {
             self.append(events);
         }
     }
 
-    /// Another epoch than the log's is being told of: go over to it if it is the newer one.
+    /// Another epoch than the log's was announced: moves to it if it is the newer one.
     async fn follow_epoch(&mut self, epoch: Arc<str>) {
         if self.position.as_ref().is_some_and(|position| epoch > position.epoch) {
             self.position = None;
@@ -190,7 +191,7 @@ impl Follower {
         }
     }
 
-    /// Appends the events that directly follow the log; those it has already are passed over.
+    /// Appends the events that directly follow the log; those already in the log are skipped.
     fn append(&mut self, events: Vec<Event>) {
         let Some(mut position) = self.position.clone().filter(|_| !self.ended) else { return };
         let following: Vec<_> = events.into_iter().filter(|event| event.seq > position.seq).collect();
@@ -209,7 +210,7 @@ impl Follower {
                 EventKind::ScoreUpdated => {
                     tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.fields, "to be streamed");
                 }
-                // A snapshot from before shows the old name, to those who pass over such events, too.
+                // An earlier snapshot shows the old name, also to clients that skip such events.
                 EventKind::UserChanged => self.hub.events.forget_snapshot(),
                 EventKind::LeaderboardChanged => {
                     self.take_definition(&event.fields);
@@ -231,7 +232,8 @@ impl Follower {
         }
     }
 
-    /// Brings the log up to the newest position from the history, or begins a new generation where the history no longer reaches.
+    /// Brings the log up to the newest position from the history, or begins a new generation if the history no longer reaches
+    /// back far enough.
     async fn fill(&mut self) -> Result<(), RankingError> {
         while let Some(position) = self.position.clone().filter(|_| !self.ended) {
             let history = self.sources.feed.history(self.board.pk, position.seq, HISTORY_PAGE).await?;
@@ -295,7 +297,7 @@ impl Follower {
 }
 
 impl Drop for Follower {
-    /// Also where the task panicked: silence would look to watchers like a quiet leaderboard.
+    /// Also runs if the task panicked: to watchers, silence would look like a quiet leaderboard.
     fn drop(&mut self) {
         self.hub.abandon();
     }

@@ -16,19 +16,19 @@ use crate::{
     services::views,
 };
 
-/// Why the server ends a stream that coming back alike does not mend.
+/// Why the server ends a stream that the same request would not restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Closed {
-    /// The token that let the connection in has ended.
+    /// The token that admitted the connection has expired.
     TokenExpired,
-    /// The leaderboard was made private, and the connection shows no right to read it.
+    /// The leaderboard was made private, and the connection has no right to read it.
     Private,
     /// The leaderboard was deleted.
     Deleted,
 }
 
-/// What a definition, as an event tells it, says about who may read.
+/// What a definition in an event says about who may read.
 #[derive(Debug, Clone, Copy)]
 pub struct Described {
     pub visibility: Visibility,
@@ -36,7 +36,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// `None` where it cannot be read.
+    /// `None` if it cannot be parsed.
     pub fn read(definition: &str) -> Option<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -49,10 +49,10 @@ impl Described {
     }
 }
 
-/// How a connection wants its frames.
+/// The form of a connection's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
-    /// With their `id:` lines. Left out for connections whose position means nothing.
+    /// With their `id:` lines. Left out for connections whose position has no meaning.
     pub ids: bool,
     /// Each as a chunk of an HTTP/1.1 body.
     pub chunked: bool,
@@ -61,15 +61,15 @@ pub struct Form {
 /// One encoded event. Cloning shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The chunk's size line, the event, and the chunk's end, so that the form most connections want is there as it is.
+    /// The chunk's size line, the event, and the chunk's end, so that the form most connections need is ready to send.
     bytes: Bytes,
     /// Length of the size line.
     head: usize,
     /// Length of the leading `id:` line.
     id: usize,
-    /// When the score that it tells of was committed, where it tells of one.
+    /// When the score in the event was committed, if it reports one.
     pub at: Option<Timestamp>,
-    /// It shows the definition of a private leaderboard, which is for nobody else to see, also not later.
+    /// It shows the definition of a private leaderboard, which no one else may see, even later.
     pub private: bool,
 }
 
@@ -94,7 +94,7 @@ impl Frame {
         Self { bytes: bytes.freeze(), head: size.len(), id, at: None, private: false }
     }
 
-    /// A change as watchers are told of it.
+    /// A change in the form in which watchers receive it.
     pub fn of(epoch: &Arc<str>, event: &Event) -> Self {
         let version = Version::new(Arc::clone(epoch), event.seq);
         let frame = Self::event(Some(&version), event.kind.name(), &event.data(epoch));
@@ -104,7 +104,7 @@ impl Frame {
         Self { at: event.at(), private, ..frame }
     }
 
-    /// Why the server ends the stream, or one leaderboard's share of it where others go on.
+    /// Why the server ends the stream, or one leaderboard's part of it if others go on.
     pub fn closed(reason: Closed, share_of: Option<&LeaderboardId>) -> Self {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -116,15 +116,15 @@ impl Frame {
         Self::event(None, "closed", &views::json(&Data { reason, leaderboard_id: share_of }))
     }
 
-    /// This event, and in the same block how long the client shall wait before it comes back: a block of its own would look like an empty
-    /// message to many client libraries.
+    /// This event, and in the same block how long the client shall wait before it reconnects: a block of its own would look
+    /// like an empty message to many client libraries.
     pub fn with_retry(&self, millis: u64) -> Self {
         let end = self.bytes.len() - CHUNK_END.len() - "\n".len();
         let event = std::str::from_utf8(&self.bytes[self.head..end]).expect("made of text");
         Self::encode(self.id, &[event, "retry: ", &millis.to_string(), "\n\n"])
     }
 
-    /// The bytes to send. Only chunks without their id have to be made anew.
+    /// The bytes to send. Only chunks without their id have to be encoded again.
     pub fn encoded(&self, form: Form) -> Bytes {
         let end = self.bytes.len() - CHUNK_END.len();
         match form {
@@ -139,13 +139,13 @@ impl Frame {
     }
 }
 
-/// Puts how long the client shall wait before it comes back into the first block of these frames.
+/// Inserts how long the client shall wait before it reconnects into the first block of these frames.
 pub fn retry_before(millis: u64, frames: &Bytes, form: Form) -> Bytes {
     let line = format!("retry: {millis}\n");
     let mut bytes = BytesMut::with_capacity(line.len() + frames.len() + CHUNK_END.len());
     let mut rest = &frames[..];
     if form.chunked {
-        // Into the chunk as well: a block that comes in one piece serves the most careless of readers.
+        // Into the same chunk: a block that arrives in one piece suits even the most careless client.
         let head = frames.windows(CHUNK_END.len()).position(|end| end == CHUNK_END).expect("a chunk has a size line");
         let size = std::str::from_utf8(&frames[..head]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
         bytes.put_slice(format!("{:x}\r\n", size.expect("a size in hex") + line.len()).as_bytes());
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_comes_in_every_form() {
+    fn a_frame_is_encoded_in_every_form() {
         let frame = Frame::event(Some(&Version::new("e", 7)), "score-updated", "{}");
         let form = |ids, chunked| Form { ids, chunked };
         assert_eq!(frame.encoded(form(true, false)), "id: e-7\nevent: score-updated\ndata: {}\n\n");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_to_wait_stands_in_the_block_of_an_event() {
+    fn the_retry_time_is_part_of_an_events_block() {
         let form = |ids, chunked| Form { ids, chunked };
         let last = Frame::event(Some(&Version::new("e", 7)), "heartbeat", "{}").with_retry(900);
         assert_eq!(last.encoded(form(true, false)), "id: e-7\nevent: heartbeat\ndata: {}\nretry: 900\n\n");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_closed_is_told_why() {
+    fn a_closed_stream_gives_the_reason() {
         let form = Form { ids: true, chunked: false };
         let closed = |share_of| Frame::closed(Closed::TokenExpired, share_of).encoded(form);
         assert_eq!(closed(None), "event: closed\ndata: {\"reason\":\"token-expired\"}\n\n");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_that_cannot_be_read_is_nobodys_to_see() {
+    fn an_unreadable_definition_is_shown_to_nobody() {
         let frame = |body: &str| {
             let (kind, fields) = (EventKind::LeaderboardChanged, body.to_owned());
             Frame::of(&"e".into(), &Event { seq: 1, kind, rank: 0, previous_rank: None, total: 0, fields })

@@ -1,7 +1,7 @@
-//! One watched leaderboard in this instance: follows the feed, keeps the shared logs, finds and fills holes.
+//! One watched leaderboard in this instance: follows the feed, maintains the shared logs, finds and fills gaps.
 //!
-//! The hub is one task. Connections read the topics it writes and never call it; what they need (a fresh snapshot, older events) they note
-//! in their topic, and the hub brings it once for all of them.
+//! The hub is one task. Connections read the topics that it writes and never call it; they note in their topic what they need
+//! (a fresh snapshot, older events), and the hub brings it once for all of them.
 
 use std::{
     sync::{
@@ -31,10 +31,10 @@ use crate::{
 
 use super::{access::Access, frame::Frame, shared_views::SharedViews, topic::Topic};
 
-/// Feed messages that wait for the hub. When full, further ones are dropped and the hub reads the history instead.
+/// Feed messages waiting for the hub. When full, further ones are dropped and the hub reads the history instead.
 pub(super) const MESSAGES: usize = 1024;
-/// Events kept in memory for connections; older ones are fetched from the feed's history for those who resume. Holds the two largest
-/// commits, so that nobody who reads falls out of it because of one burst.
+/// Events kept in memory for connections; older ones are fetched from the feed's history for clients that resume. Holds the two
+/// largest commits, so that no active reader falls out of it because of one burst.
 pub(super) const RING: usize = 4096;
 
 /// What hubs are made of.
@@ -47,7 +47,7 @@ pub(super) struct Sources {
     pub clock: Clock,
 }
 
-/// What connections and the registry see of a hub.
+/// The part of a hub that connections and the registry see.
 pub(super) struct Hub {
     pub leaderboard: Leaderboard,
     pub events: Arc<Topic>,
@@ -59,11 +59,11 @@ pub(super) struct Hub {
     pub lost: AtomicBool,
     /// Connections of this instance.
     pub watchers: AtomicU64,
-    /// Connections of all instances, as far as the feed has told.
+    /// Connections of all instances, as far as the feed has reported.
     pub all_watchers: AtomicU64,
-    /// Somebody read it from memory since the last sweep.
+    /// A client read it from memory since the last sweep.
     pub readers: AtomicBool,
-    /// The feed tells of every change.
+    /// The feed delivers every change.
     pub followed: AtomicBool,
     pub closing: CancellationToken,
     access: Arc<Access>,
@@ -98,31 +98,32 @@ impl Hub {
         topics
     }
 
-    /// Takes over what a definition says about who may read, and lets those who wait know where that is something new.
+    /// Adopts what a definition says about who may read, and wakes waiting connections if that is new.
     pub(super) fn adopt_access(&self, visibility: Visibility, updated_at: Timestamp, confirmed: bool) {
         if self.access.adopt(visibility, updated_at, confirmed) {
-            // Whoever comes back for this starts from the newest state.
+            // A client that reconnects because of this starts from the newest state.
             self.events.forget_snapshot();
             self.topics().iter().for_each(|topic| topic.wake_all());
         }
     }
 
-    /// What this instance has missed may have made the leaderboard private: nothing new for those who were not asked, until it is known.
+    /// Changes that this instance has missed may have made the leaderboard private: connections whose rights were not checked
+    /// get nothing new until it is known.
     pub(super) fn doubt_access(&self) {
         self.access.doubt();
     }
 
-    /// Only those may read who were asked.
+    /// Only connections whose rights were checked may read.
     pub(super) fn is_private(&self) -> bool {
         self.access.is_private()
     }
 
-    /// How many watch over all instances, as far as that is known here.
+    /// The number of watchers over all instances, as far as it is known here.
     pub(super) fn watchers_everywhere(&self) -> u64 {
         self.all_watchers.load(Ordering::Relaxed).max(self.watchers.load(Ordering::Relaxed))
     }
 
-    /// A sign of life: the newest position, and how many watch.
+    /// A heartbeat: the newest position, and the number of watchers.
     pub(super) fn heartbeat(&self, now: Timestamp) -> Frame {
         heartbeat(Some(&self.leaderboard.id), self.events.position().as_ref(), now, self.watchers_everywhere())
     }
@@ -132,7 +133,7 @@ impl Hub {
         self.closing.is_cancelled() || self.messages.is_closed()
     }
 
-    /// The hub's task is gone, whatever ended it: so are its streams, and whoever comes back finds a new hub.
+    /// The hub's task is gone, for whatever reason: so are its streams, and a client that reconnects finds a new hub.
     pub(super) fn abandon(&self) {
         self.followed.store(false, Ordering::Release);
         self.closing.cancel();
@@ -140,7 +141,7 @@ impl Hub {
         self.events.abandon();
     }
 
-    /// Hands a message to the hub's task.
+    /// Passes a message to the hub's task.
     pub(super) fn deliver(&self, message: FeedMessage) {
         if self.messages.try_send(message).is_err() {
             self.note_loss();

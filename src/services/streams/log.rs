@@ -13,29 +13,29 @@ use super::{
     snapshot::Snapshot,
 };
 
-/// A snapshot is handed out while at most this many frames follow it; a staler one is renewed first.
+/// A snapshot is sent while at most this many frames follow it; a staler one is renewed first.
 const FRESH: u64 = 64;
-/// How old what the ledger says may be when it is shown.
+/// The greatest age at which the ledger's answer is shown.
 const YOUNG: Duration = Duration::from_secs(1);
-/// What one read hands to the connection at the most, so that a laggard's catch-up does not become one huge buffer.
+/// The most bytes that one read hands to the connection, so that a slow reader's catch-up does not become one huge buffer.
 const PIECE: usize = 16 * 1024;
-/// Merged pieces that are kept. Connections that are woken together are behind alike, so a few of them serve thousands.
+/// Merged pieces that are cached. Connections that are woken together are equally far behind, so a few of them serve thousands.
 const MERGED: usize = 4;
 
 /// What connections wait for that only the hub can bring.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// A snapshot that is fresh.
+    /// A fresh snapshot.
     pub snapshot: bool,
     /// Older frames, from this position on.
     pub from: Option<u64>,
-    /// Certainty about the newest position: somebody claims to have seen a later one.
+    /// Confirmation of the newest position: a client claims to have seen a later one.
     pub head: bool,
-    /// Anything to show to somebody who has seen nothing.
+    /// Anything to show to a client that has seen nothing.
     pub provisional: bool,
 }
 
-/// The shared log. Bounded by `capacity` frames: when full, the oldest frame goes, and who has not read it is moved to a snapshot.
+/// The shared log. Bounded by `capacity` frames: when full, the oldest is dropped, and cursors before it move to a snapshot.
 pub(super) struct Log {
     /// 0 until there is something to show.
     pub(super) generation: u64,
@@ -48,20 +48,20 @@ pub(super) struct Log {
     /// Why the generation began.
     pub(super) restart: Restart,
     pub(super) snapshot: Option<Snapshot>,
-    /// Shown while it is young to those who have seen nothing and cannot have a snapshot: the ledger's view, without a position.
+    /// Shown while it is young to clients that have seen nothing and cannot have a snapshot: the ledger's view, unpositioned.
     pub(super) provisional: Option<(Instant, Snapshot)>,
     pub(super) wanted: Wanted,
-    /// Positions below this one are gone for good.
+    /// Positions below this one are permanently lost.
     pub(super) lost_below: u64,
-    /// The position of the newest frame that is for those alone who may read a private leaderboard. Whoever may not starts after it.
+    /// The position of the newest frame that only readers of private leaderboards may see. Other cursors start after it.
     pub(super) private_until: u64,
-    /// How many comparisons of the newest position with the store's have begun, and the number of the last one that was brought to its end.
+    /// How many comparisons of the newest position with the store's have begun, and the number of the last completed one.
     pub(super) head_checks: (u64, u64),
     pub(super) heartbeat: (u64, Option<Frame>),
     pub(super) end: Option<End>,
 }
 
-/// Several frames as one piece, shared by all who read them together.
+/// Several frames as one piece, shared by all cursors that read them together.
 struct Merged {
     from: u64,
     form: Form,
@@ -73,11 +73,11 @@ struct Merged {
 pub(super) enum End {
     /// The last event, after which every connection ends.
     Last(Frame),
-    /// The hub is gone, and nobody will write any more: connections end, and clients come back to another hub.
+    /// The hub is gone and nothing will be written any more: connections end, and clients reconnect to another hub.
     Abandoned,
 }
 
-/// Where one connection is.
+/// The position of one connection.
 #[derive(Debug)]
 pub(super) struct Cursor {
     generation: u64,
@@ -89,7 +89,7 @@ pub(super) struct Cursor {
     /// Whether the next snapshot has to say that continuity broke.
     reset: bool,
     provisional_shown: bool,
-    /// Its token says that it may read while the leaderboard is private.
+    /// Its token grants access while the leaderboard is private.
     pub(super) entitled: bool,
     /// The comparison that decides about the position to resume after: one that began after this connection did.
     head_check: Option<u64>,
@@ -101,7 +101,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// A new connection's cursor. `resume`: the position to go on after; `Some(Err(()))` is one that can only be reset.
+    /// A new connection's cursor. `resume`: the position to resume after; `Some(Err(()))` is one that can only lead to a reset.
     pub(super) fn new(limit: usize, resume: Option<Result<Version, ()>>, ids: bool, entitled: bool) -> Self {
         Self {
             generation: 0,
@@ -120,20 +120,20 @@ impl Cursor {
     }
 }
 
-/// What a cursor finds.
+/// The result of a read.
 pub(super) enum Read {
     Frames(Bytes),
     /// The last frame; nothing follows.
     Last(Bytes),
     /// Nothing follows.
     Over,
-    /// Nothing follows for whoever may not read a private leaderboard.
+    /// Nothing follows for a connection that may not read a private leaderboard.
     Barred,
     Nothing,
 }
 
 impl Log {
-    /// An empty log that keeps so many frames.
+    /// An empty log for this many frames.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             generation: 0,
@@ -159,7 +159,7 @@ impl Log {
         (self.first + self.frames.len() as u64).saturating_sub(1)
     }
 
-    /// What is ready for this cursor, which may see all that the log holds; notes in `wanted` what it waits for.
+    /// What is ready for this cursor, which may see the whole log; notes in `wanted` what it waits for.
     pub(super) fn read(&mut self, cursor: &mut Cursor) -> Read {
         self.resolve(cursor);
         if let Some(bytes) = self.ready(cursor) {
@@ -167,7 +167,7 @@ impl Log {
         }
         match &self.end {
             Some(End::Last(frame)) => {
-                // An id would tell clients that have not read all before it that they have.
+                // An id would tell a client that it has read all before it, even if it has not.
                 let ids = cursor.form.ids && self.has_read_all(cursor);
                 return Read::Last(frame.encoded(Form { ids, ..cursor.form }));
             }
@@ -177,7 +177,7 @@ impl Log {
         self.read_heartbeat(cursor)
     }
 
-    /// The newest sign of life, once.
+    /// The newest heartbeat, once.
     pub(super) fn read_heartbeat(&self, cursor: &mut Cursor) -> Read {
         match &self.heartbeat {
             (count, Some(frame)) if *count != cursor.heartbeat => {
@@ -193,7 +193,7 @@ impl Log {
         (self.generation > 0).then(|| Version::new(Arc::clone(&self.epoch), self.head()))
     }
 
-    /// Appends a frame, for which the oldest one makes room.
+    /// Appends a frame, and drops the oldest one when full.
     pub(super) fn push(&mut self, frame: Frame) {
         self.frames.push_back(frame);
         if self.frames.back().is_some_and(|frame| frame.private) {
@@ -202,7 +202,7 @@ impl Log {
         self.shrink_to(self.capacity);
     }
 
-    /// Keeps so many frames from now on, the newest ones.
+    /// Keeps only the newest `capacity` frames from now on.
     pub(super) fn shrink_to(&mut self, capacity: usize) {
         self.capacity = capacity;
         while self.frames.len() > capacity {
@@ -211,7 +211,7 @@ impl Log {
         }
     }
 
-    /// Takes in older frames that end where the log begins; room is made for them.
+    /// Prepends older frames that end where the log begins; the capacity grows to hold them.
     pub(super) fn extend_back(&mut self, from: u64, frames: Vec<Frame>) {
         let newest_private = frames.iter().rposition(|frame| frame.private).map_or(0, |index| from + index as u64);
         self.private_until = self.private_until.max(newest_private);
@@ -225,7 +225,7 @@ impl Log {
         continuous && cursor.resume.is_none() && cursor.next == self.head() + 1
     }
 
-    /// Decides, once there is a generation, whether a cursor can resume where its client left off.
+    /// Decides, once there is a generation, whether a cursor can resume where its client stopped.
     fn resolve(&mut self, cursor: &mut Cursor) {
         let Some(version) = cursor.resume.as_ref().filter(|_| self.generation > 0) else { return };
         let known = version.epoch == self.epoch && version.seq <= self.head();
@@ -295,10 +295,10 @@ impl Log {
         }
     }
 
-    /// Frames from the cursor on: one is shared as it is, several that wait go out together.
+    /// Frames from the cursor on: a single one is shared as it is, several are merged into one piece.
     fn frames_from(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
         let first = self.frames.get((cursor.next - self.first) as usize)?;
-        // What is caught up on is as old as the client's absence.
+        // Frames read while catching up are as old as the client's absence, so their lag is not recorded.
         cursor.oldest = first.at.filter(|_| !cursor.catching_up);
         let (count, bytes) = match self.head() - cursor.next {
             0 => (1, first.encoded(cursor.form)),

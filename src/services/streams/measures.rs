@@ -1,4 +1,4 @@
-//! What the streams tell the metrics.
+//! What the streams report to the metrics.
 
 use std::sync::LazyLock;
 
@@ -9,24 +9,24 @@ use super::admission::Busy;
 /// Why a connection starts over from a snapshot. Each is also the label of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restart {
-    /// The ranking was lost or rebuilt: positions of before mean nothing any more.
+    /// The ranking was lost or rebuilt: earlier positions no longer have a meaning.
     Epoch,
     /// Events were missed that the history no longer has.
     Gap,
     /// The client named a position that cannot be resumed after.
     Position,
-    /// The client reads more slowly than things happen: what it has not read is conflated into the newest state.
+    /// The client reads more slowly than events occur: what it has not read is conflated into the newest state.
     Behind,
 }
 
-/// Handles that are looked up once, because looking one up costs more than everything else that is done for a delivery. Made when the first stream is
-/// served, by which time the recorder is there.
+/// Metric handles that are looked up once, because looking one up costs more than all other work of a delivery. Created when
+/// the first stream is served, by which time the recorder is installed.
 pub(super) struct Measures {
     /// Events handed to connections.
     pub deliveries: Counter,
-    /// Pieces handed to connections: events that wait together are one piece, and one write.
+    /// Pieces handed to connections: events that wait together form one piece, and one write.
     pub writes: Counter,
-    /// Seconds from a score's commit until it was written to the socket, of one connection in [`SAMPLE`].
+    /// Seconds from a score's commit until it was written to the socket, for one connection in [`SAMPLE`].
     pub lag: Histogram,
     /// Streams open in this process.
     pub open: Gauge,
@@ -34,7 +34,7 @@ pub(super) struct Measures {
     refusals: [Counter; 3],
 }
 
-/// One connection in so many is measured: recording costs a tenth of a microsecond, and neighbours have the same lag.
+/// One connection in this many is measured: recording costs a tenth of a microsecond, and neighbours have the same lag.
 pub(super) const SAMPLE: usize = 16;
 
 pub(super) static MEASURES: LazyLock<Measures> = LazyLock::new(|| Measures {

@@ -1,4 +1,4 @@
-//! One view of one leaderboard at one pace: what it showed last, and whether that may have changed.
+//! One view of one leaderboard at one rate: what it showed last, and whether that may have changed.
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -19,17 +19,17 @@ use crate::{
 
 use super::{frame::Frame, snapshot::State, topic::Topic};
 
-/// What the last of many watchers sees later than the first.
+/// The greatest delay of the last of many watchers behind the first.
 const LONGEST_SPREAD: Duration = Duration::from_millis(135);
 
-/// What a shared_view shows.
+/// What a shared view shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ViewSubject {
     Top { limit: usize },
     User { user_id: UserId, around: u64 },
 }
 
-/// Everybody who watches the same subject at the same pace.
+/// Identifies the watchers of the same subject at the same rate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct SharedViewKey {
     pub subject: ViewSubject,
@@ -37,23 +37,23 @@ pub(super) struct SharedViewKey {
 }
 
 impl SharedViewKey {
-    /// Between two ticks at the least.
+    /// The shortest time between two ticks.
     fn period(&self) -> Duration {
         Duration::from_secs(1) / u32::from(self.hz)
     }
 
-    /// Over so long a time a tick's frame goes out to those who watch: the most of a tick, so that scores and their receipts find a gap, and not
-    /// so long that anybody would see it.
+    /// The time over which a tick's frame is spread to the watchers: most of a tick, so that scores and their receipts find a
+    /// gap, and not so long that anybody would notice.
     pub(super) fn spread(&self) -> Duration {
         (self.period() * 2 / 3).min(LONGEST_SPREAD)
     }
 }
 
-/// The topic of a shared_view and what it showed last.
+/// The topic of a shared view and what it showed last.
 pub(super) struct SharedView {
     pub key: SharedViewKey,
     pub topic: Arc<Topic>,
-    /// Connections; the shared_view goes when it has had none for a while.
+    /// Connections; the shared view is removed when it has had none for a while.
     pub watchers: AtomicUsize,
     shown: Mutex<Shown>,
 }
@@ -61,11 +61,11 @@ pub(super) struct SharedView {
 struct Shown {
     /// Something may have changed since the last tick.
     dirty: bool,
-    /// Something happened that was not worth a tick: version and total of what is shown are no longer the newest.
+    /// Something happened that was not worth a tick: the version and total shown are no longer the newest.
     behind: bool,
-    /// Somebody came and has to see the newest version and total, even if nothing in the view has changed.
+    /// A new watcher has to see the newest version and total, even if nothing in the view has changed.
     renew: bool,
-    /// No tick before this moment: what keeps the pace.
+    /// No tick before this moment: this limits the rate.
     next_at: Instant,
     leaderboard_id: Option<LeaderboardId>,
     window: Option<Arc<Window>>,
@@ -73,15 +73,16 @@ struct Shown {
 }
 
 impl Shown {
-    /// Whether this event may change what is shown. Moves shift everybody between the old place and the new one, and a newcomer all who come after; a new
-    /// profile shows in its own place. Who stands elsewhere is not computed again, however busy the leaderboard is.
+    /// Whether this event may change what is shown. A move shifts everybody between the old rank and the new one, and a
+    /// newcomer everybody behind; a new profile affects only its own rank. Users at other ranks are not computed again, however
+    /// busy the leaderboard is.
     fn touched_by(&self, event: &Event, subject: &ViewSubject) -> bool {
         let Some((first, last)) = event.ranks() else { return false };
         match subject {
             ViewSubject::Top { limit } => first <= *limit as u64,
             ViewSubject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
                 None => true,
-                // Only somebody's first score can be this user's.
+                // Only a first score can be this user's.
                 Some(None) => event.previous_rank.is_none(),
                 Some(Some(entry)) => entry.rank + around >= first && entry.rank.saturating_sub(*around) <= last,
             },
@@ -131,8 +132,8 @@ impl SharedView {
         due
     }
 
-    /// Sees to it that whoever comes now starts from the newest state. If a tick is due anyway, they wait for it; if the last one was only
-    /// just, they see its outcome and what follows by the next.
+    /// Makes sure that new watchers start from the newest state. If a tick is due anyway, they wait for it; if the last one was
+    /// only just now, they see its result, and what follows with the next one.
     pub(super) fn renew(&self) {
         let mut shown = self.shown.lock();
         if shown.behind {
@@ -143,19 +144,19 @@ impl SharedView {
         }
     }
 
-    /// The ranking gave no answer: it is asked again later.
+    /// The ranking gave no answer: it is queried again later.
     pub(super) fn postpone(&self) {
         let mut shown = self.shown.lock();
         (shown.dirty, shown.behind) = (true, true);
     }
 
-    /// The ranking gives no answers, and what was shown last may be outdated: whoever comes now is not to start from it.
+    /// The ranking gives no answers, and what was shown last may be outdated: new watchers must not start from it.
     pub(super) fn hide_last(&self) {
         self.postpone();
         self.topic.forget_snapshot();
     }
 
-    /// Whoever comes now starts from what was shown last after all: nobody knows anything newer.
+    /// New watchers start from what was shown last after all: nothing newer is known.
     pub(super) fn show_last(&self) {
         if let Some(state) = self.state(&self.shown.lock()) {
             self.topic.restore_snapshot(state);
@@ -178,7 +179,8 @@ impl SharedView {
         match shown.window.clone() {
             Some(old) if epoch(&old.head) == epoch(&new.head) => {
                 let patch = PatchView::between(leaderboard_id, &old, &new);
-                // For the sake of newcomers a patch without rows takes everybody to the newest version: there is one chain for all.
+                // For new watchers, a patch without rows takes all connections to the newest version: there is one chain for
+                // all.
                 if patch.is_empty() && !(renew && old.head != new.head) {
                     shown.behind = old.head != new.head;
                     self.topic
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_is_computed_again_only_where_somebody_moved_past() {
+    fn a_standing_is_computed_again_only_if_somebody_moved_past() {
         let user_id = UserId::parse("ann").unwrap();
         let subject = ViewSubject::User { user_id: user_id.clone(), around: 2 };
         let shared_view = SharedView::new(

@@ -1,4 +1,4 @@
-//! Views that are states: `view=top` and `view=user`. Computed once per tick for everybody who watches the same thing.
+//! Views that are states: `view=top` and `view=user`. Computed once per tick for all watchers of the same view.
 
 use std::{
     collections::HashMap,
@@ -30,12 +30,12 @@ use super::{
     topic::Topic,
 };
 
-/// Events that a slow reader may be behind before it gets the whole state instead.
+/// The most events that a slow reader may be behind before it gets the whole state instead.
 const BACKLOG: usize = 16;
-/// Users asked for in one call to the ranking.
+/// Users requested in one call to the ranking.
 const USERS_A_CALL: usize = 200;
 
-/// The shared_views of one leaderboard.
+/// The shared views of one leaderboard.
 pub(super) struct SharedViews {
     open: Mutex<Open>,
     access: Arc<Access>,
@@ -44,7 +44,7 @@ pub(super) struct SharedViews {
 #[derive(Default)]
 struct Open {
     by_key: HashMap<SharedViewKey, Arc<SharedView>>,
-    /// The leaderboard is gone: whoever joins from now on is told at once.
+    /// Set when the leaderboard is gone: a new watcher gets it at once.
     last: Option<Frame>,
     /// The hub is gone.
     abandoned: bool,
@@ -55,7 +55,7 @@ impl SharedViews {
         Self { open: Mutex::default(), access }
     }
 
-    /// The shared_view of this key, with one watcher more.
+    /// The shared view of this key, with one more watcher.
     pub(super) fn join(&self, key: SharedViewKey, hub: &Arc<Notify>) -> Arc<SharedView> {
         let mut open = self.open.lock();
         let Open { by_key, last, abandoned } = &mut *open;
@@ -73,12 +73,12 @@ impl SharedViews {
         Arc::clone(shared_view)
     }
 
-    /// Every shared_view's topic.
+    /// Every shared view's topic.
     pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
         self.open.lock().by_key.values().map(|shared_view| Arc::clone(&shared_view.topic)).collect()
     }
 
-    /// The topics of windows that somebody waits for who has seen nothing.
+    /// The topics of windows for which a client waits that has seen nothing.
     pub(super) fn waiting_tops(&self) -> Vec<Arc<Topic>> {
         let open = self.open.lock();
         let tops = open.by_key.values().filter(|shared_view| matches!(shared_view.key.subject, ViewSubject::Top { .. }));
@@ -87,7 +87,7 @@ impl SharedViews {
             .collect()
     }
 
-    /// Shows what the ledger knows to those who watch a user and have seen nothing.
+    /// Shows what the ledger knows to clients that watch a user and have seen nothing.
     pub(super) async fn show_ledger_to_users(
         &self,
         rankings: &RankingReader,
@@ -109,41 +109,41 @@ impl SharedViews {
         Ok(())
     }
 
-    /// The last event, for all shared_views there are and will be.
+    /// The last event, for all present and future shared views.
     pub(super) fn end(&self, frame: &Frame) {
         let mut open = self.open.lock();
         open.last = Some(frame.clone());
         open.by_key.values().for_each(|shared_view| shared_view.topic.end(frame.clone()));
     }
 
-    /// Nobody computes the shared_views any more, those there are and those there will be.
+    /// Nothing computes the shared views any more, present or future.
     pub(super) fn abandon(&self) {
         let mut open = self.open.lock();
         open.abandoned = true;
         open.by_key.values().for_each(|shared_view| shared_view.topic.abandon());
     }
 
-    /// SharedViews without a watcher are forgotten.
+    /// Removes shared views without a watcher.
     pub(super) fn sweep(&self) {
         self.open.lock().by_key.retain(|_, shared_view| shared_view.watchers.load(Ordering::Acquire) > 0);
     }
 
-    /// These events may have changed what some shared_views show.
+    /// These events may have changed what some shared views show.
     pub(super) fn touch(&self, events: &[Event]) {
         self.open.lock().by_key.values().for_each(|shared_view| shared_view.touch(events));
     }
 
-    /// Anything may have changed what any shared_view shows.
+    /// Anything may have changed what any shared view shows.
     pub(super) fn touch_all(&self) {
         self.open.lock().by_key.values().for_each(|shared_view| shared_view.touch_all());
     }
 
-    /// Shows nobody who comes now what was shown last.
+    /// Hides from new watchers what was shown last.
     pub(super) fn hide_last(&self) {
         self.open.lock().by_key.values().for_each(|shared_view| shared_view.hide_last());
     }
 
-    /// Shows those who come now what was shown last: nobody knows anything newer.
+    /// Shows new watchers what was shown last: nothing newer is known.
     pub(super) fn show_last(&self) {
         self.open.lock().by_key.values().for_each(|shared_view| shared_view.show_last());
     }
@@ -154,7 +154,8 @@ impl SharedViews {
         open.by_key.values().filter_map(|shared_view| shared_view.due_at()).min()
     }
 
-    /// Computes the shared_views that are due and tells their watchers. One call to the ranking for all tops, one per 200 users and distance.
+    /// Computes the shared views that are due and updates their watchers. One call to the ranking for all tops, one per 200
+    /// users and distance.
     pub(super) async fn tick(
         &self,
         ranking_store: &dyn RankingStore,
@@ -197,7 +198,7 @@ async fn tick_groups(
     Ok(())
 }
 
-/// The shared_views that watch a user, by how many neighbours they show.
+/// The shared views that watch a user, by how many neighbours they show.
 fn users_by_distance(shared_views: &[Arc<SharedView>]) -> HashMap<u64, Vec<(&Arc<SharedView>, &UserId)>> {
     let mut by_distance: HashMap<u64, Vec<(&Arc<SharedView>, &UserId)>> = HashMap::new();
     for shared_view in shared_views {

@@ -1,4 +1,4 @@
-//! What a connection starts from: a state, encoded once for all who want it alike.
+//! What a connection starts from: a state, encoded once for all connections that need the same form.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
 
 use super::frame::Frame;
 
-/// What a connection can start from.
+/// A state that a connection can start from.
 #[derive(Clone)]
 pub(super) enum State {
     /// A window, encoded per limit on demand.
@@ -22,7 +22,7 @@ pub(super) enum State {
 pub(super) struct Snapshot {
     pub(super) next: u64,
     state: State,
-    /// Encoded windows by limit and `reset`; a handful, for connections share limits.
+    /// Encoded windows by limit and `reset`; a handful, because connections share limits.
     encoded: HashMap<(usize, bool), Frame>,
 }
 

@@ -1,4 +1,4 @@
-//! What no client can bring about from outside: the end of a hub's task in the middle of its work.
+//! What no client can cause from outside: the end of a hub's task in the middle of its work.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -58,7 +58,7 @@ impl Embedded {
     }
 }
 
-/// Reads until what came holds this text, or to the end where there is none.
+/// Reads until the output contains this text, or to the end if there is none.
 async fn read(stream: &mut EventStream, until: Option<&str>) -> String {
     let mut read = String::new();
     let reading = async {
@@ -79,7 +79,7 @@ async fn a_hub_that_breaks_ends_its_streams_and_the_next_ones_get_another() {
     for stream in &mut streams {
         read(stream, Some("event: leaderboard\n")).await;
     }
-    // A panic drops the task's state just as this does.
+    // Aborting drops the task's state just as a panic does.
     app.streams.hubs.lock().values().for_each(|followed| followed.task.abort());
     for stream in &mut streams {
         read(stream, None).await;
@@ -90,7 +90,7 @@ async fn a_hub_that_breaks_ends_its_streams_and_the_next_ones_get_another() {
 }
 
 #[tokio::test]
-async fn a_hub_that_knows_of_a_leaderboard_gone_private_lets_in_nobody_who_was_not_asked() {
+async fn a_hub_of_a_leaderboard_made_private_admits_only_checked_connections() {
     let app = Embedded::start().await;
     let view = View::Events { limit: 10, resume: None };
     let mut before = app.open(view.clone());

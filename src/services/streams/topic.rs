@@ -1,8 +1,8 @@
 //! A topic: one shared log of encoded frames, read by any number of connections, each with a cursor of its own.
 //!
-//! A connection holds no queue: what it has not read yet is in the log, once for all. Whoever falls behind the log's oldest frame is moved to a
-//! snapshot and goes on from there. A new *generation* begins where continuity breaks (a new epoch, a hole that cannot be filled): then every
-//! cursor starts from a snapshot that says `reset`.
+//! A connection has no queue: what it has not read yet is in the log, once for all. A connection that falls behind the log's
+//! oldest frame is moved to a snapshot and continues from there. A new *generation* begins where continuity breaks (a new
+//! epoch, a gap that cannot be filled): then every cursor starts from a snapshot that says `reset`.
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
@@ -20,23 +20,24 @@ use super::{
     wakers::{Slot, Wakers},
 };
 
-/// Nobody waits for a heartbeat, where events are written at once all the same.
+/// Heartbeats are not urgent, even where events are written at once.
 const HEARTBEAT_SPREAD: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
 pub(super) struct Topic {
-    /// Held for moments only: to append, or to take what is ready.
+    /// Locked briefly: to append, or to take what is ready.
     log: Mutex<Log>,
     wakers: Arc<Wakers>,
-    /// Over so long a time those who wait are woken when something changes.
+    /// When something changes, waiting connections are woken over this period.
     spread: Duration,
-    /// Tells the hub that [`Wanted`] has something in it.
+    /// Notifies the hub that [`Wanted`] has something in it.
     hub: Arc<Notify>,
     access: Arc<Access>,
 }
 
 impl Topic {
-    /// An empty topic that keeps so many frames. Those who wait are woken at once when something changes, or spread over a time.
+    /// An empty topic with this capacity in frames. When something changes, waiting connections are woken at once, or spread
+    /// over a period.
     pub(super) fn new(capacity: usize, spread: Duration, hub: Arc<Notify>, access: Arc<Access>) -> Arc<Self> {
         Arc::new(Self { log: Mutex::new(Log::new(capacity)), wakers: Arc::default(), spread, hub, access })
     }
@@ -80,14 +81,14 @@ impl Topic {
         } else {
             MEASURES.writes.increment(1);
         }
-        // Also where a heartbeat goes out first: the next read finds nothing new to want.
+        // Compared after the read: if only a heartbeat went out, the next read finds nothing new to request.
         if log.wanted != before {
             self.hub.notify_one();
         }
         read
     }
 
-    /// What connections wait for, taken over by the hub.
+    /// What connections wait for, taken by the hub.
     pub(super) fn take_wanted(&self) -> Wanted {
         let mut log = self.log.lock();
         let wanted = std::mem::take(&mut log.wanted);
@@ -112,7 +113,7 @@ impl Topic {
         self.change(|log| log.snapshot = Some(Snapshot::new(log.head() + 1, state)));
     }
 
-    /// Appends an event that leaves the state as it is, which new connections need not see.
+    /// Appends an event that leaves the state unchanged, and that new connections need not see.
     pub(super) fn append_notice(&self, frame: Frame) {
         self.append([frame]);
         self.change(|log| {
@@ -138,7 +139,8 @@ impl Topic {
         self.log.lock().snapshot = None;
     }
 
-    /// Puts the state that the frames lead to back where it was forgotten. Where it was not, nobody waits for it, and nobody is woken.
+    /// Restores the state that the frames lead to if the snapshot was forgotten. If it was not, nobody waits for it, and nobody
+    /// is woken.
     pub(super) fn restore_snapshot(&self, state: State) {
         let mut log = self.log.lock();
         if log.snapshot.is_none() {
@@ -148,7 +150,7 @@ impl Topic {
         }
     }
 
-    /// Offers what the ledger says, to those who have seen nothing while there is no position to stand on.
+    /// Offers the ledger's answer to clients that have seen nothing, while there is no position to start from.
     pub(super) fn offer_provisional(&self, state: State) {
         self.change(|log| {
             log.provisional = Some((Instant::now(), Snapshot::new(0, state)));
@@ -156,12 +158,12 @@ impl Topic {
         });
     }
 
-    /// Whether somebody waits for [`Topic::offer_provisional`].
+    /// Whether a connection waits for [`Topic::offer_provisional`].
     pub(super) fn wants_provisional(&self) -> bool {
         self.log.lock().wanted.provisional
     }
 
-    /// Older frames, up to the oldest one held; room is made for them.
+    /// Older frames, up to the oldest one held; the capacity grows to hold them.
     pub(super) fn extend_back(&self, from: u64, frames: Vec<Frame>) {
         self.change(|log| {
             if from + frames.len() as u64 == log.first {
@@ -170,17 +172,17 @@ impl Topic {
         });
     }
 
-    /// What came before this position cannot be had any more: who waits for it is moved to a snapshot.
+    /// What came before this position is no longer available: a connection that waits for it is moved to a snapshot.
     pub(super) fn give_up_below(&self, position: u64) {
         self.change(|log| log.lost_below = log.lost_below.max(position));
     }
 
-    /// The newest position was compared with the store's, as was wanted.
+    /// The requested comparison of the newest position with the store's is done.
     pub(super) fn head_checked(&self) {
         self.change(|log| log.head_checks.1 = log.head_checks.0);
     }
 
-    /// Gives room back that [`Topic::extend_back`] took.
+    /// Releases the capacity that [`Topic::extend_back`] took.
     pub(super) fn shrink_to(&self, capacity: usize) {
         self.log.lock().shrink_to(capacity);
     }
@@ -207,7 +209,7 @@ impl Topic {
         self.change(|log| log.end = Some(End::Last(frame)));
     }
 
-    /// Nobody writes here any more: every connection ends, so that its client comes back.
+    /// Nothing will be written here any more: every connection ends, so that its client reconnects.
     pub(super) fn abandon(&self) {
         self.change(|log| {
             log.end.get_or_insert(End::Abandoned);
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_woken_for_a_snapshot_that_was_there() {
+    fn nobody_is_woken_for_a_snapshot_that_was_not_missing() {
         let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
         topic.begin("e".into(), 1, Some(state()));
         let (mut cursor, wakes) = (Cursor::new(10, None, true, false), Arc::new(Wakes::default()));
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_moves_only_those_who_have_read_all_before_it() {
+    fn the_last_event_carries_its_id_only_for_readers_of_all_before_it() {
         let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
         topic.begin("e".into(), 1, Some(state()));
         topic.append([frame(1)]);
@@ -295,7 +297,7 @@ mod tests {
         assert!(!last(&unstarted, &mut Cursor::new(10, None, true, false)), "it has seen nothing");
     }
     #[test]
-    fn whoever_may_not_read_a_private_leaderboard_is_given_nothing_of_that_time() {
+    fn an_unauthorized_reader_gets_nothing_from_the_private_period() {
         let topic = Topic::new(8, Duration::ZERO, Arc::default(), Access::open());
         topic.begin("e".into(), 1, Some(state()));
         let mut private = frame(2);

@@ -1,6 +1,6 @@
-//! The connections that wait for a topic, woken together or a few at a time.
+//! The connections that wait for a topic, woken all at once or a few at a time.
 //!
-//! Sharded, so that ten thousand connections registering on several threads do not queue up behind one lock while they are being
+//! Sharded, so that ten thousand connections that register on several threads do not queue behind one lock while they are being
 //! woken.
 
 use std::{
@@ -18,28 +18,28 @@ use tokio::time::Instant;
 use super::measures::SAMPLE;
 
 const SHARDS: usize = 8;
-/// As many connections are woken at once at the least: about what is written in half a millisecond.
+/// The least number of connections woken at once: about what is written in half a millisecond.
 const SLICE: usize = 32;
-/// Between two slices. The runtime's timer knows nothing shorter.
+/// The pause between two slices. The runtime's timer has no finer resolution.
 const PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Shard {
-    /// One slot a connection; `None` while it is not waiting.
+    /// One slot per connection; `None` while it is not waiting.
     slots: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
-/// Slots for wakers. Grows with the connections and keeps its room.
+/// Slots for wakers. Grows with the connections and does not shrink.
 #[derive(Default)]
 pub(super) struct Wakers {
     shards: [Mutex<Shard>; SHARDS],
     next: AtomicUsize,
-    /// Rounds that were asked for since the one that is under way began, itself included. 0: none is.
+    /// Rounds requested since the current one began, itself included. 0: no round is in progress.
     rounds: AtomicU64,
 }
 
-/// A connection's place among the wakers. Must be given back.
+/// A connection's slot among the wakers. Must be given back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     shard: usize,
@@ -47,7 +47,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Whether this connection stands for its neighbours when something is measured.
+    /// Whether this connection represents its neighbours in measurements.
     pub(super) fn is_sampled(self) -> bool {
         (self.index * SHARDS + self.shard).is_multiple_of(SAMPLE)
     }
@@ -70,7 +70,8 @@ impl Wakers {
         shard.free.push(slot.index);
     }
 
-    /// Registers who is to be woken next time. The caller holds the lock of what it waits for, so that nothing slips in between.
+    /// Registers the waker for the next time. The caller holds the lock of what it waits for, so that no change is missed in
+    /// between.
     pub(super) fn wait(&self, slot: Slot, waker: &Waker) {
         let place = &mut self.shards[slot.shard].lock().slots[slot.index];
         if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -78,21 +79,21 @@ impl Wakers {
         }
     }
 
-    /// Wakes whoever waits in this place.
+    /// Wakes the connection that waits in this slot.
     pub(super) fn wake(&self, slot: Slot) {
         let waiting = self.shards[slot.shard].lock().slots[slot.index].take();
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes everyone who waits.
+    /// Wakes all waiting connections.
     pub(super) fn wake_all(&self) {
         let mut round = Round::default();
         while self.wake_next(&mut round, usize::MAX) {}
     }
 
-    /// Wakes everyone who waits, evenly over this time: ten thousand writes in one go would keep all else that is to be done waiting for a
-    /// tenth of a second. Few are woken at once. While a round is under way, the next one begins after it, and there is one however often
-    /// it is asked for.
+    /// Wakes all waiting connections, evenly over this time: ten thousand writes at once would delay everything else by a tenth
+    /// of a second. A small number is woken at once. While a round is in progress, the next one begins after it, and there is
+    /// only one next round, however often it is requested.
     pub(super) fn wake_over(self: &Arc<Self>, time: Duration) {
         if time < PAUSE || self.places() <= SLICE {
             return self.wake_all();
@@ -115,7 +116,7 @@ impl Wakers {
 
     async fn go_round(&self, time: Duration) {
         let (begun, places, mut round) = (Instant::now(), self.places(), Round::default());
-        // Not much more than its share even after a delay: that would be the one go that is to be avoided.
+        // Not much more than its share even after a delay: that would be the burst that is to be avoided.
         let most = (2 * places / time.as_millis() as usize).max(SLICE);
         let due = || (places as f64 * begun.elapsed().as_secs_f64() / time.as_secs_f64()) as usize;
         loop {
@@ -127,12 +128,12 @@ impl Wakers {
         }
     }
 
-    /// Room for so many connections, whether or not they are there and wait.
+    /// The number of slots, whether or not a connection is there and waits.
     fn places(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().slots.len()).sum()
     }
 
-    /// Wakes those who wait in the next places, so many at the most; false where the round has come to its end.
+    /// Wakes the connections that wait in the next slots, at most `most`; false if the round has ended.
     fn wake_next(&self, round: &mut Round, most: usize) -> bool {
         let Some(shard) = self.shards.get(round.shard) else { return false };
         let mut shard = shard.lock();
@@ -147,7 +148,7 @@ impl Wakers {
     }
 }
 
-/// The rounds of a task that wakes. Where it panics, the next one who asks begins anew, instead of waiting for it for ever.
+/// The rounds of a task that wakes. If it panics, the next caller starts a new one instead of waiting for it for ever.
 struct UnderWay<'a>(&'a AtomicU64);
 
 impl Drop for UnderWay<'_> {
@@ -158,7 +159,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// How far a round through all places has come.
+/// The progress of a round through all slots.
 #[derive(Default)]
 struct Round {
     shard: usize,
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_are_woken_over_a_time_and_each_once_for_each_round() {
+    async fn many_are_woken_over_a_period_and_each_once_per_round() {
         let (wakers, wakes) = (Arc::new(Wakers::default()), Arc::new(Wakes::default()));
         let waker = Waker::from(Arc::clone(&wakes));
         let slots: Vec<_> = (0..4000).map(|_| wakers.take_slot()).collect();
@@ -212,7 +213,7 @@ mod tests {
         everybody_waits();
         wakers.wake_over(Duration::from_millis(100));
         wakes.reach(6000).await;
-        // Those who have been woken wait again, and something new happens before the round is over: another one is for them.
+        // The woken connections wait again, and something new happens before the round is over: the next round is for them.
         everybody_waits();
         wakers.wake_over(Duration::from_millis(100));
         wakers.wake_over(Duration::from_millis(100));

@@ -1,7 +1,7 @@
 //! The claims that decide, as foreign issuers write them.
 //!
-//! Scopes stand in `scope` (RFC 9068) or `scp` (Azure AD, Okta), as one text with spaces or as a list. Each claim is taken in whatever shape it has and
-//! judged afterwards, so that a refusal can name the claim.
+//! Scopes are in `scope` (RFC 9068) or `scp` (Azure AD, Okta), as one text with spaces or as a list. Each claim is accepted in
+//! any shape and checked afterwards, so that a refusal can name the claim.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,12 +11,12 @@ use crate::{
     services::error::ServiceError,
 };
 
-/// Bytes of a subject at the most: it is stored with every score.
+/// The longest subject in bytes: it is stored with every score.
 const MAX_SUBJECT: usize = 512;
-/// The latest end of a token, in seconds since 1970: the last year that has four digits. Later ones count as this one.
+/// The latest expiry of a token, in seconds since 1970: the last year that has four digits. Later ones are treated as this one.
 const LATEST: u64 = 253_402_300_799;
 
-/// What a token says; `exp`, `iss` and `aud` were checked by then.
+/// The claims of a token; `exp`, `iss` and `aud` are already checked.
 #[derive(Debug, Deserialize)]
 pub(super) struct Carried {
     #[serde(default)]
@@ -30,7 +30,7 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// Whoever holds the token.
+    /// The holder of the token.
     pub fn principal(self) -> Result<Principal, ServiceError> {
         let refused = |why: &'static str| ServiceError::InvalidToken(why.into());
         let Value::String(subject) = self.sub else { return Err(refused("the token's claim sub is no text")) };
@@ -52,7 +52,7 @@ impl Carried {
     }
 }
 
-/// The scopes that this server knows among those in a claim; `None` where the claim has another shape than a text or a list of texts.
+/// The scopes that this server knows among those in a claim; `None` if the claim is neither a text nor a list of texts.
 fn known_scopes(claim: &Value) -> Option<Vec<Scope>> {
     let in_text = |text: &str| text.split_ascii_whitespace().filter_map(Scope::named).collect::<Vec<_>>();
     match claim {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_without_an_end_in_sight_ends_some_day() {
+    fn a_token_with_a_very_late_expiry_ends_some_day() {
         let principal = of(json!({"sub": "a", "exp": 1.8e19, "scope": ""})).unwrap();
         assert!(std::time::Instant::now().checked_add(crate::services::tokens::time_left(&principal)).is_some());
     }

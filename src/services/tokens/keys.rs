@@ -1,4 +1,5 @@
-//! The key that tokens are checked with: from the settings, or made and kept in `DATA_DIR`. Whatever could never check a token is refused at the start.
+//! The key that tokens are verified with: from the settings, or generated and stored in `DATA_DIR`. A key that could never
+//! verify a token is refused at the start.
 
 use std::{
     fs,
@@ -22,23 +23,23 @@ use crate::{
     repositories::private,
 };
 
-/// Bytes an HS256 secret has at least: fewer than the hash has can be guessed.
+/// The least bytes of an HS256 secret: one shorter than the hash can be guessed.
 const MIN_SECRET: usize = 32;
 /// The name of the generated secret in `DATA_DIR`.
 const SECRET_FILE: &str = "jwt-secret";
-/// Bits of an RSA key: fewer can be broken, and more are not supported.
+/// Bits of an RSA key: a shorter one can be broken, and longer ones are not supported.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A key with the one algorithm that goes with it.
+/// A key with its one algorithm.
 pub(super) struct Key {
     pub algorithm: Algorithm,
     pub decoding: DecodingKey,
-    /// Where it is a secret of ours, tokens are made with it, too.
+    /// Set if the key is a secret of ours: then tokens are issued with it, too.
     pub encoding: Option<EncodingKey>,
 }
 
 impl Key {
-    /// Takes the key from the settings, or makes and keeps a random secret in `data_dir`.
+    /// Takes the key from the settings, or generates a random secret and stores it in `data_dir`.
     pub fn configure(settings: &TokenSettings, data_dir: &Path) -> anyhow::Result<Self> {
         let file = settings.jwt_public_key_file.as_deref().filter(|path| !path.as_os_str().is_empty());
         match (file, given(&settings.jwt_secret)) {
@@ -63,7 +64,7 @@ impl Key {
     }
 }
 
-/// The one public key in a PEM file, by itself or in a certificate.
+/// The one public key in a PEM file, either bare or in a certificate.
 fn public_key(pem: &[u8]) -> anyhow::Result<(Algorithm, DecodingKey)> {
     let blocks = pem::parse_many(pem).map_err(|error| anyhow!("the file is not PEM: {error}"))?;
     ensure!(
@@ -82,7 +83,8 @@ fn public_key(pem: &[u8]) -> anyhow::Result<(Algorithm, DecodingKey)> {
     }
 }
 
-/// The key in a `SubjectPublicKeyInfo` (or PKCS #1), and the one algorithm that goes with its kind. It is read here as it is for each token.
+/// The key in a `SubjectPublicKeyInfo` (or PKCS #1), and the one algorithm for its kind. It is parsed here in the same way as
+/// for each token.
 fn key_in(der: &[u8]) -> anyhow::Result<(Algorithm, DecodingKey)> {
     if let Ok(key) = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der) {
         let bits =
@@ -104,7 +106,7 @@ fn key_in(der: &[u8]) -> anyhow::Result<(Algorithm, DecodingKey)> {
     Ok((Algorithm::EdDSA, DecodingKey::from_ed_der(der)))
 }
 
-/// The secret in the data directory, made at the first start: 32 random bytes, readable by this user alone.
+/// The secret in the data directory, generated at the first start: 32 random bytes, readable by this user alone.
 fn kept_secret(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let path = data_dir.join(SECRET_FILE);
     let unreadable = || format!("{} (DATA_DIR) cannot be read", path.display());
@@ -121,7 +123,7 @@ fn kept_secret(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     random[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
     random[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
     let secret = URL_SAFE_NO_PAD.encode(random);
-    // Written whole under another name first: two processes that start at once must end up with the same secret.
+    // First written completely under another name: two processes that start at once must end up with the same secret.
     let draft = data_dir.join(format!("{SECRET_FILE}.{}", uuid::Uuid::new_v4().simple()));
     let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
         file.write_all(secret.as_bytes())?;

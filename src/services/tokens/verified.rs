@@ -1,5 +1,5 @@
-//! Tokens that were verified lately. A game backend sends the same token with every score, and checking its signature again each time
-//! would cost more than the rest of the request's way.
+//! A cache of recently verified tokens. A game backend sends the same token with every score, and verifying its signature again
+//! each time would cost more than the rest of the request.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use super::time_left;
 use crate::domain::caller::Principal;
 
-/// Tokens that are remembered. When full, those that have ended are forgotten, and where that makes no room, all are.
+/// Tokens in the cache. When full, expired ones are evicted; if that makes no room, all are.
 const CAPACITY: usize = 8192;
 
 /// The holders of verified tokens, by the token's whole text: a token that differs in one character is another one.
@@ -16,7 +16,7 @@ const CAPACITY: usize = 8192;
 pub(super) struct Verified(RwLock<HashMap<Box<str>, Arc<Principal>>>);
 
 impl Verified {
-    /// The holder, where the token was verified before and has not ended since.
+    /// The holder, if the token was verified before and has not expired since.
     pub fn get(&self, token: &str) -> Option<Arc<Principal>> {
         self.0.read().get(token).filter(|principal| !time_left(principal).is_zero()).cloned()
     }
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_has_ended_is_not_known_any_more() {
+    fn an_expired_token_is_no_longer_known() {
         let verified = Verified::default();
         verified.remember("good", &principal(u64::MAX / 2));
         verified.remember("ended", &principal(1));
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_grows_beyond_its_capacity() {
+    fn the_cache_never_exceeds_its_capacity() {
         let verified = Verified::default();
         for number in 0..CAPACITY + 10 {
             verified.remember(&number.to_string(), &principal(u64::MAX / 2));

@@ -1,4 +1,4 @@
-//! Whether the ranking answers: joining the feed, coming back to it, and what watchers see while it is away.
+//! Whether the ranking answers: joining the feed, rejoining it, and what watchers see while the ranking is unavailable.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -12,11 +12,11 @@ use super::{
     Follower, WIDEST,
 };
 
-/// How long the ledger may take to show what it knows: meanwhile the hub does nothing else, and no heartbeat goes out.
+/// How long the ledger may take to answer: meanwhile the hub does nothing else, and no heartbeat goes out.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Follower {
-    /// Joins the feed, or comes back to it: continues where the log ends if the epoch is still the same.
+    /// Joins the feed, or rejoins it: continues at the end of the log if the epoch is still the same.
     pub(super) async fn go_live(&mut self) {
         if let Err(error) = self.try_go_live().await {
             self.go_offline(&error).await;
@@ -29,7 +29,7 @@ impl Follower {
             self.subscribed = true;
             self.hub.followed.store(true, Ordering::Release);
         }
-        // The feed may be back before anybody can say who may still read.
+        // The feed may be back before read access is confirmed again.
         let certain = self.sources.definitions.is_confirmed(std::time::Instant::now());
         if !certain && !self.hub.is_private() {
             return Err(RankingError::Unreachable("nobody confirms who may read it".into()));
@@ -45,8 +45,8 @@ impl Follower {
         Ok(())
     }
 
-    /// The ranking gave no answer: see to it that it will, and show what the ledger knows to those who have seen nothing, or else what was
-    /// shown last.
+    /// The ranking gave no answer: starts its rebuild if it needs one, and shows what the ledger knows to clients that have
+    /// seen nothing, or else what was shown last.
     async fn go_offline(&mut self, error: &RankingError) {
         self.live = false;
         self.hub.shared_views.hide_last();
@@ -64,7 +64,7 @@ impl Follower {
             }
             self.sources.rebuilder.kick(self.board);
         }
-        // A definition that another instance changed cannot be heard of through the feed either.
+        // Another instance's change of the definition does not arrive through the feed either.
         self.adopt_definition();
         if !self.ended {
             let shown = tokio::time::timeout(LEDGER_PATIENCE, self.show_ledger()).await;
@@ -74,7 +74,7 @@ impl Follower {
         }
     }
 
-    /// Shows what the ledger knows to those who have seen nothing, without a position.
+    /// Shows what the ledger knows to clients that have seen nothing, without a position.
     async fn show_ledger(&self) -> Result<(), ServiceError> {
         let (hub, rankings) = (&self.hub, &self.sources.rankings);
         let mut tops = hub.shared_views.waiting_tops();
@@ -89,7 +89,7 @@ impl Follower {
         hub.shared_views.show_ledger_to_users(rankings, self.board, &hub.leaderboard.id).await
     }
 
-    /// Whether the answer is there; where it is not, the hub goes back to waiting for the ranking.
+    /// The answer; if there is none, the hub goes offline and waits for the ranking.
     pub(super) async fn or_go_offline<T>(&mut self, result: Result<T, RankingError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),

@@ -1,4 +1,5 @@
-//! What the hub knows of its leaderboard's definition, and that nobody watches who may not: see [`Access`](super::super::access::Access).
+//! What the hub knows of its leaderboard's definition, and the rule that nobody watches without permission: see
+//! [`Access`](super::super::access::Access).
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +9,14 @@ use crate::domain::definition::Definitions;
 
 use super::{super::frame::Described, Follower};
 
-/// How long the ledger may take to tell the definition before the hub goes on with the one it has.
+/// How long the ledger may take to report the definition before the hub goes on with the one it has.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How soon it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Follower {
-    /// Asks the ledger how the leaderboard is defined now. False where it does not answer: then the definition at hand stands, and the question is
-    /// repeated.
+    /// Asks the ledger for the leaderboard's current definition. False if it does not answer: then the adopted definition
+    /// stands, and the query is repeated.
     pub(super) async fn refresh_definition(&mut self) -> bool {
         let refreshed = timeout(PATIENCE, self.sources.definitions.refresh()).await;
         let answered = matches!(refreshed, Ok(Ok(())));
@@ -28,9 +29,9 @@ impl Follower {
         answered
     }
 
-    /// Takes over what this instance knows, where that is something new: before anything is shown, because it may have heard that a leaderboard
-    /// is private earlier than the feed tells. Also the order of a leaderboard without scores can change, and with it what every score looks
-    /// like.
+    /// Adopts what this instance knows, if it is new: before anything is shown, because this instance may know that a
+    /// leaderboard is private before the feed announces it. The order of a leaderboard without scores can also change, and with
+    /// it the representation of every score.
     pub(super) fn adopt_definition(&mut self) {
         let definitions = self.sources.definitions.current();
         if !self.adopted.as_ref().is_some_and(|adopted| Arc::ptr_eq(adopted, &definitions)) {
@@ -46,21 +47,21 @@ impl Follower {
         self.adopted = Some(definitions);
     }
 
-    /// Whether definitions have changed in a way that nobody can tell here, and everybody watches this leaderboard: then its streams end, and
-    /// their clients come back to where it is known.
+    /// Whether definitions have changed in a way that this instance cannot learn, while this leaderboard is open to everybody:
+    /// then its streams end, and their clients reconnect to an instance that knows.
     pub(super) fn is_uncertain(&self) -> bool {
         let definitions = &self.sources.definitions;
         !self.hub.is_private() && definitions.is_outdated() && !definitions.is_confirmed(std::time::Instant::now())
     }
 
-    /// Whether it is certain at this moment who may read, although the ledger has not answered.
+    /// Whether read access is confirmed at this moment, although the ledger has not answered.
     pub(super) fn is_confirmed(&self) -> bool {
         let definitions = &self.sources.definitions;
         definitions.is_confirmed(std::time::Instant::now()) && !definitions.is_outdated()
     }
 
-    /// Takes over what an event tells, before it is shown. One that cannot be read is shown to those alone who may see everything, until the
-    /// ledger has told more.
+    /// Adopts the definition in an event, before the event is shown. An event that cannot be parsed is shown only to clients
+    /// that may see everything, until the ledger has reported more.
     pub(super) fn take_definition(&mut self, definition: &str) {
         self.definition_due = Some(Instant::now());
         match Described::read(definition) {

@@ -1,4 +1,4 @@
-//! What only the hub can bring to its connections: fresh snapshots, older events, certainty about the newest position.
+//! What only the hub can bring to its connections: fresh snapshots, older events, confirmation of the newest position.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Follower {
-    /// Brings what connections noted that they need.
+    /// Serves the requests that connections left.
     pub(super) async fn serve_requests(&mut self) {
         if self.hub.lost.swap(false, Ordering::AcqRel) {
             let filled = self.fill().await;
