@@ -1,4 +1,5 @@
-//! The circuit breaker in front of a store: one that hangs costs one time-out, not one for every call. Redis and PostgreSQL have one each.
+//! The circuit breaker in front of a store: a store that hangs costs one time-out, not one per call. Redis and PostgreSQL have
+//! one each.
 
 use std::{
     sync::{
@@ -10,14 +11,14 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// How long until an unanswered probe is followed by the next one.
+/// How long to wait between an unanswered probe and the next one.
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Open from a call's time-out until the store answers a probe; meanwhile calls are refused at once.
 pub(super) struct Breaker {
     store: &'static str,
-    /// How much time a call has to have had for its time-out to say anything about the store. One that waited long for its turn has
-    /// little left, and speaks only of the crowd.
+    /// How much time a call must have had for its time-out to say anything about the store. A call that waited long for its
+    /// permit has little time left, and its time-out only says that there are many calls.
     fair: Duration,
     open: AtomicBool,
     tripped: Notify,
@@ -32,7 +33,7 @@ impl Breaker {
         self.open.load(Ordering::Acquire)
     }
 
-    /// A call got no answer in the time that it was given.
+    /// A call got no answer within the given time.
     pub fn timed_out(&self, given: Duration) {
         if given < self.fair {
             return;
@@ -51,15 +52,16 @@ impl Breaker {
         }
     }
 
-    /// Asks an open breaker's store for a sign of life until there is one, for as long as it is polled. `answers` has a time-out of its own.
+    /// Probes an open breaker's store until it answers, for as long as it is polled. `answers` has a time-out of its own.
     pub async fn probe<F: Future<Output = bool>>(self: Arc<Self>, answers: impl Fn() -> F) {
         loop {
-            // Looked at first: whoever goes on where another probe broke off finds it open, and nobody trips an open breaker.
+            // Checked first: a task that continues an interrupted probe finds the breaker open already, and an open breaker is
+            // not tripped again.
             while self.is_open() {
                 if answers().await { self.close() } else { tokio::time::sleep(PROBE_PAUSE).await }
             }
             self.tripped.notified().await;
-            // Only to panic at: nothing of this can fail.
+            // A failpoint that can only panic: nothing here can fail.
             crate::failpoints::fails("breaker-tripped");
         }
     }

@@ -1,4 +1,4 @@
-//! The name of the next epoch of a board. A rebuild's epoch is allotted by the ledger, from the number on that is told here; the last event of
+//! The name of a board's next epoch. The ledger allots a rebuild's epoch, starting at the number given here; the last event of
 //! a ranking that was not ready gets an epoch of its own.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::domain::{
     version::{epoch_name, epoch_number},
 };
 
-/// The epoch of this moment, or the one right after the previous epoch where the clock stands behind that.
+/// The epoch of the present time, or the one right after the previous epoch if the clock is behind that.
 pub(super) fn earliest_epoch(now: Timestamp, previous: Option<&str>) -> i64 {
     now.0.max(previous.and_then(epoch_number).unwrap_or(0).saturating_add(1))
 }

@@ -1,9 +1,9 @@
-//! What changed, in order, resumable. Written by [`RankingStore`](super::ranking_store::RankingStore) in the same atomic step that changes the
-//! ranking; read here.
+//! The ordered, resumable feed of changes. Written by [`RankingStore`](super::ranking_store::RankingStore) in the same atomic
+//! step that changes the ranking; read here.
 //!
 //! Two implementations: `redis` (`PUBLISH` for speed, a capped stream beside it for gaps and resumption; one subscription
-//! connection per instance) and `memory`. Delivery of [`FeedMessage`]s is fire-and-forget: whoever listens compares sequence numbers, and
-//! fills what is missing by [`Feed::history`].
+//! connection per instance) and `memory`. Delivery of [`FeedMessage`]s is fire-and-forget: the receiver compares sequence
+//! numbers, and fills gaps by [`Feed::history`].
 
 use std::sync::Arc;
 
@@ -15,26 +15,27 @@ use crate::domain::event::Event;
 
 pub(super) mod feed_sender;
 
-/// What a subscriber is told.
+/// A message to a subscriber.
 #[derive(Debug, Clone)]
 pub enum FeedMessage {
     /// Consecutive events of one board of one epoch.
     Events { pk: i64, epoch: Arc<str>, events: Vec<Event> },
-    /// A display name changed in this board, without a position of its own: told by a release before this one, or on its behalf.
+    /// A display name changed in this board, without a position of its own: published by the previous release, or on its
+    /// behalf.
     Renamed { pk: i64 },
     /// The board was rebuilt: a new epoch begins at sequence 0.
     Reset { pk: i64, epoch: Arc<str> },
-    /// The definitions have this revision now; `None` where it is not told what has changed.
+    /// The definitions now have this revision; `change` is `None` if the message does not say what has changed.
     Definitions { revision: i64, change: Option<AccessChange> },
     /// Another instance could not announce the changes in this outbox row: this board's ranking lacks them until the row is gone.
     Behind { pk: i64, row: i64 },
-    /// Some instance has put a new token there for whose rankings these are: perhaps one of another ledger.
+    /// An instance has put a new token there that says which ledger owns the rankings: perhaps another ledger's.
     Holder,
-    /// Messages of any board may have been lost: the connection was gone, or the subscriber was too slow.
+    /// Messages of any board may have been lost: the connection was interrupted, or the subscriber was too slow.
     Lost,
 }
 
-/// Who may read a leaderboard from a revision of the definitions on.
+/// Who may read a leaderboard, starting with a revision of the definitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessChange {
     pub pk: i64,
@@ -45,31 +46,31 @@ pub struct AccessChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
     Everybody,
-    /// Those whose token says so.
+    /// Callers whose token grants it.
     Entitled,
     /// It was deleted.
     Nobody,
 }
 
-/// A stretch of the history.
+/// A section of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     pub epoch: Arc<str>,
     /// The newest sequence number at the time of reading.
     pub head: u64,
-    /// Consecutive events after the position asked for, oldest first. Where `events` is empty although `head` is later than that position, or
-    /// does not start right after it, what came in between is no longer kept.
+    /// Consecutive events after the requested position, oldest first. If `events` is empty although `head` is later than that
+    /// position, or does not start right after it, the events in between are no longer stored.
     pub events: Vec<Event>,
 }
 
 /// See the module's documentation.
 #[async_trait]
 pub trait Feed: Send + Sync {
-    /// Takes the one receiver of all subscribed boards' messages; a second call answers `None`. The channel is bounded; when the
-    /// receiver is too slow, messages are dropped and [`FeedMessage::Lost`] follows as soon as there is room.
+    /// Takes the only receiver of all subscribed boards' messages; a second call returns `None`. The channel is bounded; when
+    /// the receiver is too slow, messages are dropped and [`FeedMessage::Lost`] follows as soon as there is room.
     fn take_messages(&self) -> Option<mpsc::Receiver<FeedMessage>>;
 
-    /// Asks for the messages of a board from now on. When it returns, every later change is delivered (or `Lost` is).
+    /// Subscribes to a board's messages. When it returns, every later change is delivered (or `Lost` is).
     async fn subscribe(&self, pk: i64) -> Result<(), RankingError>;
 
     /// Ends [`Feed::subscribe`].
@@ -78,17 +79,19 @@ pub trait Feed: Send + Sync {
     /// Up to `limit` consecutive events after sequence number `after`.
     async fn history(&self, pk: i64, after: u64, limit: usize) -> Result<History, RankingError>;
 
-    /// Notes that this instance has so many watchers on a board (0 takes the note back), and answers how many all live instances have.
-    /// A note that is not repeated within 30 s no longer counts.
+    /// Records the number of this instance's watchers on a board (0 removes the record), and returns how many all live
+    /// instances have. A record that is not renewed within 30 s no longer counts.
     async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, RankingError>;
 
     /// How many watchers all live instances have on each of these boards.
     async fn watchers(&self, pks: &[i64]) -> Result<Vec<u64>, RankingError>;
 
-    /// The newest revision of the definitions that any instance has announced; `None` where there is no other instance. With `announce`, it is
-    /// at least that one, and where it is new, or a change is told, every instance gets [`FeedMessage::Definitions`], without having subscribed to anything.
+    /// The newest revision of the definitions that any instance has announced; `None` if there is no other instance. With
+    /// `announce`, it is at least that revision, and if that is new, or a change is given, every instance gets
+    /// [`FeedMessage::Definitions`], without having subscribed to anything.
     async fn definitions(&self, announce: Option<(i64, Option<AccessChange>)>) -> Result<Option<i64>, RankingError>;
 
-    /// Sends every instance [`FeedMessage::Behind`]. Nobody may rely on it: who is not reached finds out by the outbox.
+    /// Sends every instance [`FeedMessage::Behind`]. Must not be relied on: an instance that is not reached learns of it from
+    /// the outbox.
     async fn report_behind(&self, pk: i64, row: i64);
 }

@@ -1,8 +1,8 @@
-//! The ledger: the truth about definitions, scores and their history, on PostgreSQL or in a SQLite file.
+//! The ledger: the source of truth about definitions, scores and their history, on PostgreSQL or in a SQLite file.
 //!
-//! Services hold one clonable [`Ledger`]. Each public method is one transaction with a time-out; the methods are told apart by noun, one
-//! file each. What both engines share is written once (`queries`), what speed or the engine demands is written per engine (`batch`,
-//! `locks`, `walk`); docs/adr/0001 tells how and why.
+//! Services hold one clonable [`Ledger`]. Each public method is one transaction with a time-out; the methods are divided by
+//! noun, one file each. What both engines share is written once (`queries`), what speed or the engine demands is written per
+//! engine (`batch`, `locks`, `walk`); docs/adr/0001 explains how and why.
 
 mod actions;
 mod corrections;
@@ -40,7 +40,7 @@ pub use self::{
 };
 use crate::domain::{announcement::Announcement, definition::Definitions, time::Timestamp};
 
-/// Why the ledger did not do what it was asked for. Knows no HTTP.
+/// Why the ledger refused or failed. Knows no HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// The id is in use.
@@ -52,14 +52,15 @@ pub enum LedgerError {
     /// The named field can no longer change.
     #[error("{0} can no longer change, because there are scores")]
     Conflict(&'static str),
-    /// The database is out of reach, overloaded or refuses; the same call may succeed later. A call that wrote may or may not have
-    /// been committed. For the log, never for a client.
+    /// The database is unreachable, overloaded or refuses; the same call may succeed later. A call that wrote may or may not
+    /// have been committed. For the log, never for a client.
     #[error("the ledger is out of reach: {0}")]
     Unavailable(String),
-    /// It can never be opened like this: an address that is none, a password that is refused, a schema of a newer release. For whoever starts the program.
+    /// It can never be opened like this: an invalid address, a refused password, a schema of a newer release. For the operator
+    /// who starts the program.
     #[error("{0}")]
     Unusable(String),
-    /// Something is stored that cannot have been stored by this program.
+    /// Something is stored that this program cannot have stored.
     #[error("the ledger holds something that is not understood: {0}")]
     Corrupt(String),
 }
@@ -71,7 +72,7 @@ pub struct LedgerSettings {
     pub url: String,
     /// PostgreSQL only: how many connections this process may hold.
     pub max_connections: usize,
-    /// SQLite only: keep every other server away from the file. Tools that only read beside a running server go without.
+    /// SQLite only: lock the file against every other server. Tools that only read beside a running server do not set it.
     pub exclusive: bool,
 }
 
@@ -82,7 +83,7 @@ impl LedgerSettings {
     }
 }
 
-/// What a change made of something, and the outbox row that tells of it, where there is anything to tell.
+/// The result of a change, and the outbox row that announces it, if there is anything to announce.
 #[derive(Debug, Clone)]
 pub struct Updated<T> {
     pub value: T,
@@ -93,8 +94,8 @@ pub struct Updated<T> {
 #[derive(Clone)]
 pub struct Ledger {
     engine: Engine,
-    /// The definitions that the last commit was settled by. Every commit compares their revision with the stored one, so this only saves
-    /// reading them again.
+    /// The definitions that the last commit was settled with. Every commit compares their revision with the stored one, so this
+    /// only saves reading them again.
     known: Arc<ArcSwap<Definitions>>,
     /// How many of the next batches lock what they read, because one raced with another instance.
     cautious: Arc<AtomicU32>,
@@ -109,17 +110,17 @@ enum Engine {
     Sqlite(Sqlite),
 }
 
-/// How long one call may take, waiting for a connection included. A statement is cut off earlier, by the server.
+/// How long one call may take, including the wait for a connection. The server cuts a statement off earlier.
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// How long a call may take that reads a whole board: for tools, not for requests.
 const LENGTHY_LIMIT: Duration = Duration::from_secs(3600);
 
-/// How long a sign of life may take.
+/// How long a ping may take.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
-/// Runs a query of the shared directory in a transaction of its own, on whichever engine this ledger has. Arguments are expressions over
-/// owned variables: SQLite runs the whole transaction on another thread and takes them along.
+/// Runs a query of the shared directory in a transaction of its own, on this ledger's engine. Arguments are expressions over
+/// owned variables: SQLite runs the whole transaction on another thread and moves them there.
 macro_rules! transact {
     ($ledger:ident.$kind:ident($limit:expr), $noun:ident::$query:ident($($argument:expr),*)) => {
         match &$ledger.engine {
@@ -145,7 +146,7 @@ macro_rules! transact {
 use transact;
 
 impl Ledger {
-    /// Connects, without migrating. Answers an error where nobody answers.
+    /// Connects, without migrating. Returns an error if there is no answer.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
         let engine = match settings.url.split_once("://") {
             Some(("sqlite", _)) => Engine::Sqlite(Sqlite::connect(settings).await?),
@@ -158,7 +159,7 @@ impl Ledger {
         Ok(Self { engine, known, cautious: Arc::default(), repeats: Arc::default(), writability })
     }
 
-    /// Runs the migrations that are pending, one process at a time; answers the names of those that ran.
+    /// Runs the pending migrations, one process at a time; returns their names.
     pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
         match &self.engine {
             Engine::Postgres(postgres) => postgres.migrate().await,
@@ -166,7 +167,7 @@ impl Ledger {
         }
     }
 
-    /// Takes every migration back, and with it everything that is stored.
+    /// Reverts every migration, and with it deletes everything that is stored.
     pub async fn revert_migrations(&self) -> Result<Vec<String>, LedgerError> {
         match &self.engine {
             Engine::Postgres(postgres) => postgres.revert().await,
@@ -187,8 +188,8 @@ impl Ledger {
         matches!(&self.engine, Engine::Postgres(_))
     }
 
-    /// How many commits of one instance may go on at once. SQLite has one writer; on PostgreSQL a few overlap their waits, and more would
-    /// only make batches smaller.
+    /// How many commits of one instance may run at once. SQLite has one writer; on PostgreSQL a few overlap their waits, and
+    /// more would only make batches smaller.
     pub fn commits_at_once(&self) -> usize {
         match &self.engine {
             Engine::Postgres(_) => 4,
@@ -196,8 +197,8 @@ impl Ledger {
         }
     }
 
-    /// How many requests of readers may be served at once; [`services`](crate::services) lets them take turns. Fewer than there are connections,
-    /// so that no number of readers keeps anybody else waiting.
+    /// How many readers' requests may be served at once; [`services`](crate::services) limits them with permits. Fewer than
+    /// there are connections, so that no number of readers blocks other callers.
     pub fn readers_at_once(&self) -> usize {
         match &self.engine {
             Engine::Postgres(postgres) => postgres.readers(),
@@ -205,12 +206,12 @@ impl Ledger {
         }
     }
 
-    /// The revision of the definitions alone: cheap enough to ask often.
+    /// The revision of the definitions alone: cheap enough for frequent queries.
     pub async fn definitions_revision(&self) -> Result<i64, LedgerError> {
         Ok(transact!(self.read(LIMIT), definitions::revision())?)
     }
 
-    /// The newest time that anything in the ledger carries: a clock that stands behind it was set back.
+    /// The newest time in the ledger: a clock behind it was set back.
     pub async fn newest_time(&self) -> Result<Option<Timestamp>, LedgerError> {
         Ok(transact!(self.read(LIMIT), definitions::newest_time())?)
     }
@@ -220,14 +221,16 @@ impl Ledger {
         Ok(transact!(self.read(LIMIT), definitions::load())?)
     }
 
-    /// The same for whoever knows those of an earlier revision: what has changed since is read, which costs the same however many there are.
+    /// The same for a caller that has those of an earlier revision: only what has changed since is read, so the cost does not
+    /// depend on their number.
     pub async fn definitions_since(&self, known: &Arc<Definitions>) -> Result<Definitions, LedgerError> {
         let known = Arc::clone(known);
         Ok(transact!(self.read(LIMIT), definitions::load_since(&known))?)
     }
 }
 
-/// Gives up waiting after a while. A transaction on its way may be committed all the same: who repeats a call uses an idempotency key.
+/// Stops waiting after `limit`. A transaction in flight may still be committed: a caller that repeats a call uses an
+/// idempotency key.
 async fn within<R>(limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::Unanswered(limit)))
 }

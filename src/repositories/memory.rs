@@ -1,5 +1,6 @@
-//! The in-process ranking: what `app` builds where no `REDIS_URL` is set, for one instance. It is both ports in one: `ranking_store::memory`
-//! implements [`RankingStore`](super::ranking_store::RankingStore) and `feed::memory` implements [`Feed`](super::feed::Feed) for the struct made here.
+//! The in-process ranking: what `app` builds if no `REDIS_URL` is set, for one instance. It implements both ports:
+//! `memory::ranking_store` implements [`RankingStore`](super::ranking_store::RankingStore) and `memory::feed` implements
+//! [`Feed`](super::feed::Feed) for the struct defined here.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,25 +17,25 @@ mod ranking_store;
 
 /// All rankings of this process, lost when it ends: every board starts not ready.
 pub struct MemoryRanking {
-    /// One slot per board that was ever touched. The outer lock is held only to find or add a slot; a slot of a deleted board stays, empty,
-    /// so that a late repeat finds out about the deletion.
+    /// One slot per board that was ever used. The outer lock is held only to find or add a slot; the slot of a deleted board
+    /// stays, empty, so that a late repeat learns of the deletion.
     boards: RwLock<HashMap<i64, Arc<Mutex<Slot>>>>,
     pub(super) feed_sender: FeedSender,
     pub(super) history_cap: usize,
     pub(super) clock: Clock,
 }
 
-/// One board. Its mutex is held for a whole call, never across an await: that makes ranks, sequence numbers, history and the order of
-/// delivery one atomic step, and boards do not wait for each other.
+/// One board. Its mutex is held for a whole call, never across an await: that makes ranks, sequence numbers, history and the
+/// order of delivery one atomic step, and boards do not wait for each other.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// The ranking, where it is ready.
+    /// The ranking, if it is ready.
     pub ready: Option<Ranking>,
-    /// The rebuild on its way.
+    /// The rebuild in progress.
     pub rebuild: Option<Building>,
     /// The token of the rebuild that made `ready`, so that a repeated finish is recognised.
     pub built_by: Option<String>,
-    /// Where the deletion was told.
+    /// The version at which the deletion was announced.
     pub deleted: Option<Version>,
     /// The newest epoch this board has had, and the newest revision that was published of each kind of event: both outlive a rebuild.
     pub last_epoch: Option<Arc<str>>,
@@ -51,7 +52,7 @@ pub(super) struct Building {
 }
 
 impl MemoryRanking {
-    /// Keeps the latest `stream_history` events of each board.
+    /// Stores the latest `stream_history` events of each board.
     pub fn new(stream_history: u64, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             boards: RwLock::default(),
@@ -69,14 +70,14 @@ impl MemoryRanking {
         step(&mut slot)
     }
 
-    /// Runs a step on a board's ranking, where it is ready for this season.
+    /// Runs a step on a board's ranking, if it is ready for this season.
     pub(super) fn with_ready<T>(&self, board: Board, step: impl FnOnce(&mut Ranking) -> T) -> Result<T, RankingError> {
         self.with(board.pk, |slot| slot.ready_for(board).map(step))
     }
 }
 
 impl Slot {
-    /// The ranking, where it is complete and of the season asked for.
+    /// The ranking, if it is complete and of the requested season.
     pub fn ready_for(&mut self, board: Board) -> Result<&mut Ranking, RankingError> {
         match self.ready.as_mut() {
             Some(ranking) if ranking.season == board.season => Ok(ranking),

@@ -1,4 +1,4 @@
-//! Files and directories that only the user who runs the server may read: scores, tokens' secrets, whatever lies beside them.
+//! Files and directories that only the user who runs the server may read: scores, secrets of tokens, and files beside them.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
@@ -10,7 +10,7 @@ use std::{
 const OTHERS: u32 = 0o077;
 const STICKY: u32 = 0o1000;
 
-/// Makes a directory, and those above it, where they are missing: mode 0700.
+/// Creates a directory and its parents if they are missing: mode 0700.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -18,8 +18,8 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Takes a directory that is there away from everybody else. One that is shared by its nature (`/`, or sticky like `/tmp`) stays as it is, as does one that
-/// belongs to somebody else: that is told in the log, and what is in it is kept private file by file.
+/// Withdraws others' access to an existing directory. One that is shared by its nature (`/`, or sticky like `/tmp`) stays as it
+/// is, as does one that belongs to another user: that is logged, and its contents are protected file by file.
 pub fn tighten_directory(path: &Path) {
     let Ok(path) = fs::canonicalize(path) else { return };
     let Ok(metadata) = fs::metadata(&path) else { return };
@@ -33,7 +33,7 @@ pub fn tighten_directory(path: &Path) {
     }
 }
 
-/// Takes a file away from everybody else, where it is there.
+/// Withdraws others' access to a file, if it exists.
 pub fn tighten_file(path: &Path) -> io::Result<()> {
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.permissions().mode(),
@@ -43,7 +43,7 @@ pub fn tighten_file(path: &Path) -> io::Result<()> {
     if mode & OTHERS == 0 { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(mode & 0o7777 & !OTHERS)) }
 }
 
-/// Opens a file for writing, made with mode 0600 where it is missing. What it holds stays.
+/// Opens a file for writing, creating it with mode 0600 if it is missing. Its contents stay.
 pub fn open_file(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }

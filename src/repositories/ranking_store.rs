@@ -1,11 +1,12 @@
 //! The ranking cache: rank of, window, around, in O(log n). It can be lost at any time and is rebuilt from the ledger.
 //!
-//! Two implementations answer alike (one contract suite runs over both): `redis`, shared by any number of instances, and `memory`, for
-//! one. Services hold it as `Arc<dyn RankingStore>`. Every answer is cut out of one consistent state and carries that state's version.
+//! Two implementations behave alike (one contract suite runs over both): `redis`, shared by any number of instances, and
+//! `memory`, for one. Services hold it as `Arc<dyn RankingStore>`. Every answer is read from one consistent state and carries
+//! that state's version.
 //!
-//! A ranking is *ready* from the end of one rebuild until it is lost (flushed, evicted, restarted, replaced by a replica) or until the next rebuild begins.
-//! While it is not ready every call answers [`RankingError::Unready`] and nothing is changed: no rank is ever cut out of a ranking
-//! that may be incomplete.
+//! A ranking is *ready* from the end of one rebuild until it is lost (flushed, evicted, restarted, replaced by a replica) or
+//! until the next rebuild begins. While it is not ready every call returns [`RankingError::Unready`] and nothing is changed: no
+//! rank is ever read from a ranking that may be incomplete.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,14 +25,14 @@ use crate::domain::{
 
 use super::epoch::earliest_epoch;
 
-/// How long a rebuild stays its owner's after the last sign of life. An owner that lives gives one every second; one that died keeps
-/// the others waiting for no longer than this.
+/// How long a rebuild keeps its lease after the last renewal. A live owner renews it every second; a dead one blocks the others
+/// for no longer than this.
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// Why the ranking gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RankingError {
-    /// The ranking is reachable but incomplete or absent: a rebuild is due or on its way.
+    /// The ranking is reachable but incomplete or absent: a rebuild is due or in progress.
     #[error("the ranking of leaderboard {0} has to be rebuilt")]
     Unready(i64),
     /// The ranking has gone on to this season, later than the one asked for. Nothing is lost: what was asked for is the ledger's to know.
@@ -48,25 +49,25 @@ pub enum RankingError {
     Overtaken(i64),
 }
 
-/// What became of one change.
+/// The outcome of one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// The change took its place in the ranking and in the stream now. `version` is its own position; the ranks are those just before and at that
-    /// very version, `rank` being 0 where it took the entry out.
+    /// The change was applied now, to the ranking and to the stream. `version` is its own position; the ranks are those just
+    /// before and at that very version, `rank` being 0 if it removed the entry.
     Ranked { version: Version, rank: u64, previous_rank: Option<u64>, total: u64 },
-    /// The ranking holds this revision or a later one already, and its event has been told (or fell into a new epoch). The rank is the
-    /// present one, 0 for none, at the present version; `revision` is the one that is held.
+    /// The ranking holds this revision or a later one already, and its event has been announced (or fell into a new epoch). The
+    /// rank is the present one, 0 for none, at the present version; `revision` is the one that is held.
     Known { version: Version, rank: u64, total: u64, revision: i64 },
-    /// An earlier revision of this entry has not arrived yet (another instance is about to bring it): nothing was changed, try again shortly.
-    /// `held` is the revision that has; 0 for none.
+    /// An earlier revision of this entry has not arrived yet (another instance is about to announce it): nothing was changed,
+    /// try again shortly. `held` is the revision that has arrived; 0 for none.
     Early { version: Version, held: i64 },
-    /// The ranking holds this very revision with another score or time: it was fed by another ledger, or by this one before it was set
-    /// back. Nothing was changed.
+    /// The ranking holds this very revision with another score or time: another ledger fed it, or this one did before it was
+    /// set back. Nothing was changed.
     Conflict { version: Version },
 }
 
 impl Applied {
-    /// The ranking's position at that moment.
+    /// The ranking's version at that moment.
     pub fn version(&self) -> &Version {
         match self {
             Self::Ranked { version, .. } | Self::Known { version, .. } => version,
@@ -78,21 +79,21 @@ impl Applied {
 /// See the module's documentation.
 #[async_trait]
 pub trait RankingStore: Send + Sync {
-    /// What `Cache-Status` calls this store: `memory` or `redis`.
+    /// The name of this store in `Cache-Status`: `memory` or `redis`.
     fn name(&self) -> &'static str;
 
-    /// Whether a call goes out of this process, and so costs more than what it asks for.
+    /// Whether a call leaves this process, so that the call itself costs more than what it requests.
     fn is_remote(&self) -> bool;
 
-    /// Applies changes of one board in order. For each change, atomically: takes it only if its revision is exactly one more than the one held
-    /// (0 for an absent entry), places the entry or takes it out, allots the next sequence number, and appends a [`Event`](crate::domain::event::Event) of
-    /// the change's kind to the board's feed. One outcome per change, in order.
+    /// Applies changes of one board in order. For each change, atomically: accepts it only if its revision is exactly one more
+    /// than the one held (0 for an absent entry), inserts or removes the entry, allots the next sequence number, and appends an
+    /// [`Event`](crate::domain::event::Event) of the change's kind to the board's feed. One outcome per change, in order.
     async fn apply(&self, board: Board, changes: &[Change]) -> Result<Vec<Applied>, RankingError>;
 
-    /// Tells a change of the definition: allots a sequence number and appends an event of its kind, once per
-    /// definition revision; a revision that is not newer changes nothing and answers the present version. A deletion removes the
-    /// whole ranking after telling it; it is told even where the ranking is not ready, then under an epoch of its own, because nobody
-    /// rebuilds a leaderboard that is gone.
+    /// Announces a change of the definition: allots a sequence number and appends an event of its kind, once per definition
+    /// revision; a revision that is not newer changes nothing and returns the present version. A deletion removes the whole
+    /// ranking after it is announced; it is announced even if the ranking is not ready, then under an epoch of its own, because
+    /// a deleted leaderboard is never rebuilt.
     async fn announce_definition(&self, change: &DefinitionChange) -> Result<Version, RankingError>;
 
     /// Publishes an event that moves nobody and of which nothing is kept here but its revision: allots a sequence number and appends it, once per
@@ -124,21 +125,22 @@ pub trait RankingStore: Send + Sync {
         around: u64,
     ) -> Result<(Head, Vec<Neighbourhood>), RankingError>;
 
-    /// Begins a rebuild: from now on the ranking is not ready, and what was held is given up, where it may be.
+    /// Begins a rebuild: from now on the ranking is not ready, and its contents are dropped, if `replaces` permits that.
     async fn begin_rebuild(&self, board: Board, replaces: Replaces<'_>) -> Result<Begun, RankingError>;
 
-    /// Adds entries to the ranking under construction and renews the lease, which without entries is all it does. An entry's user id comes
-    /// once per rebuild.
+    /// Adds entries to the ranking under construction and renews the lease; without entries it only renews the lease. An
+    /// entry's user id comes once per rebuild.
     async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), RankingError>;
 
-    /// Makes the ranking under construction the ready one, at sequence 0 of this epoch (a number from [`Rebuild::earliest_epoch`] on), with
-    /// an empty history. Tells subscribers by [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
+    /// Makes the ranking under construction the ready one, at sequence 0 of this epoch (a number from
+    /// [`Rebuild::earliest_epoch`] on), with an empty history. Notifies subscribers by
+    /// [`FeedMessage::Reset`](super::feed::FeedMessage::Reset).
     async fn finish_rebuild(&self, rebuild: Rebuild, epoch: i64) -> Result<Version, RankingError>;
 
-    /// The present version, and which score events came last: up to `events` of them, newest first, as far as they are remembered.
+    /// The present version, and the newest score events: up to `events` of them, newest first, as far as they are stored.
     async fn survey(&self, board: Board, events: usize) -> Result<Survey, RankingError>;
 
-    /// Whether the store answers and takes writes; within a short time-out.
+    /// Whether the store answers and accepts writes; within a short time-out.
     async fn ping(&self) -> Result<(), RankingError>;
 
     /// Entries in ranking order, for `scoreboard verify`: up to `limit` from rank `from_rank`, with revision and name.
@@ -148,28 +150,28 @@ pub trait RankingStore: Send + Sync {
 /// What a rebuild may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaces<'a> {
-    /// A ranking that is not ready and that nobody rebuilds.
+    /// A ranking that is not ready and that no instance is rebuilding.
     Lost,
-    /// Whatever there is, also what another instance is rebuilding.
+    /// Any ranking, also one that another instance is rebuilding.
     Any,
-    /// The ranking of this epoch, because it proved wrong; not one that somebody has built since.
+    /// The ranking of this epoch, because it proved wrong; not one that was built since.
     Wrong(&'a str),
     /// A lost one, also where the deletion of its leaderboard was announced, or a later season: the ledger says otherwise.
     Deleted,
 }
 
-/// What became of the wish to rebuild a ranking.
+/// The outcome of a request to rebuild a ranking.
 #[derive(Debug, Clone)]
 pub enum Begun {
     /// This process holds the lease now.
     Yours(Rebuild),
-    /// Another instance is rebuilding it, or has done so: its lease lapses some seconds after its last sign of life.
+    /// Another instance is rebuilding it, or has done so: its lease lapses some seconds after its last renewal.
     Elsewhere,
     /// The leaderboard was deleted, or a later season is held or being built: there is nothing to rebuild, whoever asks.
     Gone,
 }
 
-/// What can be said of a ranking without reading it.
+/// What is known of a ranking without reading its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     pub version: Version,
@@ -178,25 +180,26 @@ pub struct Survey {
     pub newest_events: Vec<Uuid>,
 }
 
-/// A rebuild that this process holds the lease of.
+/// A rebuild whose lease this process holds.
 #[derive(Debug, Clone)]
 pub struct Rebuild {
     pub board: Board,
-    /// Random; whoever holds another token than the store has been overtaken.
+    /// Random; a rebuild whose token differs from the store's has been overtaken.
     pub token: String,
-    /// The epoch that was given up, where the store knew one: the next one has to be greater.
+    /// The epoch that was dropped, if the store knew one: the next one has to be greater.
     pub previous_epoch: Option<Arc<str>>,
 }
 
 impl Rebuild {
-    /// The first epoch that the rebuilt ranking may have: of this moment, or right after the previous one where the clock stands behind it.
+    /// The first epoch that the rebuilt ranking may have: of the present time, or right after the previous one if the clock is
+    /// behind it.
     pub fn earliest_epoch(&self, now: Timestamp) -> i64 {
         earliest_epoch(now, self.previous_epoch.as_deref())
     }
 }
 
-/// Whether a ranking has to remember this name. That a user has none needs no row, unless it takes back a name that may still be on its
-/// way: a user's first revision has none before it.
+/// Whether a ranking has to store this name. That a user has none needs no row, unless it revokes a name that may still be in
+/// flight: a user's first revision has none before it.
 pub(super) fn worth_keeping(name: &DisplayName) -> bool {
     name.name.is_some() || name.revision > 1
 }

@@ -1,5 +1,5 @@
-//! The ranking shared by any number of instances: what `app` builds where `REDIS_URL` is set. This file holds the connections and the way of
-//! a call; `ranking_store::redis` and `feed::redis` implement the two ports for the store made here.
+//! The ranking shared by any number of instances: what `app` builds if `REDIS_URL` is set. This file holds the connections and
+//! the path of a call; `redis::ranking_store` and `redis::feed` implement the two ports for the store made here.
 
 use std::{
     sync::{
@@ -44,46 +44,46 @@ mod scripts;
 mod subscription;
 mod watch;
 
-/// How long a call may take altogether, waiting for a permit included.
+/// How long a call may take in all, including the wait for a permit.
 const CALL_WITHIN: Duration = Duration::from_millis(800);
 
-/// How long a Redis that does not connect is asked why.
+/// How long the diagnosis of a failed connection may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
-/// How much of that a call needs for its time-out to say that the server hangs, and how long a probe may take.
+/// How much of that time a call must have had for its time-out to mean that the server hangs, and how long a probe may take.
 const FAIR_TIME: Duration = Duration::from_millis(500);
 
-/// Calls of each lane that may be on their way at once. The client's own queue knows no bound, so this is the bound; further calls wait for
-/// their turn until their time is up. All reads of a lane together take the server some milliseconds: longer, and an announcement that comes
-/// behind them would have to wait.
+/// Calls of each lane that may be in flight at once. The client's own queue is unbounded, so this is the bound; further calls
+/// wait for a permit until their time is up. All reads of a lane together take the server some milliseconds: with more of them,
+/// an announcement that comes behind them would have to wait.
 const ANNOUNCING: usize = 64;
 const REBUILDING: usize = 8;
 const READING: usize = 128;
 const READING_WIDELY: usize = 4;
 
-/// How long a probe that was written is kept, in milliseconds.
+/// How long a written probe key lives, in milliseconds.
 const PROBE_MS: i64 = 60_000;
 
-/// Messages that may wait for the draining task, which does next to nothing for each. When it is full the oldest are dropped, and the task
-/// learns of it.
+/// Messages that may wait for the draining task, which does next to nothing for each. When it is full the oldest are dropped,
+/// and the task learns of it.
 const PENDING_MESSAGES: usize = 8192;
 
-/// What `app` knows about the Redis.
+/// The Redis settings that `app` passes.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
     /// `redis://`, `rediss://`, `redis-cluster://`, `redis-sentinel://`.
     pub url: String,
-    /// How many of the latest events each board keeps at least.
+    /// The least number of the latest events that each board stores.
     pub stream_history: u64,
 }
 
-/// The URL names no Redis that this program can reach. Says nothing of the URL itself, which may hold a password.
+/// The URL does not name a Redis that this program can reach. The message does not repeat the URL, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error("the Redis URL is not usable: {0}")]
 pub struct InvalidRedisUrl(String);
 
-/// What a call is for. Each lane has turns of its own, and whatever writes has a connection of its own, so that no crowd of readers keeps an
-/// announcement waiting.
+/// The purpose of a call. Each lane has permits of its own, and writes have a connection of their own, so that no crowd of
+/// readers delays an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Announce,
@@ -93,37 +93,38 @@ pub(super) enum Lane {
     ReadWidely,
 }
 
-/// A connection, which pipelines calls by itself, and the turns on it.
+/// A connection, which pipelines calls by itself, and its permits.
 struct Track {
     client: Client,
     turns: Semaphore,
 }
 
-/// Both ports on one Redis: a connection for what writes, one for reads, and one for subscriptions.
+/// Both ports on one Redis: a connection for writes, one for reads, and one for subscriptions.
 pub struct RedisStore {
     /// By [`Lane`].
     tracks: [Track; 4],
-    /// Nothing is called while it is not settled whose rankings these are.
+    /// Set while it is not settled which ledger owns the rankings: calls are refused.
     closed: AtomicBool,
     pub(super) subscription: Arc<Subscription>,
     pub(super) feed_sender: Arc<FeedSender>,
     pub(super) keys: Keys,
     pub(super) stream_history: u64,
-    /// Random for each process: whose watchers a note speaks of.
+    /// Random for each process: identifies the instance in watcher records.
     pub(super) instance: String,
     pub(super) clock: Clock,
     breaker: Arc<Breaker>,
-    /// The draining task, the watch and the probe, and what drives the connections: all end with the store.
+    /// The draining task, the watch and the probe, and the connections' own tasks: all end with the store.
     _tasks: [AbortOnDropHandle<()>; 3],
     _connections: [AbortOnDropHandle<Result<(), Error>>; 3],
 }
 
-/// Refuses a URL that names no Redis.
+/// Refuses a URL that does not name a Redis.
 pub fn check_url(url: &str) -> Result<(), InvalidRedisUrl> {
     builder(url).map(drop)
 }
 
-/// Why the Redis at this URL does not let this program in, where that is so: a wrong password is no matter of waiting. `None` where nobody answers, too.
+/// Why the Redis at this URL refuses this program: waiting does not help against a wrong password. `None` if it does not
+/// refuse, or does not answer.
 pub async fn refusal(url: &str) -> Option<String> {
     let client = builder(url).ok()?.set_policy(ReconnectPolicy::new_constant(1, 0)).build().ok()?;
     let asked = timeout(FIRST_ANSWER, client.init()).await.ok()?;
@@ -134,7 +135,8 @@ pub async fn refusal(url: &str) -> Option<String> {
 }
 
 impl RedisStore {
-    /// Starts connecting and returns at once; until the Redis is reached, calls fail fast. It has to be called within a tokio runtime.
+    /// Starts connecting and returns at once; until the Redis is reached, calls fail fast. Must be called within a tokio
+    /// runtime.
     pub fn connect(settings: &RedisSettings, installation_id: &str, clock: Clock) -> Result<Arc<Self>, InvalidRedisUrl> {
         let builder = builder(&settings.url)?;
         let unusable = |error: Error| InvalidRedisUrl(error.details().to_owned());
@@ -175,7 +177,8 @@ impl RedisStore {
         }))
     }
 
-    /// Waits until all connections stand, and answers whether they do. Nobody has to: it spares the first calls after a start a refusal.
+    /// Waits until all connections are established, and returns whether they are. Optional: it spares the first calls after a
+    /// start a refusal.
     pub async fn connected_within(&self, patience: Duration) -> bool {
         let [writer, reader] = self.clients();
         let all = async { tokio::join!(writer.wait_for_connect(), reader.wait_for_connect(), self.subscription.connected()) };
@@ -196,12 +199,12 @@ impl RedisStore {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Takes calls: it is settled whose rankings these are.
+    /// Accepts calls: it is settled which ledger owns the rankings.
     pub fn open(&self) {
         self.closed.store(false, Ordering::Release);
     }
 
-    /// The token of the ledger that feeds these rankings, where one has put it there.
+    /// The token of the ledger that feeds these rankings, if one has put it there.
     pub async fn holder(&self) -> Result<Option<String>, RankingError> {
         let key = [Value::from(self.keys.key(INSTALLATION, HOLDER))];
         match self.command("GET", INSTALLATION, key).await? {
@@ -210,15 +213,15 @@ impl RedisStore {
         }
     }
 
-    /// Puts a token there in place of another one, and tells all instances. Answers how many heard of it, this one included (in a cluster only
-    /// those on the same node); `None` where another token than that is there.
+    /// Replaces the token and announces that to all instances. Returns how many received it, this one included (in a cluster
+    /// only those on the same node); `None` if the present token is not `in_place_of`.
     pub async fn hold(&self, token: &str, in_place_of: Option<&str>) -> Result<Option<u64>, RankingError> {
         let args = [token, in_place_of.unwrap_or_default(), &self.keys.channel(INSTALLATION)].map(Value::from);
         let answer = self.run(Lane::Announce, &scripts::HOLD, INSTALLATION, &[HOLDER], args).await?;
         Ok(answer.as_u64())
     }
 
-    /// Goes over to the keys and channels of another installation; all rankings are missing there at first.
+    /// Switches to the keys and channels of another installation; at first all rankings are missing there.
     pub async fn adopt(&self, installation_id: &str) {
         let old = self.subscription.channels();
         if self.keys.adopt(installation_id) {
@@ -277,7 +280,7 @@ impl RedisStore {
         self.send(Lane::Announce, command, slot, words.into_iter().collect()).await.map_err(failed)
     }
 
-    /// Whether the server answers on both connections, and takes writes.
+    /// Whether the server answers on both connections, and accepts writes.
     pub(super) async fn answer(&self) -> Result<(), RankingError> {
         let key = Value::from(self.keys.key(INSTALLATION, PROBE));
         let words = [key, self.instance.as_str().into(), Value::from_static_str("PX"), PROBE_MS.into()];
@@ -319,7 +322,7 @@ fn builder(url: &str) -> Result<Builder, InvalidRedisUrl> {
     }
     let mut config = Config::from_url(url).map_err(|error| InvalidRedisUrl(error.details().to_owned()))?;
     config.fail_fast = false; // The program starts without Redis, and finds it when it comes.
-    config.version = RespVersion::RESP3; // A connection in RESP2 cannot be asked for a sign of life while it listens.
+    config.version = RespVersion::RESP3; // A connection in RESP2 cannot be pinged while it listens.
     let mut builder = Builder::from_config(config);
     builder
         .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
@@ -335,7 +338,7 @@ fn builder(url: &str) -> Result<Builder, InvalidRedisUrl> {
     Ok(builder)
 }
 
-/// A server that answers with an error is there, and refuses.
+/// A server that answers with an error is reachable, and refuses.
 fn failed(error: Error) -> RankingError {
     match error.kind() {
         ErrorKind::Unknown | ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand if is_answer(error.details()) => {

@@ -1,4 +1,4 @@
-//! The one bounded way from a feed to its receiver; both implementations of [`Feed`](super::Feed) deliver through it.
+//! The one bounded channel from a feed to its receiver; both implementations of [`Feed`](super::Feed) deliver through it.
 
 use std::sync::{
     Arc,
@@ -13,16 +13,16 @@ use super::FeedMessage;
 /// The most events one message holds.
 pub(in crate::repositories) const EVENTS_PER_MESSAGE: usize = 128;
 
-/// Messages between the feed and its receiver. With [`EVENTS_PER_MESSAGE`] this bounds the memory of a receiver that stands still to some
-/// tens of megabytes. When it is full, messages are dropped, and one `Lost` takes their place as soon as there is room.
+/// Messages between the feed and its receiver. With [`EVENTS_PER_MESSAGE`] this bounds the memory held for a stalled receiver
+/// to some tens of megabytes. When it is full, messages are dropped, and one `Lost` replaces them as soon as there is room.
 const CAPACITY: usize = 1024;
 
 /// Delivers without ever waiting, in the order of the calls.
 pub(in crate::repositories) struct FeedSender {
     sender: mpsc::Sender<FeedMessage>,
-    /// Until somebody takes it. Held only for the moment of the taking.
+    /// Holds the receiver until it is taken. Locked only to take it.
     receiver: Mutex<Option<mpsc::Receiver<FeedMessage>>>,
-    /// A `Lost` waits for room. Until it has found some, everything else is dropped: the `Lost` speaks for it.
+    /// A `Lost` waits for room. Until it is sent, everything else is dropped: the `Lost` covers it.
     losing: Arc<AtomicBool>,
 }
 
@@ -36,12 +36,12 @@ impl FeedSender {
         Self { sender, receiver: Mutex::new(Some(receiver)), losing: Arc::default() }
     }
 
-    /// The receiver, once.
+    /// The receiver; `None` after the first call.
     pub fn take(&self) -> Option<mpsc::Receiver<FeedMessage>> {
         self.receiver.lock().take()
     }
 
-    /// Hands a message on, or notes that it was lost. Has to be called from within a tokio runtime.
+    /// Passes a message on, or notes that it was lost. Must be called from within a tokio runtime.
     pub fn deliver(&self, message: FeedMessage) {
         if self.losing.load(Ordering::Acquire) {
             return;
@@ -54,10 +54,10 @@ impl FeedSender {
     }
 }
 
-/// Waits for room and says that messages were lost. Ends as well when the receiver goes away.
+/// Waits for room and reports that messages were lost. Also ends when the receiver is dropped.
 async fn announce_loss(sender: mpsc::Sender<FeedMessage>, losing: Arc<AtomicBool>) {
     if let Ok(permit) = sender.reserve().await {
-        // In this order: a message that is dropped must be followed by a `Lost`, never preceded by the last one.
+        // In this order: a dropped message must be followed by a `Lost`, never preceded by the last one.
         losing.store(false, Ordering::Release);
         permit.send(FeedMessage::Lost);
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_full_channel_drops_and_says_so_once_there_is_room() {
+    async fn a_full_channel_drops_and_reports_it_once_there_is_room() {
         let feed_sender = FeedSender::with_capacity(2);
         let mut messages = feed_sender.take().expect("taken for the first time");
         assert!(feed_sender.take().is_none());

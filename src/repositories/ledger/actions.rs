@@ -8,13 +8,13 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Makes an action. Whether its leaderboards exist is the caller's question: the ledger takes any. `Taken`.
+    /// Creates an action. The caller checks whether its leaderboards exist: the ledger accepts any. `Taken`.
     pub async fn create_action(&self, id: &ActionId, settings: &ActionSettings, now: Timestamp) -> Result<Action, LedgerError> {
         let (id, settings) = (id.clone(), settings.clone());
         Ok(transact!(self.write(LIMIT), actions::create(&id, &settings, now))?)
     }
 
-    /// Changes the settings to what `change` makes of the present ones. Every later commit obeys them. `NotFound`.
+    /// Changes the settings to what `change` makes of the present ones. Every later commit uses them. `NotFound`.
     pub async fn update_action(
         &self,
         id: &ActionId,
@@ -25,7 +25,7 @@ impl Ledger {
         Ok(transact!(self.write(LIMIT), actions::update(&id, now, change))?)
     }
 
-    /// Deletes the action; what it scored stays. `NotFound`.
+    /// Deletes the action; scores that it has already given stay. `NotFound`.
     pub async fn delete_action(&self, id: &ActionId) -> Result<(), LedgerError> {
         let id = id.clone();
         Ok(transact!(self.write(LIMIT), actions::delete(&id))?)

@@ -1,4 +1,4 @@
-//! Corrections in the ledger: what changes entries beside scores.
+//! Corrections in the ledger: what changes entries besides scores.
 
 use super::{LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
@@ -8,8 +8,8 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Takes a user's entry out of the present season of a leaderboard, on behalf of that subject; the history keeps its scores. `None` where there
-    /// is no such entry.
+    /// Removes a user's entry from the present season of a leaderboard, on behalf of that subject; the history keeps its
+    /// scores. `None` if there is no such entry.
     pub async fn remove_entry(
         &self,
         leaderboard: &LeaderboardId,

@@ -1,4 +1,4 @@
-//! Reading entries from the ledger: slower than from a ranking, and right even when there is none.
+//! Reads entries from the ledger: slower than from a ranking, and correct even when there is no ranking.
 
 use super::{LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
@@ -8,12 +8,13 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Up to `limit` entries from rank `from_rank` (1 is the best) downwards. Costs as much as the ranks that it passes, and counts the board.
+    /// Up to `limit` entries from rank `from_rank` (1 is the best) downwards. Its cost grows with the ranks that it skips, and
+    /// it counts the board.
     pub async fn window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, LedgerError> {
         self.window_of(board, from_rank, limit, None).await
     }
 
-    /// The same where the caller may know the number of entries well enough, which spares the count.
+    /// The same with a total that the caller may know; it spares the count.
     pub async fn window_of(&self, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, LedgerError> {
         Ok(transact!(self.serve(LIMIT), entries::window(board, from_rank, limit, total))?)
     }
@@ -28,7 +29,7 @@ impl Ledger {
         self.neighbourhoods_of(board, users, around, None).await
     }
 
-    /// The same where the caller may know the number of entries well enough, which spares the count.
+    /// The same with a total that the caller may know; it spares the count.
     pub async fn neighbourhoods_of(
         &self,
         board: Board,
@@ -46,7 +47,7 @@ impl Ledger {
         Ok(transact!(self.read(LIMIT), entries::after_user(board, after.as_ref(), limit))?)
     }
 
-    /// Up to `limit` entries after a place in the ranking, best first: what `scoreboard verify` reads, page by page.
+    /// Up to `limit` entries after a key in ranking order, best first: what `scoreboard verify` reads, page by page.
     pub async fn entries_in_rank_order(
         &self,
         board: Board,

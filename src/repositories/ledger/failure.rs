@@ -1,4 +1,4 @@
-//! What can go wrong inside a transaction, and what of it the caller of the ledger gets to see.
+//! What can go wrong inside a transaction, and how much of it the ledger's caller sees.
 
 use std::time::Duration;
 
@@ -6,26 +6,27 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use super::LedgerError;
 
-/// The five characters by which a PostgreSQL server names an error, in every language.
+/// The five characters that identify an error of a PostgreSQL server, in every language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqlState(pub [u8; 5]);
 
-/// Why a transaction was not committed. Stays within the ledger: whether it is worth another try is decided here.
+/// Why a transaction was not committed. Internal to the ledger: whether a retry is worthwhile is decided here.
 #[derive(Debug)]
 pub enum Failure {
-    /// What was asked for cannot be: goes to the caller as it is.
+    /// The request cannot be fulfilled: returned to the caller as it is.
     Refused(LedgerError),
     /// Another transaction was faster; the same transaction succeeds when it is repeated.
     Raced,
-    /// An idempotency key was used before, or may have been, and was not looked up. The same transaction has to be repeated with a look.
+    /// An idempotency key was used before, or may have been, and was not looked up. The same transaction has to be repeated
+    /// with a look-up.
     KeyUsed,
-    /// The connection was lost before the commit was asked for: nothing was committed, and another connection may do.
+    /// The connection was lost before the commit was requested: nothing was committed, and another connection may work.
     Lost,
-    /// The database refused a statement. The code is that of the first error of the transaction, where the engine has codes.
+    /// The database refused a statement. The code is that of the first error of the transaction, if the engine has codes.
     Database { error: Error, state: Option<SqlState> },
-    /// It was only a trial, and all went well: taken back.
+    /// It was only a trial, and succeeded: rolled back.
     Trial,
-    /// Nobody answered: no connection, or no free connection.
+    /// There was no answer: no connection, or no free connection.
     Unreachable(String),
     /// No answer within this time.
     Unanswered(Duration),
@@ -38,18 +39,18 @@ pub enum Remedy {
     Repeat,
     /// The data itself may be what the database refuses.
     Suspect,
-    /// The store's own trouble: nothing that can be done here.
+    /// The store itself has a problem: nothing can be done here.
     Report,
 }
 
 impl Failure {
-    /// Stored data that nobody here can have written.
+    /// Stored data that this program cannot have written.
     pub fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Refused(LedgerError::Corrupt(what.to_string()))
     }
 
-    /// Why statements failed that were sent together: the first one to fail spoils the transaction, and those behind it are told just that.
-    /// At least one of them has to have failed.
+    /// The cause of the failure of statements that were sent together: the first one to fail spoils the transaction, and the
+    /// later ones only report that it is spoiled. At least one of them has to have failed.
     pub fn cause<const STATEMENTS: usize>(failures: [Option<Self>; STATEMENTS]) -> Self {
         let mut failures: Vec<Self> = failures.into_iter().flatten().collect();
         let known = failures.iter().position(|failure| failure.remedy() != Remedy::Report);
@@ -64,8 +65,8 @@ impl Failure {
         }
     }
 
-    /// Chooses the remedy. What is not known to be the data's fault, or a race, is the store's trouble: a client drops what is refused
-    /// for its data, so whoever blames the data has to be sure of it.
+    /// Chooses the remedy. A failure that is not known to be the data's fault, or a race, counts as the store's problem: a
+    /// client discards what is refused because of its data, so the data must not be blamed without certainty.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Raced | Self::KeyUsed | Self::Lost => Remedy::Repeat,
@@ -76,8 +77,8 @@ impl Failure {
     }
 }
 
-/// Class 40 is a transaction that was rolled back for another one's sake, 22 and 23 are data that is refused; a unique violation is the race of two
-/// that made the same row.
+/// Class 40 is a transaction that was rolled back in favour of another one; 22 and 23 are data that is refused; a unique
+/// violation is a race of two transactions that inserted the same row.
 fn remedy_of_state(SqlState(code): SqlState) -> Remedy {
     match &code {
         b"23505" => Remedy::Repeat,
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_decides_whatever_the_text_says() {
+    fn the_code_decides_regardless_of_the_text() {
         let cases: [(&[u8; 5], &str, Remedy); 8] = [
             (b"40P01", "Verklemmung entdeckt", Remedy::Repeat),
             (b"40001", "disk full", Remedy::Repeat),
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sqlite_says_of_its_own_trouble_is_not_blamed_on_the_data() {
+    fn sqlites_own_problems_are_not_blamed_on_the_data() {
         let remedy = |text: &str| of(DatabaseErrorKind::Unknown, text, None).remedy();
         for text in ["database or disk is full", "disk I/O error", "database disk image is malformed", "whatever comes next"] {
             assert_eq!(remedy(text), Remedy::Report, "{text}");

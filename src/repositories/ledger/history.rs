@@ -11,14 +11,15 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Committed submissions as they were settled, in the order asked for, and what the ranking is to be told of them: a change for each standing
-    /// that was applied. Leaderboards that were deleted since are left out, and submissions of which none is left.
+    /// Committed submissions as they were settled, in the requested order, and the changes to announce to the ranking: one for
+    /// each standing that was applied. Leaderboards that were deleted since are left out, and so are submissions with none
+    /// left.
     pub async fn committed(&self, events: Vec<Uuid>) -> Result<(Vec<Accepted>, Vec<Change>), LedgerError> {
         Ok(transact!(self.read(LIMIT), history::committed(&events))?)
     }
 
-    /// A user's accepted submissions from before `before`, newest first: all, or those that fed `leaderboard`, as far as they fed what is
-    /// readable. Costs as much as the page, whatever else the user has done.
+    /// A user's accepted submissions from before `before`, newest first: all, or those that fed `leaderboard`, limited to
+    /// readable leaderboards. The cost depends only on the page, whatever else the user has done.
     pub async fn history(
         &self,
         user: &UserId,
@@ -31,14 +32,14 @@ impl Ledger {
         Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, readable))?)
     }
 
-    /// The newest scores that changed a board's entries, newest first: up to `limit`, as far as they are among the newest few thousand events of
-    /// all boards. Costs no more than passing over those, however quiet the board is.
+    /// The newest scores that changed a board's entries, newest first: up to `limit`, provided that they are among the newest
+    /// few thousand events of all boards. Costs no more than a scan of those, however quiet the board is.
     pub async fn latest_scores(&self, board: Board, limit: i64) -> Result<Vec<LatestScore>, LedgerError> {
         Ok(transact!(self.serve(LIMIT), events::latest(board, limit))?)
     }
 
-    /// Entries of a board that are not what their history adds up to, and histories without an entry: one sentence each, none where all
-    /// is well. Reads the whole board.
+    /// Entries of a board that differ from the sum of their history, and histories without an entry: one sentence each, none if
+    /// all is well. Reads the whole board.
     pub async fn history_mismatches(&self, board: Board, limit: i64) -> Result<Vec<String>, LedgerError> {
         Ok(transact!(self.lengthy(LENGTHY_LIMIT), history::mismatches(board, limit))?)
     }

@@ -7,25 +7,25 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Notes a job by itself, unless its queue has one with this key; answers whether it was noted. What another change makes necessary is noted in that
-    /// change's own transaction (`queries::jobs::add`).
+    /// Adds a job by itself, unless its queue has one with this key; returns whether it was added. A job that another change
+    /// makes necessary is added in that change's own transaction (`queries::jobs::add`).
     pub async fn add_job(&self, job: NewJob, now: Timestamp) -> Result<bool, LedgerError> {
         Ok(transact!(self.write(LIMIT), jobs::add(&job, now))?)
     }
 
-    /// Takes the job of these queues that has been due for longest, until then: nobody else is given it meanwhile.
+    /// Leases the job of these queues that has been due for longest, until then: no other instance gets it meanwhile.
     pub async fn lease_job(&self, queues: &[&str], now: Timestamp, until: Timestamp) -> Result<Option<LeasedJob>, LedgerError> {
         let (queues, lease) = (format!(",{},", queues.join(",")), fastrand::i64(1..));
         Ok(transact!(self.relaxed(LIMIT), jobs::lease(&queues, lease, now, until))?)
     }
 
-    /// Keeps a job until then; false where its lease had lapsed and somebody else has taken it.
+    /// Renews the lease of a job until then; false if it had lapsed and another instance has taken the job.
     pub async fn renew_job(&self, job: &LeasedJob, until: Timestamp) -> Result<bool, LedgerError> {
         let job = job.clone();
         Ok(transact!(self.relaxed(LIMIT), jobs::renew(&job, until))?)
     }
 
-    /// Notes how a run ended; false where somebody else has the job by now, and this run counts for nothing.
+    /// Records how a run ended; false if another instance has the job by now, and this run does not count.
     pub async fn end_job(&self, job: &LeasedJob, ended: Ended) -> Result<bool, LedgerError> {
         let job = job.clone();
         Ok(transact!(self.write(LIMIT), jobs::end(&job, &ended))?)

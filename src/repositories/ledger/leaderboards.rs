@@ -8,7 +8,7 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Makes a leaderboard: a new incarnation at season 1, without entries, even where the id was in use before. `Taken`.
+    /// Creates a leaderboard: a new incarnation at season 1, without entries, even if the id was in use before. `Taken`.
     pub async fn create_leaderboard(
         &self,
         id: &LeaderboardId,
@@ -19,7 +19,7 @@ impl Ledger {
         Ok(transact!(self.write(LIMIT), leaderboards::create(&id, &settings, now))?)
     }
 
-    /// Makes the leaderboard where there is none and none was ever made: whoever deletes the default leaderboard has it deleted for good.
+    /// Creates the leaderboard if there is none and none ever existed: a deleted default leaderboard is not created again.
     pub async fn ensure_default_leaderboard(
         &self,
         id: &LeaderboardId,
@@ -30,8 +30,9 @@ impl Ledger {
         Ok(transact!(self.write(LIMIT), leaderboards::ensure_default(&id, &settings, now))?)
     }
 
-    /// Changes the settings to what `change` makes of the present ones. Every later commit obeys them. `NotFound`; `Conflict("order")` or
-    /// `Conflict("operator")` where one of those changes while there are entries. What changes nothing is not told.
+    /// Changes the settings to what `change` makes of the present ones. Every later commit uses them. `NotFound`;
+    /// `Conflict("order")` or `Conflict("operator")` if one of those changes while there are entries. A call that changes
+    /// nothing is not announced.
     pub async fn update_leaderboard(
         &self,
         id: &LeaderboardId,
@@ -42,8 +43,8 @@ impl Ledger {
         Ok(transact!(self.write(LIMIT), leaderboards::update(&id, now, change))?)
     }
 
-    /// Allots the epoch of a ranking that is being rebuilt: `earliest`, or one more than the greatest that this leaderboard ever had. `None` where
-    /// the leaderboard is gone.
+    /// Allots the epoch of a ranking that is being rebuilt: `earliest`, or one more than the greatest that this leaderboard
+    /// ever had. `None` if the leaderboard is gone.
     pub async fn allot_epoch(&self, board: Board, earliest: i64) -> Result<Option<i64>, LedgerError> {
         Ok(transact!(self.write(LIMIT), leaderboards::allot_epoch(board, earliest))?)
     }

@@ -7,8 +7,8 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// Forgets the idempotency keys from before a time among the next few thousand. Answers how many, and where to go on; `None` once the walk
-    /// is through.
+    /// Deletes the idempotency keys from before a time among the next few thousand. Returns how many, and where to continue;
+    /// `None` once the walk is complete.
     pub async fn prune_idempotency_keys(
         &self,
         older_than: Timestamp,
@@ -17,17 +17,18 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_keys(older_than, from.clone()))?)
     }
 
-    /// Forgets receipts of events from before a time, oldest first, up to `limit` rows of either kind; answers how many rows.
+    /// Deletes receipts of events from before a time, oldest first, up to `limit` rows of either kind; returns the number of
+    /// rows.
     pub async fn prune_receipts(&self, older_than: Timestamp, limit: i64) -> Result<usize, LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), maintenance::prune_receipts(older_than, limit))?)
     }
 
-    /// Takes one bite (about `limit` rows) out of what a deleted leaderboard left behind; answers what is left to do.
+    /// Sweeps about `limit` rows that a deleted leaderboard left behind; returns what is left to do.
     pub async fn sweep_leaderboard(&self, from: SweepLeaderboard, limit: i64) -> Result<Option<SweepLeaderboard>, LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), maintenance::sweep(from.clone(), limit))?)
     }
 
-    /// Makes jobs of the deletions that earlier releases noted.
+    /// Makes jobs of the deletions that earlier releases recorded.
     pub async fn adopt_deleted(&self, now: Timestamp) -> Result<(), LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), maintenance::adopt_deleted(now))?)
     }

@@ -1,4 +1,4 @@
-//! The outbox: announcements that were committed and have yet to be made.
+//! The outbox: committed announcements that are still pending.
 
 use std::collections::HashMap;
 
@@ -12,22 +12,22 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// How long a claimed row is left to whoever claimed it. Longer than announcing it takes; announcing it twice does no harm, and a row that
-/// could not be announced should not wait long for the next try.
+/// How long a claimed row is reserved for the instance that claimed it. Longer than announcing it takes; announcing it twice
+/// does no harm, and a row that could not be announced should not wait long for the next attempt.
 pub const CLAIM_SECONDS: i64 = 5;
 
-/// How long a row waits that could not be announced although the ranking answered, by how often that happened.
+/// How long a row is postponed that could not be announced although the ranking answered, by how often that happened.
 pub const POSTPONED_SECONDS: [i64; 4] = [5, 10, 20, 60];
 
-/// A row that was announced, and to which rankings: their boards' pks, each with the epoch that it answered.
+/// A row that was announced, and the rankings that applied it: their boards' pks, each with the epoch that it answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
     pub row: i64,
     pub epochs: Vec<(i64, i64)>,
 }
 
-/// A ranking that is not the one which the ledger knows of. Where it is behind, another one has been built since, elsewhere, perhaps from
-/// entries that lack what this one was told. Where it is ahead, the ledger has been set back.
+/// A ranking that is not the one that the ledger knows of. If it is behind, another one has been built since, elsewhere,
+/// perhaps from entries that lack what was announced to this one. If it is ahead, the ledger has been set back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OtherEpoch {
     pub pk: i64,
@@ -36,9 +36,9 @@ pub struct OtherEpoch {
 }
 
 impl Ledger {
-    /// Claims up to `limit` rows behind row `after` and made before `made_before`, in their order, for `CLAIM_SECONDS`: no other
-    /// instance is given the same rows meanwhile. What is neither [`Self::outbox_done`] nor [`Self::outbox_unclaim`]ed by then is due again.
-    /// `None` stands for a row that nobody can read.
+    /// Claims up to `limit` rows after row `after` that were created before `made_before`, in their order, for `CLAIM_SECONDS`:
+    /// no other instance gets the same rows meanwhile. A row that is neither [`Self::outbox_done`] nor
+    /// [`Self::outbox_unclaim`]ed by then is due again. `None` represents a row that cannot be parsed.
     pub async fn outbox_due(
         &self,
         now: Timestamp,
@@ -49,7 +49,7 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), outbox::due(now, made_before, after, limit))?)
     }
 
-    /// Gives claimed rows back, which this instance can do nothing about: another one may reach a ranking that this one does not.
+    /// Releases claimed rows that this instance cannot announce: another one may reach a ranking that this one does not.
     pub async fn outbox_unclaim(&self, rows: &[i64]) -> Result<(), LedgerError> {
         let rows = rows.to_vec();
         if rows.is_empty() {
@@ -58,8 +58,8 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), outbox::unclaim(&rows))?)
     }
 
-    /// Removes rows that were announced to the rankings that the ledger knows of. The others stay, unclaimed, and their epochs are
-    /// answered. Where a crash brings a row back it is announced twice.
+    /// Removes rows that were announced to the rankings that the ledger knows of. The others stay, unclaimed, and their epochs
+    /// are returned. If a crash restores a row, it is announced twice.
     pub async fn outbox_done(&self, rows: &[Announced]) -> Result<Vec<OtherEpoch>, LedgerError> {
         let rows = rows.to_vec();
         if rows.is_empty() {
@@ -69,12 +69,12 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), outbox::done(&rows))?)
     }
 
-    /// Makes rows due that were postponed: what they waited for may have been announced.
+    /// Makes postponed rows due: what they waited for may have been announced.
     pub async fn outbox_release_postponed(&self) -> Result<(), LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), outbox::release_postponed())?)
     }
 
-    /// Lets rows wait, longer each time, that could not be announced although the ranking answered.
+    /// Postpones rows, longer each time, that could not be announced although the ranking answered.
     pub async fn outbox_postpone(&self, rows: &[i64], now: Timestamp) -> Result<(), LedgerError> {
         let rows = rows.to_vec();
         if rows.is_empty() {
@@ -83,13 +83,13 @@ impl Ledger {
         Ok(transact!(self.relaxed(LIMIT), outbox::postpone(&rows, now))?)
     }
 
-    /// Which of these rows are still there.
+    /// Which of these rows still exist.
     pub async fn outbox_left(&self, rows: &[i64]) -> Result<Vec<i64>, LedgerError> {
         let rows = rows.to_vec();
         Ok(transact!(self.read(LIMIT), outbox::left(&rows))?)
     }
 
-    /// How many rows have yet to be announced.
+    /// The number of pending rows.
     pub async fn outbox_len(&self) -> Result<i64, LedgerError> {
         Ok(transact!(self.read(LIMIT), outbox::len())?)
     }
@@ -100,8 +100,8 @@ impl Ledger {
         Ok(transact!(self.read(LIMIT), outbox::holds(board, &user, revision))?)
     }
 
-    /// The changes that made the revisions of an entry between two others, in their order: what a ranking lacks that holds the one and is
-    /// brought the other. Nothing where they are not all to be had, or too many.
+    /// The changes that made the revisions of an entry between two others, in their order: what a ranking lacks that holds the
+    /// former and is given the latter. Empty if some of them are not available, or there are too many.
     pub async fn changes_between(
         &self,
         board: Board,
@@ -119,20 +119,20 @@ impl Ledger {
         Ok(transact!(self.read(LIMIT), evidence::unknown(&ids))?)
     }
 
-    /// The revisions of these users' entries, where they have one.
+    /// The revisions of these users' entries, if they have one.
     pub async fn entry_revisions(&self, board: Board, users: &[UserId]) -> Result<HashMap<UserId, i64>, LedgerError> {
         let users = users.to_vec();
         Ok(transact!(self.read(LIMIT), entries::revisions(board, &users))?)
     }
 
-    /// The newest epoch that a ranking of this leaderboard was given; `None` where there is no such leaderboard.
+    /// The newest epoch that was allotted to a ranking of this leaderboard; `None` if there is no such leaderboard.
     pub async fn epoch(&self, pk: i64) -> Result<Option<i64>, LedgerError> {
         let pks = [pk];
         let epochs = transact!(self.read(LIMIT), leaderboards::epochs_of(&pks))?;
         Ok(epochs.get(&pk).copied())
     }
 
-    /// The newest epoch that a ranking of each leaderboard was given, by pk.
+    /// The newest epoch that was allotted to a ranking of each leaderboard, by pk.
     pub async fn epochs(&self) -> Result<HashMap<i64, i64>, LedgerError> {
         Ok(transact!(self.read(LIMIT), leaderboards::epochs())?)
     }

@@ -41,18 +41,20 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// Two instances that start together migrate one after the other.
 const MIGRATIONS_LOCK: i64 = 0x5C0_7EB0_A7D1;
 
-/// How long a call waits for a free connection. All calls of an instance share the pool; longer than this and the database is the bottleneck.
+/// How long a call waits for a free connection. All calls of an instance share the pool; if the wait is longer than this, the
+/// database is the bottleneck.
 const WAIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Connections that only commits and what follows them may use (four commits, and their receipts), or half of them where there are few: no
+/// Connections reserved for commits and their follow-up (four commits, and their receipts), or half of all if there are few: no
 /// number of readers makes a score wait for a connection.
 const KEPT_FOR_COMMITS: usize = 5;
 
-/// The most requests of readers that one instance serves at once. They take turns (`services/turns.rs`).
+/// The most readers' requests that one instance serves at once. Permits limit them (`services/turns.rs`).
 const MOST_READERS: usize = 3;
 
-/// Settings of a transaction that serves a reader: they leave the planner the one plan that each statement is written for, a walk through
-/// an index (docs/adr/0008 tells what else it chooses while a table is small, and keeps when the table has grown).
+/// Settings of a transaction that serves a reader: they leave the planner the one plan that each statement is written for, a
+/// walk through an index (docs/adr/0008 explains what else it chooses while a table is small, and keeps when the table has
+/// grown).
 const WALK_INDEXES: &str = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), \
                             set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true), \
                             set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), \
@@ -62,10 +64,10 @@ const WALK_INDEXES: &str = "SELECT set_config('enable_seqscan', 'off', true), se
 const LOCK_LIKE_A_BATCH: &str =
     "LOCK TABLE users, entries, score_events, idempotency_keys, receipts, receipt_batches, outbox IN ROW EXCLUSIVE MODE";
 
-/// How long a new connection may take, the greeting included.
+/// How long a new connection may take, including the handshake.
 const CREATE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How much time a call needs for its time-out to say that the server is out of reach, and how long a probe may take.
+/// How much time a call must have had for its time-out to mean that the server is unreachable, and how long a probe may take.
 const FAIR_TIME: Duration = Duration::from_secs(3);
 
 /// A clonable handle on one database.
@@ -73,15 +75,16 @@ const FAIR_TIME: Duration = Duration::from_secs(3);
 pub struct Postgres {
     pool: Pool,
     server: connection::Server,
-    /// Connections for all but commits; see [`KEPT_FOR_COMMITS`]. Whoever finds none free waits in line, as long as for the pool itself.
+    /// Permits for connections other than the reserved ones; see [`KEPT_FOR_COMMITS`]. Without a permit a call waits in line,
+    /// as long as for the pool itself.
     unreserved: Arc<Semaphore>,
     breaker: Arc<Breaker>,
-    /// Ends with the last handle.
+    /// Aborted with the last handle.
     _probe: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Postgres {
-    /// Prepares the pool and makes a first connection, so that a wrong address is noticed at the start.
+    /// Prepares the pool and opens a first connection, so that a wrong address is noticed at the start.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
         let server = connection::Server::parse(&settings.url)?;
         let connections = settings.max_connections.max(1);
@@ -101,18 +104,18 @@ impl Postgres {
             Arc::clone(&probing).probe(move || answers(probed.clone(), stale.clone()))
         }));
         let unreserved = Arc::new(Semaphore::new(connections - KEPT_FOR_COMMITS.min(connections / 2)));
-        // By hand, so that a refusal for good is told from a server that is not up yet.
+        // Without the pool, to distinguish a permanent refusal from a server that is not up yet.
         let first = tokio::time::timeout(CREATE_LIMIT, Box::pin(server.dial())).await;
         drop(first.unwrap_or_else(|_| Err(LedgerError::Unavailable("no answer to a new connection".into())))?);
         Ok(Self { pool, server, unreserved, breaker, _probe: Arc::new(AbortOnDropHandle::new(probe)) })
     }
 
-    /// Runs what is pending, one instance at a time; names what was run.
+    /// Runs pending migrations, one instance at a time; returns their names.
     pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
         self.with_migrations(|connection| upgrade::run_pending(connection, MIGRATIONS)).await
     }
 
-    /// Reverts everything: for the test that each migration can be taken back.
+    /// Reverts everything: for the test that each migration can be reverted.
     pub async fn revert(&self) -> Result<Vec<String>, LedgerError> {
         self.with_migrations(|connection| {
             Ok(connection.revert_all_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
@@ -120,9 +123,9 @@ impl Postgres {
         .await
     }
 
-    /// In one transaction, which holds the lock and the long time-out: behind a pooler in transaction mode nothing else would. On a
-    /// connection of its own, because the pool's are few, and on a blocking thread, because diesel's migrations are blocking and so work
-    /// in every kind of runtime.
+    /// In one transaction, which holds the lock and the long time-out: behind a pooler in transaction mode nothing else would.
+    /// On a connection of its own, because the pool has few, and on a blocking thread, because diesel's migrations block; so it
+    /// works in every kind of runtime.
     async fn with_migrations<F>(&self, run: F) -> Result<Vec<String>, LedgerError>
     where
         F: FnOnce(&mut AsyncConnectionWrapper<Conn>) -> diesel::migration::Result<Vec<String>> + Send + 'static,
@@ -138,7 +141,7 @@ impl Postgres {
         ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?.map_err(|error| upgrade::refusal(&*error))
     }
 
-    /// How many requests of readers may be served at once: fewer than there are connections that are not kept for commits.
+    /// How many readers' requests may be served at once: fewer than there are unreserved connections.
     pub fn readers(&self) -> usize {
         (self.pool.status().max_size / 3).clamp(1, MOST_READERS)
     }
@@ -158,11 +161,12 @@ impl Postgres {
         })
     }
 
-    /// Whether a batch could begin: somebody answers who takes writes, and nobody holds a table that every batch writes. Writes nothing.
+    /// Whether a batch could begin: the server answers and accepts writes, and no table that every batch writes is locked.
+    /// Writes nothing.
     pub async fn probe(&self) -> Result<(), Failure> {
         let mut transaction = self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '700ms'", None).await?;
         let asked = async {
-            // Changes nothing, and is refused where the database is read-only, as a standby is.
+            // Changes nothing, and is refused if the database is read-only, as a standby is.
             transaction.execute("UPDATE installation SET id = id WHERE false").await?;
             transaction.execute(LOCK_LIKE_A_BATCH).await
         };
@@ -170,7 +174,7 @@ impl Postgres {
         transaction.finish(asked).await
     }
 
-    /// Gives up waiting after a while, and trips the breaker where that says that nobody is there.
+    /// Stops waiting after a while, and trips the breaker if that means that the server is unreachable.
     pub async fn within<R>(&self, limit: Duration, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
         super::within(limit, work).await.inspect_err(|failure| {
             if matches!(failure, Failure::Unanswered(_)) {
@@ -184,7 +188,8 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", Some(self.unreserved().await?)).await
     }
 
-    /// A connection for a single statement, which is a durable transaction by itself: nothing is asked before it or after it.
+    /// A connection for a single statement, which is a durable transaction by itself: no other statement is sent before it or
+    /// after it.
     pub async fn statement(&self) -> Result<Transaction, Failure> {
         let mut transaction = Transaction::on(self.pooled().await?);
         transaction.single = true;
@@ -196,8 +201,8 @@ impl Postgres {
         Ok(Transaction::on(self.pooled().await?))
     }
 
-    /// Opens a transaction whose commit does not wait for the disk: a crash may lose it as a whole, but never a part of it or anything
-    /// else. For what can be made again.
+    /// Opens a transaction whose commit does not wait for the disk: a crash may lose all of it, but never a part of it or
+    /// anything else. For data that can be made again.
     pub async fn relaxed(&self) -> Result<Transaction, Failure> {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off", None).await
     }
@@ -207,13 +212,13 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Some(self.unreserved().await?)).await
     }
 
-    /// Like [`Self::read`], for what clients ask.
+    /// Like [`Self::read`], for clients' requests.
     pub async fn serve(&self) -> Result<Transaction, Failure> {
         let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {WALK_INDEXES}");
         self.begin(&begin, Some(self.unreserved().await?)).await
     }
 
-    /// Like [`Self::read`], for reads that take as long as they take.
+    /// Like [`Self::read`], for reads of unlimited duration.
     pub async fn lengthy(&self) -> Result<Transaction, Failure> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
         self.begin(begin, Some(self.unreserved().await?)).await
@@ -228,8 +233,8 @@ impl Postgres {
         let mut transaction = Transaction::on(self.pooled().await?);
         transaction.place = place;
         if transaction.execute(sql).await.is_err() {
-            // The pool gave out a connection that was being closed at that moment. It is not to be given out again; and as nothing has
-            // been asked of it yet, another one will do.
+            // The pool returned a connection that was being closed at that moment. It must not be used again; and as nothing
+            // has been sent on it yet, another connection will do.
             drop(transaction.connection.take().map(Object::take));
             transaction.connection = Some(self.pooled().await?);
             transaction.execute(sql).await?;
@@ -238,7 +243,7 @@ impl Postgres {
     }
 }
 
-/// Whether somebody answers on a new connection. The connections that are idle stem from before, and each may hang like the one that timed
+/// Whether the server answers on a new connection. The idle connections are older, and each may hang like the one that timed
 /// out.
 async fn answers(server: connection::Server, pool: Pool) -> bool {
     pool.retain(|_, _| false);
@@ -246,18 +251,19 @@ async fn answers(server: connection::Server, pool: Pool) -> bool {
     matches!(tokio::time::timeout(FAIR_TIME, asked).await, Ok(Some(())))
 }
 
-/// A transaction that is open or about to be. Dropping it unfinished (the caller gave up) closes its connection, which takes it back.
+/// A transaction that is open or about to be. Dropping it unfinished (the caller gave up) closes its connection, which rolls it
+/// back.
 pub struct Transaction {
     connection: Option<Object<Manager>>,
-    /// There is nothing to commit or to take back.
+    /// There is nothing to commit or to roll back.
     single: bool,
-    /// Given back after the connection.
+    /// The permit, returned after the connection.
     place: Option<OwnedSemaphorePermit>,
 }
 
 impl Transaction {
     fn on(connection: Object<Manager>) -> Self {
-        // Whatever an earlier transaction was told is none of this one's business.
+        // Errors of an earlier transaction do not concern this one.
         connection.first_error.take();
         Self { connection: Some(connection), single: false, place: None }
     }
@@ -267,12 +273,12 @@ impl Transaction {
         &mut self.connection.as_mut().expect("a transaction has its connection until it is finished").conn
     }
 
-    /// The failure with the code of the first error that this transaction was told of.
+    /// The failure with the code of the first error that the server reported in this transaction.
     fn explain(&self, failure: Failure) -> Failure {
         failure.with_state(self.connection.as_ref().and_then(|connection| connection.first_error.take()))
     }
 
-    /// Commits a success, takes back a failure, and hands the result on.
+    /// Commits a success, rolls back a failure, and returns the result.
     pub async fn finish<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
         if self.single {
             return self.finish_single(result);
@@ -302,7 +308,7 @@ impl Transaction {
     fn finish_single<R>(mut self, result: Result<R, Failure>) -> Result<R, Failure> {
         let result = result.map_err(|failure| self.explain(failure));
         match result {
-            // Not refused but unanswered: the pool gave out a connection that was being closed.
+            // Not refused but unanswered: the pool returned a connection that was being closed.
             Err(Failure::Database { error: Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _), state: None }) => {
                 Err(Failure::Lost)
             }
@@ -320,7 +326,7 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        // Out of the pool, and so closed.
+        // Removed from the pool, and so closed.
         drop(self.connection.take().map(Object::take));
     }
 }

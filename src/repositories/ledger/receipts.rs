@@ -1,7 +1,8 @@
-//! Receipts: the very answers that were given to submissions with an idempotency key, so that a repeat is answered alike.
+//! Receipts: the exact answers that were given to submissions with an idempotency key, so that a repeat gets the same answer.
 //!
-//! The receipts of a commit are stored together, some to a row, compressed: a row and an index entry for each would cost more than its score.
-//! Where nobody stored a batch in time, because its instance died, a repeat seals it, and from then on each receipt is stored by itself.
+//! The receipts of a commit are stored together, several per row, compressed: a row and an index entry for each would cost more
+//! than its score. If a batch was not stored in time, because its instance died, a repeat seals it, and from then on each
+//! receipt is stored by itself.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -25,17 +26,17 @@ pub struct Receipt {
 /// A row of the batches: its id, and its receipts, packed. A sealed one has none.
 pub(super) type PackedBatch = (Uuid, Option<Vec<u8>>);
 
-/// How often storing is tried: storing twice does no harm, and a connection may break on the way.
+/// How often storing is attempted: storing twice does no harm, and a connection may break on the way.
 const ATTEMPTS: usize = 3;
 
-/// How many bytes name an event.
+/// The bytes of an event's id.
 const ID: usize = 16;
-/// How many bytes tell the length of a body.
+/// The bytes of a body's length.
 const LENGTH: usize = 4;
 
 impl Ledger {
-    /// Stores answers, the first one for each event winning; answers what is stored now, in order. Durably: a receipt that a crash took could
-    /// only be made again without its ranks, and they were told to somebody.
+    /// Stores answers, the first one for each event winning; returns what is stored now, in order. Durably: a receipt that a
+    /// crash took could only be made again without its ranks, although a client has already seen them.
     pub async fn store_receipts(&self, receipts: Vec<Receipt>) -> Result<Vec<String>, LedgerError> {
         let packed: Arc<[_]> = receipts.chunk_by(|one, other| one.batch == other.batch).map(pack).collect();
         let receipts: Arc<[_]> = receipts.into();
@@ -46,7 +47,8 @@ impl Ledger {
         repeating(store).await
     }
 
-    /// Stores the answer to a repeat whose first submission was never answered, unless that has an answer by now; answers what is stored.
+    /// Stores the answer to a repeat whose first submission was never answered, unless that has an answer by now; returns what
+    /// is stored.
     pub async fn settle_receipt(&self, subject: &str, key: &str, event_id: Uuid, body: String) -> Result<String, LedgerError> {
         let settle = || {
             let (subject, key, body) = (subject.to_owned(), key.to_owned(), body.clone());
@@ -55,14 +57,14 @@ impl Ledger {
         repeating(settle).await
     }
 
-    /// The answer that is stored for a key.
+    /// The stored answer for a key.
     pub async fn receipt(&self, subject: &str, key: &str) -> Result<Option<String>, LedgerError> {
         let (subject, key) = (subject.to_owned(), key.to_owned());
         Ok(transact!(self.read(LIMIT), receipts::receipt(&subject, &key))?)
     }
 }
 
-/// Runs it again where that helps.
+/// Repeats it if that helps.
 async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> F) -> Result<R, LedgerError> {
     let mut attempt = 1;
     loop {
@@ -73,7 +75,8 @@ async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> 
     }
 }
 
-/// The batch's id, and its receipts one behind the other, compressed (LZ4, the length first): event id, length of the body (big endian), body.
+/// The batch's id, and its receipts one after the other, compressed (LZ4, the length first): event id, length of the body (big
+/// endian), body.
 fn pack(receipts: &[Receipt]) -> PackedBatch {
     let mut bytes = Vec::with_capacity(receipts.iter().map(|receipt| ID + LENGTH + receipt.body.len()).sum());
     for receipt in receipts {
@@ -84,7 +87,7 @@ fn pack(receipts: &[Receipt]) -> PackedBatch {
     (receipts[0].batch, Some(lz4_flex::compress_prepend_size(&bytes)))
 }
 
-/// The bodies of a packed batch that are wanted, by event.
+/// The requested bodies of a packed batch, by event.
 pub(super) fn unpack(packed: &[u8], is_wanted: impl Fn(&Uuid) -> bool) -> Result<HashMap<Uuid, String>, Failure> {
     let bytes = lz4_flex::decompress_size_prepended(packed).map_err(Failure::corrupt)?;
     let mut rest = bytes.as_slice();

@@ -1,5 +1,5 @@
-//! The tables as diesel sees them: one schema for both engines, written by hand and kept to types that both map alike (times are
-//! microseconds in `BigInt`, ids `Text` or 16-byte `Binary`). What each column means is said in `migrations/postgres`.
+//! The tables as diesel sees them: one schema for both engines, written by hand and limited to types that both map alike (times
+//! are microseconds in `BigInt`, ids `Text` or 16-byte `Binary`). `migrations/postgres` documents each column.
 
 diesel::table! {
     installation (singleton) {

@@ -27,15 +27,15 @@ use crate::domain::{
 pub struct Committed {
     /// One per submission, in order.
     pub outcomes: Vec<Settled>,
-    /// What the ranking has to be told, in the order in which it was settled.
+    /// The changes to announce to the ranking, in the order in which they were settled.
     pub changes: Vec<Change>,
-    /// The outbox row that holds the changes, where there are any.
+    /// The outbox row that holds the changes, if there are any.
     pub outbox: Option<i64>,
-    /// The revision of the definitions that the batch was settled by.
+    /// The revision of the definitions that the batch was settled with.
     pub definitions_revision: i64,
 }
 
-/// How far the commit of a batch is.
+/// The progress of a batch's commit.
 #[derive(Debug, Default)]
 pub struct Progress {
     written: AtomicBool,
@@ -43,12 +43,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether everything is written, and only the database's own commit is left: from then on it is the disk that is waited for.
+    /// Whether everything is written, and only the database's own commit is left: from then on the disk is what it waits for.
     pub fn is_written(&self) -> bool {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Waits until it is, for one who waits. A commit that fails before may never get there.
+    /// Waits until everything is written, for a single waiter. A commit that fails earlier may never get there.
     pub async fn written(&self) {
         while !self.is_written() {
             self.changed.notified().await;
@@ -61,7 +61,7 @@ impl Progress {
     }
 }
 
-/// A batch that was written, of whichever engine.
+/// A written batch, of either engine.
 pub(super) struct Written {
     pub outcomes: Vec<Settled>,
     pub changes: Vec<Change>,
@@ -76,26 +76,28 @@ pub(super) struct Mode {
     pub cautious: bool,
     /// Look every idempotency key up, see [`Ledger::commit`].
     pub look_up_keys: bool,
-    /// Take it back when it is written: only to see whether it can be.
+    /// Roll it back when it is written: only to see whether it can be written.
     pub trial: bool,
 }
 
-/// How many batches after a race are cautious, and how many after a repeated key look keys up. Long enough to make races rare where instances share busy users, short enough to forget
-/// a single one soon.
+/// How many batches after a race are cautious, and how many after a repeated key look keys up. Long enough to make races rare
+/// if instances share busy users, short enough to forget a single one soon.
 const CAUTIOUS_BATCHES: u32 = 64;
 
-/// How often a batch is repeated that raced with another one. Each repeat finds the rows that the other one made, so few are ever needed.
+/// How often a batch is repeated that raced with another one. Each repeat finds the rows that the other one made, so few
+/// repeats are needed.
 const ATTEMPTS: u32 = 8;
 
-/// How often a batch is tried that may hold what the database refuses, before its halves are.
+/// How often a batch that may hold refused data is tried, before its halves are.
 const SUSPECT_ATTEMPTS: u32 = 2;
 
 impl Ledger {
-    /// Commits a batch, durably: when this returns, the accepted submissions or_go_offline everything. Each submission gets its outcome, and
-    /// none spoils its neighbours: where the database refuses one for what it says, the others are committed without it.
+    /// Commits a batch, durably: when this returns, the accepted submissions survive everything. Each submission gets its
+    /// outcome, and none spoils its neighbours: if the database refuses one because of its data, the others are committed
+    /// without it.
     ///
-    /// Hardly any idempotency key was ever used before, and the insert of a key finds out. So keys are not looked up until one turns out to be a
-    /// repeat, and then for a while.
+    /// Hardly any idempotency key was used before, and the insert of a key detects it. So keys are not looked up until one
+    /// turns out to be a repeat, and then for a while.
     ///
     /// On `Unavailable` it is unknown whether the batch was committed.
     pub async fn commit(
@@ -109,7 +111,7 @@ impl Ledger {
         committed
     }
 
-    /// Commits what the database takes of a batch.
+    /// Commits what the database accepts of a batch.
     async fn commit_good(
         &self,
         batch: &Arc<[Submission]>,
@@ -124,7 +126,7 @@ impl Ledger {
         let mut bad = Vec::new();
         self.search(batch, 0, clock, &mut bad).await?;
         if bad.is_empty() || self.prove_writable(clock).await.is_err() {
-            return Err(failure.into()); // Then it is not the submissions.
+            return Err(failure.into()); // Then the submissions are not the cause.
         }
         tracing::error!(?failure, refused = bad.len(), "submissions that the database cannot hold");
         let good = batch.iter().enumerate().filter(|(index, _)| !bad.contains(index)).map(|(_, submission)| submission.clone());
@@ -135,7 +137,7 @@ impl Ledger {
         Ok(committed(written))
     }
 
-    /// Writes what the database is known to take, and takes it back: data is blamed only while that succeeds.
+    /// Writes data that the database is known to accept, and rolls it back: submitted data is blamed only while that succeeds.
     pub(super) async fn prove_writable(&self, clock: &Clock) -> Result<(), LedgerError> {
         let now = clock.now();
         match transact!(self.write(LIMIT), scores::known_good(now)) {
@@ -144,7 +146,7 @@ impl Ledger {
         }
     }
 
-    /// Finds the submissions that the database refuses, in ascending order, by trying halves. Nothing is committed.
+    /// Finds the submissions that the database refuses, in ascending order, by bisection. Nothing is committed.
     async fn search(&self, batch: &[Submission], offset: usize, clock: &Clock, bad: &mut Vec<usize>) -> Result<(), LedgerError> {
         let middle = batch.len() / 2;
         for (start, half) in [(0, &batch[..middle]), (middle, &batch[middle..])].into_iter().filter(|(_, half)| !half.is_empty())
@@ -159,7 +161,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Settles and writes a batch, repeating it where it raced; commits it, or takes it back where it is only a trial.
+    /// Settles and writes a batch, repeating it if it raced; commits it, or rolls it back if it is only a trial.
     async fn settle(
         &self,
         batch: Arc<[Submission]>,
@@ -201,7 +203,7 @@ impl Ledger {
             if attempt >= attempts {
                 return Err(failure);
             }
-            // Jitter, so that those who raced do not race again in step.
+            // Jitter, so that batches that raced do not race again in step.
             tokio::time::sleep(Duration::from_micros(fastrand::u64(0..2_000 << attempt))).await;
             attempt += 1;
         }

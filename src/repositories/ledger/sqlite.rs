@@ -1,8 +1,8 @@
 //! The ledger in one SQLite file: write-ahead log, full durability, one writer and a few readers.
 //!
-//! diesel's SQLite connection blocks, so each transaction makes *one* hop onto a blocking thread and runs there from `BEGIN` to `COMMIT`.
-//! Within it the shared async queries run on a wrapper whose "runtime" calls straight through: none of them ever waits, and once begun a
-//! transaction is not given up half-way, even when its caller is.
+//! diesel's SQLite connection blocks, so each transaction makes *one* hop onto a blocking thread and runs there from `BEGIN` to
+//! `COMMIT`. Within it the shared async queries run on a wrapper whose "runtime" calls straight through: none of them ever
+//! waits, and once begun a transaction is not abandoned half-way, even if its caller goes away.
 
 mod batch;
 mod connection;
@@ -31,7 +31,8 @@ pub type Db = diesel::sqlite::Sqlite;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
-/// How many reads go on at once. Readers never wait for the writer nor it for them; more than this many only compete for the processor.
+/// How many reads run at once. Readers never wait for the writer nor it for them; more than this many only compete for the
+/// processor.
 pub const READERS: usize = 4;
 
 /// A clonable handle on one file.
@@ -50,7 +51,7 @@ struct Readers {
 }
 
 impl Sqlite {
-    /// Opens the file, making it and its directory where they are missing.
+    /// Opens the file, creating it and its directory if they are missing.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, LedgerError> {
         let path = file::of(&settings.url)?;
         let exclusive = settings.exclusive;
@@ -68,12 +69,12 @@ impl Sqlite {
         opened.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
     }
 
-    /// Runs what is pending; names what was run.
+    /// Runs pending migrations; returns their names.
     pub async fn migrate(&self) -> Result<Vec<String>, LedgerError> {
         self.with_migrations(|connection| upgrade::run_pending(connection, MIGRATIONS)).await
     }
 
-    /// Reverts everything: for the test that each migration can be taken back.
+    /// Reverts everything: for the test that each migration can be reverted.
     pub async fn revert(&self) -> Result<Vec<String>, LedgerError> {
         self.with_migrations(|connection| {
             Ok(connection.revert_all_migrations(MIGRATIONS)?.iter().map(ToString::to_string).collect())
@@ -97,7 +98,7 @@ impl Sqlite {
         ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
     }
 
-    /// One durable transaction: the body runs between `BEGIN IMMEDIATE` and `COMMIT`, and an error takes all of it back.
+    /// One durable transaction: the body runs between `BEGIN IMMEDIATE` and `COMMIT`, and an error rolls all of it back.
     pub async fn write<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
@@ -106,8 +107,8 @@ impl Sqlite {
         hop(move || connection::transaction(&mut writer, "BEGIN IMMEDIATE", body)).await
     }
 
-    /// Like [`Self::write`]: whoever writes holds the whole file, definitions included. Shares its commit with others that wait, and may have to
-    /// be repeated for their sake, see `sqlite/writer.rs`.
+    /// Like [`Self::write`]: a writer holds the whole file, definitions included. Shares its commit with other waiting
+    /// transactions, and may have to be repeated because of them, see `sqlite/writer.rs`.
     pub async fn settle<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
@@ -115,7 +116,7 @@ impl Sqlite {
         self.writer.write(body).await
     }
 
-    /// Like [`Self::settle`]: there is nothing to save by going without a transaction.
+    /// Like [`Self::settle`]: doing without a transaction would save nothing.
     pub async fn statement<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
@@ -123,7 +124,8 @@ impl Sqlite {
         self.settle(body).await
     }
 
-    /// Like [`Self::write`]: one file has one kind of durability, and one more commit in the log costs little beside the batch's own.
+    /// Like [`Self::write`]: one file has one kind of durability, and one more commit in the log costs little beside the
+    /// batch's own.
     pub async fn relaxed<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
@@ -150,7 +152,7 @@ impl Sqlite {
         .await
     }
 
-    /// Like [`Self::read`], for what clients ask: SQLite chooses its plans by the indexes alone.
+    /// Like [`Self::read`], for clients' requests: SQLite chooses its plans by the indexes alone.
     pub async fn serve<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
@@ -158,7 +160,7 @@ impl Sqlite {
         self.read(body).await
     }
 
-    /// Like [`Self::read`]; a reader holds nobody up, however long it takes.
+    /// Like [`Self::read`]; a reader blocks nothing, however long it takes.
     pub async fn lengthy<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,

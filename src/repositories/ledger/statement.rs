@@ -1,7 +1,7 @@
-//! Statements that diesel prepares once per connection, whatever they carry.
+//! Statements that diesel prepares once per connection, independent of their arguments.
 //!
-//! diesel's own `ON CONFLICT` upserts, multi-row inserts and `sql_query` are prepared anew for every call: one more round trip each. A
-//! type of its own per statement is cached by that type, for a batch of any length.
+//! diesel's own `ON CONFLICT` upserts, multi-row inserts and `sql_query` are prepared again for every call: one more round trip
+//! each. A statement with a type of its own is cached by that type, for a batch of any length.
 
 /// Declares a statement: a struct with one field per `?` of the SQL text, in order. The SQL must not hold any other `?`.
 macro_rules! statement {

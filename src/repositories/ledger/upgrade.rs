@@ -1,5 +1,6 @@
-//! Bringing the schema up to date, and refusing one that is ahead: a release knows the migrations it was built with, and what a later one made of a table it cannot
-//! judge. Whoever runs already goes on: a migration is written so that the release before it works on its schema.
+//! Migrates the schema, and refuses one that is ahead: a release knows the migrations it was built with, and cannot judge what
+//! a later one made of a table. An instance that is already running continues: a migration is written so that the previous
+//! release works on its schema.
 
 use std::collections::HashSet;
 
@@ -18,7 +19,7 @@ use super::LedgerError;
 
 /// This release.
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
-/// The migration that began to note the releases.
+/// The migration that began to record the releases.
 const NOTED_SINCE: &str = "20261126000010";
 
 /// The schema has migrations that this release does not know.
@@ -38,7 +39,7 @@ pub(super) struct Noted {
     migrated_by: Option<String>,
 }
 
-/// Runs what is pending and names it. An error where the schema is ahead; see [`refusal`].
+/// Runs pending migrations and returns their names. An error if the schema is ahead; see [`refusal`].
 pub(super) fn run_pending<DB, C>(connection: &mut C, known: EmbeddedMigrations) -> diesel::migration::Result<Vec<String>>
 where
     DB: Backend,
@@ -67,7 +68,7 @@ where
     Ok(ran)
 }
 
-/// What the caller of the ledger gets to see of a migration that failed.
+/// The error that the ledger's caller sees for a failed migration.
 pub(super) fn refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> LedgerError {
     let reason = error.to_string();
     if error.is::<Ahead>() { LedgerError::Unusable(reason) } else { LedgerError::Unavailable(reason) }

@@ -8,14 +8,14 @@ use crate::domain::{
 };
 
 impl Ledger {
-    /// The user, where there is one.
+    /// The user, if there is one.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, LedgerError> {
         let id = id.clone();
         Ok(transact!(self.serve(LIMIT), users::user(&id))?)
     }
 
-    /// Makes the user or replaces the profile. What watchers see of it is announced to every current ranking the user stands in; the
-    /// user stays locked meanwhile, so a commit tells either the old name before or the new name after.
+    /// Creates the user or replaces the profile. The change is announced to every current ranking that has an entry of the
+    /// user; the user stays locked meanwhile, so a commit announces either the old name before or the new name after.
     pub async fn put_user(&self, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, LedgerError> {
         let (id, profile) = (id.clone(), profile.clone());
         Ok(transact!(self.write(LIMIT), users::put(&id, &profile, now))?)

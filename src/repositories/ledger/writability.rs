@@ -1,4 +1,4 @@
-//! Whether scores can be committed at this moment: what health checks ask, and what must not cost commits anything.
+//! Whether scores can be committed at this moment: what health checks ask, at no cost to commits.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -10,20 +10,20 @@ use tokio::sync::Mutex;
 use super::{Engine, Ledger, LedgerError, PING_LIMIT, transact, within};
 use crate::domain::time::Clock;
 
-/// How long a good answer holds, so that whoever asks all the time asks the database no more often than this.
+/// How long a positive result is cached, so that frequent health checks query the database no more often than this.
 const HOLDS: Duration = Duration::from_millis(250);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Writability {
-    /// When the ledger was last found writable. One question at a time; the others wait for it and then have its answer.
+    /// When the ledger was last found writable. One check at a time; concurrent callers wait for it and use its result.
     found: Mutex<Option<Instant>>,
-    /// The last batch was not committed: then it takes more than a lock to believe that the next one will be. A disk may be full.
+    /// The last batch was not committed: then a lock is not enough to trust that the next one will be. A disk may be full.
     doubted: AtomicBool,
 }
 
 impl Writability {
-    /// Notes how the commit of a batch ended.
+    /// Records how the commit of a batch ended.
     pub fn note<T>(&self, result: &Result<T, LedgerError>) {
         match result {
             Ok(_) if self.doubted.load(Ordering::Relaxed) => self.doubted.store(false, Ordering::Relaxed),
@@ -34,7 +34,7 @@ impl Writability {
 }
 
 impl Ledger {
-    /// Whether the ledger answers, is migrated, and takes commits. The clock is for a trial write, which leaves nothing.
+    /// Whether the ledger answers, is migrated, and accepts commits. The clock is for a trial write, which is rolled back.
     pub async fn ping(&self, clock: &Clock) -> Result<(), LedgerError> {
         let mut found = self.writability.found.lock().await;
         let doubted = self.writability.doubted.load(Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl Ledger {
         transact!(self.read(PING_LIMIT), definitions::revision())?;
         match &self.engine {
             Engine::Postgres(postgres) => postgres.within(PING_LIMIT, postgres.probe()).await?,
-            // A turn at the one writer and its lock, and nothing written.
+            // Waits in line for the only writer and its lock, and writes nothing.
             Engine::Sqlite(sqlite) => within(PING_LIMIT, sqlite.write(|_| Ok(()))).await?,
         }
         if doubted {

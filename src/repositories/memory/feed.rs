@@ -1,5 +1,5 @@
-//! [`Feed`] in process: the ring of recent events lies beside the ranking, and messages go out under the board's lock. Called by the
-//! fan-out through `Arc<dyn Feed>`.
+//! [`Feed`] in process: the ring of recent events is part of the ranking, and messages are sent under the board's lock. Called
+//! by the stream fan-out through `Arc<dyn Feed>`.
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -29,7 +29,7 @@ impl Feed for MemoryRanking {
         })
     }
 
-    /// The note lives and dies with this process, so it needs no expiry.
+    /// The record lives and dies with this process, so it needs no expiry.
     async fn report_watchers(&self, pk: i64, watchers: u64) -> Result<u64, RankingError> {
         self.with(pk, |slot| slot.watchers = watchers);
         Ok(watchers)

@@ -1,5 +1,5 @@
-//! One complete ranking in process: an order-statistic index beside the entries by user. Pure and synchronous; the slot that holds it
-//! ([`MemoryRanking`](super::MemoryRanking)) brings the lock.
+//! One complete ranking in process: an order-statistic index beside the entries by user. Pure and synchronous; the slot that
+//! holds it ([`MemoryRanking`](super::MemoryRanking)) provides the lock.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,14 +24,14 @@ use crate::{
     },
 };
 
-/// What is held of one entry beside its place in the index.
+/// The data of one entry beside its key in the index.
 struct Held {
     sort_score: i64,
     reached_at: Timestamp,
     revision: i64,
 }
 
-/// One season of one board, with its position and its recent history.
+/// One season of one board, with its version and its recent history.
 pub(in crate::repositories) struct Ranking {
     pub season: i64,
     pub epoch: Arc<str>,
@@ -39,14 +39,14 @@ pub(in crate::repositories) struct Ranking {
     /// All entries in ranking order; rank of a key and key at a rank in O(log n).
     places: BTreeSet<RankKey>,
     entries: HashMap<UserId, Held>,
-    /// The revisions of entries that were taken out.
+    /// The revisions of removed entries.
     removed: HashMap<UserId, i64>,
-    /// Names by user, also of users whose entry is still on its way, so that a change that was settled before the renaming does not bring
-    /// back the old name.
+    /// Names by user, also of users whose entry has not arrived yet, so that a change that was settled before the renaming does
+    /// not bring back the old name.
     names: HashMap<UserId, DisplayName>,
-    /// The revisions of users' profiles that watchers were told of.
+    /// The revisions of users' profiles that were announced to watchers.
     told: HashMap<UserId, i64>,
-    /// The latest events, oldest first; at most `history_cap` of them, the oldest give way.
+    /// The latest events, oldest first; at most `history_cap` of them, the oldest are evicted.
     history: VecDeque<Event>,
     history_cap: usize,
 }
@@ -67,7 +67,7 @@ impl Ranking {
         }
     }
 
-    /// This ranking under the name of its epoch.
+    /// This ranking, with the name of its epoch.
     pub fn begin(self, epoch: Arc<str>) -> Self {
         Self { epoch, ..self }
     }
@@ -84,7 +84,7 @@ impl Ranking {
         Head { season: self.season, version: Some(self.version()), total: self.total() }
     }
 
-    /// Puts an entry in its place without telling anybody.
+    /// Inserts an entry without an event.
     pub fn load(&mut self, board: Board, entry: &StoredEntry) {
         match entry.score {
             Some(score) => drop(self.place(&entry.user_id, board.order.sort_score(score), entry.reached_at, entry.revision)),
@@ -93,7 +93,7 @@ impl Ranking {
         self.name(&entry.user_id, &entry.name);
     }
 
-    /// Applies one change; the event is there where it was taken.
+    /// Applies one change; returns an event if it was applied.
     pub fn apply(&mut self, board: Board, change: &Change) -> (Applied, Option<Event>) {
         let held = self.entries.get(&change.user_id);
         let revision = held.map_or_else(|| self.removed.get(&change.user_id).copied().unwrap_or(0), |held| held.revision);
@@ -118,7 +118,7 @@ impl Ranking {
         (Applied::Ranked { version: self.version(), rank, previous_rank, total: self.total() }, Some(event))
     }
 
-    /// Allots the next sequence number and keeps the event.
+    /// Allots the next sequence number and stores the event.
     pub fn tell(&mut self, kind: EventKind, rank: u64, previous_rank: Option<u64>, fields: String) -> Event {
         self.seq += 1;
         let event = Event { seq: self.seq, kind, rank, previous_rank, total: self.total(), fields };
@@ -129,7 +129,7 @@ impl Ranking {
         event
     }
 
-    /// Takes a name that is newer than the one held; answers whether it was.
+    /// Takes a name that is newer than the stored one; returns whether it was.
     pub fn name(&mut self, user_id: &UserId, name: &DisplayName) -> bool {
         let newer = self.names.get(user_id).is_none_or(|held| name.revision > held.revision);
         let taken = newer && worth_keeping(name);
@@ -139,7 +139,7 @@ impl Ranking {
         taken
     }
 
-    /// Tells of a user's new profile, once per revision.
+    /// Announces a user's new profile, once per revision.
     pub fn announce_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<Event> {
         if self.told.get(user_id).is_some_and(|told| *told >= revision) {
             return None;
@@ -206,7 +206,7 @@ impl Ranking {
         rank
     }
 
-    /// Takes an entry out and remembers its revision, which the next one follows; answers the rank of nobody.
+    /// Removes an entry and remembers its revision, which the next one follows; returns 0, the rank for none.
     fn remove(&mut self, user_id: &UserId, revision: i64) -> u64 {
         if let Some(Held { sort_score, reached_at, .. }) = self.entries.remove(user_id) {
             self.places.remove(&RankKey { sort_score, reached_at, user_id: user_id.clone() });

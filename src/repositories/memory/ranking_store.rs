@@ -192,8 +192,8 @@ impl MemoryRanking {
         Ok(version)
     }
 
-    /// Told whatever the state of the ranking, because a leaderboard that is gone is not rebuilt for the sake of its last event; where no
-    /// ranking is ready, under an epoch of its own.
+    /// Announced whatever the state of the ranking, because a ranking of a deleted leaderboard is not rebuilt for its last
+    /// event; if no ranking is ready, under an epoch of its own.
     fn announce_deletion(&self, slot: &mut Slot, change: &DefinitionChange) -> Version {
         if let Some(version) = &slot.deleted {
             return version.clone();
@@ -214,7 +214,7 @@ impl MemoryRanking {
 }
 
 impl Slot {
-    /// The construction that this rebuild owns, where nobody took it over.
+    /// The construction that this rebuild owns; `None` if another rebuild has taken it over.
     fn building(&mut self, rebuild: &Rebuild) -> Option<&mut Building> {
         self.rebuild.as_mut().filter(|building| building.token == rebuild.token)
     }

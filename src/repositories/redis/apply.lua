@@ -1,4 +1,4 @@
--- Applies changes of one board in order, as one step. Behind `ready` and `tell`.
+-- Applies changes of one board in order, as one step. Follows the preludes `ready` and `tell`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, channel, history; then for each change: user, revision, sort score ('' where the entry leaves the ranking), time reached
 --       (14 hex digits), name revision ('' where there is no name worth keeping), name record, event body.
@@ -15,9 +15,9 @@ end
 local places, entries, names = KEYS[2], KEYS[3], KEYS[4]
 local seq, n = state.seq, state.n
 local answer = { state.epoch }
--- An entry that has left leaves its revision behind among the names, under a character that no user id holds: the next change follows it.
+-- The revision of a removed entry is stored among the names, with a prefix that no user id contains: the next change follows it.
 local some_left = state.names > 0
--- What is told, in pieces: Lua would hash every text that is put together on the way, and `tell` puts them together once.
+-- The published events, in pieces: Lua would hash every intermediate text, and `tell` concatenates the pieces once.
 local pieces, size = { '' }, 1
 
 local function keep_name(user, revision, record)

@@ -1,4 +1,4 @@
--- Begins a rebuild: the ranking is not ready from here on, and what was held of it is given up. Behind `ready`.
+-- Begins a rebuild: the ranking is not ready from here on, and its contents are dropped. Follows the prelude `ready`.
 -- KEYS: meta, places, entries, names, stream, lease, tombstone.
 -- ARGV: token, length of the lease (ms), season, what may be replaced, an epoch.
 --       'lost': a ranking that is not ready; 'any': also a ready one, and one that another instance is rebuilding; 'wrong': the ready one of
@@ -7,8 +7,9 @@
 -- Returns 0 where the board was deleted or a later season is held or being built, false where another rebuild holds the lease or has been quicker, else
 -- {the previous epoch, or ''}.
 --
--- Of meta only what outlives a rebuild stays; without the rest `ready` says no, so the new entries are loaded right where they will be
--- read. The old ones are freed in the background. A ranking that proved wrong has told nothing that counts, definitions included.
+-- Only the fields of meta that outlive a rebuild stay; without the others `ready` returns nil, so the new entries are loaded into the
+-- keys from which they will be read. The old ones are freed in the background. Nothing that a wrong ranking announced counts,
+-- definitions included.
 local what = ARGV[4]
 if what == 'deleted' then
   redis.call('DEL', KEYS[7])

@@ -1,7 +1,7 @@
--- The newest revision of the definitions that was announced, over all leaderboards and actions.
+-- The newest announced revision of the definitions, over all leaderboards and actions.
 -- KEYS: definitions.
--- ARGV: nothing to only ask; else channel, revision, message, '1' where the message tells what has changed: it goes out although somebody
---       else may have told the number alone before.
+-- ARGV: nothing to only query it; else channel, revision, message, '1' if the message says what has changed: it is then published even
+--       if another instance has announced the number alone before.
 -- Returns the newest revision, or 0.
 local held = tonumber(redis.call('GET', KEYS[1]) or '0')
 if not ARGV[2] then

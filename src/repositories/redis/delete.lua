@@ -1,10 +1,10 @@
--- Tells the deletion of a leaderboard and removes all that is held of it. Behind `ready`.
+-- Announces the deletion of a leaderboard and removes its keys. Follows the prelude `ready`.
 -- KEYS: meta, places, entries, names, stream, lease, watchers, tombstone.
 -- ARGV: channel, an epoch of this moment, event body, how long to remember the deletion (seconds).
--- Returns {epoch, seq}. A repetition finds the tombstone and answers the same.
+-- Returns {epoch, seq}. A repetition finds the tombstone and returns the same.
 --
--- A ranking that is not ready is deleted all the same, because nobody rebuilds it any more: its last event then stands alone in an
--- epoch of its own.
+-- A ranking that is not ready is deleted as well, because no instance will rebuild it: its last event is then alone in an epoch of
+-- its own.
 local told = redis.call('HMGET', KEYS[8], 'epoch', 'seq')
 if told[1] then
   return { told[1], tonumber(told[2]) }

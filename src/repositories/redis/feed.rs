@@ -1,4 +1,5 @@
-//! [`Feed`] on Redis: `PUBLISH` for speed, a capped stream beside it for gaps and resumption. Called by the fan-out through `Arc<dyn Feed>`.
+//! [`Feed`] on Redis: `PUBLISH` for speed, a capped stream beside it for gaps and resumption. Called by the stream fan-out
+//! through `Arc<dyn Feed>`.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 
-/// For how long a note of watchers counts, in milliseconds.
+/// How long a record of watchers counts, in milliseconds.
 const NOTE_MS: i64 = 30_000;
 
 #[async_trait]
@@ -79,7 +80,7 @@ impl Feed for RedisStore {
     async fn report_behind(&self, pk: i64, row: i64) {
         let words = [self.keys.channel(INSTALLATION), record::behind(pk, row)].map(Value::from);
         if let Err(error) = self.command("PUBLISH", INSTALLATION, words).await {
-            tracing::debug!(leaderboard = pk, %error, "the other instances will find out by the outbox");
+            tracing::debug!(leaderboard = pk, %error, "the other instances will learn of it from the outbox");
         }
     }
 }

@@ -1,7 +1,7 @@
 -- Makes the ranking under construction the ready one, at the beginning of a new epoch.
 -- KEYS: meta, places, entries, names, lease.
 -- ARGV: token, epoch, season, channel.
--- Returns {epoch}, false where another rebuild took over, or 0 where entries were evicted on the way. A repetition answers the same.
+-- Returns {epoch}, false if another rebuild took over, or 0 if entries were evicted meanwhile. A repetition returns the same.
 local done = redis.call('HMGET', KEYS[1], 'builder', 'epoch')
 if done[1] == ARGV[1] then
   return { done[2] }

@@ -1,4 +1,4 @@
--- A stretch of the history. Behind `ready`.
+-- A section of the history. Follows the prelude `ready`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: sequence number to start after, sequence number to reach.
 -- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, payloads}. A stream entry holds a batch and is named after its last event,

@@ -1,7 +1,7 @@
--- Whose ledger feeds this installation's rankings: a random token that only that ledger knows.
+-- Which ledger feeds this installation's rankings: a random token that only that ledger knows.
 -- KEYS: holder.
--- ARGV: the token to put there, the one that is there ('' where there is none), channel.
--- Returns how many subscribers of this server were told, or false where another token is there.
+-- ARGV: the token to put there, the one that is there ('' if there is none), channel.
+-- Returns how many subscribers of this server were notified, or false if another token is there.
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[2] then
   return false
 end

@@ -1,5 +1,5 @@
-//! What the keys and channels of a board are called. All of a board's keys carry the hash tag `{pk}`, so that they lie in one slot of a
-//! cluster and one script may touch them all.
+//! The names of a board's keys and channels. All of a board's keys carry the hash tag `{pk}`, so that they are in one slot of a
+//! cluster and one script may access them all.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ pub(in crate::repositories) const META: &str = "meta";
 pub(in crate::repositories) const PLACES: &str = "z";
 /// Hash: user → `revision:sort score:time`.
 pub(in crate::repositories) const ENTRIES: &str = "m";
-/// Hash: user → `revision:name`, or `revision` where the name was taken back.
+/// Hash: user → `revision:name`, or `revision` if the name was removed.
 pub(in crate::repositories) const NAMES: &str = "n";
-/// Stream: the recent events, one entry for each batch.
+/// Stream: the recent events, one entry per batch.
 pub(in crate::repositories) const STREAM: &str = "s";
-/// Hash with a time-out: who is rebuilding, and how much has been loaded.
+/// Hash with an expiry: the rebuild's owner, and how much has been loaded.
 pub(in crate::repositories) const LEASE: &str = "l";
 /// Hash: instance → `watchers:expiry`.
 pub(in crate::repositories) const WATCHERS: &str = "w";
-/// Hash with a time-out: where the deletion was told.
+/// Hash with an expiry: the version at which the deletion was announced.
 pub(in crate::repositories) const TOMBSTONE: &str = "x";
 
 /// Text: a token of the ledger that feeds the rankings. One for the installation.
 pub(in crate::repositories) const HOLDER: &str = "o";
 /// Number: the newest revision of the definitions that was announced. One for the installation.
 pub(in crate::repositories) const DEFINITIONS: &str = "d";
-/// Text: written to see whether writing is possible. One for the installation.
+/// Text: written to test whether writes are possible. One for the installation.
 pub(in crate::repositories) const PROBE: &str = "p";
 
-/// What belongs to no board but to the whole installation hangs on this pk, which no leaderboard has.
+/// The pk for keys of the whole installation, which no leaderboard has.
 pub(in crate::repositories) const INSTALLATION: i64 = 0;
 
 /// The keys that every check for readiness looks at, in the order in which the scripts expect them.
@@ -47,7 +47,7 @@ impl Keys {
         Self { prefix: Arc::new(ArcSwap::from_pointee(prefix(installation_id))) }
     }
 
-    /// Goes over to the names of another installation; answers whether they are other ones.
+    /// Switches to the names of another installation; returns whether they differ.
     pub fn adopt(&self, installation_id: &str) -> bool {
         let prefix = prefix(installation_id);
         let other = **self.prefix.load() != prefix;
@@ -65,7 +65,7 @@ impl Keys {
         self.key(pk, "f")
     }
 
-    /// Which board a channel belongs to.
+    /// The board that a channel belongs to.
     pub fn board_of(channel: &str) -> Option<i64> {
         channel.split_once('{')?.1.split_once('}')?.0.parse().ok()
     }

@@ -1,8 +1,8 @@
 -- Adds entries to the ranking under construction and renews the lease.
 -- KEYS: places, entries, names, lease.
--- ARGV: token, length of the lease (ms); then for each entry, of which there may be 1000: user, entry record, sort score, member, name
---       record or ''. An entry that has left the ranking: user, '', revision, '', name record or ''; see `apply`.
--- Returns 1, or false where another rebuild took over. A repetition changes nothing.
+-- ARGV: token, length of the lease (ms); then for each of at most 1000 entries: user, entry record, sort score, member, name record
+--       or ''. A removed entry: user, '', revision, '', name record or ''; see `apply`.
+-- Returns 1, or false if another rebuild took over. A repetition changes nothing.
 if redis.call('HGET', KEYS[4], 'token') ~= ARGV[1] then
   return false
 end

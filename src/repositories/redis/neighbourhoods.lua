@@ -1,4 +1,4 @@
--- Some users' entries with their neighbours. Behind `ready` and `rows`.
+-- Some users' entries with their neighbours. Follows the preludes `ready` and `rows`.
 -- KEYS: meta, places, entries, names.
 -- ARGV: season, how many neighbours on each side, users.
 -- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, then for each user: {place, first place, rows}, or {} where the
@@ -18,7 +18,7 @@ for i = 3, #ARGV do
     if around > 0 then
       found = rows(state, first, place + around, false)
     else
-      -- The entry record tells the score, which spares a friends' list a walk through the sorted set for each friend.
+      -- The entry record holds the score, which spares a friends' list a walk through the sorted set for each friend.
       local name = state.names > 0 and redis.call('HGET', KEYS[4], ARGV[i])
       found = { string.sub(held, -14) .. ARGV[i] .. '\n' .. string.match(held, ':(-?%d+):'), name and { name } or false, false }
     end

@@ -1,4 +1,4 @@
-//! [`RankingStore`] on Redis. Called by services through `Arc<dyn RankingStore>`; every call is one script, and so one step for everybody.
+//! [`RankingStore`] on Redis. Called by services through `Arc<dyn RankingStore>`; every call is one script, and so atomic.
 
 mod rows;
 
@@ -35,14 +35,14 @@ use crate::{
 };
 use rows::Rows;
 
-/// Changes that one script call takes, and one message tells. At 25 to 30 µs each in a ranking of 200,000 that is some milliseconds of a
-/// server that does one thing at a time.
+/// Changes that one script call applies and one message announces. At 25 to 30 µs each in a ranking of 200,000 that is some
+/// milliseconds of a single-threaded server.
 const CHANGES_PER_CALL: usize = EVENTS_PER_MESSAGE;
-/// Entries that one script call loads: some three milliseconds of a server that does one thing at a time.
+/// Entries that one script call loads: some three milliseconds of a single-threaded server.
 const ENTRIES_PER_CALL: usize = 500;
-/// Loads on their way at once: while the server carries one out the next arrives, and other calls still find a gap between them.
+/// Loads in flight at once: while the server executes one the next arrives, and other calls still find a gap between them.
 const LOADS_AT_ONCE: usize = 2;
-/// Rows from which on a read is a wide one: the server is busy with it for half a millisecond.
+/// The least number of rows of a wide read: the server is busy with it for half a millisecond.
 const WIDE: u64 = 500;
 /// The length of the lease as the scripts take it.
 const LEASE_MS: i64 = LEASE_TIME.as_millis() as i64;
@@ -166,7 +166,7 @@ impl RankingStore for RedisStore {
     }
 
     async fn load(&self, rebuild: &Rebuild, entries: &[StoredEntry]) -> Result<(), RankingError> {
-        // An empty page renews the lease all the same.
+        // An empty page still renews the lease.
         let pages = entries.chunks(ENTRIES_PER_CALL).chain(entries.is_empty().then_some(entries));
         let calls: Vec<_> = pages.map(|page| self.load_page(rebuild, page)).collect();
         stream::iter(calls).buffer_unordered(LOADS_AT_ONCE).try_collect().await
@@ -247,12 +247,12 @@ impl RedisStore {
     }
 }
 
-/// How a read of so many rows goes.
+/// The lane for a read of this many rows.
 fn reading(rows: u64) -> Lane {
     if rows < WIDE { Lane::Read } else { Lane::ReadWidely }
 }
 
-/// The keys of the scripts that tell events.
+/// The keys of the scripts that publish events.
 fn told_keys() -> [&'static str; 5] {
     [META, PLACES, ENTRIES, NAMES, STREAM]
 }

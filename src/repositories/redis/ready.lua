@@ -1,8 +1,8 @@
--- The prelude of every script that needs a ready ranking: put in front of it, never run alone.
+-- The prelude of every script that needs a ready ranking: prepended to it, never run alone.
 -- KEYS[1] meta, KEYS[2] places (sorted set), KEYS[3] entries (hash), KEYS[4] names (hash).
 --
 -- A ranking is trusted only while nothing can have been lost since it was built, and that is checked in O(1):
---   * meta is there, and of the season asked for ('' asks for any);
+--   * meta exists, and is of the requested season ('' accepts any);
 --   * this server is a master with the replication id under which the ranking was built. The id changes with every start of the process
 --     and with every promotion of a replica, and both may lose writes that were answered. (It also changes when a server gets its first
 --     replica and an hour after it lost its last one: then a rebuild is due for nothing, which is rare and harmless);

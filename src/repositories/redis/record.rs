@@ -1,5 +1,5 @@
-//! How entries, names and events are written in Redis, and how they are read back. Texts are compact, because Redis holds them in memory
-//! once for each entry or event.
+//! How entries, names and events are encoded in Redis, and how they are parsed. Texts are compact, because Redis holds them in
+//! memory once for each entry or event.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use crate::{
     repositories::feed::{AccessChange, FeedMessage, Readers},
 };
 
-/// Digits of a time in microseconds, in hex: constant width makes text order time order, and 56 bits last beyond the year 4000.
+/// Digits of a time in microseconds, in hex: with constant width, text order is time order, and 56 bits last beyond the year
+/// 4000.
 const TIME_WIDTH: usize = 14;
 
-/// A time as members carry it.
+/// A time as members contain it.
 pub(in crate::repositories) fn hex_time(at: Timestamp) -> String {
     format!("{:0TIME_WIDTH$x}", at.0.max(0))
 }
@@ -32,12 +33,12 @@ pub(in crate::repositories) fn parse_member(member: &str) -> Option<(Timestamp, 
     Some((Timestamp(i64::from_str_radix(time, 16).ok()?), UserId::parse(user).ok()?))
 }
 
-/// A score as Redis prints a double: an integer of this size mostly comes without a fraction, but that is its choice.
+/// A score as Redis prints a double: an integer of this size mostly comes without a fraction, but that is up to Redis.
 pub(in crate::repositories) fn parse_score(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|score| score as i64))
 }
 
-/// What is held of an entry beside its place.
+/// The data of an entry beside its member in the sorted set.
 pub(in crate::repositories) fn entry(revision: i64, sort_score: i64, reached_at: Timestamp) -> String {
     format!("{revision}:{sort_score}:{}", hex_time(reached_at))
 }
@@ -61,13 +62,13 @@ pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
     Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()? })
 }
 
-/// What fields begin with that are told under another name than their line's: see [`line`].
+/// The beginning of fields that are published under another name than their line's: see [`line`].
 const NAMED: &str = "\"event\":\"";
 
-/// An event's fields as they stand in a payload.
+/// An event's fields as they are in a payload.
 ///
-/// A line's letter tells three kinds of events apart, which every release knows. All others go as scores that begin with their own name: a release
-/// before this one, which would not take another letter, passes them on as scores by which nobody moves.
+/// A line's letter distinguishes three kinds of events, which every release knows. All others are sent as scores that begin
+/// with their own name: the previous release, which would not accept another letter, passes them on as scores that move nobody.
 pub(in crate::repositories) fn line(kind: EventKind, fields: &str) -> String {
     match kind {
         EventKind::ScoreUpdated | EventKind::LeaderboardChanged | EventKind::LeaderboardDeleted => one_line(fields),
@@ -96,7 +97,7 @@ pub(in crate::repositories) fn parse_events(payload: &str) -> Option<(Arc<str>, 
     Some((epoch.into(), events))
 }
 
-/// The message that tells of a revision of the definitions.
+/// The message that announces a revision of the definitions.
 pub(in crate::repositories) fn definitions(revision: i64, change: Option<AccessChange>) -> String {
     match change {
         Some(AccessChange { pk, readers }) => {
@@ -128,7 +129,7 @@ fn parse_definitions(fields: &str) -> Option<FeedMessage> {
     Some(FeedMessage::Definitions { revision, change })
 }
 
-/// The message that tells of a board whose changes could not be announced, and of the outbox row that holds them.
+/// The message that names a board whose changes could not be announced, and the outbox row that holds them.
 pub(in crate::repositories) fn behind(pk: i64, row: i64) -> String {
     format!("behind {pk} {row}")
 }
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_colons_and_names_taken_back_survive() {
+    fn names_with_colons_and_removed_names_round_trip() {
         for name_of in [Some("a:b"), Some(""), None] {
             let held = DisplayName { name: name_of.map(str::to_owned), revision: 7 };
             assert_eq!(parse_name(&name(&held)), Some(held));
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_reads_back_and_garbage_does_not() {
+    fn a_payload_round_trips_and_garbage_is_rejected() {
         let (epoch, events) = parse_events("events e1\nS 4 1 0 9 \"a\":1, \"b\":2\nD 5 0 0 9 {}").expect("a payload");
         assert_eq!((&*epoch, events.len(), events[0].fields.as_str()), ("e1", 2, "\"a\":1, \"b\":2"));
         assert_eq!((events[0].previous_rank, events[1].kind), (None, EventKind::LeaderboardChanged));

@@ -1,10 +1,12 @@
--- Takes a display name that is newer than the one held, and tells of the user's new profile, once per revision. Behind `ready` and `tell`.
+-- Applies a display name that is newer than the stored one, and announces the user's new profile, once per revision. Follows the
+-- preludes `ready` and `tell`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, channel, history, user, revision, name record ('' where it is not worth keeping), event body ('' where there is none to tell).
 -- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq}.
 --
--- A user without an entry is renamed too: the entry may be on its way, settled while the old name was still in force. A score may have brought
--- the name before: that is why the revision that was told is noted apart, among the names, behind a character that no user id holds.
+-- A user without an entry is renamed too: the entry may be in flight, settled while the old name was still in force. A score may have
+-- brought the name before: that is why the announced revision is stored separately, among the names, with a prefix that no user id
+-- contains.
 --
 -- The event is told as a score by which nobody moves: a release before this one would take no other kind. Rank 0 means that there is no entry.
 local state, other = ready(ARGV[1])

@@ -1,14 +1,15 @@
-//! Reading the answers of the scripts, column by column. An answer of another shape than the script's is an error, never a guess.
+//! Parses the answers of the scripts, column by column. An answer of another shape than the script's is an error, never a
+//! guess.
 
 use fred::{bytes_utils::Str, types::Value};
 
 use crate::repositories::ranking_store::RankingError;
 
-/// An array that is being read.
+/// An array that is being parsed.
 pub(in crate::repositories) struct Reply(std::vec::IntoIter<Value>);
 
 impl Reply {
-    /// The answer of a script, which says `false` where it has none to give.
+    /// The answer of a script that returns `false` if it has none.
     pub fn open(answer: Value) -> Result<Option<Self>, RankingError> {
         match answer {
             Value::Null | Value::Boolean(false) => Ok(None),
@@ -62,12 +63,12 @@ impl Reply {
     }
 }
 
-/// The server gave an answer that no script of ours gives.
+/// The server gave an answer that none of our scripts gives.
 pub(in crate::repositories) fn unreadable() -> RankingError {
     RankingError::Unreachable("Redis gave an answer that cannot be read".to_owned())
 }
 
-/// Whether an error is one that the server answered: those begin with a code in capitals (RESP), the client's own are sentences.
+/// Whether an error was sent by the server: those begin with a code in capitals (RESP), the client's own are sentences.
 pub(in crate::repositories) fn is_answer(error: &str) -> bool {
     let code = error.split(' ').next().unwrap_or_default();
     !code.is_empty() && code.bytes().all(|letter| letter.is_ascii_uppercase())
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_server_is_told_from_one_of_the_client() {
+    fn server_errors_are_distinguished_from_client_errors() {
         for answered in
             ["OOM command not allowed when used memory > 'maxmemory'.", "NOREPLICAS Not enough good replicas", "ERR no"]
         {

@@ -1,6 +1,6 @@
--- A prelude of the scripts that cut rows out of a ranking: put behind `ready`.
+-- A prelude of the scripts that read rows from a ranking: appended to `ready`.
 
--- Looks fields up in a hash, in slices that `unpack` can carry.
+-- Looks fields up in a hash, in slices that `unpack` can handle.
 local function lookup(key, fields)
   if #fields <= 1000 then
     return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or fields
@@ -15,9 +15,9 @@ local function lookup(key, fields)
   return values
 end
 
--- The rows from one zero-based place to another, both included: {members and scores, name records, entry records}. The first is one text
--- with a line for each member and for each score, by turns: as values of their own they would cost the server more than finding them. The
--- others are tables with a record or false for each row, or false where there are no names and without `details`.
+-- The rows from one zero-based index to another, both included: {members and scores, name records, entry records}. The first is one
+-- text with alternating lines for members and scores: as separate values they would cost the server more than finding them. The others
+-- are tables with a record or false for each row; the whole is false if there are no names, or without `details`, respectively.
 local function rows(state, from, to, details)
   local found = redis.call('ZRANGE', KEYS[2], from, to, 'WITHSCORES')
   local names, entries = false, false

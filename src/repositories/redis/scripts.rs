@@ -1,4 +1,4 @@
-//! The Lua scripts, each with the preludes it needs, and their hashes. Only `redis` calls them.
+//! The Lua scripts, each with the preludes it needs, and their hashes. Used only by `redis`.
 
 use std::sync::LazyLock;
 

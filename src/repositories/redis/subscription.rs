@@ -1,4 +1,4 @@
-//! The one subscription connection of this instance, and the tasks that drain and watch it. Made by `redis`, driven by `feed::redis`.
+//! The one subscription connection of this instance, and the task that drains it. Created by `redis`, used by `redis::feed`.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -21,17 +21,17 @@ use crate::repositories::feed::{FeedMessage, feed_sender::FeedSender};
 /// How long the server may take to answer on this connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// How soon a failed renewal of the subscriptions is tried again.
+/// How soon a failed renewal of the subscriptions is retried.
 const RENEW_AFTER: Duration = Duration::from_millis(200);
 
 /// Shared by the feed and the draining task.
 pub(in crate::repositories) struct Subscription {
     pub client: SubscriberClient,
     keys: Keys,
-    /// The boards that are subscribed, or are being: the installation's own channel, and one entry for each board that somebody watches. Held
-    /// for single look-ups only.
+    /// The boards that are subscribed, or are being subscribed: the installation's own channel, and one entry for each watched
+    /// board. Locked for single look-ups only.
     wanted: Mutex<BTreeSet<i64>>,
-    /// How many times the subscriptions have been renewed, which they also are on the first connection.
+    /// How many times the subscriptions have been renewed; the first connection counts.
     renewals: watch::Sender<u64>,
     feed_sender: Arc<FeedSender>,
 }
@@ -47,7 +47,8 @@ impl Subscription {
         let _ = self.renewals.subscribe().wait_for(|&renewals| renewals > 0).await;
     }
 
-    /// Subscribes a board. It is wanted before the server is asked, so that a reconnection in between renews it as well.
+    /// Subscribes to a board. The board is added before the server is asked, so that a reconnection in between renews it as
+    /// well.
     pub async fn add(&self, pk: i64) -> Result<(), Error> {
         let newly_wanted = self.wanted.lock().insert(pk);
         let subscribed = self.subscribe(vec![self.keys.channel(pk)]).await;
@@ -57,8 +58,8 @@ impl Subscription {
         subscribed
     }
 
-    /// Ends the subscription of a board. Where the server cannot be told, its messages keep coming until the connection ends, and the
-    /// receiver ignores them.
+    /// Ends the subscription of a board. If the server cannot be reached, its messages keep coming until the connection ends,
+    /// and the receiver ignores them.
     pub async fn remove(&self, pk: i64) {
         self.wanted.lock().remove(&pk);
         let told: Result<(), _> = self.client.with_options(&options()).unsubscribe(self.keys.channel(pk)).await;
@@ -67,15 +68,16 @@ impl Subscription {
         }
     }
 
-    /// Answers once the server has taken the subscriptions. The client considers `SUBSCRIBE` done when it is written, and drops the
-    /// server's confirmation; commands of one connection are answered in order, so the answer to a `PING` behind it stands for that.
+    /// Returns once the server has accepted the subscriptions. The client considers `SUBSCRIBE` done when it is written, and drops
+    /// the server's confirmation; commands of one connection are answered in order, so the answer to a `PING` behind it serves as
+    /// the confirmation.
     async fn subscribe(&self, channels: Vec<String>) -> Result<(), Error> {
         self.client.with_options(&options()).subscribe(channels).await?;
         self.ping().await
     }
 
-    /// Goes over to the channels of another installation, whose names the keys have taken on: `old` are those that were wanted under the
-    /// former ones. Where the server cannot be told, a new connection does it.
+    /// Switches to the channels of another installation, whose names the keys already have: `old` are the subscribed channels
+    /// under the former names. If the server cannot be reached, a new connection does it.
     pub async fn move_from(&self, old: Vec<String>) {
         let left: Result<(), _> = self.client.with_options(&options()).unsubscribe(old).await;
         if left.is_err() || !self.renew().await {
@@ -83,13 +85,13 @@ impl Subscription {
         }
     }
 
-    /// The channels that are wanted.
+    /// The channels to subscribe to.
     pub fn channels(&self) -> Vec<String> {
         self.wanted.lock().iter().map(|&pk| self.keys.channel(pk)).collect()
     }
 
-    /// Asks for a sign of life on the connection that carries the subscriptions: in a cluster, that is the node which the client's
-    /// own name is hashed to.
+    /// Pings the connection that carries the subscriptions: in a cluster, that is the node that the client's own name hashes
+    /// to.
     pub async fn ping(&self) -> Result<(), Error> {
         let slot = redis_keyslot(self.client.id().as_bytes());
         let ping = CustomCommand::new_static("PING", ClusterHash::Custom(slot), false);
@@ -97,8 +99,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// Hands messages on for as long as the client lives; whatever arrives from the moment of this call on. A lag of the task, a message
-    /// that cannot be read and a reconnection all mean that something may be missing.
+    /// Delivers messages for as long as the client lives, starting with those that arrive from the moment of this call. A lag
+    /// of the task, a message that cannot be parsed and a reconnection all mean that messages may be missing.
     pub fn drain(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         let (mut messages, mut connections) = (self.client.message_rx(), self.client.reconnect_rx());
         async move {
@@ -121,8 +123,8 @@ impl Subscription {
         }
     }
 
-    /// Subscribes everything anew on a new connection, then says that messages were lost: in this order, so that whoever fills the gap
-    /// has no other one behind it. Answers whether that is done.
+    /// Renews all subscriptions on a new connection, then reports that messages were lost: in this order, so that a subscriber
+    /// that fills the gap does not miss a later one. Returns whether that succeeded.
     async fn renew(&self) -> bool {
         let channels = self.channels();
         let boards = channels.len() > 1;
@@ -152,7 +154,7 @@ fn read(message: &Message) -> FeedMessage {
     })
 }
 
-/// A command fails at once while there is no connection; there is nothing to queue for.
+/// A command fails at once while there is no connection; queueing it would serve nothing.
 fn options() -> Options {
     Options { fail_fast: true, max_attempts: Some(1), timeout: Some(ANSWER_WITHIN), ..Options::default() }
 }

@@ -1,4 +1,4 @@
--- What can be said of a ranking without reading it. Behind `ready`.
+-- What is known of a ranking without reading its entries. Follows the prelude `ready`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, how many event ids.
 -- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, ids of the newest events}.

@@ -1,4 +1,5 @@
-//! Signs of life: the client itself does not watch a connection that only listens, nor one whose packets vanish. Only `redis` calls this.
+//! Liveness checks: the client itself does not watch a connection that only listens, nor one whose packets vanish. Used only by
+//! `redis`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,12 +12,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{CALL_WITHIN, subscription::Subscription};
 
-/// How often the connections are asked for a sign of life, and how many may fail to come: the client itself does not watch a connection
-/// that only listens, nor one whose packets vanish.
+/// How often the connections are pinged, and how many pings may go unanswered before a reconnection: the client itself does not
+/// watch a connection that only listens, nor one whose packets vanish.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 const MISSES_ALLOWED: u32 = 2;
 
-/// Reconnects a connection that stands but does not answer.
+/// Reconnects a connection that is established but does not answer.
 pub async fn watch(clients: [Client; 2], subscription: Arc<Subscription>) {
     let mut ticks = interval(WATCH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -38,7 +39,7 @@ pub async fn answers(client: Client, within: Duration) -> bool {
     client.with_options(&options).ping::<Value>(None).await.is_ok()
 }
 
-/// Counts missed answers of a client that believes it is connected, and after too many makes it connect anew.
+/// Counts unanswered pings of a client that believes it is connected, and reconnects it after too many.
 async fn revive<C: ClientLike>(client: &C, answered: bool, missed: &mut u32) {
     if answered || client.state() != ClientState::Connected {
         *missed = 0;
@@ -47,9 +48,9 @@ async fn revive<C: ClientLike>(client: &C, answered: bool, missed: &mut u32) {
     *missed += 1;
     if *missed >= MISSES_ALLOWED {
         *missed = 0;
-        tracing::warn!(client = client.id(), "Redis does not answer: connecting anew");
+        tracing::warn!(client = client.id(), "Redis does not answer: reconnecting");
         if timeout(WATCH_EVERY, client.force_reconnection()).await.is_err() {
-            tracing::debug!(client = client.id(), "the reconnection is still on its way");
+            tracing::debug!(client = client.id(), "the reconnection is still in progress");
         }
     }
 }

@@ -1,7 +1,7 @@
 -- How many watchers all live instances have on a board.
 -- KEYS: watchers.
--- ARGV: nothing to only ask; else instance, its number of watchers (0 takes the note back), for how long the note counts (ms).
--- Returns the sum. The time is the server's, so that instances whose clocks disagree see the same notes expire.
+-- ARGV: nothing to only query it; else instance, its number of watchers (0 removes the record), for how long the record counts (ms).
+-- Returns the sum. The time is the server's, so that records expire alike for instances whose clocks disagree.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[1] then

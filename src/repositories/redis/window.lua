@@ -1,4 +1,4 @@
--- A run of consecutive places. Behind `ready` and `rows`.
+-- Consecutive rows of a ranking. Follows the preludes `ready` and `rows`.
 -- KEYS: meta, places, entries, names.
 -- ARGV: season, first place, last place (zero-based, both included; nothing where the last is the smaller), '1' for details.
 -- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, rows}; see `rows`.

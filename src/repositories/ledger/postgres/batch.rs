@@ -1,10 +1,11 @@
-//! A batch on PostgreSQL: three round trips for a batch of any size, the first beginning the transaction and reading, the second writing, the
-//! third committing; and as few statements as there can be, because each costs about as much as ten more rows.
+//! A batch on PostgreSQL: three round trips for a batch of any size, the first to begin the transaction and read, the second to
+//! write, the third to commit; and as few statements as possible, because each costs about as much as ten more rows.
 //!
-//! Reading locks nothing, because a lock on a row is a write. An entry is updated only at the revision that was read, so a batch that
-//! another instance was faster than finds fewer rows than it should and is taken back. Only what a revision cannot guard is locked:
-//! users whose cooldowns count, and users who get their first entry in a ranking (a rename must not slip in between). After a race the
-//! batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries before keys, each in order.
+//! Reads take no locks, because a row lock is a write. An entry is updated only at the revision that was read, so a batch that
+//! lost a race with another instance updates fewer rows than it should and is rolled back. Only what a revision cannot protect
+//! is locked: users whose cooldowns count, and users who get their first entry in a ranking (a rename must not slip in
+//! between). After a race the batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries
+//! before keys, each in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,17 +34,18 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// What a claim of outbox rows says about rows that another instance is claiming.
+/// How a claim of outbox rows treats rows that another instance is claiming.
 pub const SKIP_CLAIMED: &str = "FOR UPDATE SKIP LOCKED";
 
-/// Settings of the transaction that leave the planner one plan for each statement here: walk the arrays in order, look each row up in an
-/// index. Any other plan, however good it looks while a table is small, is kept by the connection when the table has grown, and takes its
-/// locks in an order of its own. Without `jit`, because reading a table of one row then counts as a plan of enormous cost.
+/// Settings of the transaction that leave the planner one plan for each statement here: walk the arrays in order, look each row
+/// up in an index. Any other plan, however good it looks while a table is small, is kept by the connection when the table has
+/// grown, and takes its locks in an order of its own. Without `jit`, because reading a table of one row then counts as a plan
+/// of enormous cost.
 const ONE_PLAN: &str = "set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
                         set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), \
                         set_config('plan_cache_mode', 'force_generic_plan', true)";
 
-/// Begins the transaction and reads the definitions' revision and what the outcome rests on.
+/// Begins the transaction and reads the definitions' revision and everything that the outcome depends on.
 pub async fn open(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     let begin =
         format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {ONE_PLAN}, pg_advisory_xact_lock_shared({})", locks::DEFINITIONS);
@@ -53,7 +55,7 @@ pub async fn open(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Fa
         return reopen(conn, needs).await;
     }
     let conn = &*conn;
-    // The `BEGIN` is asked for first, and so leaves first: it alone needs no statement to be prepared.
+    // The `BEGIN` is polled first, and so is sent first: it alone needs no statement to be prepared.
     match join!(begin, read(conn, needs)) {
         (Ok(()), Ok(opened)) => Ok(opened),
         (begun, opened) => Err(Failure::cause([begun.err(), opened.err()])),
@@ -62,7 +64,7 @@ pub async fn open(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Fa
 
 /// Like [`open`], in a transaction that has begun.
 pub async fn reopen(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
-    // One after the other: what is locked has to be read behind its lock.
+    // In sequence: a locked row has to be read after its lock is taken.
     let users: BTreeSet<&UserId> = match needs.cautious {
         true => needs.entries.iter().map(|key| &key.2).collect(),
         false => needs.recent.keys().map(|(user, _)| *user).collect(),
@@ -75,7 +77,7 @@ pub async fn reopen(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), 
     read(conn, needs).await
 }
 
-/// Locks those of the users that exist, and reads their names anew.
+/// Locks those of the users that exist, and reads their names again.
 pub async fn lock(conn: &mut Conn, users: &BTreeSet<&UserId>, state: &mut State) -> Result<(), Failure> {
     if users.is_empty() {
         return Ok(());
@@ -156,13 +158,13 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     Ok((revision, state))
 }
 
-/// Writes a settled batch; answers the id of its outbox row.
+/// Writes a settled batch; returns the id of its outbox row.
 pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, Failure> {
     let conn = &*conn;
     let (users, batch) = (write_users(conn, writes), write_batch(conn, writes));
     match join!(users, batch, add_entries(conn, writes), add_uses(conn, writes)) {
         (Ok(true), Ok((true, outbox)), Ok(true), Ok(())) => Ok(outbox),
-        // Where fewer rows were touched than the outcome says, it rests on what is no longer so: it has to be settled again.
+        // If fewer rows were changed than the outcome says, it was settled with outdated rows and has to be settled again.
         (Ok(_), Ok(_), Ok(_), Ok(())) => Err(Failure::Raced),
         (users, batch, added, uses) => Err(Failure::cause([users.err(), batch.err(), added.err(), uses.err()])),
     }
@@ -191,7 +193,7 @@ async fn write_users(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> 
     Ok(made == ids.len())
 }
 
-/// The columns of entries that are to be written, parallel.
+/// The columns of entries to be written, parallel.
 #[derive(Default)]
 struct EntryColumns<'a> {
     scores: Vec<i64>,
@@ -282,24 +284,24 @@ async fn add_entries(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> 
     Ok(add.execute(&mut &*conn).await? == users.len())
 }
 
-/// Stores receipts where there are none; answers how many were.
+/// Stores receipts that are not stored yet; returns how many.
 pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> Result<usize, Failure> {
     let events: Vec<&[u8]> = receipts.keys().map(|id| id.as_bytes().as_slice()).collect();
     let bodies: Vec<&str> = receipts.values().copied().collect();
     Ok(AddReceipts { events: &events, bodies: &bodies }.execute(conn).await?)
 }
 
-/// Stores batches of receipts where there are none; answers how many were.
+/// Stores batches of receipts that are not stored yet; returns how many.
 pub async fn add_receipt_batches(conn: &mut Conn, batches: &[PackedBatch]) -> Result<usize, Failure> {
     let ids: Vec<&[u8]> = batches.iter().map(|(id, _)| id.as_bytes().as_slice()).collect();
     let receipts: Vec<Option<&[u8]>> = batches.iter().map(|(_, receipts)| receipts.as_deref()).collect();
     Ok(AddReceiptBatches { ids: &ids, receipts: &receipts }.execute(conn).await?)
 }
 
-/// Pages of the table that one bite reads: one MiB.
+/// Pages of the table that one step reads: one MiB.
 const PAGES: i64 = 128;
 
-/// Forgets the old keys of the next pages; answers how many, and where to go on, if there is more.
+/// Deletes the old keys of the next pages; returns how many, and where to continue, if there is more.
 pub async fn prune_keys(
     conn: &mut Conn,
     created_before: Timestamp,

@@ -1,4 +1,4 @@
-//! Connecting to PostgreSQL: what the URL says, what we add to it, and TLS.
+//! Connects to PostgreSQL: the URL, our additions to it, and TLS.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,8 +16,8 @@ use super::{
     sqlstate::{FirstError, Watching},
 };
 
-/// What the server is told where the URL has no `options` of its own. A statement or a transaction that outlives its caller would hold
-/// locks that others wait for; and a reader who counts a large board gets one processor, not all of them.
+/// Sent to the server if the URL has no `options` of its own. A statement or a transaction that outlives its caller would hold
+/// locks that others wait for; and a reader that counts a large board gets one processor, not all of them.
 const SESSION: &str =
     "-c statement_timeout=4000 -c idle_in_transaction_session_timeout=10000 -c max_parallel_workers_per_gather=0";
 
@@ -26,19 +26,20 @@ const SESSION: &str =
 pub struct Server {
     config: Arc<Config>,
     tls: Option<MakeRustlsConnect>,
-    /// Whether the codes of errors can be read. tokio-postgres wraps no stream to a Unix socket or to an address without a name.
+    /// Whether the codes of errors can be read. tokio-postgres wraps no stream to a Unix socket or to an address without a
+    /// name.
     watched: bool,
 }
 
-/// A connection, and the first error that came over it.
+/// A connection, and the first error that it received.
 pub struct Dialled {
     pub conn: Conn,
     pub first_error: Arc<FirstError>,
 }
 
 impl Server {
-    /// Understands what libpq understands, with these differences: `sslmode` is plain unless it is `require`, `verify-ca` or
-    /// `verify-full`, all of which verify the server's certificate and name, against `sslrootcert` where given, else against the
+    /// Parses what libpq accepts, with these differences: `sslmode` is plain unless it is `require`, `verify-ca` or
+    /// `verify-full`, all of which verify the server's certificate and name, against `sslrootcert` if given, else against the
     /// system's authorities; and `tcp_user_timeout` is in seconds.
     pub fn parse(text: &str) -> Result<Self, LedgerError> {
         // The text may hold a password: no message repeats it.
@@ -67,7 +68,7 @@ impl Server {
         let named = !config.get_hosts().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Tcp(_)));
         match (secure, named) {
             (true, _) => config.ssl_mode(SslMode::Require),
-            // "Direct" TLS whose connector speaks none: nothing but the wrapped stream.
+            // "Direct" TLS with a connector that uses no TLS: only the wrapped stream.
             (false, true) => config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct),
             (false, false) => config.ssl_mode(SslMode::Disable),
         };
@@ -76,7 +77,7 @@ impl Server {
         Ok(Self { config: Arc::new(config), watched: secure || named, tls })
     }
 
-    /// Makes a connection.
+    /// Opens a connection.
     pub async fn dial(&self) -> Result<Dialled, LedgerError> {
         let first_error = Arc::<FirstError>::default();
         let conn = if self.watched {
@@ -91,7 +92,7 @@ impl Server {
     }
 }
 
-/// Why there is no connection. Who is not let in, and a database that is not there, are no matter of waiting.
+/// Why there is no connection. A retry does not help if access is denied or the database does not exist.
 fn refused(error: &tokio_postgres::Error) -> LedgerError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let reason = format!("{error}{cause}");
@@ -111,7 +112,7 @@ fn unfit(error: ConnectionError) -> LedgerError {
     LedgerError::Unavailable(error.to_string())
 }
 
-/// A network that swallows packets must not hang a call for ever, nor leave a dead connection in the pool.
+/// A network that drops packets must not hang a call for ever, nor leave a dead connection in the pool.
 fn add_defaults(config: &mut Config) {
     if config.get_options().is_none() {
         config.options(SESSION);
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_never_runs_for_ever() {
+    fn statements_have_a_time_limit() {
         let server = Server::parse("postgres://u@db/x").unwrap();
         assert_eq!(server.config.get_options(), Some(SESSION));
     }

@@ -10,18 +10,18 @@ use super::{
 };
 use crate::domain::{ids::UserId, user::User};
 
-/// The advisory lock between definitions and commits. Commits hold it shared, in memory only: `FOR SHARE` on a row would make every
-/// commit write that one row. A change of definitions takes it exclusively, so it waits for the commits on their way and no commit ever
-/// settles by definitions that are not the committed ones.
+/// The advisory lock between definitions and commits. Commits hold it shared, in memory only: `FOR SHARE` on a row would make
+/// every commit write that one row. A change of definitions takes it exclusively, so it waits for the commits in flight and
+/// every commit settles by the committed definitions.
 pub const DEFINITIONS: i64 = 0x5C0_7EB0_A7D0;
 
 statement!(
-    /// Keeps commits away until the end of the transaction.
+    /// Blocks commits until the end of the transaction.
     Db, LockDefinitions { key: BigInt = i64 } -> BigInt,
     "SELECT pg_advisory_xact_lock(?)"
 );
 
-/// Keeps commits away while definitions change.
+/// Blocks commits while definitions change.
 pub async fn definitions_exclusively(conn: &mut Conn) -> Result<(), Failure> {
     LockDefinitions { key: &DEFINITIONS }.execute(conn).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Where a database on PostgreSQL lies, as texts that a copy of it does not share.
+//! The location of a PostgreSQL database, as texts that differ in a copy of it.
 
 /// The cluster and the database: what differs in a copy that was restored from a dump or made from a template. A copy of the cluster's
 /// files shares it.

@@ -1,5 +1,5 @@
-//! The pool's way to make connections and to tell whether one is still good. diesel-async's own would keep the connection alone, without what
-//! was read beside it.
+//! How the pool opens connections and checks whether one is still good. diesel-async's own manager would store the connection
+//! alone, without the errors that were read beside it.
 
 use deadpool::managed::{Metrics, RecycleError, RecycleResult};
 use diesel_async::pooled_connection::PoolableConnection;
@@ -25,7 +25,7 @@ impl deadpool::managed::Manager for Manager {
     type Error = LedgerError;
 
     async fn create(&self) -> Result<Dialled, LedgerError> {
-        // Boxed, so that not every future that may need a connection holds all of its making.
+        // Boxed, so that a future that may need a connection does not contain the whole future of opening it.
         Box::pin(self.server.dial()).await
     }
 

@@ -1,8 +1,8 @@
-//! The SQLSTATE of what the server refused. diesel keeps a few kinds of errors and the text, and a server gives the text in whatever
-//! language it is set to; so the code is read from the connection itself, on its way to the driver.
+//! The SQLSTATE of the server's refusals. diesel distinguishes a few kinds of errors and keeps the text, and a server sends the
+//! text in its configured language; so the code is read from the connection itself, on its way to the driver.
 //!
-//! [`Watching`] stands where the driver expects a TLS connector, with and without TLS beneath it: that is the one place where tokio-postgres
-//! lets a stream be wrapped.
+//! [`Watching`] takes the place of the TLS connector, with and without TLS beneath it: that is the one place where
+//! tokio-postgres lets a stream be wrapped.
 
 use std::{
     error::Error,
@@ -23,12 +23,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::repositories::ledger::failure::SqlState;
 
-/// The first error that a connection was told of since this was last asked. Those that follow in one transaction are its consequences.
+/// The first error that a connection received since it was last taken. Later ones in the same transaction are its consequences.
 #[derive(Debug, Default)]
 pub struct FirstError(Mutex<Option<SqlState>>);
 
 impl FirstError {
-    /// The code, and forgets it.
+    /// Returns the code and resets it.
     pub fn take(&self) -> Option<SqlState> {
         self.0.lock().take()
     }
@@ -38,7 +38,7 @@ impl FirstError {
     }
 }
 
-/// Connects like the given TLS connector, or plainly where there is none, and notes the errors that pass.
+/// Connects like the given TLS connector, or without TLS if there is none, and records the errors that pass.
 #[derive(Clone)]
 pub struct Watching {
     pub tls: Option<MakeRustlsConnect>,
@@ -84,7 +84,7 @@ impl TlsConnect<Socket> for WatchingHost {
     }
 }
 
-/// A socket without TLS, in the place of one with it.
+/// A socket without TLS, in place of one with it.
 struct Plain(Socket);
 
 impl TlsStream for Plain {
@@ -113,7 +113,7 @@ impl AsyncWrite for Plain {
     }
 }
 
-/// A stream whose messages from the server are looked at as they pass.
+/// A stream whose messages from the server are inspected as they pass.
 pub struct Watched {
     stream: Box<dyn TlsStream + Send + Unpin>,
     messages: Messages,
@@ -152,17 +152,17 @@ impl AsyncWrite for Watched {
 
 /// A type byte and four bytes of length, which count themselves.
 const HEADER: usize = 5;
-/// How much of an error is looked at: the code stands among its first fields.
+/// How many bytes of an error are inspected: the code is among its first fields.
 const LOOKED_AT: usize = 256;
 
-/// Follows the boundaries of the server's messages; what is between them is skipped, not read.
+/// Follows the boundaries of the server's messages; their contents are skipped, not parsed.
 struct Messages {
     header: [u8; HEADER],
-    /// Bytes of the header that have come.
+    /// Bytes of the header received so far.
     header_len: usize,
-    /// Bytes of the message that are still to come.
+    /// Bytes of the message still to be received.
     remaining: usize,
-    /// The beginning of the error that is passing.
+    /// The beginning of the error that is being received.
     error: Option<Vec<u8>>,
     first_error: Arc<FirstError>,
 }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_is_noted_however_the_bytes_are_cut() {
+    fn the_first_error_is_recorded_however_the_bytes_are_split() {
         let error = |code: &str| message(b'E', format!("SFEHLER\0VERROR\0C{code}\0MPlatte voll: Cdeadlock\0\0").as_bytes());
         let bytes = [message(b'D', b"E row C22021"), message(b'Z', b"I"), error("53100"), error("25P02"), message(b'C', b"")];
         let bytes = bytes.concat();

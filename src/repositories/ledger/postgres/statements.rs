@@ -1,14 +1,14 @@
-//! The statements of a batch on PostgreSQL, one line of rows to an array.
+//! The statements of a batch on PostgreSQL, one array per column of rows.
 
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 
 use super::{super::statement::statement, Db};
 
-/// What [`FindKeys`] answers.
+/// A row of [`FindKeys`].
 pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
-/// What [`FindEntries`] answers.
+/// A row of [`FindEntries`].
 pub type EntryRow = ((i64, Option<i64>), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
-/// What [`FindRecent`] answers.
+/// A row of [`FindRecent`].
 pub type RecentRow = (String, String, i64);
 
 statement!(
@@ -19,7 +19,8 @@ statement!(
 );
 
 statement!(
-    /// The definitions' revision and the time of the newest event, and each entry that is asked for, where there is one, with its user's name, where there is that.
+    /// The definitions' revision and the time of the newest event, and each requested entry, if it exists, with its user's
+    /// name, if there is one.
     Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
     -> ((BigInt, Nullable<BigInt>), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
     "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision \
@@ -42,7 +43,7 @@ statement!(
 );
 
 statement!(
-    /// The history is asked as well, because the release before this one knows of nothing else.
+    /// The history is queried as well, because the previous release knows nothing else.
     Db, FindRecent {
         users: Array<Text> = [&'a str], actions: Array<Text> = [&'a str],
         since: Array<BigInt> = [i64], counts: Array<BigInt> = [i64],
@@ -70,10 +71,10 @@ statement!(
 );
 
 statement!(
-    /// What every batch writes, as one statement, because each one more is answered by a message of its own: entries that exist, the history,
-    /// idempotency keys, and the outbox row. Entries are reached in the order of the arrays, so that two instances never wait for each other in
-    /// a circle: the transaction allows no other plan. Answers how many entries were updated, how many keys were new, and the id of the
-    /// outbox row, where there is one.
+    /// What every batch writes, as one statement, because every further statement is answered by a message of its own: existing
+    /// entries, the history, idempotency keys, and the outbox row. Entries are updated in the order of the arrays, so that two
+    /// instances never deadlock: the transaction allows no other plan. Returns how many entries were updated, how many keys
+    /// were new, and the id of the outbox row, if there is one.
     Db, WriteBatch {
         scores: Array<BigInt> = [i64], sort_scores: Array<BigInt> = [i64], times: Array<BigInt> = [i64], revisions: Array<BigInt> = [i64],
         boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str], before: Array<BigInt> = [i64],
@@ -130,13 +131,13 @@ statement!(
 );
 
 statement!(
-    /// How many pages a table has.
+    /// The number of pages of a table.
     Db, CountPages { table: Text = str } -> BigInt,
     "SELECT pg_relation_size(?::text::regclass) / current_setting('block_size')::bigint"
 );
 
 statement!(
-    /// Forgets old keys in a range of pages: read in one go, whatever indexes and statistics there are.
+    /// Deletes old keys in a range of pages: read sequentially, whatever indexes and statistics there are.
     Db, DeleteOldKeys { from: Text = str, to: Text = str, created_before: BigInt = i64 } -> BigInt,
     "DELETE FROM idempotency_keys WHERE ctid >= ?::text::tid AND ctid < ?::text::tid AND created_at < ?"
 );

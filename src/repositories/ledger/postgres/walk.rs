@@ -1,4 +1,4 @@
-//! Walks through indexes on PostgreSQL: what readers ask for, as one statement.
+//! Index walks on PostgreSQL: readers' queries, each as one statement.
 
 use diesel::sql_types::{Array, BigInt, Binary, Text};
 use diesel_async::RunQueryDsl;
@@ -14,7 +14,7 @@ statement!(
       ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT ?) h"
 );
 
-/// The user's newest events before a place in each of these leaderboards, up to `limit` of each, in any order.
+/// The user's newest events before `before` in each of these leaderboards, up to `limit` of each, in any order.
 pub async fn newest(conn: &mut Conn, user: &UserId, boards: &[i64], before: &[u8], limit: i64) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(NewestEvents { boards, user: user.as_str(), before, limit: &limit }.load(conn).await?)
 }

@@ -1,4 +1,4 @@
-//! Actions: making, changing and deleting them.
+//! Actions: creating, changing and deleting them.
 
 use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
@@ -36,7 +36,7 @@ pub struct ActionRow {
     updated_at: i64,
 }
 
-/// Makes an action.
+/// Creates an action.
 pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, now: Timestamp) -> Result<Action, Failure> {
     definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
     if find(conn, id).await?.is_some() {
@@ -47,7 +47,7 @@ pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, n
     Ok(action)
 }
 
-/// Changes the settings; where they stay the same, nothing happens.
+/// Changes the settings; if they stay the same, nothing happens.
 pub async fn update(
     conn: &mut Conn,
     id: &ActionId,
@@ -67,7 +67,7 @@ pub async fn update(
     Ok(after)
 }
 
-/// Deletes the action; what it scored stays.
+/// Deletes the action; scores that it has already given stay.
 pub async fn delete(conn: &mut Conn, id: &ActionId) -> Result<(), Failure> {
     definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
     if remove(conn, id).await? == 0 {
@@ -131,7 +131,7 @@ impl ActionRow {
         }
     }
 
-    /// The action that this row and its leaderboards, in order, make up.
+    /// The action made of this row and its leaderboards, in order.
     pub fn into_action(self, leaderboards: Vec<String>) -> Result<Action, Failure> {
         let points = match (self.points, self.value_min, self.value_max) {
             (Some(points), _, _) => Points::Fixed(points),

@@ -1,4 +1,4 @@
-//! Corrections: what changed entries beside scores.
+//! Corrections: changes of entries other than scores.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, Queryable,
@@ -26,7 +26,7 @@ use crate::domain::{
 };
 
 statement!(
-    /// Takes an entry out of its ranking, where it is in it. Its time never runs backwards.
+    /// Removes an entry from its ranking, if it is in it. Its time never runs backwards.
     Db, TakeOut {
         sort_score: BigInt = i64, from: BigInt = i64, otherwise: BigInt = i64, board: BigInt = i64, season: BigInt = i64, user: Text = str,
         in_ranking: BigInt = i64,
@@ -35,10 +35,10 @@ statement!(
      WHERE leaderboard_pk = ? AND season = ? AND user_id = ? AND sort_score < ? RETURNING score, reached_at, revision"
 );
 
-/// Why an entry was taken out on somebody's behalf.
+/// The reason recorded when an entry is removed on somebody's behalf.
 const REMOVED: &str = "removed";
 
-/// Takes a user's entry out of the present season of a leaderboard; `None` where there is none.
+/// Removes a user's entry from the present season of a leaderboard; `None` if there is none.
 pub async fn remove_entry(
     conn: &mut Conn,
     id: &LeaderboardId,
@@ -75,7 +75,7 @@ pub async fn remove_entry(
     Ok(Some(Updated { value: change, outbox: Some((row, announcement)) }))
 }
 
-/// A correction as its change is made of it.
+/// A correction, with the columns that its change is made of.
 #[derive(Queryable)]
 struct Row {
     event_id: Vec<u8>,
@@ -90,7 +90,7 @@ struct Row {
     name_revision: Option<i64>,
 }
 
-/// What the ranking is told of these corrections. Leaderboards that were deleted since are left out.
+/// The changes to announce to the ranking for these corrections. Leaderboards that were deleted since are left out.
 pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failure> {
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
     let rows: Vec<Row> = corrections::table

@@ -17,16 +17,16 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// The revision alone: what a caller compares before it asks for all.
+/// The revision alone: a caller compares it before it requests all definitions.
 pub async fn revision(conn: &mut Conn) -> Result<i64, Failure> {
     Ok(installation::table.select(installation::definitions_revision).first(conn).await?)
 }
 
-/// How many of the newest events are looked at for the newest time. More than a queue holds: an earlier release numbered events when they
-/// came, and dated them when they were committed.
+/// How many of the newest events are searched for the newest time. More than a queue holds: an earlier release numbered events
+/// when they arrived, and dated them when they were committed.
 const NEWEST: i64 = 40_000;
 
-/// The newest time that anything in the ledger carries.
+/// The newest time in the ledger.
 pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> {
     let newest = score_events::table
         .order((score_events::event_id.desc(), score_events::position.desc()))
@@ -39,7 +39,7 @@ pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> 
     Ok(times.into_iter().max().max(of_leaderboards).max(of_actions).map(Timestamp))
 }
 
-/// Everything. The transaction reads from one snapshot, or holds the lock that keeps definitions from changing.
+/// All definitions. The transaction reads from one snapshot, or holds the lock that keeps definitions from changing.
 pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
     let mut definitions = Definitions::default().at(revision(conn).await?);
     for row in schema::leaderboards::table.select(LeaderboardRow::as_select()).load(conn).await? {
@@ -63,13 +63,15 @@ pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
     Ok(definitions)
 }
 
-/// Revisions whose changes are remembered. Whoever knows an earlier one reads everything, which costs them no more than so many lookups.
+/// Revisions whose changes are stored. A caller with an earlier revision reads everything, which costs no more than this many
+/// look-ups.
 const REMEMBERED: i64 = 1_000;
 
 const LEADERBOARD: &str = "leaderboard";
 const ACTION: &str = "action";
 
-/// Everything, of which what has not changed since `known` is taken from there. The same holds of the transaction.
+/// All definitions; what has not changed since `known` is taken from there. The transaction must meet the same conditions as
+/// for [`load`].
 pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definitions, Failure> {
     let revision = revision(conn).await?;
     if revision == known.revision {
@@ -107,8 +109,8 @@ pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definiti
     Ok(definitions)
 }
 
-/// Takes the lock that keeps commits away, counts the revision up and notes what it changes. Every change of definitions starts with this. Answers
-/// the revision.
+/// Takes the lock that blocks commits, increments the revision and records what it changes. Every change of definitions starts
+/// with this. Returns the revision.
 pub async fn begin_change(conn: &mut Conn, changed: &Changed) -> Result<i64, Failure> {
     super::locks::definitions_exclusively(conn).await?;
     diesel::update(installation::table)

@@ -1,4 +1,4 @@
-//! Reading entries: in ranking order while the ranking itself is out of reach, and by key for its rebuild.
+//! Reads entries: in ranking order while the ranking itself is unreachable, and by key for its rebuild.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,16 +16,16 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// What a read of an entry selects: user, score, sort score, time, revision, display name, revision of the name.
+/// The columns of an entry: user, score, sort score, time, revision, display name, revision of the name.
 type Row = (String, i64, i64, i64, i64, Option<String>, Option<i64>);
 
 diesel::define_sql_function! {
-    /// Changes nothing about a positive number. The index in ranking order is built on it, so that a planner without statistics takes that
-    /// index for a ranking and never for looking up one user, which would pass the whole board.
+    /// No change to a positive number. The index in ranking order is built on it, so that a planner without statistics uses
+    /// that index for a ranking and never to look up one user, which would scan the whole board.
     fn abs(number: BigInt) -> BigInt;
 }
 
-/// The entries of one board, to be looked up by user, also those that were taken out.
+/// The entries of one board, to be looked up by user, including removed ones.
 macro_rules! by_user {
     ($board:expr) => {
         entries::leaderboard_pk.eq($board.pk).and(entries::season.eq($board.season))
@@ -57,7 +57,8 @@ macro_rules! rows_of {
     };
 }
 
-/// The entries on one side of a key. The bound on the score alone is what an index can use; the rest decides among equal scores.
+/// The entries on one side of a key. The bound on the score alone is what an index can use; the rest decides among equal
+/// scores.
 macro_rules! beyond {
     ($key:expr, $bound:ident, $strictly:ident) => {
         entries::sort_score.$bound($key.sort_score).and(
@@ -109,7 +110,7 @@ pub async fn neighbourhoods(
 }
 
 /// The entries of these users with their ranks, best first. Each rank is counted onwards from the one before, so the board is
-/// passed at most once, however many users there are.
+/// scanned at most once, however many users there are.
 async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(u64, Row)>, Failure> {
     let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
     let rows: Vec<Row> = rows_of!(by_user!(board))
@@ -155,10 +156,10 @@ async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around:
     rows.into_iter().zip(first..).map(|(row, rank)| ranked(rank, row)).collect()
 }
 
-/// Up to `limit` entries after a user id, in the order of the user ids, also those that were taken out.
+/// Up to `limit` entries after a user id, in the order of the user ids, including removed ones.
 ///
-/// The names are looked up for these users alone. PostgreSQL would merge a join of so many rows with the users in the order of their ids,
-/// from the very first user on for every page.
+/// The names are looked up for these users alone. PostgreSQL would merge a join of so many rows with the users in the order of
+/// their ids, starting at the very first user for every page.
 pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
     // No user id is empty, so every one comes after "".
     let after = after.map_or("", UserId::as_str);
@@ -183,7 +184,7 @@ pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, l
     rows.collect()
 }
 
-/// Up to `limit` entries after a place in the ranking, best first.
+/// Up to `limit` entries after a key in ranking order, best first.
 pub async fn after_key(conn: &mut Conn, board: Board, after: Option<&RankKey>, limit: i64) -> Result<Vec<StoredEntry>, Failure> {
     let rows = rows_of!(by_rank!(board)).order((entries::sort_score, entries::reached_at, entries::user_id)).limit(limit);
     let rows: Vec<Row> = match after {
@@ -205,7 +206,7 @@ async fn head(conn: &mut Conn, board: Board, total: Option<u64>) -> Result<Head,
     if let Some(total) = total {
         return Ok(Head { season: board.season, version: None, total });
     }
-    // Each from the index that it takes to no row: those that were taken out are at the end of the one in ranking order.
+    // Each count uses an index only, without reading rows: removed entries are at the end of the one in ranking order.
     let all: i64 = entries::table.filter(by_user!(board)).count().get_result(conn).await?;
     let of_board = abs(entries::leaderboard_pk).eq(board.pk).and(abs(entries::season).eq(board.season));
     let taken_out = entries::table.filter(of_board.and(entries::sort_score.ge(TAKEN_OUT)));

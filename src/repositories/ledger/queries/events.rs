@@ -1,8 +1,8 @@
-//! Score events as readers see them: a user's, page by page, as far as they may be seen, and a leaderboard's latest ones.
+//! Score events as readers see them: a user's, page by page, limited to readable ones, and a leaderboard's latest ones.
 //!
-//! The index of a user's lies by user, leaderboard and event. A page is merged from the leaderboards that the reader may see, each walked from its newest
-//! event on, so no row of any other is touched, and a page costs the same after ten events and after ten million. Finding the
-//! leaderboards that a user has events in takes two steps in the index for each.
+//! The index of a user's events is by user, leaderboard and event. A page is merged from the leaderboards that the reader may
+//! see, each walked from its newest event on, so no row of any other is read, and a page costs the same after ten events and
+//! after ten million. Finding the leaderboards in which a user has events takes two index steps for each.
 
 use diesel::{
     ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
@@ -25,15 +25,15 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A row as the history shows it: event, position, action, value, metadata and time of the submission; and of the standing.
+/// A row of the history: event, position, action, value, metadata and time of the submission; and its standing.
 type Row = (Vec<u8>, i64, (String, Option<i64>, Option<String>, i64), StandingRow);
 
 /// Leaderboard, season, applied, delta, previous score, new score.
 type StandingRow = (String, i64, bool, i64, Option<i64>, i64);
 
 statement!(
-    /// Each readable leaderboard that the user has events in, with the newest of them before a place. The row comparison is the form in which
-    /// only one index gives the order, whatever a planner believes about sizes.
+    /// Each readable leaderboard in which the user has events, with the newest of them before a given one. The row comparison
+    /// is the form in which only one index gives the order, whatever a planner assumes about sizes.
     Db, NewestOfEach { user: Text = str, user_again: Text = str, user_once_more: Text = str, before: Binary = [u8], all: Bool = bool }
     -> (BigInt, Nullable<Binary>),
     "WITH RECURSIVE boards(pk) AS (\
@@ -49,12 +49,12 @@ statement!(
      FROM boards b JOIN leaderboards l ON l.pk = b.pk WHERE l.visibility = 'public' OR ?"
 );
 
-/// What shows a score among the latest: event, user, action, time, score, previous score, change, display name.
+/// A row of the latest scores: event, user, action, time, score, previous score, change, display name.
 type LatestRow = (Vec<u8>, String, String, i64, i64, Option<i64>, i64, Option<String>);
 
 statement!(
-    /// A board's newest applied events among the newest of all. An index by leaderboard would be paid for by every score, to serve those few
-    /// readers whom the feed has nothing to tell.
+    /// A board's newest applied events among the newest of all. Every score would pay for an index by leaderboard, which would
+    /// serve only the few readers for whom the feed remembers nothing.
     Db, Latest { board: BigInt = i64, season: BigInt = i64, limit: BigInt = i64 }
     -> (Binary, Text, Text, BigInt, BigInt, Nullable<BigInt>, BigInt, Nullable<Text>),
     "SELECT h.event_id, h.user_id, h.action_id, h.at, h.new_score, h.previous_score, h.delta, \
@@ -64,7 +64,7 @@ statement!(
      WHERE h.leaderboard_pk = ? AND h.season = ? AND h.applied ORDER BY h.event_id DESC, h.position DESC LIMIT ?"
 );
 
-/// A board's newest applied events, newest first, by the names that their users have now.
+/// A board's newest applied events, newest first, with their users' present names.
 pub async fn latest(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<LatestScore>, Failure> {
     let rows: Vec<LatestRow> = Latest { board: &board.pk, season: &board.season, limit: &limit }.load(conn).await?;
     rows.into_iter().map(latest_score).collect()
@@ -87,8 +87,8 @@ fn latest_score(row: LatestRow) -> Result<LatestScore, Failure> {
     })
 }
 
-/// A user's accepted submissions, newest first, from before `before`: those of `leaderboard`, or else of all that are readable. What they
-/// did in other leaderboards is left out; the metadata belongs to whoever may read the leading leaderboard.
+/// A user's accepted submissions, newest first, from before `before`: those of `leaderboard`, or else of all that are readable.
+/// Their effects in other leaderboards are left out; the metadata is only for callers that may read the leading leaderboard.
 pub async fn of_user(
     conn: &mut Conn,
     user: &UserId,
@@ -97,7 +97,7 @@ pub async fn of_user(
     limit: i64,
     readable: Readable,
 ) -> Result<Vec<ScoreEvent>, Failure> {
-    // 16 bytes of 0xff come after every UUID v7; 17 come after all there are.
+    // 16 bytes of 0xff come after every UUID v7; 17 come after all possible ids.
     let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
     let all = readable == Readable::All;
     let boards = match leaderboard {
@@ -134,19 +134,20 @@ pub async fn of_user(
         rows = rows.filter(leaderboards::visibility.eq(Visibility::Public.as_str()));
     }
     let mut events = assemble(user, rows.load(conn).await?)?;
-    // The one asked for leads; the others stay in the action's order.
+    // The requested one comes first; the others stay in the action's order.
     events.iter_mut().for_each(|event| event.standings.sort_by_key(|standing| leaderboard != Some(&standing.leaderboard_id)));
     Ok(events)
 }
 
-/// The leaderboard's incarnation, where it is readable.
+/// The leaderboard's incarnation, if it is readable.
 async fn board_of(conn: &mut Conn, id: &LeaderboardId, all: bool) -> Result<Option<i64>, Failure> {
     let found = leaderboards::table.filter(leaderboards::id.eq(id.as_str())).select((leaderboards::pk, leaderboards::visibility));
     let found: Option<(i64, String)> = found.first(conn).await.optional()?;
     Ok(found.filter(|(_, visibility)| all || visibility == Visibility::Public.as_str()).map(|(pk, _)| pk))
 }
 
-/// Those of the user's readable leaderboards that can have a part in the page: where so many have newer events, the others have none.
+/// Those of the user's readable leaderboards that can contribute to the page: one whose events are all older than a full page
+/// of the others' newest events cannot.
 async fn boards_of(conn: &mut Conn, user: &UserId, before: &[u8], limit: i64, all: bool) -> Result<Vec<i64>, Failure> {
     let user = user.as_str();
     let newest = NewestOfEach { user, user_again: user, user_once_more: user, before, all: &all };
@@ -162,7 +163,7 @@ async fn boards_of(conn: &mut Conn, user: &UserId, before: &[u8], limit: i64, al
     Ok(boards.into_iter().map(|(_, pk)| pk).collect())
 }
 
-/// Puts rows together, which are sorted by event (newest first) and position.
+/// Assembles rows, which are sorted by event (newest first) and position.
 fn assemble(user: &UserId, rows: Vec<Row>) -> Result<Vec<ScoreEvent>, Failure> {
     let mut events: Vec<ScoreEvent> = Vec::new();
     for (id, position, (action, value, metadata, at), standing) in rows {

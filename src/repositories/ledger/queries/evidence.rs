@@ -1,4 +1,4 @@
-//! Single score events, as whoever suspects that something was lost asks for them.
+//! Single score events, for callers that suspect that something was lost.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::{super::super::schema::score_events, Conn, Failure, corrections};
 use crate::domain::{ids::UserId, leaderboard::Board};
 
-/// Revisions of one entry that are looked for at once.
+/// Revisions of one entry that are searched for at once.
 const REVISIONS_AT_ONCE: i64 = 1_000;
 /// Ids that one statement looks up.
 const IDS_AT_ONCE: usize = 500;
 
-/// Which of these events are not there.
+/// Which of these events do not exist.
 pub async fn unknown(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
     let mut unknown = Vec::new();
     for page in ids.chunks(IDS_AT_ONCE) {
@@ -29,7 +29,7 @@ pub async fn unknown(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure
     Ok(unknown)
 }
 
-/// The event that made this revision of an entry. Whoever asks for one asks for a new one.
+/// The event that made this revision of an entry. The search starts at the newest event, because callers look for new ones.
 pub async fn of_revision(conn: &mut Conn, board: Board, user: &UserId, revision: i64) -> Result<Option<Uuid>, Failure> {
     let of_board = score_events::leaderboard_pk.eq(board.pk).and(score_events::season.eq(board.season));
     let id: Option<Vec<u8>> = score_events::table
@@ -47,8 +47,8 @@ pub async fn of_revision(conn: &mut Conn, board: Board, user: &UserId, revision:
     }
 }
 
-/// The events that made the revisions of an entry between two others, in their order; nothing where one of them is missing, or they are too
-/// many. Whoever asks asks for new ones.
+/// The events that made the revisions of an entry between two others, in their order; empty if one of them is missing, or they
+/// are too many. The search starts at the newest event, because callers look for new ones.
 pub async fn between(conn: &mut Conn, board: Board, user: &UserId, after: i64, before: i64) -> Result<Vec<Uuid>, Failure> {
     let wanted = before - after - 1;
     if !(1..=REVISIONS_AT_ONCE).contains(&wanted) {

@@ -1,4 +1,4 @@
-//! The history: what was accepted, for ever, and whether it adds up. What readers see of it is cut out in `events.rs`.
+//! The permanent history of accepted submissions, and the check that it adds up. `events.rs` selects what readers see of it.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A row as a receipt shows it: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
+/// A row of a receipt: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
 type StandingRow = (i64, i64, String, String, bool, Option<i64>, i64, i64, i64);
 
 /// The columns of a [`StandingRow`].
@@ -43,7 +43,8 @@ macro_rules! standing_columns {
 /// An event beside its standing: event, user, action, time, display name, revision of the name.
 type EventRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
 
-/// What a ranking is to be told of the revisions of an entry between two others, in their order; see [`evidence::between`].
+/// The changes to announce to a ranking for the revisions of an entry between two others, in their order; see
+/// [`evidence::between`].
 pub async fn changes_between(
     conn: &mut Conn,
     board: Board,
@@ -59,14 +60,14 @@ pub async fn changes_between(
     Ok(changes)
 }
 
-/// What the ranking is to be told of these events, in their order; see [`committed`].
+/// The changes to announce to the ranking for these events, in their order; see [`committed`].
 pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failure> {
     Ok(committed(conn, ids).await?.1)
 }
 
-/// Committed submissions, put together again from their rows, in the order asked for, and what the ranking is to be told of them: a change for each
-/// standing that was applied. Leaderboards that were deleted since are left out, and submissions of which none is left; names are those of now,
-/// which are the same or newer ones.
+/// Committed submissions, assembled again from their rows, in the requested order, and the changes to announce to the ranking:
+/// one for each standing that was applied. Leaderboards that were deleted since are left out, and so are submissions with none
+/// left; names are the present ones, which are the same or newer.
 pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, Vec<Change>), Failure> {
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
     let mut rows: Vec<(EventRow, StandingRow)> = score_events::table
@@ -133,10 +134,11 @@ struct Mismatch {
     what: String,
 }
 
-/// Compares every entry of a board with its history. Whatever the operator, a user's applied events form a chain: each begins at
-/// the score where the one before it ended, their number is the entry's revision, and the last one holds the entry's score and time.
+/// Compares every entry of a board with its history. Whatever the operator, a user's applied events form a chain: each begins
+/// at the score where the one before it ended, their number is the entry's revision, and the last one holds the entry's score
+/// and time.
 ///
-/// `$1` and `$2` mean the same to both engines, as long as each comes in its turn.
+/// `$1` and `$2` mean the same to both engines, as long as they appear in this order.
 const MISMATCHES: &str = "\
 WITH board AS (SELECT $1 AS pk, $2 AS season, $3 AS sign), \
 changes AS ( \
@@ -169,7 +171,7 @@ checked AS ( \
   SELECT told.user_id, 'has a history but no entry' FROM told LEFT JOIN held ON held.user_id = told.user_id WHERE held.user_id IS NULL) \
 SELECT user_id, what FROM checked WHERE what IS NOT NULL ORDER BY 1 LIMIT $4";
 
-/// Entries that are not what their history adds up to, one sentence each.
+/// Entries that differ from the sum of their history, one sentence each.
 pub async fn mismatches(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<String>, Failure> {
     let rows: Vec<Mismatch> = diesel::sql_query(MISMATCHES)
         .bind::<sql_types::BigInt, _>(board.pk)

@@ -1,4 +1,4 @@
-//! What this ledger knows of itself: its id, where it lies, and the claims it has laid to a ranking's store.
+//! What this ledger knows of itself: its id, its location, and the claims it has made to a ranking store.
 
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName,
@@ -12,7 +12,8 @@ use super::{
     Conn, Failure, place,
 };
 
-/// Claims that are remembered: one is laid at every start and once in a while, and a store that was restored from a backup holds an old one.
+/// Claims that are stored: one is made at every start and once in a while, and a store that was restored from a backup holds an
+/// old one.
 const REMEMBERED: i64 = 1_000;
 
 #[derive(QueryableByName)]
@@ -21,12 +22,12 @@ struct Line {
     text: String,
 }
 
-/// The id that was made up when the ledger was set up, or when it was found to be a copy.
+/// The id that was generated when the ledger was set up, or when it was found to be a copy.
 pub async fn id(conn: &mut Conn) -> Result<String, Failure> {
     Ok(installation::table.select(installation::id).first(conn).await?)
 }
 
-/// Where this ledger lies.
+/// The location of this ledger.
 pub async fn home(conn: &mut Conn) -> Result<String, Failure> {
     Ok(diesel::sql_query(place::HOME).get_result::<Line>(conn).await?.text)
 }
@@ -36,7 +37,7 @@ pub async fn timeline(conn: &mut Conn) -> Result<String, Failure> {
     Ok(diesel::sql_query(place::TIMELINE).get_result::<Line>(conn).await?.text)
 }
 
-/// Notes where this ledger lies. Where it got its id elsewhere it takes on the new one; answers whether it did.
+/// Records the ledger's location. If it got its id elsewhere it takes the new one; returns whether it did.
 pub async fn settle_in(conn: &mut Conn, home: &str, new_id: &str) -> Result<bool, Failure> {
     let settled = installation::table.filter(installation::home.is_null());
     if diesel::update(settled).set(installation::home.eq(home)).execute(conn).await? > 0 {
@@ -46,13 +47,13 @@ pub async fn settle_in(conn: &mut Conn, home: &str, new_id: &str) -> Result<bool
     Ok(diesel::update(copied).set((installation::id.eq(new_id), installation::home.eq(home))).execute(conn).await? > 0)
 }
 
-/// Takes on a new id in place of `id`, unless somebody has done so; answers the present one.
+/// Takes a new id in place of `old`, unless another instance has done so; returns the present one.
 pub async fn renew_id(conn: &mut Conn, old: &str, new: &str) -> Result<String, Failure> {
     diesel::update(installation::table.filter(installation::id.eq(old))).set(installation::id.eq(new)).execute(conn).await?;
     id(conn).await
 }
 
-/// Notes a claim, and forgets very old ones.
+/// Records a claim, and deletes very old ones.
 pub async fn add_claim(conn: &mut Conn, token: &str, timeline: &str) -> Result<(), Failure> {
     let row = (ranking_claims::token.eq(token), ranking_claims::timeline.eq(timeline));
     diesel::insert_into(ranking_claims::table).values(row).execute(conn).await?;
@@ -62,7 +63,7 @@ pub async fn add_claim(conn: &mut Conn, token: &str, timeline: &str) -> Result<(
     Ok(())
 }
 
-/// Whether this ledger has laid that claim.
+/// Whether this ledger has made that claim.
 pub async fn knows_claim(conn: &mut Conn, token: &str) -> Result<bool, Failure> {
     let claims = ranking_claims::table.filter(ranking_claims::token.eq(token));
     Ok(select(exists(claims)).get_result(conn).await?)

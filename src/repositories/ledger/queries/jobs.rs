@@ -21,8 +21,8 @@ statement!(
 );
 
 statement!(
-    /// Leases the job that has been due for longest, of one of the queues in a list between commas. Jobs that somebody else is leasing at this
-    /// moment are passed over, not waited for.
+    /// Leases the job that has been due for longest, of one of the queues in a comma-separated list. Jobs that another instance
+    /// is leasing at this moment are skipped, not waited for.
     Db, LeaseJob { due_at: BigInt = i64, lease: BigInt = i64, now: BigInt = i64, queues: Text = str } -> (BigInt, BigInt, Text, Text, BigInt),
     format!(
         "UPDATE jobs SET due_at = ?, lease = ? WHERE id IN (SELECT id FROM jobs \
@@ -41,14 +41,14 @@ statement!(
      FROM jobs GROUP BY queue ORDER BY queue"
 );
 
-/// Notes a job, unless its queue has one with this key; answers whether it was noted.
+/// Adds a job, unless its queue has one with this key; returns whether it was added.
 pub async fn add(conn: &mut Conn, job: &NewJob, now: Timestamp) -> Result<bool, Failure> {
     let NewJob { queue, key, payload, due_at } = job;
     let add = AddJob { queue, key, payload, created_at: &now.0, due_at: &due_at.0 };
     Ok(add.execute(conn).await? > 0)
 }
 
-/// Takes the next job of these queues until then, under this number.
+/// Leases the next job of these queues until then, under this number.
 pub async fn lease(
     conn: &mut Conn,
     queues: &str,
@@ -61,13 +61,13 @@ pub async fn lease(
     Ok(found.map(|(id, lease, queue, payload, attempts)| LeasedJob { id, lease, queue, payload, attempts }))
 }
 
-/// Keeps a job until then; false where somebody else has it by now.
+/// Renews the lease of a job until then; false if another instance has it by now.
 pub async fn renew(conn: &mut Conn, job: &LeasedJob, until: Timestamp) -> Result<bool, Failure> {
     let held = jobs::table.find(job.id).filter(jobs::lease.eq(job.lease));
     Ok(diesel::update(held).set(jobs::due_at.eq(until.0)).execute(conn).await? > 0)
 }
 
-/// Notes how a run ended; false where somebody else has the job by now.
+/// Records how a run ended; false if another instance has the job by now.
 pub async fn end(conn: &mut Conn, job: &LeasedJob, ended: &Ended) -> Result<bool, Failure> {
     let held = jobs::table.find(job.id).filter(jobs::lease.eq(job.lease));
     let free = jobs::lease.eq(0);

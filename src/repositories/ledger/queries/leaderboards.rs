@@ -1,4 +1,4 @@
-//! Leaderboards: making, changing and deleting them.
+//! Leaderboards: creating, changing and deleting them.
 
 use std::collections::HashMap;
 
@@ -65,7 +65,7 @@ statement!(
     "UPDATE leaderboards SET epoch = CASE WHEN epoch < ? THEN ? ELSE epoch + 1 END WHERE pk = ? AND season = ? RETURNING epoch"
 );
 
-/// Makes a leaderboard at season 1.
+/// Creates a leaderboard at season 1.
 pub async fn create(
     conn: &mut Conn,
     id: &LeaderboardId,
@@ -100,7 +100,7 @@ pub async fn create(
     find(conn, id).await?.ok_or(Failure::Raced)
 }
 
-/// Makes the leaderboard where none was ever made.
+/// Creates the leaderboard if none ever existed.
 pub async fn ensure_default(
     conn: &mut Conn,
     id: &LeaderboardId,
@@ -143,7 +143,8 @@ pub async fn update(
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
 }
 
-/// Deletes the leaderboard. Its entries and its history are out of sight at once, because they hang on its pk, and swept later.
+/// Deletes the leaderboard. Its entries and its history become invisible at once, because they refer to its pk, and are swept
+/// later.
 pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, Failure> {
     let definitions = definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
     let gone = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
@@ -154,7 +155,7 @@ pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Resu
     Ok(Updated { value: gone, outbox: Some((outbox, announcement)) })
 }
 
-/// Takes the next epoch of a leaderboard, where there still is one, in that season.
+/// Allots the next epoch of a leaderboard, if it still exists, in that season.
 pub async fn allot_epoch(conn: &mut Conn, board: Board, earliest: i64) -> Result<Option<i64>, Failure> {
     let allot = AllotEpoch { earliest: &earliest, otherwise: &earliest, pk: &board.pk, season: &board.season };
     Ok(allot.get_result(conn).await.optional()?)
@@ -166,7 +167,7 @@ pub async fn epochs(conn: &mut Conn) -> Result<HashMap<i64, i64>, Failure> {
     Ok(epochs.into_iter().collect())
 }
 
-/// The newest epoch of these leaderboards, where they still exist.
+/// The newest epoch of these leaderboards, if they still exist.
 pub async fn epochs_of(conn: &mut Conn, pks: &[i64]) -> Result<HashMap<i64, i64>, Failure> {
     let those = leaderboards::table.filter(leaderboards::pk.eq_any(pks));
     let epochs: Vec<(i64, i64)> = those.select((leaderboards::pk, leaderboards::epoch)).load(conn).await?;

@@ -1,4 +1,4 @@
-//! Keeping the ledger small: what nobody can see any more is removed in bounded bites.
+//! Keeps the ledger small: data that is no longer visible is removed in bounded steps.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
@@ -36,27 +36,27 @@ statement!(
      (SELECT season, user_id FROM entries WHERE leaderboard_pk = ? LIMIT ?)"
 );
 
-/// Forgets old idempotency keys among the next ones; answers how many, and where to go on, if there is more.
+/// Deletes old idempotency keys among the next ones; returns how many, and where to continue, if there is more.
 pub async fn prune_keys(conn: &mut Conn, older_than: Timestamp, from: PruneKeys) -> Result<(usize, Option<PruneKeys>), Failure> {
     batch::prune_keys(conn, older_than, from).await
 }
 
-/// Forgets receipts of events from before a time, oldest first, up to `limit` rows of either kind; answers how many rows.
+/// Deletes receipts of events from before a time, oldest first, up to `limit` rows of either kind; returns the number of rows.
 pub async fn prune_receipts(conn: &mut Conn, older_than: Timestamp, limit: i64) -> Result<usize, Failure> {
     let before = &uuid_floor(older_than);
     let batches = PruneReceiptBatches { before, limit: &limit }.execute(conn).await?;
     Ok(batches + PruneReceipts { before, limit: &limit }.execute(conn).await?)
 }
 
-/// Notes that the rows of a deleted leaderboard are to be swept. Its history begins no earlier than it was made; event ids are made by
-/// the clocks of instances, which are allowed to be a day off.
+/// Adds a job to sweep the rows of a deleted leaderboard. Its history begins no earlier than its creation; event ids come from
+/// the clocks of instances, which may differ by up to a day.
 pub async fn leave_to_sweep(conn: &mut Conn, gone: &Leaderboard, now: Timestamp) -> Result<(), Failure> {
     let swept_to = Uuid::from_bytes(uuid_floor(gone.created_at.plus_seconds(-86_400)));
     jobs::add(conn, &NewJob::new(&SweepLeaderboard { pk: gone.pk, swept_to }, now), now).await?;
     Ok(())
 }
 
-/// The same for deletions that earlier releases noted in a table of their own.
+/// The same for deletions that earlier releases recorded in a table of their own.
 pub async fn adopt_deleted(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> {
     let noted: Vec<(i64, Vec<u8>)> = deleted_leaderboards::table.load(conn).await?;
     for (pk, swept_to) in noted {
@@ -68,7 +68,7 @@ pub async fn adopt_deleted(conn: &mut Conn, now: Timestamp) -> Result<(), Failur
     Ok(())
 }
 
-/// Removes up to `limit` entries, or looks through `limit` rows of the history, of a leaderboard that was deleted. Answers what is left to do.
+/// Removes up to `limit` entries, or scans `limit` rows of the history, of a deleted leaderboard. Returns what is left to do.
 pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Result<Option<SweepLeaderboard>, Failure> {
     let SweepLeaderboard { pk, swept_to } = from;
     if (SweepEntries { pk: &pk, of: &pk, limit: &limit }).execute(conn).await? > 0 {
@@ -91,7 +91,7 @@ pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Resul
     Ok(next.map(|swept_to| SweepLeaderboard { pk, swept_to }))
 }
 
-/// The bytes that no UUID v7 of this moment or later comes before.
+/// The least bytes that a UUID v7 of this moment or later can have.
 fn uuid_floor(moment: Timestamp) -> [u8; 16] {
     let millis = moment.0.max(0).unsigned_abs() / 1000;
     (u128::from(millis) << 80).to_be_bytes()

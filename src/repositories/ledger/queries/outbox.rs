@@ -1,4 +1,4 @@
-//! The outbox: what was committed and has yet to be told.
+//! The outbox: what was committed and is still to be announced.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,14 +21,14 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another. More than the length
-/// of a claim.
+/// How far, in seconds, the clocks of instances may differ before one instance ignores another's times. More than the length of
+/// a claim.
 const CLOCKS_APART: i64 = 15;
 
 /// Events that one statement looks up.
 const EVENTS_AT_ONCE: usize = 1_000;
 
-/// Rows that are looked through for one change, newest first. In a larger outbox it counts as found.
+/// Rows that are searched for one change, newest first. In a larger outbox the change counts as found.
 const LOOKED_THROUGH: i64 = 20_000;
 
 statement!(
@@ -38,7 +38,7 @@ statement!(
 );
 
 statement!(
-    /// Claims what is due. Rows that another sweeper is claiming at this moment are passed over, not waited for.
+    /// Claims due rows. Rows that another sweeper is claiming at this moment are skipped, not waited for.
     Db, ClaimDue {
         claimed_until: BigInt = i64, created_before: BigInt = i64, created_beyond: BigInt = i64, free_since: BigInt = i64,
         free_beyond: BigInt = i64, after: BigInt = i64, limit: BigInt = i64,
@@ -57,14 +57,14 @@ statement!(
     "SELECT n.id FROM (SELECT id, payload FROM outbox ORDER BY id DESC LIMIT ?) n WHERE n.payload LIKE ? LIMIT 1"
 );
 
-/// Adds a row; answers its id.
+/// Adds a row; returns its id.
 pub async fn add(conn: &mut Conn, now: Timestamp, announcement: &Announcement) -> Result<i64, Failure> {
     let payload = serde_json::to_string(announcement).map_err(Failure::corrupt)?;
     Ok(AddToOutbox { created_at: &now.0, payload: &payload }.get_result(conn).await?)
 }
 
-/// Claims up to `limit` rows that are older and unclaimed, in their order from behind `after` on. The claim lapses after `CLAIM_SECONDS`,
-/// whatever age of rows its owner and the others ask for.
+/// Claims up to `limit` rows that are older and unclaimed, in their order after `after`. The claim lapses after
+/// `CLAIM_SECONDS`, whatever age of rows its owner and the other instances request.
 pub async fn due(
     conn: &mut Conn,
     now: Timestamp,
@@ -73,8 +73,8 @@ pub async fn due(
     limit: i64,
 ) -> Result<Vec<(i64, Option<Announcement>)>, Failure> {
     let claimed_until = now.plus_seconds(CLAIM_SECONDS).0;
-    // Times that lie so far ahead were written by a clock that was wrong, or before this one was set back. Who wrote them may be dead, and
-    // nobody is to wait until the time has come.
+    // Times so far ahead were written by a wrong clock, or before this clock was set back. Their writer may be dead, and the
+    // row must not wait until that time has come.
     let longest = POSTPONED_SECONDS[POSTPONED_SECONDS.len() - 1];
     let claim = ClaimDue {
         claimed_until: &claimed_until,
@@ -89,7 +89,7 @@ pub async fn due(
     rows.sort_by_key(|(id, _)| *id);
     let mut due = Vec::with_capacity(rows.len());
     for (id, payload) in rows {
-        // One row that nobody can read must not hold up those behind it.
+        // One row that cannot be parsed must not block those behind it.
         let announcement = serde_json::from_str(&payload)
             .inspect_err(|error| tracing::error!(id, %error, "an outbox row is not understood and stays"));
         due.push((id, announcement.ok()));
@@ -98,7 +98,7 @@ pub async fn due(
     Ok(due)
 }
 
-/// Puts the changes in the place of the events that rows name, with a look at the history for all of them together.
+/// Replaces the events that rows name by their changes, with one query of the history for all of them together.
 async fn spell_out(conn: &mut Conn, due: &mut [(i64, Option<Announcement>)]) -> Result<(), Failure> {
     let named = |(_, announcement): &(i64, Option<Announcement>)| match announcement {
         Some(Announcement::Events { ids }) => ids.clone(),
@@ -120,10 +120,10 @@ async fn spell_out(conn: &mut Conn, due: &mut [(i64, Option<Announcement>)]) -> 
     Ok(())
 }
 
-/// Removes rows that were announced to rankings of the present epochs; answers those epochs that were other ones. Rows of those stay, and
-/// are free at once: an instance that reaches the present ranking has to get at them.
+/// Removes rows that were announced to rankings of the present epochs; returns the other epochs. Rows of those stay, and are
+/// free at once: an instance that reaches the present ranking must be able to claim them.
 ///
-/// A rebuild takes its epoch before it reads the first entry. So whoever finds the epoch unchanged knows that every later rebuild reads
+/// A rebuild is allotted its epoch before it reads the first entry. So if the epoch is unchanged, every later rebuild reads
 /// what was committed before this moment, and that includes what the row announces.
 pub async fn done(conn: &mut Conn, rows: &[Announced]) -> Result<Vec<OtherEpoch>, Failure> {
     let answered: BTreeSet<(i64, i64)> = rows.iter().flat_map(|row| row.epochs.iter().copied()).collect();
@@ -145,13 +145,13 @@ pub async fn done(conn: &mut Conn, rows: &[Announced]) -> Result<Vec<OtherEpoch>
     Ok(other)
 }
 
-/// Gives claimed rows back.
+/// Releases claimed rows.
 pub async fn unclaim(conn: &mut Conn, ids: &[i64]) -> Result<(), Failure> {
     diesel::update(outbox::table.filter(outbox::id.eq_any(ids))).set(outbox::claimed_until.eq(0)).execute(conn).await?;
     Ok(())
 }
 
-/// Lets rows wait, longer each time.
+/// Postpones rows, longer each time.
 pub async fn postpone(conn: &mut Conn, ids: &[i64], now: Timestamp) -> Result<(), Failure> {
     let rows: Vec<(i64, i64)> =
         outbox::table.filter(outbox::id.eq_any(ids)).select((outbox::id, outbox::attempts)).load(conn).await?;
@@ -164,14 +164,14 @@ pub async fn postpone(conn: &mut Conn, ids: &[i64], now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Makes rows due that were postponed.
+/// Makes postponed rows due.
 pub async fn release_postponed(conn: &mut Conn) -> Result<(), Failure> {
     let postponed = outbox::table.filter(outbox::attempts.gt(0));
     diesel::update(postponed).set(outbox::claimed_until.eq(0)).execute(conn).await?;
     Ok(())
 }
 
-/// Which of these rows are there.
+/// Which of these rows exist.
 pub async fn left(conn: &mut Conn, ids: &[i64]) -> Result<Vec<i64>, Failure> {
     Ok(outbox::table.filter(outbox::id.eq_any(ids)).select(outbox::id).load(conn).await?)
 }
@@ -184,7 +184,7 @@ pub async fn holds(conn: &mut Conn, board: Board, user: &UserId, revision: i64) 
     Ok(find.get_result::<i64>(conn).await.optional()?.is_some() || len(conn).await? > LOOKED_THROUGH)
 }
 
-/// How many rows there are.
+/// The number of rows.
 pub async fn len(conn: &mut Conn) -> Result<i64, Failure> {
     Ok(outbox::table.count().get_result(conn).await?)
 }

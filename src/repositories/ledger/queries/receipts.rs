@@ -16,13 +16,13 @@ use super::{
 };
 use crate::domain::settlement::State;
 
-/// Stores each batch, and answers what is stored then. Each statement is whole by itself and may be repeated, so none needs a transaction
-/// around it.
+/// Stores each batch, and returns what is then stored. Each statement is complete by itself and may be repeated, so no
+/// transaction is needed.
 pub async fn store(conn: &mut Conn, given: &[Receipt], packed: &[PackedBatch]) -> Result<Vec<String>, Failure> {
     if batch::add_receipt_batches(conn, packed).await? == packed.len() {
         return Ok(given.iter().map(|receipt| receipt.body.clone()).collect());
     }
-    // It was stored by an attempt whose answer was lost, or somebody was tired of waiting.
+    // It was stored by an attempt whose answer was lost, or sealed by a repeat that stopped waiting.
     let ids = packed.iter().map(|(id, _)| id.as_bytes().to_vec()).collect();
     let wanted = given.iter().map(|receipt| receipt.event_id).collect();
     let mut stored = of_batches(conn, &ids, &wanted).await?;
@@ -33,12 +33,12 @@ pub async fn store(conn: &mut Conn, given: &[Receipt], packed: &[PackedBatch]) -
     Ok(given.iter().map(body).collect())
 }
 
-/// Stores the receipt of a key whose batch has none, and sees to it that the batch gets none; answers what is stored then.
+/// Stores the receipt of a key whose batch has none, and seals the batch against getting one; returns what is then stored.
 pub async fn settle(conn: &mut Conn, subject: &str, key: &str, event_id: Uuid, body: &str) -> Result<String, Failure> {
     let of_key = idempotency_keys::table.find((subject, key)).select(idempotency_keys::receipt_batch);
     let batch: Option<Option<Vec<u8>>> = of_key.first(conn).await.optional()?;
     if let Some(id) = batch.flatten() {
-        // Sealed, unless it is stored.
+        // Seals the batch, unless it is stored.
         let sealed = (Uuid::from_slice(&id).map_err(Failure::corrupt)?, None);
         batch::add_receipt_batches(conn, &[sealed]).await?;
         if let Some(stored) = of_batches(conn, &[id].into(), &[event_id].into()).await?.remove(&event_id) {
@@ -49,8 +49,8 @@ pub async fn settle(conn: &mut Conn, subject: &str, key: &str, event_id: Uuid, b
     Ok(stored.unwrap_or_else(|| body.to_owned()))
 }
 
-/// Stores each receipt whose event has none yet by itself, sorted, so that two instances touch the rows in one order; answers what is
-/// stored then.
+/// Stores each receipt whose event has none yet by itself, sorted, so that two instances write the rows in the same order;
+/// returns what is then stored.
 async fn store_single(conn: &mut Conn, given: &BTreeMap<Uuid, &str>) -> Result<HashMap<Uuid, String>, Failure> {
     if given.is_empty() {
         return Ok(HashMap::new());
@@ -61,7 +61,7 @@ async fn store_single(conn: &mut Conn, given: &BTreeMap<Uuid, &str>) -> Result<H
     rows.into_iter().map(|(id, body)| Ok((Uuid::from_slice(&id).map_err(Failure::corrupt)?, body))).collect()
 }
 
-/// The receipts of these events in these batches; none of those that were sealed.
+/// The receipts of these events in these batches; none for sealed ones.
 pub async fn of_batches(
     conn: &mut Conn,
     ids: &BTreeSet<Vec<u8>>,
@@ -79,14 +79,14 @@ pub fn wanted(state: &State) -> HashSet<Uuid> {
     state.keys.values().map(|used| used.event_id).collect()
 }
 
-/// Gives the keys that were found the receipts of their batches, which come before those by themselves.
+/// Gives the keys that were found the receipts of their batches, which take precedence over single ones.
 pub fn give(state: &mut State, mut batched: HashMap<Uuid, String>) {
     for used in state.keys.values_mut() {
         used.receipt = batched.remove(&used.event_id).or(used.receipt.take());
     }
 }
 
-/// The receipts of these events in batches as they are stored.
+/// The receipts of these events in stored batches.
 pub fn unpack_all(batches: Vec<Option<Vec<u8>>>, wanted: &HashSet<Uuid>) -> Result<HashMap<Uuid, String>, Failure> {
     let mut bodies = HashMap::new();
     for packed in batches.into_iter().flatten() {
@@ -95,7 +95,7 @@ pub fn unpack_all(batches: Vec<Option<Vec<u8>>>, wanted: &HashSet<Uuid>) -> Resu
     Ok(bodies)
 }
 
-/// The receipt of a key, of this release or of one before.
+/// The receipt of a key, stored by this release or an earlier one.
 pub async fn receipt(conn: &mut Conn, subject: &str, key: &str) -> Result<Option<String>, Failure> {
     type Found = (Vec<u8>, Option<Vec<u8>>, Option<String>, Option<String>);
     let found: Option<Found> = idempotency_keys::table

@@ -1,4 +1,4 @@
-//! The commit of a batch of submissions: the way of every score into the ledger.
+//! The commit of a batch of submissions: the path of every score into the ledger.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -27,29 +27,30 @@ use crate::domain::{
     time::{Clock, Timestamp},
 };
 
-/// What a batch wants to know of the ledger before it can be settled. Sorted, so that rows are always touched in one order.
+/// What a batch has to read from the ledger before it can be settled. Sorted, so that rows are always accessed in the same
+/// order.
 pub struct Needs<'a> {
     /// Subject and key.
     pub keys: BTreeSet<(&'a str, &'a str)>,
     pub entries: BTreeSet<EntryKey>,
-    /// For each user and action that has a cooldown or a limit: how far back it reaches, and how many times are wanted.
+    /// For each user and action that has a cooldown or a limit: how far back it reaches, and how many times are needed.
     pub recent: BTreeMap<(&'a UserId, &'a ActionId), (Timestamp, i64)>,
-    /// Whether everything is locked before it is read, because another instance wrote the same entries lately: waiting for it is cheaper
-    /// than being overtaken again.
+    /// Whether everything is locked before it is read, because another instance recently wrote the same entries: waiting for it
+    /// is cheaper than losing another race.
     pub cautious: bool,
 }
 
-/// What a batch writes, apart from what its settlement says.
+/// What a batch writes, in addition to its settlement.
 pub struct Writes<'a> {
     pub batch: &'a [Submission],
     pub settlement: &'a Settlement,
     pub definitions: &'a Definitions,
-    /// Users that get their row with this commit, sorted.
+    /// Users whose row is created by this commit, sorted.
     pub newcomers: BTreeSet<&'a UserId>,
     /// The order of each board, by pk.
     pub orders: HashMap<i64, Order>,
     pub now: Timestamp,
-    /// The outbox row's payload, where anything changed.
+    /// The outbox row's payload, if anything changed.
     pub payload: Option<String>,
 }
 
@@ -75,8 +76,8 @@ impl<'a> Writes<'a> {
         })
     }
 
-    /// The idempotency keys that were used, each with its submission and what became of it; sorted, so that two instances never wait for each
-    /// other's.
+    /// The idempotency keys that were used, each with its submission and its outcome; sorted, so that two instances never
+    /// deadlock.
     pub fn keys(&self) -> Vec<(&'a Submission, &'a Idempotency, &'a Accepted)> {
         let batch = self.batch;
         let accepted = self.settlement.accepted.iter().map(|(index, accepted)| (&batch[*index], accepted));
@@ -86,7 +87,7 @@ impl<'a> Writes<'a> {
         keys
     }
 
-    /// What was accepted of actions that have a cooldown or a limit.
+    /// The accepted submissions of actions that have a cooldown or a limit.
     pub fn uses(&self) -> impl Iterator<Item = &'a Accepted> {
         let limited = |accepted: &Accepted| is_limited(self.definitions, &accepted.action_id);
         self.settlement.accepted.iter().map(|(_, accepted)| accepted).filter(move |accepted| limited(accepted))
@@ -107,10 +108,10 @@ impl EventRow<'_> {
 
 /// Settles the batch and writes it.
 ///
-/// What makes it right: definitions are held still first; then everything is read that the outcome rests on; and what is written is
-/// written only where it is still what was read, else the whole batch is taken back and settled again. So every entry goes from one revision
-/// to the next, whichever instance wrote it. Keys are not locked either: two users' submissions may carry the same key at once, and the
-/// second to write it finds that it raced.
+/// Correctness: first the definitions are locked against changes; then everything is read that the outcome depends on; and each
+/// write applies only if the row is still as it was read, else the whole batch is rolled back and settled again. So every entry
+/// goes from one revision to the next, whichever instance wrote it. Keys are not locked either: two users' submissions may
+/// carry the same key at once, and the second to write it finds that it raced.
 pub async fn commit(
     conn: &mut Conn,
     submissions: &[Submission],
@@ -130,19 +131,19 @@ pub async fn commit(
         (_, state) = batch::reopen(conn, &needs).await?;
     }
     if !needs.cautious {
-        // Whoever renames a user tells the rankings that the user has an entry in; a first entry is not to be seen by halves.
+        // A rename is announced to the rankings in which the user has an entry; a first entry must not be half visible to it.
         let placed = |key: &EntryKey| state.entries.contains_key(key);
         let unplaced = needs.entries.iter().filter(|key| !placed(key)).map(|key| &key.2).collect();
         batch::lock(conn, &unplaced, &mut state).await?;
     }
     if let Some(newest) = state.newest {
-        // What another instance wrote has been, whatever its clock says and ours.
+        // What another instance wrote is in the past, whatever its clock and ours say.
         clock.witness(newest);
     }
     let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
     if !mode.look_up_keys && settlement.refuses_a_key(submissions) {
-        // A repeat is answered as it was the first time, whatever would be said of it now.
+        // A repeat gets its first answer, whatever the outcome would be now.
         return Err(Failure::KeyUsed);
     }
     let changes = std::mem::take(&mut settlement.changes);
@@ -166,7 +167,7 @@ pub async fn commit(
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, definitions })
 }
 
-/// Writes a row of each kind that every submission writes, as large as they get, and asks for all of it to be taken back.
+/// Writes a row of each kind that every submission writes, of the largest size, and requests a rollback of all of it.
 pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> {
     const LARGE: usize = 2048;
     let id = Uuid::new_v4();
@@ -206,7 +207,7 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         let action = &found.settings;
         if action.lookback() > 0 {
             let longest = action.cooldown_seconds.max(action.limit.map_or(0, |limit| limit.per_seconds));
-            // What an earlier action of the same id allowed or forbade is no business of this one.
+            // Uses of an earlier action with the same id do not count for this one.
             let since = now.plus_seconds(longest.saturating_neg()).max(Timestamp(found.created_at.0 - 1));
             needs.recent.insert((&submission.user_id, &submission.action_id), (since, action.lookback()));
         }
@@ -219,7 +220,7 @@ fn payload_of(changes: &[Change]) -> Result<Option<String>, Failure> {
     if changes.is_empty() {
         return Ok(None);
     }
-    // A submission that feeds several leaderboards makes changes one behind the other.
+    // A submission that feeds several leaderboards makes consecutive changes.
     let mut ids: Vec<Uuid> = changes.iter().map(|change| change.event_id).collect();
     ids.dedup();
     serde_json::to_string(&Announcement::Events { ids }).map(Some).map_err(Failure::corrupt)

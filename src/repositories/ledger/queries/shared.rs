@@ -1,5 +1,6 @@
-//! The queries that both engines share. This directory is compiled twice, once inside each engine's module, which names the connection
-//! (`Conn`), the backend (`Db`) and the few functions that differ (`batch`, `locks`, `walk`). docs/adr/0001 tells why.
+//! The queries that both engines share. This directory is compiled twice, once inside each engine's module, which names the
+//! connection (`Conn`), the backend (`Db`) and the few functions that differ (`batch`, `locks`, `walk`). docs/adr/0001 explains
+//! why.
 //!
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 

@@ -37,15 +37,15 @@ pub struct UserRow {
     updated_at: i64,
 }
 
-/// The user, where there is one.
+/// The user, if there is one.
 pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
     let row = users::table.find(id.as_str()).select(UserRow::as_select()).first(conn).await.optional()?;
     row.map(UserRow::into_user).transpose()
 }
 
-/// Makes the user or replaces the profile. What watchers see of it is announced to every ranking that the user stands in.
+/// Creates the user or replaces the profile. The change is announced to every ranking that has an entry of the user.
 pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, Failure> {
-    // Either this transaction makes the row, or it exists: a commit that is making it at this moment is waited for.
+    // Either this transaction inserts the row, or it exists: a commit that is inserting it at this moment is waited for.
     let fresh =
         UserRow::of(&User { id: id.clone(), profile: Profile::default(), revision: 0, created_at: now, updated_at: now })?;
     let made = diesel::insert_into(users::table).values(fresh).on_conflict_do_nothing().execute(conn).await?;
@@ -76,7 +76,7 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
 }
 
-/// The current rankings that the user stands in.
+/// The current rankings that have an entry of the user.
 async fn leaderboards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<(LeaderboardId, Board)>, Failure> {
     let rows: Vec<(String, i64, i64, String)> = leaderboards::table
         .inner_join(entries::table.on(entries::leaderboard_pk.eq(leaderboards::pk).and(entries::season.eq(leaderboards::season))))

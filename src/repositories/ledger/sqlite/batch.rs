@@ -30,13 +30,13 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// What a claim of outbox rows says about rows that somebody else is claiming: nobody can be, while this transaction writes.
+/// How a claim of outbox rows treats rows that another instance is claiming: there can be none while this transaction writes.
 pub const SKIP_CLAIMED: &str = "";
 
-/// What [`FindKey`] answers: fingerprint, event, batch of receipts, receipt by itself.
+/// A row of [`FindKey`]: fingerprint, event, batch of receipts, receipt by itself.
 type KeyRow = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 
-/// What [`FindEntry`] answers: display name, revision of the name, score, time, revision.
+/// A row of [`FindEntry`]: display name, revision of the name, score, time, revision.
 type EntryRow = (Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
 statement!(
@@ -46,7 +46,7 @@ statement!(
 );
 
 statement!(
-    /// The entry, where there is one, and its user's name, where there is that.
+    /// The entry, if it exists, and its user's name, if there is one.
     Db, FindEntry { board: BigInt = i64, season: BigInt = i64, user: Text = str }
     -> (Nullable<Text>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
     "SELECT u.display_name, u.revision, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
@@ -55,8 +55,8 @@ statement!(
 );
 
 statement!(
-    /// What the release before this one notes, when it is come back to, stands in the history alone. The conditions on the index there are
-    /// spelled out, not bound: only so does it apply.
+    /// If the previous release was run again, its events are in the history alone. The conditions on that index are literals,
+    /// not bound: only then is the index used.
     Db, FindRecent {
         user: Text = str, action: Text = str, since: BigInt = i64, count: BigInt = i64,
         same_user: Text = str, same_action: Text = str, same_since: BigInt = i64, same_count: BigInt = i64, of_both: BigInt = i64,
@@ -109,18 +109,18 @@ statement!(
      ON CONFLICT (subject, key) DO NOTHING"
 );
 
-/// Reads the definitions' revision and what the outcome rests on.
+/// Reads the definitions' revision and everything that the outcome depends on.
 pub async fn open(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     let revision = installation::table.select(installation::definitions_revision).first(conn).await?;
     Ok((revision, read(conn, needs).await?))
 }
 
-/// Like [`open`], once more in the same transaction.
+/// Like [`open`], again in the same transaction.
 pub async fn reopen(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
     open(conn, needs).await
 }
 
-/// Nothing is to be locked: the transaction holds the whole file.
+/// No lock is needed: the transaction holds the whole file.
 pub async fn lock(_: &mut Conn, _: &BTreeSet<&UserId>, _: &mut State) -> Result<(), Failure> {
     Ok(())
 }
@@ -167,7 +167,7 @@ async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     Ok(state)
 }
 
-/// Writes a settled batch; answers the id of its outbox row.
+/// Writes a settled batch; returns the id of its outbox row.
 pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, Failure> {
     let now = &writes.now.0;
     for id in &writes.newcomers {
@@ -240,7 +240,7 @@ statement!(
     "INSERT INTO receipts (event_id, body) VALUES (?, ?) ON CONFLICT (event_id) DO NOTHING"
 );
 
-/// Stores receipts where there are none; answers how many were.
+/// Stores receipts that are not stored yet; returns how many.
 pub async fn add_receipts(conn: &mut Conn, receipts: &BTreeMap<Uuid, &str>) -> Result<usize, Failure> {
     let mut added = 0;
     for (event_id, body) in receipts {
@@ -254,7 +254,7 @@ statement!(
     "INSERT INTO receipt_batches (id, receipts) VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
 );
 
-/// Stores batches of receipts where there are none; answers how many were.
+/// Stores batches of receipts that are not stored yet; returns how many.
 pub async fn add_receipt_batches(conn: &mut Conn, batches: &[PackedBatch]) -> Result<usize, Failure> {
     let mut added = 0;
     for (id, receipts) in batches {
@@ -269,10 +269,10 @@ statement!(
     "DELETE FROM idempotency_keys WHERE (subject, key) > (?, ?) AND (subject, key) <= (?, ?) AND created_at < ?"
 );
 
-/// Keys that one bite reads.
+/// Keys that one step reads.
 const KEYS: i64 = 4_096;
 
-/// Forgets old keys among the next ones; answers how many, and where to go on, if there is more.
+/// Deletes old keys among the next ones; returns how many, and where to continue, if there is more.
 pub async fn prune_keys(
     conn: &mut Conn,
     created_before: Timestamp,
@@ -290,7 +290,7 @@ pub async fn prune_keys(
         .first(conn)
         .await
         .optional()?;
-    // Behind every subject that anybody would use; who did would keep a key for longer.
+    // After every subject in real use; a greater one would only have its keys stored for longer.
     let end = last.clone().unwrap_or_else(|| ("\u{10ffff}".repeat(2), String::new()));
     let prune =
         DeleteOldKeys { subject: &subject, key: &key, last_subject: &end.0, last_key: &end.1, created_before: &created_before.0 };

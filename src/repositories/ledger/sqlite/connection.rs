@@ -11,10 +11,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{super::LedgerError, Failure, execute};
 
-/// An async face for a blocking connection; see [`InPlace`].
+/// An async interface to a blocking connection; see [`InPlace`].
 pub type Conn = SyncConnectionWrapper<SqliteConnection, InPlace>;
 
-/// Runs each call where it stands instead of on another thread: whoever uses such a connection is on a blocking thread already.
+/// Runs each call on the calling thread: users of such a connection are on a blocking thread already.
 pub struct InPlace;
 
 impl SpawnBlocking for InPlace {
@@ -39,9 +39,10 @@ pub fn open(path: &Path) -> Result<Conn, LedgerError> {
     open_plain(path).map(|connection| SyncConnectionWrapper::with_runtime(connection, InPlace))
 }
 
-/// Opens a connection with the settings that the ledger's promises rest on. `busy_timeout` comes first, because switching to the
-/// write-ahead log may itself find the file busy; the log is folded into the file every 16 MiB, not every 4; `synchronous = FULL` is what makes an acknowledged score or_go_offline a power cut; savepoints keep what they
-/// may have to put back in memory, because there may be no directory for temporary files.
+/// Opens a connection with the settings that the ledger's guarantees depend on. `busy_timeout` comes first, because switching
+/// to the write-ahead log may itself find the file busy; the log is checkpointed into the file every 16 MiB, not every 4;
+/// `synchronous = FULL` makes an acknowledged score survive a power cut; savepoints store what they may have to restore in
+/// memory, because there may be no directory for temporary files.
 pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
     let unavailable = |why: String| LedgerError::Unavailable(format!("{}: {why}", path.display()));
     let name = path.to_str().ok_or_else(|| unavailable("the path is not UTF-8".into()))?;
@@ -55,13 +56,13 @@ pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
 /// Begins a transaction.
 pub fn begin(connection: &mut Conn, begin: &str) -> Result<(), Failure> {
     plain(connection, begin).or_else(|_| {
-        // A body that panicked left its transaction open. Taking that back is all there is to repair.
+        // A body that panicked left its transaction open. Rolling it back is all the repair needed.
         let _ = plain(connection, "ROLLBACK");
         plain(connection, begin)
     })
 }
 
-/// Runs the body between `begin` and `COMMIT`, or takes it back.
+/// Runs the body between `begin` and `COMMIT`, or rolls it back.
 pub fn transaction<R>(
     connection: &mut Conn,
     begin: &str,
@@ -70,7 +71,7 @@ pub fn transaction<R>(
     self::begin(connection, begin)?;
     let result = body(connection).and_then(|value| plain(connection, "COMMIT").map(|()| value));
     if result.is_err() {
-        // Where the error ended the transaction by itself there is nothing left to take back, and SQLite says so.
+        // If the error ended the transaction by itself there is nothing left to roll back, and SQLite reports that.
         let _ = plain(connection, "ROLLBACK");
     }
     result

@@ -1,8 +1,8 @@
-//! The ledger's file: whose it is, who may read it, and that one server alone works on it.
+//! The ledger's file: its ownership, its permissions, and the lock that admits only one server.
 //!
-//! Two servers on one file would each keep a ranking of their own and know nothing of the other's scores. A file may have several names (links, paths), so the lock
-//! is on the file itself; beside it lie the lock files by name that releases before this one take. The operating system gives all of them back when the
-//! process ends, however it ends.
+//! Two servers on one file would each have a ranking of their own and know nothing of the other's scores. A file may have
+//! several names (links, paths), so the lock is on the file itself; beside it are the lock files by name that earlier releases
+//! take. The operating system releases all of them when the process ends, however it ends.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -13,10 +13,10 @@ use std::{
 use super::LedgerError;
 use crate::repositories::private;
 
-/// What SQLite, and this program, put beside the file.
+/// The files that SQLite, and this program, create beside the file.
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 
-/// The locks of the one server.
+/// The locks of the only server.
 pub struct Held {
     _files: Vec<File>,
 }
@@ -30,13 +30,14 @@ pub fn of(url: &str) -> Result<PathBuf, LedgerError> {
     Ok(PathBuf::from(path))
 }
 
-/// Makes the file and its directory where they are missing, takes them away from everybody else, and locks the file where it is to be this server's own.
+/// Creates the file and its directory if they are missing, withdraws others' access, and locks the file if it is to be
+/// exclusive.
 pub fn prepare(path: &Path, exclusive: bool) -> Result<Option<Held>, LedgerError> {
     let unavailable = |error: io::Error| LedgerError::Unavailable(format!("{}: {error}", path.display()));
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         private::make_directory(directory).map_err(unavailable)?;
     }
-    // Opened only where it has to be: closing it takes away SQLite's own locks on it, if this process has any.
+    // Opened only if necessary: closing it releases SQLite's own locks on it, if this process has any.
     let file = if exclusive || !path.exists() { Some(private::open_file(path).map_err(unavailable)?) } else { None };
     let real = fs::canonicalize(path).map_err(unavailable)?;
     private::tighten_file(&real).map_err(unavailable)?;
@@ -45,7 +46,7 @@ pub fn prepare(path: &Path, exclusive: bool) -> Result<Option<Held>, LedgerError
     }
     let Some(file) = file.filter(|_| exclusive) else { return Ok(None) };
     let mut names = vec![real];
-    // The name that an earlier release would take the lock by, where it leads here over a link.
+    // The name that an earlier release would lock, if it leads here over a link.
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let (Ok(directory), Some(name)) = (fs::canonicalize(directory), path.file_name()) {
         names.push(directory.join(name));
@@ -53,7 +54,7 @@ pub fn prepare(path: &Path, exclusive: bool) -> Result<Option<Held>, LedgerError
     names.dedup();
     let locks = names.iter().map(|name| private::open_file(&named(name, ".lock")).map_err(unavailable));
     let mut files = locks.collect::<Result<Vec<_>, _>>()?;
-    // On other systems this lock and SQLite's are of one kind, and would keep each other out.
+    // On other systems this lock and SQLite's are of the same kind, and would exclude each other.
     if cfg!(target_os = "linux") {
         files.push(file);
     }

@@ -3,7 +3,7 @@
 use super::{Conn, Failure, queries::users};
 use crate::domain::{ids::UserId, user::User};
 
-/// Keeps commits away while definitions change.
+/// Blocks commits while definitions change.
 pub async fn definitions_exclusively(_: &mut Conn) -> Result<(), Failure> {
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Where a database in a file lies: its ranking lives and dies with the one server on it, so no copy can get at that.
+//! The location of a database in a file: its ranking lives and dies with the only server on it, so no copy can reach that
+//! ranking.
 
-/// Nothing has to be told apart.
+/// Nothing has to be distinguished.
 pub const HOME: &str = "SELECT '' AS text";
 
-/// Nothing has to be told apart.
+/// Nothing has to be distinguished.
 pub const TIMELINE: &str = "SELECT '' AS text";

@@ -1,4 +1,4 @@
-//! Walks through indexes on SQLite: what readers ask for, in a loop of prepared statements.
+//! Index walks on SQLite: readers' queries, in a loop of prepared statements.
 
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel_async::RunQueryDsl;
@@ -11,7 +11,7 @@ statement!(
     "SELECT event_id FROM score_events WHERE user_id = ? AND leaderboard_pk = ? AND event_id < ? ORDER BY event_id DESC LIMIT ?"
 );
 
-/// The user's newest events before a place in each of these leaderboards, up to `limit` of each, in any order.
+/// The user's newest events before `before` in each of these leaderboards, up to `limit` of each, in any order.
 pub async fn newest(conn: &mut Conn, user: &UserId, boards: &[i64], before: &[u8], limit: i64) -> Result<Vec<Vec<u8>>, Failure> {
     let mut events = Vec::new();
     for board in boards {

@@ -1,9 +1,9 @@
-//! The one writer of the file. Scores and receipts that wait for it together share a commit, and with it the wait for the disk.
+//! The only writer of the file. Waiting writes of scores and receipts share a commit, and with it the wait for the disk.
 //!
-//! Whoever gets the connection runs what waits, in line, each in a savepoint of its own, so that an error takes back nothing but its own
-//! transaction; what comes meanwhile is taken along. Nobody is answered before the commit they share. Where that fails, or an error ends the
-//! transaction for all, those who did nothing wrong are told [`Failure::Lost`], and repeat theirs; the next commits are of one each, so that the
-//! one at fault finds itself.
+//! The caller that gets the connection runs the waiting transactions in order, each in a savepoint of its own, so that an error
+//! rolls back nothing but its own transaction; those that arrive meanwhile are included. None is answered before the shared
+//! commit. If that fails, or an error ends the transaction for all, the faultless ones get [`Failure::Lost`] and are repeated
+//! by their callers; the next commits hold one transaction each, so that the faulty one identifies itself.
 
 use std::{
     collections::VecDeque,
@@ -23,41 +23,41 @@ use super::{
     hop,
 };
 
-/// Transactions that share a commit at the most: whoever came first is not to wait for all that come after.
+/// The most transactions that share a commit: the first must not wait for all that come after.
 const TOGETHER: usize = 16;
 
-/// Commits that are of one transaction each after one that failed for several.
+/// The number of commits with one transaction each after one that failed for several.
 const APART: u32 = 32;
 
 /// A clonable handle on the writer.
 #[derive(Clone)]
 pub struct Writer {
     line: Arc<Line>,
-    /// Whoever waits here waits in line, which SQLite's own lock does not promise.
+    /// Callers wait here in FIFO order, which SQLite's own lock does not guarantee.
     connection: Arc<AsyncMutex<Conn>>,
 }
 
-/// What waits for the writer.
+/// The queue for the writer.
 #[derive(Default)]
 struct Line {
     waiting: Mutex<VecDeque<Box<dyn Waiting>>>,
-    /// Commits that are still of one transaction each.
+    /// The remaining commits with one transaction each.
     apart: AtomicU32,
 }
 
 /// A transaction that waits for the writer.
 trait Waiting: Send {
-    /// Whether nobody waits for its result any more.
+    /// Whether the caller no longer waits for its result.
     fn is_given_up(&self) -> bool;
-    /// It cannot begin.
+    /// It cannot begin: fails it.
     fn refuse(self: Box<Self>, failure: Failure);
-    /// Runs the body; answers whether it succeeded, and who waits for the commit.
+    /// Runs the body; returns whether it succeeded, and the transaction that waits for the commit.
     fn run(self: Box<Self>, connection: &mut Conn) -> (bool, Box<dyn Ran>);
 }
 
 /// A transaction that waits for the commit.
 trait Ran: Send {
-    /// Tells the result: the body's own failure, or what became of the commit.
+    /// Reports the result: the body's own failure, or the outcome of the commit.
     fn answer(self: Box<Self>, committed: Result<(), Failure>);
 }
 
@@ -71,7 +71,7 @@ struct Done<R> {
     result: oneshot::Sender<Result<R, Failure>>,
 }
 
-/// Of a body that panicked: its caller learns it by the drop of its channel.
+/// Stands for a body that panicked: its caller learns it from the dropped channel.
 struct Panicked;
 
 impl<R, F> Waiting for Body<R, F>
@@ -112,13 +112,13 @@ impl Writer {
         Self { line: Arc::default(), connection: Arc::new(AsyncMutex::new(connection)) }
     }
 
-    /// The connection for oneself, as long as the guard is held.
+    /// Exclusive use of the connection, as long as the guard is held.
     pub async fn alone(&self) -> OwnedMutexGuard<Conn> {
         self.connection.clone().lock_owned().await
     }
 
-    /// Runs the body in a durable transaction. A caller that gives up takes back what has not begun; one that is answered [`Failure::Lost`]
-    /// has written nothing.
+    /// Runs the body in a durable transaction. A caller that gives up withdraws what has not begun; one that gets
+    /// [`Failure::Lost`] has written nothing.
     pub async fn write<R: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
@@ -135,7 +135,8 @@ impl Writer {
                 connection = self.alone() => connection,
             };
             let line = self.line.clone();
-            // This caller's is mostly among those that ran; else it comes with the next commit. Either way it learns by its answer alone.
+            // This caller's transaction is usually among those that ran; if not, it is in the next commit. Only its answer
+            // shows which.
             let led = hop(move || {
                 commit_waiting(connection, &line);
                 Ok(())
@@ -148,7 +149,7 @@ impl Writer {
     }
 }
 
-/// A caller's place in the line, which it leaves when it gives up.
+/// A caller's place in the queue, which it leaves when it gives up.
 struct Turn<'a, R> {
     answer: oneshot::Receiver<Result<R, Failure>>,
     line: &'a Line,
@@ -161,7 +162,7 @@ impl<R> Drop for Turn<'_, R> {
     }
 }
 
-/// Runs up to [`TOGETHER`] of those that wait in one transaction, and answers them.
+/// Runs up to [`TOGETHER`] waiting transactions in one transaction, and answers them.
 fn commit_waiting(mut connection: OwnedMutexGuard<Conn>, line: &Line) {
     let mut ran: Vec<Box<dyn Ran>> = Vec::new();
     let apart = line.apart.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
@@ -173,7 +174,7 @@ fn commit_waiting(mut connection: OwnedMutexGuard<Conn>, line: &Line) {
         let first = ran.is_empty();
         let begun = if first { begin(&mut connection, "BEGIN IMMEDIATE") } else { plain(&mut connection, "SAVEPOINT body") };
         if let Err(failure) = begun {
-            // Its own failure, whoever leads. The others find out by themselves.
+            // It gets its own failure, whichever caller runs the commit. The others get theirs when they try.
             next.refuse(failure);
             break;
         }
@@ -189,7 +190,8 @@ fn commit_waiting(mut connection: OwnedMutexGuard<Conn>, line: &Line) {
             false => one.answer(Err(Failure::Lost)),
         }
         if ended.is_err() {
-            // The error ended the transaction by itself, and took back those before it, too. For the first one there was nothing left to do.
+            // The error ended the transaction by itself, and rolled back those before it, too. For the first one there was
+            // nothing left to do.
             let _ = plain(&mut connection, "ROLLBACK");
             lose(line, &mut ran);
         }
@@ -199,10 +201,10 @@ fn commit_waiting(mut connection: OwnedMutexGuard<Conn>, line: &Line) {
     }
     let committed = plain(&mut connection, "COMMIT");
     if committed.is_err() {
-        // Where the error ended the transaction by itself there is nothing left to take back, and SQLite says so.
+        // If the error ended the transaction by itself there is nothing left to roll back, and SQLite reports that.
         let _ = plain(&mut connection, "ROLLBACK");
     }
-    // All are answered before the connection is free: whoever is answered does not try to write.
+    // All are answered before the connection is released: a caller that has its answer does not try to write.
     match committed {
         Err(failure) if ran.len() == 1 => ran.into_iter().zip([failure]).for_each(|(one, failure)| one.answer(Err(failure))),
         Err(_) => lose(line, &mut ran),
@@ -210,7 +212,7 @@ fn commit_waiting(mut connection: OwnedMutexGuard<Conn>, line: &Line) {
     }
 }
 
-/// Nothing of these was committed, and it is not known whose fault that is.
+/// None of these was committed, and it is not known which one is at fault.
 fn lose(line: &Line, ran: &mut Vec<Box<dyn Ran>>) {
     if !ran.is_empty() {
         line.apart.store(APART, Relaxed);

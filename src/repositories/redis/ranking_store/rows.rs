@@ -1,4 +1,4 @@
-//! The rows that scripts cut out of a ranking, read one by one. Only `ranking_store::redis` does so.
+//! Parses the rows that scripts read from a ranking, one by one. Used only by `redis::ranking_store`.
 
 use fred::bytes_utils::Str;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The entries in rows, from this rank on.
+/// The entries in rows, starting at this rank.
 pub(super) fn read(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<RankedEntry>, RankingError> {
     let mut rows = Rows::open(board, reply)?;
     let mut entries = vec![];
@@ -28,11 +28,11 @@ pub(super) fn read(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<Ran
     Ok(entries)
 }
 
-/// Rows of a ranking that are being read; `rows.lua` says what they look like.
+/// Rows of a ranking that are being parsed; `rows.lua` documents their format.
 pub(super) struct Rows {
     board: Board,
     places: Str,
-    /// Where the next place begins in them.
+    /// Where the next row begins in them.
     next: usize,
     names: Option<Reply>,
     entries: Option<Reply>,
@@ -58,13 +58,13 @@ impl Rows {
         Ok(Some((user_id, reached_at, self.board.order.sort_score(sort_score))))
     }
 
-    /// The name of the row that was read last.
+    /// The name of the row that was last read.
     pub(super) fn name(&mut self) -> Result<Option<DisplayName>, RankingError> {
         let Some(names) = &mut self.names else { return Ok(None) };
         Ok(names.optional_text()?.and_then(|name| record::parse_name(&name)))
     }
 
-    /// The revision of the row that was read last, where details were asked for.
+    /// The revision of the row that was last read, if details were requested.
     pub(super) fn revision(&mut self) -> Result<i64, RankingError> {
         let entries = self.entries.as_mut().ok_or_else(unreadable)?;
         record::parse_revision(&entries.text()?).ok_or_else(unreadable)

@@ -1,4 +1,4 @@
-//! Transactions that share a commit, and those that spoil it.
+//! Transactions that share a commit, and those that make it fail.
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
@@ -31,7 +31,7 @@ async fn writer() -> Writer {
     writer
 }
 
-/// Runs the futures while the connection is held, so that all of them stand in the line, and then lets them go.
+/// Polls the futures while the connection is held, so that all of them are in the queue, and then releases it.
 async fn together<T>(writer: &Writer, wrote: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let held = writer.alone().await;
     let (wrote, ()) = tokio::join!(join_all(wrote), async {
@@ -42,7 +42,7 @@ async fn together<T>(writer: &Writer, wrote: impl Iterator<Item = impl Future<Ou
 }
 
 #[tokio::test]
-async fn an_error_takes_back_its_own_transaction_alone() {
+async fn an_error_rolls_back_only_its_own_transaction() {
     let writer = writer().await;
     let wrote = (0..40).map(|n| {
         writer.write(move |connection| {
@@ -64,7 +64,7 @@ async fn an_error_takes_back_its_own_transaction_alone() {
 
 /// As a full disk does: SQLite rolls the whole transaction back by itself.
 #[tokio::test]
-async fn an_error_that_ends_the_transaction_loses_those_before_it_and_they_know() {
+async fn an_error_that_ends_the_transaction_reports_the_earlier_ones_as_lost() {
     let writer = writer().await;
     let insert = |sql: &'static str| writer.write(move |connection| run(connection, sql));
     let wrote = [
@@ -94,9 +94,9 @@ async fn a_commit_that_fails_for_several_is_repeated_by_each_alone() {
     assert_eq!(count(&writer).await, 1);
 }
 
-/// Somebody else holds the file for longer than one waits: whoever is refused has written nothing, and never will.
+/// Another process holds the file for longer than a caller waits: a refused caller has written nothing, and never will.
 #[tokio::test]
-async fn whoever_cannot_begin_writes_nothing_later() {
+async fn a_transaction_that_cannot_begin_writes_nothing_later() {
     let path = std::env::temp_dir().join(format!("scoreboard-writer-{}.db", uuid::Uuid::new_v4().simple()));
     let writer = Writer::new(connection::open(&path).unwrap());
     writer.write(|connection| run(connection, "PRAGMA busy_timeout = 200")).await.ok();
@@ -124,7 +124,7 @@ async fn whoever_cannot_begin_writes_nothing_later() {
 }
 
 #[tokio::test]
-async fn whoever_gives_up_in_line_writes_nothing() {
+async fn a_caller_that_gives_up_in_the_queue_writes_nothing() {
     let writer = writer().await;
     let held = writer.alone().await;
     let given_up = writer.write(|connection| run(connection, "INSERT INTO numbers VALUES (1)"));
