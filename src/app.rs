@@ -1,5 +1,5 @@
-//! The composition root: settings become ledger, ranking_store, feed and services, and those a running server. The only place that names
-//! backends.
+//! The composition root: turns settings into ledger, ranking store, feed and services, and those into a running server. The
+//! only place that names backends.
 
 mod limits;
 mod metric_help;
@@ -62,19 +62,19 @@ use crate::{
 
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
 const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a stop may take altogether, so that the process is gone within the ten seconds that orchestrators give it. All stages share
-/// this time; these are the parts of it that each has to leave to those after it.
+/// How long a stop may take in all, so that the process is gone within the ten seconds that orchestrators give it. All stages
+/// share this time; the constants below are what each stage has to leave to the later ones.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
 const LEFT_BY_STREAMS: Duration = Duration::from_millis(4_600);
 const LEFT_BY_REQUESTS: Duration = Duration::from_millis(1_500);
 const LEFT_BY_COMMITTER: Duration = Duration::from_millis(1_000);
 const LEFT_BY_WORKERS: Duration = Duration::from_millis(850);
-/// Connections to the address for `/metrics` alone.
+/// The limits of connections to the address for `/metrics` alone.
 const INTERNAL: Room = Room { in_all: 64, per_address: 64 };
 
-/// A server that is up.
+/// A running server.
 pub struct Running {
-    /// Where it listens; the port is the real one even where 0 was asked for.
+    /// Where it listens; the port is the actual one even if 0 was requested.
     pub address: SocketAddr,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
@@ -88,8 +88,8 @@ impl Running {
     }
 }
 
-/// Starts a server and answers once it takes requests. All its times come from this clock, [`Clock::system`] or, in tests, [`Clock::over`] another
-/// one, which puts it under the rules of the server's time.
+/// Starts a server and returns once it accepts requests. All its times come from this clock, [`Clock::system`] or, in tests,
+/// [`Clock::over`] another one, which applies the rules of the server's time to it.
 pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running> {
     stores::check_addresses(&settings.storage)?;
     let default_leaderboard = LeaderboardId::parse(&settings.storage.default_leaderboard)
@@ -99,7 +99,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
     let [allowed, public_read] = settings.http.origins()?;
-    // Bound first, so that a taken port is told before anything is opened; accepted from when all is ready.
+    // Bound first, so that a port in use is reported before anything is opened; connections are accepted when all is ready.
     let listener = bind("LISTEN_ADDR", settings.http.listen_addr)?;
     let address = listener.local_addr()?;
     let internal = internal_addr.map(|address| bind("INTERNAL_ADDR", address)).transpose()?;
@@ -110,7 +110,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let broken = Broken::default();
     let mut workers = Workers::new(stop.clone(), broken.clone());
     let limits = Limits::of(settings);
-    // Boxed: calls are nested deeply in there, too deeply for the types of whoever starts a server.
+    // Boxed: the futures in there are nested too deeply for the type of a caller's future.
     let built = Box::pin(build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken.clone())).await?;
 
     let handle = telemetry::metrics()?;
@@ -161,7 +161,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     Ok(Running { address, shutdown, ended })
 }
 
-/// Waits for a stage of the stop for as long as it may take, and says what it means where that was not enough.
+/// Waits for a stage of the stop up to its time limit, and logs the consequence if that was not enough.
 async fn in_time(until: Instant, stage: impl Future, otherwise: &str) {
     if tokio::time::timeout_at(until, stage).await.is_err() {
         tracing::warn!("{otherwise}");
@@ -174,7 +174,7 @@ struct Built {
     draining: Arc<AtomicBool>,
 }
 
-/// Wires the services together, sees to the default leaderboard and the rankings, and starts the long-lived tasks.
+/// Wires the services together, prepares the default leaderboard and the rankings, and starts the long-lived tasks.
 async fn build(
     limits: Limits,
     stores: &Stores,
@@ -280,7 +280,7 @@ async fn build(
 
 type Messages = Arc<tokio::sync::Mutex<mpsc::Receiver<FeedMessage>>>;
 
-/// The long-lived tasks that look after the stores, and those that follow the feed.
+/// The long-lived tasks that maintain the stores, and those that follow the feed.
 fn spawn_workers(
     workers: &mut Workers,
     ledger: &Ledger,
@@ -307,12 +307,12 @@ fn spawn_workers(
     }
 }
 
-/// Holds the rankings against the ledger, rebuilds those that are not ready or not right, and waits a little for them.
+/// Compares the rankings with the ledger, rebuilds those that are not ready or wrong, and waits briefly for the rebuilds.
 async fn prepare_rankings(inspection: &Inspection, definitions: &DefinitionCache, rebuilder: &Arc<Rebuilder>) {
     match tokio::time::timeout(REBUILD_PATIENCE, inspection.first_round()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the rankings could not be held against the ledger yet"),
-        Err(_) => tracing::warn!("the rankings are still being held against the ledger"),
+        Ok(Err(error)) => tracing::warn!(%error, "the rankings could not be compared with the ledger yet"),
+        Err(_) => tracing::warn!("the rankings are still being compared with the ledger"),
     }
     let definitions = definitions.current();
     let mut ends: Vec<_> = definitions

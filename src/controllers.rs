@@ -1,4 +1,5 @@
-//! HTTP: one file per noun. A handler extracts, calls one service, and responds; `http/problem.rs` alone gives errors their status.
+//! HTTP: one file per noun. A handler extracts, calls one service, and responds; `http/problem.rs` alone maps errors to their
+//! status.
 
 pub mod actions;
 pub mod body;
@@ -18,5 +19,5 @@ use std::sync::Arc;
 
 use crate::services::Services;
 
-/// How handlers get at the services.
+/// How handlers access the services.
 pub type App = axum::extract::State<Arc<Services>>;

@@ -47,8 +47,8 @@ use crate::{
 /// How long an ordinary request may take. Streams begin within it and then last.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Puts the layers around the whole router, outermost first: CORS (outside, so that pages of other origins can read problem documents as well), the
-/// fast_path, the edge, panics, time-out, compression (which leaves event streams alone).
+/// Puts the layers around the whole router, outermost first: CORS (outermost, so that pages of other origins can read problem
+/// documents as well), the fast path, the edge, panics, time-out, compression (which leaves event streams alone).
 pub fn wrap(router: Router, fast_path: Option<FastPath>, cors: Option<&Cors>) -> Front {
     let stack = ServiceBuilder::new()
         .layer(axum::middleware::from_fn(edge))
@@ -62,13 +62,13 @@ pub fn wrap(router: Router, fast_path: Option<FastPath>, cors: Option<&Cors>) ->
     Front::new(entrance, cors)
 }
 
-/// An answer past the router.
+/// An answer that bypasses the router.
 type Past = future::Either<
     Ready<Result<Response, Infallible>>,
     future::Map<Pin<Box<dyn Future<Output = Response> + Send>>, fn(Response) -> Result<Response, Infallible>>,
 >;
 
-/// Where a request takes the fast_path or goes to the router.
+/// Sends a request to the fast path or to the router.
 #[derive(Clone)]
 pub struct Entrance {
     fast_path: Option<Arc<FastPath>>,
@@ -96,8 +96,8 @@ impl Service<Request> for Entrance {
     }
 }
 
-/// What happens to every request, outermost first: its id, its log line and measurement, security headers, problem documents. One layer and not
-/// four, because each layer costs a request as much as parsing its body.
+/// What happens to every request, outermost first: its id, its log line and measurement, security headers, problem documents.
+/// One layer and not four, because each layer costs a request as much as parsing its body.
 async fn edge(mut request: Request, next: Next) -> Response {
     let id = request_id::identify(&mut request);
     let observation = Observation::begin(&request, &id);
@@ -108,7 +108,7 @@ async fn edge(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// An answer from outside the router, to a request with these headers.
+/// An answer from outside the router to a request with these headers.
 pub fn refuse(problem: &Problem, headers: &HeaderMap) -> Response {
     let id = RequestId::of(headers);
     let mut response = problem.respond(id.as_str());

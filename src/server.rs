@@ -1,9 +1,10 @@
-//! Accepting connections, serving them, and letting go of them.
+//! Accepts connections, serves them, and closes them.
 //!
-//! An accept loop of our own on hyper and h2: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on buffers, and waits for
-//! open streams for ever when it is told to stop. One client must not spoil it for the others: connections are bounded by address (`places.rs`),
-//! requests and answers by the memory they occupy (`budget.rs`), and what makes no progress ends (`vitals.rs`, `upload.rs`, `h2/exchange.rs`).
-//! `connection.rs` is one connection, `dialogue.rs` its requests, `delivery.rs` one that has become an event stream.
+//! An accept loop of our own on hyper and h2: `axum::serve` sets no `TCP_NODELAY`, has no header time-out and no bound on
+//! buffers, and waits for open streams for ever when it is stopped. One client must not harm the others: connections are
+//! bounded by address (`places.rs`), requests and answers by the memory they occupy (`budget.rs`), and connections without
+//! progress are ended (`vitals.rs`, `upload.rs`, `h2/exchange.rs`). `connection.rs` is one connection, `dialogue.rs` its
+//! requests, `delivery.rs` one that has become an event stream.
 
 mod budget;
 mod connection;
@@ -46,41 +47,41 @@ use vitals::Vitals;
 
 pub use places::Room;
 
-/// Connections that the kernel has completed and that wait to be accepted. When full, further ones are dropped and their clients ask again after a
-/// second or more: the usual 128 are taken within a tenth of a second when everybody comes back at once. The kernel lowers it
-/// to `net.core.somaxconn`.
+/// Connections that the kernel has completed and that wait to be accepted. When full, further ones are dropped and their
+/// clients retry after a second or more: the usual 128 are used up within a tenth of a second when all clients reconnect at
+/// once. The kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
-/// What the kernel holds back for a client that does not read. Left to itself it grows to megabytes, and a slow stream shows the past.
+/// The kernel's send buffer for a client that does not read. Unbounded it grows to megabytes, and a slow stream shows the past.
 const SEND_BUFFER: usize = 64 * 1024;
-/// How long a client may leave what it was sent unacknowledged, or its window shut, before the kernel gives the connection up: a phone that
-/// lost its network sends no farewell.
+/// How long a client may leave sent data unacknowledged, or its window closed, before the kernel drops the connection: a phone
+/// that lost its network sends no FIN.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
-/// How long open requests may go on after the server was told to stop.
+/// How long open requests may continue after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long the cutting off may take.
+/// How long ending the remaining connections may take.
 const CUT_OFF: Duration = Duration::from_secs(1);
-/// How long to wait when the process has run out of files.
+/// How long to wait when the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener on this address, whose connections wait in the kernel until [`serve`] takes them.
+/// A listener on this address, whose connections wait in the kernel until [`serve`] accepts them.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A port whose connections ended a moment ago can be listened on again.
+    // Allows listening again on a port whose connections ended a moment ago.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Whom a listener serves.
+/// The clients of a listener.
 pub struct Clients {
     pub room: Room,
-    /// Each of them speaks for many clients.
+    /// Each of these addresses represents many clients.
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
-/// Serves until `stop`, then finishes what is open, for as long as `GRACE` says at the most. Where there is no room, further connections wait in the
-/// listener's backlog, or are refused where it is their address that has too many. Accepting begins anew where it panics, and counts among
-/// what is `broken` until then; open connections go on.
+/// Serves until `stop`, then finishes what is open, for at most `GRACE`. When there is no room, further connections wait in the
+/// listener's backlog, or are refused if their own address has too many. If accepting panics it is restarted, and counts as
+/// `broken` until then; open connections continue.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -105,7 +106,7 @@ pub async fn serve(
     }
 }
 
-/// Where connections come in.
+/// The accepting side of a listener.
 struct Door {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -118,7 +119,7 @@ impl Door {
         let server = &self.server;
         loop {
             let (stream, peer) = accept(&self.listener, &self.places).await;
-            // Only to panic at: this connection is lost, and no other.
+            // A failpoint that can only panic: this connection is lost, and no other.
             crate::failpoints::fails("connection-accepted");
             let vitals = Arc::<Vitals>::default();
             let unbounded = is_trusted(peer.ip(), &server.answering.trusted_proxies);
@@ -144,7 +145,7 @@ struct Server {
     http1: http1::Builder,
     answering: Arc<Answering>,
     stop: CancellationToken,
-    /// The time for finishing is over.
+    /// Cancelled when the time for finishing is over.
     cut_off: CancellationToken,
     open: TaskTracker,
 }
@@ -164,18 +165,19 @@ impl Server {
     async fn serve<IO: Socket>(self: Arc<Self>, io: IO, dialogue: Arc<Dialogue>, mut place: Place) {
         let serving = connection::serve(io, &self.http1, &dialogue, &mut place, &self.stop);
         let Some(Some((io, handed))) = self.cut_off.run_until_cancelled(serving).await else { return };
-        // A task of its own, so that a stream keeps only what it needs and not the room of a whole dialogue.
+        // A task of its own, so that a stream keeps only what it needs and not the memory of a whole dialogue.
         self.open.spawn(handed.deliver(io, place));
     }
 }
 
-/// Says why a connection is not served. Best effort: who has sent something already may see no more than that it is closed.
+/// Tells the client why a connection is not served. Best effort: a client that has already sent something may only see the
+/// connection closed.
 fn refuse(stream: &TcpStream) {
     stream.try_write(&refusal::answer(&Problem::too_many_connections())).ok();
 }
 
 fn prepare(stream: &TcpStream) {
-    // Events are small and have to leave at once.
+    // Events are small and have to be sent at once.
     stream.set_nodelay(true).ok();
     let socket = socket2::SockRef::from(stream);
     socket.set_send_buffer_size(SEND_BUFFER).ok();
@@ -186,7 +188,7 @@ async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAd
     loop {
         match listener.accept().await {
             Ok(accepted) => {
-                // Nobody has to make room before somebody needs it.
+                // A connection is evicted only when another one waits.
                 places.room().await;
                 return accepted;
             }
@@ -205,10 +207,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn hundreds_wait_their_turn_who_come_in_the_same_moment() {
+    async fn hundreds_of_simultaneous_connections_wait_in_the_backlog() {
         let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
-        // Nobody accepts. Who finds no place is not answered, and asks again after a second.
+        // Nothing accepts here. A client without a place in the backlog is not answered, and retries after a second.
         let waiting: Vec<_> =
             (0..300).map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(700)).unwrap()).collect();
         drop(waiting);

@@ -1,4 +1,4 @@
-//! Long-lived tasks, under one supervisor: one that panics is started again, and the instance is not ready while one is missing.
+//! Long-lived tasks, under one supervisor: a task that panics is restarted, and the instance is not ready while one is missing.
 
 pub mod inspector;
 pub mod jobs;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::supervisor::{Broken, supervised_as};
 
-/// Runs tasks until it is told to stop.
+/// Runs tasks until it is stopped.
 pub struct Workers {
     tasks: JoinSet<()>,
     stop: CancellationToken,
@@ -21,7 +21,7 @@ impl Workers {
         Self { tasks: JoinSet::new(), stop, broken }
     }
 
-    /// Runs the task that `make` makes until the workers are stopped; makes it again where it panics. It must not end by itself.
+    /// Runs the task that `make` makes until the workers are stopped; makes it again if it panics. It must not end by itself.
     pub fn spawn<F>(&mut self, name: &'static str, make: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -32,7 +32,7 @@ impl Workers {
                 () = stop.cancelled() => false,
                 () = supervised_as(name, &broken, make) => true,
             };
-            // Channels close in any order while everything stops.
+            // During a stop, channels may close in any order.
             if ended && !stop.is_cancelled() {
                 tracing::error!(task = name, "a worker ended");
                 broken.note_loss();

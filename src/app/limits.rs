@@ -1,4 +1,4 @@
-//! How many connections and streams there may be, in all and for one address: what the settings say, within what the limit of open files leaves.
+//! The limits of connections and streams, in all and per address: from the settings, within the limit of open files.
 
 use crate::{
     config::{Settings, http::HttpSettings, streams::StreamSettings},
@@ -6,11 +6,12 @@ use crate::{
     services::streams::admission::Caps,
 };
 
-/// Files that are kept back for the stores, the log and the like.
+/// Files reserved for the stores, the log and the like.
 const RESERVED_FILES: usize = 256;
-/// Connections that are kept back from the streams, at the most; a tenth where there are few.
+/// The most connections reserved from the streams; a tenth if there are few.
 const MOST_KEPT_BACK: usize = 512;
-/// What one address or token leaves to the others, at the least where there is enough; a third where there is little, a twentieth where there is much.
+/// The least that one address or token leaves to the others if there is enough; a third if there is little, a twentieth if
+/// there is much.
 const LEFT_TO_OTHERS: usize = 256;
 
 /// See the module's documentation.
@@ -21,7 +22,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// By the settings and the limit of open files of this process.
+    /// From the settings and the limit of open files of this process.
     pub fn of(settings: &Settings) -> Self {
         Self::within(open_files(), &settings.http, &settings.streams)
     }
@@ -29,7 +30,8 @@ impl Limits {
     fn within(files: usize, http: &HttpSettings, streams: &StreamSettings) -> Self {
         let possible = files.saturating_sub(RESERVED_FILES).clamp(64, 1 << 20);
         let connections = http.max_connections.map_or(possible, |most| most.min(possible));
-        // Requests and health checks keep a share of the connections, however many watch; so does each address that watches.
+        // Requests and health checks have a reserved share of the connections, however many watch; so does each address that
+        // watches.
         let kept_back = (connections / 10).min(MOST_KEPT_BACK);
         let in_all = (connections - kept_back).max(1);
         let per_address = streams.streams_per_ip.min(share(in_all));
@@ -42,7 +44,7 @@ impl Limits {
     }
 }
 
-/// The most that one address or token may have of so many.
+/// The most that one address or token may have of this number.
 fn share(of: usize) -> usize {
     of - (of / 20).max(LEFT_TO_OTHERS.min(of / 3))
 }
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn few_files_are_shared_and_many_are_for_whoever_comes() {
+    fn few_files_are_shared_and_many_are_mostly_open_to_one_address() {
         let Limits { room, caps } = limits(1024, &[]);
         assert_eq!((room.in_all, room.per_address, caps.in_all, caps.per_address), (768, 512, 692, 462));
         // As in the benchmarks.

@@ -45,7 +45,7 @@ const HISTOGRAMS: [(&str, &str); 7] = [
     ("scoreboard_stream_lag_seconds", "Time from a score's commit to its delivery to streams."),
 ];
 
-/// Describes every family to the recorder that is installed, those of the operating system's view of the process included.
+/// Describes every family to the installed recorder, including those of the operating system's view of the process.
 pub(super) fn describe() {
     metrics_process::Collector::default().describe();
     for (name, help) in COUNTERS {

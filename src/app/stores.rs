@@ -1,4 +1,4 @@
-//! The stores that the settings name, opened.
+//! Opens the stores that the settings name.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -23,19 +23,19 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a start waits for Redis before it serves from the ledger instead.
 const RANKING_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The stores, opened.
+/// The open stores.
 pub struct Stores {
     pub ledger: Ledger,
     pub ranking_store: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
-    /// Whose rankings they are, where several ledgers may get at them.
+    /// The owner of the rankings, if several ledgers may reach them.
     pub tenure: Option<Arc<Tenure>>,
     redis: Option<Arc<RedisStore>>,
 }
 
 impl Stores {
-    /// Opens what the settings name and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that a server has open, and make one where there is
-    /// none; tools read the one that is there.
+    /// Opens the stores in the settings and brings the ledger's schema up to date. `exclusive`: refuse an embedded ledger that
+    /// a server has open, and create one if there is none; tools read the existing one.
     pub async fn open(settings: &StorageSettings, stream_history: u64, clock: &Clock, exclusive: bool) -> anyhow::Result<Self> {
         check_addresses(settings)?;
         if let Some(path) = settings.database_url().strip_prefix("sqlite://").filter(|_| !exclusive)
@@ -69,7 +69,7 @@ impl Stores {
         Ok(Self { ledger, ranking_store: store.clone(), feed: store.clone(), tenure, redis: Some(store) })
     }
 
-    /// Closes the connections to Redis, where there are any.
+    /// Closes the connections to Redis, if there are any.
     pub async fn close(&self) {
         if let Some(redis) = &self.redis {
             redis.shutdown().await;

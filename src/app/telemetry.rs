@@ -11,15 +11,16 @@ use crate::config::LogFormat;
 
 /// Upper bounds of time histograms, in seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Upper bounds of sizes, in pieces.
+/// Upper bounds of histograms of counts, in pieces.
 const SIZES: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
-/// How often histogram samples are folded together; without it they pile up until somebody asks.
+/// How often histogram samples are folded together; without it they accumulate until the metrics are read.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What a server logs unless `RUST_LOG` says otherwise.
 pub const USUAL: &str = "info,fred=warn";
 
-/// Sends the log to standard error, in colours where somebody looks at it. `RUST_LOG` says what is logged, else `usual`; a second call changes nothing.
+/// Sends the log to standard error, in colours on a terminal. `RUST_LOG` decides what is logged, else `usual`; a second call
+/// changes nothing.
 pub fn init_logging(format: LogFormat, usual: &str) -> anyhow::Result<()> {
     let asked =
         std::env::var_os("RUST_LOG").map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.trim().is_empty());
@@ -33,9 +34,10 @@ pub fn init_logging(format: LogFormat, usual: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The metrics of this process, installed at the first call.
+/// The metrics of this process, installed on the first call.
 pub(super) fn metrics() -> anyhow::Result<PrometheusHandle> {
-    // Held while installing: the recorder is there before its handle is kept, and a second server of this process may start just then.
+    // Locked while installing: the recorder is installed before its handle is stored, and a second server of this process may
+    // start in between.
     static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut kept = HANDLE.lock();
     if let Some(handle) = &*kept {

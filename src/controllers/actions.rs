@@ -54,7 +54,7 @@ pub struct LimitBody {
 #[derive(Debug, Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
-    /// Of a new one; it never changes.
+    /// Only for a new action; it never changes.
     #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "body::slug"))]
     id: Option<String>,
@@ -99,7 +99,7 @@ impl Settings {
         if self.id.is_some() { Err(refused()) } else { Ok(()) }
     }
 
-    /// The points that these settings ask for, over those there are; an error where both or neither would be given.
+    /// The points that these settings request, over the present ones; an error if both kinds or neither would be given.
     fn points(&self, base: Option<Points>) -> Result<Points, ServiceError> {
         let (fixed, range) = match base {
             Some(Points::Fixed(points)) => (Some(Whole(points)), None),
@@ -127,7 +127,7 @@ impl Settings {
         self.leaderboards.as_ref().map(|ids| ids.iter().enumerate().map(parse).collect()).transpose()
     }
 
-    /// These settings over others; the parts that can fail were worked out before.
+    /// These settings over others; the parts that can fail are computed before.
     fn over(self, base: ActionSettings, points: Points, leaderboards: Option<Vec<LeaderboardId>>) -> ActionSettings {
         let limit = |limit: LimitBody| Limit { count: limit.count.0, per_seconds: limit.per_seconds.0 };
         ActionSettings {
@@ -228,7 +228,7 @@ pub async fn update(
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
     settings.without_id()?;
     let present = services.actions.get(&caller, id.as_str()).await?.settings.points;
-    // Whether the outcome has exactly one kind of points depends on the change alone, unless both kinds are taken away.
+    // Whether the result has exactly one kind of points depends on the change alone, unless both kinds are removed.
     settings.points(Some(present))?;
     let leaderboards = settings.leaderboards()?;
     let named = leaderboards.clone();

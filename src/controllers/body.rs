@@ -1,4 +1,4 @@
-//! JSON request bodies: parsed and checked, or refused with every broken field named.
+//! JSON request bodies: parsed and checked, or refused with every invalid field named.
 
 mod refusal;
 mod unambiguous;
@@ -32,13 +32,13 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// Largest body of a batch, in bytes.
 pub const BATCH_BODY_LIMIT: usize = 1024 * 1024;
 
-/// The client stopped sending before a body was complete. The server says so, as the error of the body.
+/// The client stopped sending before a body was complete. The server reports this as the error of the body.
 #[derive(Debug, thiserror::Error)]
 #[error("the body stopped coming")]
 pub struct Stalled;
 
-/// A checked request body. 415 where it is not declared as JSON or is compressed, 408 where it stops coming, 413 where it is too large, 400 where it is
-/// not JSON, 422 where it breaks a rule.
+/// A checked request body. 415 if it is not declared as JSON or is compressed, 408 if it stops arriving, 413 if it is too
+/// large, 400 if it is not JSON, 422 if it fails validation.
 pub struct Json<T, const LIMIT: usize = BODY_LIMIT>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Validate, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
@@ -70,7 +70,7 @@ fn has_stalled(rejection: &(dyn std::error::Error + 'static)) -> bool {
 pub fn parse<T: DeserializeOwned + Validate>(text: &[u8]) -> Result<T, Problem> {
     let value: T = match serde_json::from_slice(text) {
         Ok(Object(value)) => value,
-        // Read again, now keeping count of where it is, to tell what is wrong.
+        // Parsed again, now tracking the path, to report what is wrong.
         Err(_) => explained(text)?,
     };
     value.validate().map_err(|errors| refusal::of_rules(&errors))?;
@@ -85,13 +85,13 @@ fn explained<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Whether the body is compressed or otherwise wrapped, which nothing here undoes.
+/// Whether the body is compressed or otherwise encoded, which is not supported here.
 fn is_encoded(request: &Request) -> bool {
     let codings = request.headers().get_all(header::CONTENT_ENCODING);
     codings.iter().any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-/// A structure written as a JSON object: by itself serde takes an array of its fields as well.
+/// A structure written as a JSON object: by itself serde accepts an array of its fields as well.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -119,7 +119,7 @@ fn is_json(request: &Request) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// A broken rule with its explanation.
+/// A validation error with its explanation.
 pub fn broken(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> ValidationError {
     ValidationError::new(code).with_message(message.into())
 }
@@ -129,12 +129,12 @@ pub fn slug(text: &str) -> Result<(), ValidationError> {
     LeaderboardId::parse(text).map(drop).map_err(|InvalidId(message)| broken("format", message))
 }
 
-/// The text is a user's id, who may be new.
+/// The text is a user's id, and the user may be new.
 pub fn user_id(text: &str) -> Result<(), ValidationError> {
     UserId::parse_new(text).map(drop).map_err(|InvalidId(message)| broken("format", message))
 }
 
-/// The text can stand for somebody or something; how long it may be, and whether it may be empty, is a rule of its length.
+/// The text can be a name; its length, and whether it may be empty, are rules of their own.
 pub fn name(text: &str) -> Result<(), ValidationError> {
     if text.is_empty() { Ok(()) } else { text::check_name(text).map_err(|message| broken("format", message)) }
 }
@@ -147,25 +147,25 @@ pub fn lines_of_text(text: &str) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// The object takes so many bytes at the most when written as JSON.
+/// The object takes at most this many bytes when written as JSON.
 pub fn json_size(object: &Map<String, Value>, limit: usize) -> Result<(), ValidationError> {
     let size = serde_json::to_string(object).map_or(usize::MAX, |text| text.len());
     if size > limit { Err(broken("size", format!("must take at most {limit} bytes as JSON"))) } else { Ok(()) }
 }
 
-/// Takes a field that may be left out, but may not be null; goes with `#[serde(default)]`.
+/// Accepts a field that may be absent, but not null; goes with `#[serde(default)]`.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// Takes one word of several, which may be left out; goes with `#[serde(default)]`. By itself serde takes an object as well, and calls what is neither no
-/// JSON.
+/// Accepts one word of several, which may be absent; goes with `#[serde(default)]`. By itself serde accepts an object as well,
+/// and reports anything else as invalid JSON.
 pub fn word<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let word = String::deserialize(deserializer)?;
     T::deserialize(word.into_deserializer()).map(Some)
 }
 
-/// Tells a field that is null (`Some(None)`) from one that is absent (`None`); goes with `#[serde(default)]`.
+/// Distinguishes a field that is null (`Some(None)`) from one that is absent (`None`); goes with `#[serde(default)]`.
 pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

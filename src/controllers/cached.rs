@@ -1,4 +1,4 @@
-//! Answers that clients and proxies may keep: entity tags, 304, where they were served from, and a compressed form that is made once.
+//! Answers that clients and proxies may cache: entity tags, 304, their source, and a compressed form that is made once.
 
 use axum::{
     body::{Body, Bytes},
@@ -12,10 +12,10 @@ use crate::{
 };
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// Room for these headers and those that every answer gets.
+/// Capacity for these headers and those that every answer gets.
 const HEADERS: usize = 16;
 
-/// Where an answer came from, after RFC 9211.
+/// The source of an answer, after RFC 9211.
 pub fn cache_status(source: Source) -> (HeaderName, HeaderValue) {
     let status = match source {
         Source::RankingStore("redis") => "redis; hit",
@@ -68,7 +68,7 @@ pub enum Encoding {
     Gzip,
 }
 
-/// What a client takes; `None` where it weighs one against the other, which the compression layer understands.
+/// The encoding that a client accepts; `None` if it uses weights, which the compression layer handles.
 pub fn encoding(request: &HeaderMap) -> Option<Encoding> {
     let mut accepted = Encoding::Identity;
     for value in request.get_all(header::ACCEPT_ENCODING) {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_weighs_encodings_is_left_to_the_compression_layer() {
+    fn weighted_encodings_are_left_to_the_compression_layer() {
         assert_eq!(encoding(&HeaderMap::new()), Some(Encoding::Identity));
         assert_eq!(accepting("gzip, deflate, br, zstd"), Some(Encoding::Gzip));
         assert_eq!(accepting("br,gzip"), Some(Encoding::Gzip));

@@ -1,4 +1,4 @@
-//! Reading a ranking: the window, one user's entry, friends.
+//! Reads of a ranking: the window, one user's entry, friends.
 
 use std::ops::RangeInclusive;
 
@@ -35,9 +35,9 @@ use super::{
     params::{Params, Segments},
 };
 
-/// Users in one friends query at the most.
+/// The most users in one friends query.
 const FRIENDS: u64 = 500;
-/// Neighbours on each side that may be asked for.
+/// Neighbours on each side that may be requested.
 pub const AROUND: RangeInclusive<u64> = 0..=50;
 /// Ranks are exact integers in JavaScript, too.
 const LAST_RANK: u64 = (1 << 53) - 1;
@@ -184,7 +184,7 @@ pub async fn friends(
     Ok(([content_type, cache_status(source)], views::json(&view)).into_response())
 }
 
-/// The users asked for, each once; one that can be no user is refused by its place.
+/// The requested users, each once; an invalid id is refused by its index.
 fn distinct_users(ids: &[String]) -> Result<Vec<UserId>, ServiceError> {
     let mut users = Vec::with_capacity(ids.len());
     let mut errors = Vec::new();

@@ -88,7 +88,7 @@ struct HistoryView<'a> {
     next_cursor: Option<String>,
 }
 
-/// `GET /api/users/{userId}/scores`: what private leaderboards hold needs `leaderboards:read`.
+/// `GET /api/users/{userId}/scores`: the scores in private leaderboards need `leaderboards:read`.
 pub async fn page(
     State(services): App,
     caller: Caller,

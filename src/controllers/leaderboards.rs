@@ -28,7 +28,7 @@ use super::{
 #[derive(Debug, Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
-    /// Of a new one; it never changes.
+    /// Only for a new leaderboard; it never changes.
     #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "body::slug"))]
     id: Option<String>,
@@ -53,7 +53,7 @@ pub struct Settings {
     #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "known_timezone"))]
     timezone: Option<String>,
-    /// The first release called it `frozen`, and is still understood.
+    /// The first release called it `frozen`, which is still accepted.
     #[serde(default, alias = "frozen", deserialize_with = "present")]
     closed: Option<bool>,
 }
@@ -89,7 +89,7 @@ impl Settings {
     }
 }
 
-/// A definition with its numbers.
+/// A definition with its counts.
 #[derive(Serialize)]
 struct View<'a> {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! For those who operate the server: `/livez`, `/readyz`, `/metrics`, `/openapi.yaml`.
+//! Endpoints for operators: `/livez`, `/readyz`, `/metrics`, `/openapi.yaml`.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub async fn readyz(State(services): App) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }
 
-/// Where `/metrics` comes from.
+/// The source of `/metrics`.
 #[derive(Clone)]
 pub struct Metrics {
     pub handle: PrometheusHandle,
@@ -51,13 +51,13 @@ pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Resu
         handle.render()
     });
     let mut text = rendered.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
-    // Read at this moment instead of being kept as a gauge: a leaderboard that has become private must be gone at once.
+    // Computed now instead of being stored as a gauge: a leaderboard that has become private must disappear at once.
     let watched = streams.watched();
     if !watched.is_empty() {
         text.push_str("# HELP scoreboard_watchers Streams that show a public leaderboard, by leaderboard.\n");
         text.push_str("# TYPE scoreboard_watchers gauge\n");
         for (id, watchers) in watched {
-            // Ids hold nothing that a label would have to escape.
+            // Ids contain nothing that a label would have to escape.
             text.push_str(&format!("scoreboard_watchers{{leaderboard=\"{id}\"}} {watchers}\n"));
         }
         text.push('\n');

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 const PAGE: &str = include_str!("../page/index.html");
 
-/// Nothing but the page's own files may run or load, and nobody may frame it. The one script that stands in the page itself is named by its hash:
-/// it goes to where the page's relative addresses are right, from a proxy's `/boards` to `/boards/`. No handler of an event may hold script.
+/// Only the page's own files may run or load, and no other page may frame it. The one inline script is allowed by its hash: it
+/// redirects to where the page's relative addresses are right, from a proxy's `/boards` to `/boards/`. Event handler attributes
+/// may not contain script.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let script = PAGE.split_once("<script>").and_then(|(_, rest)| rest.split_once("</script>")).map_or("", |(script, _)| script);
     let hash = STANDARD.encode(Sha256::digest(script));

@@ -15,7 +15,7 @@ use crate::{
 
 use super::whole;
 
-/// The query, read field by field; what is wrong with it is gathered and told at once by [`Params::finish`].
+/// The query, read field by field; errors are collected and reported together by [`Params::finish`].
 pub struct Params {
     pairs: Vec<(String, String)>,
     errors: Vec<FieldError>,
@@ -36,14 +36,14 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// A parameter that says different things, of which nobody can know which one counts. Clients that reconnect may add where they were to an
-    /// address that says so already: see [`Self::last`].
+    /// A parameter with several different values, which is ambiguous. Clients that reconnect may append their position to an
+    /// address that contains one already: see [`Self::last`].
     fn ambiguous(&self) -> Option<String> {
         let differs = |name: &str, value: &str| self.text(name).is_some_and(|first| first != value) && name != "lastEventId";
         self.pairs.iter().find(|(name, value)| differs(name, value)).map(|(name, _)| name.clone())
     }
 
-    /// A parameter's text; `None` where it is absent. An empty one is there, and rarely right.
+    /// A parameter's text; `None` if it is absent. An empty one is present, and rarely valid.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -71,7 +71,7 @@ impl Params {
         }
     }
 
-    /// A parsed value, where the parameter is there.
+    /// A parsed value, if the parameter is present.
     pub fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match parse(self.text(name)?) {
             Ok(value) => Some(value),
@@ -82,18 +82,18 @@ impl Params {
         }
     }
 
-    /// Notes that a parameter breaks a rule.
+    /// Notes that a parameter is invalid.
     pub fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
         self.errors.push(FieldError::new(name, code, message));
     }
 
-    /// Refuses the request where any parameter was wrong.
+    /// Refuses the request if any parameter was invalid.
     pub fn finish(self) -> Result<(), ServiceError> {
         if self.errors.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.errors)) }
     }
 }
 
-/// Path segments, percent-decoded. What cannot be decoded names nothing.
+/// Path segments, percent-decoded. A segment that cannot be decoded is not found.
 pub struct Segments<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {

@@ -24,7 +24,7 @@ use super::{
     whole::Whole,
 };
 
-/// Submissions in one batch at the most.
+/// The most submissions in one batch.
 const BATCH: u64 = 1000;
 /// Bytes of JSON that a score's metadata may take.
 const METADATA_LIMIT: usize = 2048;
@@ -42,12 +42,12 @@ pub struct SubmissionBody {
     #[serde(default, deserialize_with = "body::unambiguous")]
     #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
-    /// Within a batch only; a single submission brings it as a header.
+    /// Within a batch only; a single submission has it in a header.
     #[validate(custom(function = "visible_ascii"))]
     idempotency_key: Option<String>,
 }
 
-/// A batch. Its items are parsed one by one, so that a bad one does not spoil the others.
+/// A batch. Its items are parsed one by one, so that an invalid one does not spoil the others.
 #[derive(Debug, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct BatchBody {
@@ -95,7 +95,7 @@ pub async fn submit_batch(
     headers: HeaderMap,
     Json(batch): Json<BatchBody, BATCH_BODY_LIMIT>,
 ) -> Result<Response, Problem> {
-    // Whoever sends it counts on a repeat being harmless; passing over it in silence would count that repeat twice.
+    // A client that sends it relies on repeats being harmless; ignoring it silently would count the repeat twice.
     if headers.contains_key("idempotency-key") {
         let message = "a batch brings a key with each submission, as idempotencyKey";
         return Err(ServiceError::invalid("Idempotency-Key", "not-allowed", message).into());
@@ -132,7 +132,7 @@ fn item_of_problem(problem: &Problem, request_id: &str) -> String {
     format!("{{\"status\":{},\"body\":{}}}", problem.status().as_u16(), problem.document(request_id))
 }
 
-/// The key in the header. Of two nobody can know which one counts.
+/// The key in the header. Two different keys would be ambiguous.
 fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -144,7 +144,7 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     key.map(|key| Some(key.to_owned())).ok_or_else(|| refused().into())
 }
 
-/// What the body says.
+/// The score in the body.
 fn score(body: SubmissionBody) -> Result<Score, ServiceError> {
     let invalid =
         |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);

@@ -38,11 +38,11 @@ use super::{
     params::{Params, Segments},
 };
 
-/// Leaderboards in one stream at the most.
+/// The most leaderboards in one stream.
 const LEADERBOARDS: usize = 32;
 
-/// A stream's bytes as a response body: each piece is one frame, sent as it comes. Read over HTTP/2; over HTTP/1 the server takes the stream out of the
-/// [`Handover`] and writes it itself.
+/// A stream's bytes as a response body: each piece is one frame, sent as it arrives. Used over HTTP/2; over HTTP/1 the server
+/// takes the stream out of the [`Handover`] and writes it itself.
 struct EventStreamBody {
     handover: Handover,
     events: Option<EventStream>,
@@ -57,7 +57,7 @@ impl http_body::Body for EventStreamBody {
             self.events = self.handover.take();
         }
         let Some(events) = &mut self.events else { return Poll::Ready(None) };
-        // Asked for more, so what there was has been passed on.
+        // The next piece is requested, so the previous one has been passed on.
         events.written();
         Pin::new(events).poll_next(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -164,8 +164,8 @@ fn finish(mut params: Params, view: Result<View, (&'static str, &'static str)>) 
     view.ok_or_else(|| ServiceError::Internal("a refused view has an error".into()))
 }
 
-/// The position to go on after. The header wins over the query: a browser that reconnects sends the newest one there, while the address it
-/// was given stays the same.
+/// The position to resume after. The header takes precedence over the query: a browser that reconnects sends the newest
+/// position there, while its URL stays the same.
 fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
     let header = headers.get("last-event-id").filter(|value| !value.is_empty());
     let text = match header {
@@ -189,7 +189,7 @@ fn respond(services: &Services, caller: &Caller, ClientAddress(address): ClientA
     response
 }
 
-/// A stream that is refused for now. Whoever may not watch need not keep a connection either.
+/// Refuses a stream for now. A client that may not watch need not keep a connection either.
 pub fn busy(reason: &str) -> Response {
     let mut response = event_stream(Body::from(busy_body(reason)));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

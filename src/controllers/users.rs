@@ -28,7 +28,7 @@ use super::{
 /// Bytes of JSON that a user's metadata may take.
 const METADATA_LIMIT: usize = 4096;
 
-/// A user as clients write it; what is left out is taken away.
+/// A user as clients write it; absent fields are removed.
 #[derive(Debug, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileBody {
@@ -86,7 +86,7 @@ impl<'a> From<&'a User> for View<'a> {
 
 /// `GET /api/users/{userId}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
-    // Before the id is looked at: whoever may not read learns nothing about ids.
+    // Checked before the id: a caller that may not read learns nothing about ids.
     caller.authorize(Permission::ReadUsers).map_err(ServiceError::from)?;
     let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound("user"))?;
     let user = services.users.get(&caller, &id).await?;

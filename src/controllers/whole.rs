@@ -1,21 +1,22 @@
-//! Whole numbers, as people and languages write them: `3`, `3.0` and `3e0` are the same one, and `3.5` is none.
+//! Whole numbers in any notation: `3`, `3.0` and `3e0` are the same, and `3.5` is not one.
 //!
-//! JSON has one kind of number, and languages without integers write theirs as they like.
+//! JSON has one kind of number, and languages without integers write theirs in their own way.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::value::RawValue;
 use validator::ValidateRange;
 
-/// A whole number in a request's body. One too large for 64 bits is the nearest that is not: the rule of its field, which is narrower, refuses it.
+/// A whole number in a request's body. One too large for 64 bits becomes the nearest that fits: the rule of its field, which is
+/// narrower, refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Whole(pub i64);
 
-/// A whole number in the text of a query or of a body, exactly: no double comes between.
+/// A whole number in the text of a query or of a body, exactly: without a double in between.
 pub fn parse(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| with_point_or_exponent(text))
 }
 
-/// The number that digits, a point and a power of ten make, where it is whole; the end of the range where it lies beyond.
+/// The number with a decimal point or a power of ten, if it is whole; the end of the range if it is out of range.
 fn with_point_or_exponent(text: &str) -> Option<i64> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (sign, mantissa) = match mantissa.strip_prefix('-') {
@@ -26,7 +27,7 @@ fn with_point_or_exponent(text: &str) -> Option<i64> {
     let digits = [before, after].concat();
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let exponent = is_number.then(|| power(exponent)).flatten()?;
-    // Digits that say something, times a power of ten.
+    // Significant digits, times a power of ten.
     let significant = digits.trim_end_matches('0');
     let dropped = (digits.len() - significant.len()) as i64;
     let power = exponent.saturating_sub(after.len() as i64).saturating_add(dropped);
@@ -40,7 +41,7 @@ fn with_point_or_exponent(text: &str) -> Option<i64> {
     Some(number.map_or(end, |number| sign * number))
 }
 
-/// An exponent; one beyond all measure is the nearest that is not.
+/// An exponent; one that is out of range becomes the nearest that fits.
 fn power(text: &str) -> Option<i64> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Finds out who is calling: the token's holder, and the client's address behind trusted proxies.
+//! Identifies the caller: the token's holder, and the client's address behind trusted proxies.
 
 use std::{
     borrow::Cow,
@@ -20,23 +20,23 @@ use crate::{
     services::{Services, error::ServiceError},
 };
 
-/// The address at the other end of the connection; put into each request by the server.
+/// The address at the other end of the connection; the server puts it into each request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// What the layer needs.
+/// The state of the layer.
 #[derive(Clone)]
 pub struct Authentication {
     pub services: Arc<Services>,
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
-/// The routes whose `GET` takes a token from the query, and that judge by themselves what a token is worth that is not accepted.
+/// The routes whose `GET` takes a token from the query, and that decide themselves how to treat a token that is not accepted.
 const STREAMS: [&str; 3] = ["/api/leaderboards/{id}/stream", "/api/leaderboard/stream", "/api/stream"];
 
-/// Puts a [`Caller`] into the request. No token is an anonymous caller; a bad token is refused even where none is needed, because whoever sends
-/// one means it. Streams alone are let through with a bad one, as anonymous: a browser's EventSource gives up for ever on a 401, and what is public needs no
-/// token.
+/// Puts a [`Caller`] into the request. A request without a token has an anonymous caller; a bad token is refused even where
+/// none is needed, because its sender relies on it. Only streams accept a bad one, as anonymous: a browser's EventSource gives
+/// up permanently on a 401, and public data needs no token.
 pub async fn authenticate(State(layer): State<Authentication>, mut request: Request, next: Next) -> Response {
     let streams = is_stream(&request);
     let verified = token(&request, streams).and_then(|token| token.map(|token| layer.services.tokens.verify(&token)).transpose());
@@ -57,13 +57,14 @@ fn is_stream(request: &Request) -> bool {
         && request.extensions().get::<MatchedPath>().is_some_and(|path| STREAMS.contains(&path.as_str()))
 }
 
-/// The address that a caller without a token is known by.
+/// The address that identifies a caller without a token.
 pub fn caller_address(request: &Request, trusted_proxies: &[IpNet]) -> IpAddr {
     let peer = request.extensions().get::<Peer>().map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
     network(client_address(peer, request.headers(), trusted_proxies))
 }
 
-/// The token, where there is one; on streams also from the parameter `access_token`, because a browser's EventSource cannot set headers.
+/// The token, if there is one; on streams also from the parameter `access_token`, because a browser's EventSource cannot set
+/// headers.
 fn token(request: &Request, streams: bool) -> Result<Option<Cow<'_, str>>, ServiceError> {
     let bearer = bearer(request.headers())?.map(Cow::Borrowed);
     if bearer.is_some() || !streams {
@@ -78,7 +79,7 @@ pub(super) fn token_in_query(uri: &Uri) -> Option<Cow<'_, str>> {
     query.find(|(name, value)| name == "access_token" && !value.is_empty()).map(|(_, token)| token)
 }
 
-/// The token in `Authorization: Bearer …`. Credentials of another scheme are somebody else's, such as those of a proxy in front.
+/// The token in `Authorization: Bearer …`. Credentials of another scheme are for another recipient, such as a proxy in front.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ServiceError> {
     let mut found = None;
     for value in headers.get_all(header::AUTHORIZATION) {
@@ -95,11 +96,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ServiceError> {
     Ok(found)
 }
 
-/// The client's address: the peer, or, where the peer is a trusted proxy, the rightmost address in `X-Forwarded-For` that is none. What stands left
-/// of it was written by somebody we do not trust.
+/// The client's address: the peer, or, if the peer is a trusted proxy, the rightmost address in `X-Forwarded-For` that is not a
+/// trusted proxy. Addresses to the left of it were written by untrusted parties.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut address = peer.to_canonical();
-    // What is no text breaks the chain like any other nonsense.
+    // A value that is not text ends the chain like any other invalid one.
     let forwarded: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?")).collect();
     let hops = forwarded.iter().rev().flat_map(|value| value.rsplit(',')).map(str::trim).filter(|hop| !hop.is_empty());
     for hop in hops {
@@ -114,7 +115,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     address
 }
 
-/// A hop as proxies write it: an address, with its port where they add one, IPv6 in brackets then.
+/// A hop as proxies write it: an address, perhaps with its port, IPv6 then in brackets.
 fn forwarded_address(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim_matches('"');
     if let Ok(address) = hop.parse::<IpAddr>() {
@@ -122,14 +123,14 @@ fn forwarded_address(hop: &str) -> Option<IpAddr> {
     }
     if let Some((address, rest)) = hop.strip_prefix('[').and_then(|hop| hop.split_once(']')) {
         let port = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-        // A zone means something to the proxy alone.
+        // A zone has a meaning only on the proxy.
         let address = address.split('%').next().unwrap_or_default();
         return address.parse::<Ipv6Addr>().ok().filter(|_| port).map(IpAddr::V6);
     }
     hop.parse::<SocketAddrV4>().ok().map(|address| IpAddr::V4(*address.ip()))
 }
 
-/// Whether it is a proxy's, whose word about its clients is believed.
+/// Whether this is a trusted proxy, whose statements about its clients are accepted.
 pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|network| network.contains(&address))
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_of_another_scheme_are_none() {
+    fn credentials_of_another_scheme_are_ignored() {
         let bearer_of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {

@@ -1,7 +1,8 @@
-//! Pages of other origins (CORS). Origins that are allowed may send tokens and change things; others may read what is public, without credentials.
+//! Pages of other origins (CORS). Allowed origins may send tokens and make changes; others may read public data, without
+//! credentials.
 //!
-//! No cookies are involved, so "credentials" are a token: in a header, which a browser asks about first, or in a stream's address, which it does not. Requests of no
-//! page, which are nearly all, pass by.
+//! No cookies are involved, so "credentials" are a token: in a header, for which a browser sends a preflight request, or in a
+//! stream's URL, for which it does not. Requests that do not come from a page, which are nearly all, pass through.
 
 use std::{
     sync::Arc,
@@ -21,10 +22,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::{Entrance, authentication::token_in_query};
 use crate::config::origins::Origins;
 
-/// How long a browser may remember what it asked.
+/// How long a browser may cache a preflight response.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// Who may do what.
+/// Which origins may do what.
 pub struct Cors(CorsLayer);
 
 impl Cors {
@@ -41,7 +42,7 @@ impl Cors {
         let layer = CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(may))
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-            // Tracing and monitoring add headers of their own to whatever a page sends.
+            // Tracing and monitoring add headers of their own to a page's requests.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(readable.collect::<Vec<_>>())
             .max_age(REMEMBERED);
@@ -49,14 +50,14 @@ impl Cors {
     }
 }
 
-/// Whether this is, or asks about, a request that reads what everybody may read and shows no token.
+/// Whether this is, or is a preflight for, a request that reads public data and carries no token.
 fn is_public_read(request: &Parts) -> bool {
     let asked = request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).filter(|_| request.method == Method::OPTIONS);
     let method = asked.map_or(request.method.as_str().as_bytes(), HeaderValue::as_bytes);
     let path = request.uri.path();
     let reads = match method {
         b"GET" | b"HEAD" => path.starts_with("/api/"),
-        // A question that is too long for an address.
+        // A query that is too long for a URL.
         b"POST" => path.starts_with("/api/leaderboards/") && path.ends_with("/entries/query"),
         _ => false,
     };
@@ -71,7 +72,7 @@ fn shows_token(headers: &HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION) || headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).iter().any(asks_to)
 }
 
-/// What a server serves: everything, with the layers around it.
+/// The whole service: everything, with the layers around it.
 #[derive(Clone)]
 pub struct Front {
     entrance: Entrance,

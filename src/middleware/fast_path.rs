@@ -1,8 +1,10 @@
-//! Fast path: serves the cached first page of a public leaderboard, and a user's place in it, to anonymous callers, bypassing the router.
+//! Fast path: serves the cached first page of a public leaderboard, and a user's entry in it, to anonymous callers, bypassing
+//! the router.
 //!
-//! Routing, layers and their boxes cost more than such an answer itself. Requests that are understood completely are answered here from the same
-//! pieces as in the router (the caller's share of the rate limit, the services' decision who may read, the controllers' functions, the headers of
-//! every answer, the same measurement), byte for byte alike. Everything else goes to the router.
+//! Routing, layers and their boxes cost more than such an answer itself. Requests that are understood completely are answered
+//! here by the same parts as in the router (the caller's share of the rate limit, the services' decision who may read, the
+//! controllers' functions, the headers of every answer, the same measurement), byte for byte alike. All other requests go to
+//! the router.
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
@@ -28,9 +30,9 @@ use super::{
     rate_limit::{Bucket, RateLimit},
 };
 
-/// The routes that are taken, as the metrics call them.
+/// The routes of the fast path, by their names in the metrics.
 const ROUTES: [&str; 3] = ["/api/leaderboard", "/api/leaderboards/{id}/entries", "/api/leaderboards/{id}/entries/{user_id}"];
-/// The last of them.
+/// The index of the last of them.
 const PLACE: usize = 2;
 
 /// See the module's documentation.
@@ -43,7 +45,7 @@ pub struct FastPath {
     taken: Counter,
 }
 
-/// What a request asks for.
+/// The content of a request.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked<'a> {
     leaderboard: &'a str,
@@ -53,9 +55,9 @@ struct Asked<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum What<'a> {
-    /// So many of the first entries.
+    /// This many of the first entries.
     Top(u64),
-    /// A user's entry with so many on each side.
+    /// A user's entry with this many on each side.
     Place { user_id: &'a str, around: u64 },
 }
 
@@ -66,21 +68,21 @@ pub enum Answer {
 }
 
 impl FastPath {
-    /// Once the metrics are installed.
+    /// Must be called after the metrics are installed.
     pub fn new(services: Arc<Services>, limit: RateLimit, trusted_proxies: Arc<[IpNet]>) -> Self {
         let measured = ROUTES.map(|route| ["200", "304"].map(|status| observation::histogram("GET", route, status)));
         let taken = metrics::counter!("scoreboard_reads_past_router_total");
         Self { services, limit, trusted_proxies, measured, taken }
     }
 
-    /// The answer, where the fast path serves it.
+    /// The answer, if the fast path serves it.
     pub fn answer(self: &Arc<Self>, request: &Request) -> Option<Answer> {
         let headers = request.headers();
         let known = request.method() == Method::GET
             && request.body().is_end_stream()
             && !headers.contains_key(header::AUTHORIZATION)
             && cached::encoding(headers).is_some()
-            // Whoever reads the log finds every request there.
+            // When requests are logged, all of them go through the router, so that the log is complete.
             && !observation::is_logged();
         if !known {
             return None;
@@ -104,8 +106,8 @@ impl FastPath {
         }
     }
 
-    /// The caller's share of the rate limit. Asked last, because the router would charge for the request once more. It is the router that
-    /// refuses.
+    /// The caller's share of the rate limit. Checked last, because the router would charge a request that goes on to it once
+    /// more. Only the router refuses.
     fn admit(&self, request: &Request) -> Option<()> {
         self.limit.admits(&Bucket::Address(caller_address(request, &self.trusted_proxies))).then_some(())
     }
@@ -128,7 +130,7 @@ impl FastPath {
         })
     }
 
-    /// What every answer gets and leaves.
+    /// Adds what every answer has, and records its measurement.
     fn end(&self, route: usize, started: Instant, id: &RequestId, mut response: Response) -> Response {
         finish(id, &mut response);
         match response.status() {
@@ -141,7 +143,7 @@ impl FastPath {
     }
 }
 
-/// What is asked for, where path and query say so in the plainest way. Any other way is the router's to understand.
+/// The request, if path and query have the plainest form. The router parses all other forms.
 fn asked<'a>(uri: &'a Uri, default_leaderboard: &'a str) -> Option<Asked<'a>> {
     let path = uri.path();
     let Some(rest) = path.strip_prefix("/api/leaderboards/") else {
@@ -165,7 +167,7 @@ fn asked<'a>(uri: &'a Uri, default_leaderboard: &'a str) -> Option<Asked<'a>> {
     Some(Asked { leaderboard, route, what })
 }
 
-/// The number in a query that has nothing but this parameter.
+/// The number in a query that has only this parameter.
 fn number(uri: &Uri, name: &str, default: u64) -> Option<u64> {
     let Some(query) = uri.query() else { return Some(default) };
     let digits = query.strip_prefix(name)?.strip_prefix('=')?;

@@ -1,4 +1,5 @@
-//! A stream that the server cannot open just now is refused inside the stream: a browser's EventSource gives up for ever on any status but 200.
+//! Refuses a stream that the server cannot open at the moment inside the stream: a browser's EventSource gives up permanently
+//! on any status but 200.
 
 use axum::{
     extract::Request,
@@ -9,8 +10,8 @@ use axum::{
 
 use crate::controllers::streams::busy;
 
-/// Turns refusals that coming back later mends into a `busy` event, whichever layer they come from. All others stay what they are: who asks for what
-/// is not there is not to ask again.
+/// Turns refusals that a later retry resolves into a `busy` event, whichever layer they come from. All others stay as they are:
+/// a client that requests something that does not exist must not retry.
 pub async fn refuse_in_band(request: Request, next: Next) -> Response {
     let is_get = request.method() == Method::GET;
     let response = next.run(request).await;

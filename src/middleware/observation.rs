@@ -1,6 +1,6 @@
 //! One log line and one measurement per request.
 //!
-//! Paths are logged without their query, because `access_token` stands there; metrics are labelled by route, never by id.
+//! Paths are logged without their query, because it may contain `access_token`; metrics are labelled by route, never by id.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use tracing::Span;
 
 use crate::http::request_id::RequestId;
 
-/// The method as a label. Anybody can make methods up, and a label that was seen once stays for good.
+/// The method as a label. Clients can invent methods, and a label that was once used stays permanently.
 fn known(method: &Method) -> &str {
     match *method {
         Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
@@ -24,7 +24,7 @@ fn known(method: &Method) -> &str {
     }
 }
 
-/// The durations of requests of a kind.
+/// The durations of requests of this kind.
 pub fn histogram(method: &str, route: &str, status: &str) -> Histogram {
     let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_owned())];
     metrics::histogram!("http_request_duration_seconds", &labels)
@@ -35,7 +35,7 @@ pub fn is_logged() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }
 
-/// A request on its way through the server. A stream counts until its headers.
+/// A request that is being served. A stream is measured up to its headers.
 pub struct Observation {
     started: Instant,
     method: Method,
@@ -52,18 +52,18 @@ impl Observation {
             method: request.method().clone(),
             path: request.uri().clone(),
             route: request.extensions().get::<MatchedPath>().cloned(),
-            // Made only where somebody logs at this level: a span costs about as much as the routing.
+            // Created only if this level is logged: a span costs about as much as the routing.
             span: tracing::debug_span!("request", id = id.as_str()),
             id: id.clone(),
         }
     }
 
-    /// What the request's log lines stand in.
+    /// The span of the request's log lines.
     pub fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Logs and measures.
+    /// Logs and measures the request.
     pub fn end(self, response: &Response) {
         let elapsed = self.started.elapsed();
         let status = response.status();

@@ -1,4 +1,5 @@
-//! Finishes problem documents: every refusal leaves as `application/problem+json` with the request's id, the framework's own included.
+//! Finishes problem documents: every refusal, including the framework's own, is sent as `application/problem+json` with the
+//! request's id.
 
 use axum::{
     http::{HeaderMap, StatusCode, header},
@@ -10,14 +11,14 @@ use crate::http::{problem::Problem, request_id::RequestId};
 /// Headers of the original answer that its problem document keeps.
 const KEPT: [header::HeaderName; 3] = [header::ALLOW, header::RETRY_AFTER, header::CONNECTION];
 
-/// Turns responses that stand for an error into problem documents.
+/// Turns error responses into problem documents.
 pub fn finish(id: &RequestId, response: Response) -> Response {
     let status = response.status();
     if let Some(problem) = response.extensions().get::<Problem>() {
         return keeping(response.headers(), problem.respond(id.as_str()));
     }
     let is_error = status.is_client_error() || status.is_server_error();
-    // `/readyz` says 503 with a body of its own.
+    // `/readyz` answers 503 with a body of its own.
     if !is_error || response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
         return response;
     }

@@ -15,19 +15,19 @@ use crate::{
     http::{caller::ClientAddress, problem::Problem},
 };
 
-/// How often buckets that are full again are forgotten: the store never shrinks by itself.
+/// How often full buckets are removed: the store never shrinks by itself.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Whose bucket it is.
+/// The owner of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bucket {
-    /// Of a token's subject.
+    /// The subject of a token.
     Subject(Arc<str>),
-    /// Of callers without a token, by their address.
+    /// A caller without a token, by address.
     Address(IpAddr),
 }
 
-/// Tells callers apart. Runs inside the authentication layer.
+/// Distinguishes callers. Runs inside the authentication layer.
 #[derive(Debug, Clone)]
 pub struct ByCaller;
 
@@ -50,12 +50,12 @@ impl KeyExtractor for ByCaller {
 
 type Config = GovernorConfig<ByCaller, NoOpMiddleware>;
 
-/// The buckets.
+/// All buckets.
 #[derive(Clone)]
 pub struct RateLimit(Arc<Config>);
 
 impl RateLimit {
-    /// So many requests a second in the long run, so many at once.
+    /// This many requests per second in the long run, this many at once.
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         let period = Duration::from_secs(1) / per_second.get();
         let mut builder = GovernorConfigBuilder::default().key_extractor(ByCaller);
@@ -66,18 +66,18 @@ impl RateLimit {
     /// The layer that refuses with 429.
     pub fn layer(&self) -> GovernorLayer<ByCaller, NoOpMiddleware, Body> {
         GovernorLayer::new(Arc::clone(&self.0)).error_handler(|error| match error {
-            // The wait is rounded down; whoever comes back then must not be refused again.
+            // The wait is rounded down; a client that returns after it must not be refused again.
             GovernorError::TooManyRequests { wait_time, .. } => Problem::rate_limited(wait_time + 1).into_response(),
             _ => Problem::of_status(axum::http::StatusCode::INTERNAL_SERVER_ERROR).into_response(),
         })
     }
 
-    /// Whether this caller may send one more request now, which is charged where it may.
+    /// Whether this caller may send one more request now; if so, the request is charged.
     pub fn admits(&self, bucket: &Bucket) -> bool {
         self.0.limiter().check_key(bucket).is_ok()
     }
 
-    /// Forgets callers that are quiet, for as long as it is polled.
+    /// Removes the buckets of inactive callers, for as long as it is polled.
     pub async fn sweep(self) {
         loop {
             tokio::time::sleep(SWEEP).await;

@@ -1,9 +1,9 @@
-//! How much memory requests and their answers may occupy until they are out: of one client address, and of all.
+//! The memory that requests and their answers may occupy until they are sent: of one client address, and of all.
 //!
-//! A request counts from its head on with what its answer is likely to need, its answer with what it is, and both until the last byte is with the
-//! kernel. What is large waits its turn; what is small goes on for twice as long, so that whoever shares an address with somebody who
-//! does not read can still post and look. A small request whose answer is small, too, is free while it is the only one of its connection: the
-//! number of connections bounds these, and nearly all requests are of this kind.
+//! From its head on a request is charged with what its answer is likely to need, and an answer with its actual size, both until
+//! the last byte is with the kernel. Large ones wait for room; small ones are admitted up to twice the limit, so that clients
+//! that share an address with one that does not read can still post and look. A small request with a small answer is free while
+//! it is the only one of its connection: the number of connections bounds these, and nearly all requests are of this kind.
 
 use std::{
     collections::HashMap,
@@ -20,35 +20,35 @@ use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::timeout};
 
-/// A request from which no more is expected does not wait.
+/// A request expected to need no more than this does not wait.
 const SMALL: usize = 128 * 1024;
 /// An answer of no more than this may be free.
 const FREE: usize = 16 * 1024;
 /// What a request occupies by itself.
 const HEAD: usize = 4 * 1024;
-/// What a body is taken for that does not say how long it is.
+/// The assumed size of a body that does not state its length.
 const UNKNOWN_BODY: usize = 48 * 1024;
-/// What one entry is taken for while an answer is put together: as it was read, and its JSON in a buffer that doubles as it fills.
+/// The assumed size of one entry while an answer is built: as it was read, and its JSON in a buffer that doubles as it fills.
 const ROW: usize = 1024;
-/// What an answer is taken for that is compressed while it is sent: what is left of it, and the compressor.
+/// The assumed size of an answer that is compressed while it is sent: the rest of it, and the compressor.
 const COMPRESSOR: usize = 384 * 1024;
 /// The most that is expected of any request.
 const MOST_EXPECTED: usize = 1024 * 1024;
 
-/// Bytes of one client address. When they are used up, what is large waits; at twice as many everything is refused.
+/// Bytes of one client address. When they are used up, large requests wait; at twice as many everything is refused.
 const ADDRESS: usize = 4 * 1024 * 1024;
-/// Bytes of all clients. When they are used up, what is large waits. What is small is bounded by the number of connections.
+/// Bytes of all clients. When they are used up, large requests wait. Small ones are bounded by the number of connections.
 const EVERYBODY: usize = 96 * 1024 * 1024;
-/// How long a request waits for its turn.
+/// How long a request waits for room.
 const TURN: Duration = Duration::from_secs(10);
 
 static REFUSED: LazyLock<Counter> = LazyLock::new(|| counter!("scoreboard_requests_refused_total"));
 
-/// A number of bytes that is shared.
+/// A shared number of bytes.
 struct Pool {
     limit: usize,
     held: AtomicUsize,
-    /// Who waits, in the order they came: the first of them waits for `room`.
+    /// The waiting requests, in FIFO order: the first of them waits for `room`.
     turn: tokio::sync::Mutex<()>,
     room: Notify,
 }
@@ -65,7 +65,7 @@ impl Pool {
     }
 
     fn take(self: &Arc<Self>, bytes: usize, limit: usize) -> Option<Share> {
-        // Whoever is the only one may have more than there is.
+        // A single holder may exceed the limit.
         let fits = |held: usize| (held == 0 || held + bytes <= limit).then_some(held + bytes);
         self.held.fetch_update(SeqCst, SeqCst, fits).ok().map(|_| Share { pool: Arc::clone(self), bytes })
     }
@@ -92,7 +92,7 @@ impl Share {
         if bytes > 0 {
             self.bytes -= bytes;
             let before = self.pool.held.fetch_sub(bytes, SeqCst);
-            // Nobody waits while half of it is free: nothing large is expected to be larger.
+            // Nothing waits while half of it is free: nothing large is expected to be larger.
             if before > self.pool.limit / 2 {
                 self.pool.room.notify_one();
             }
@@ -119,21 +119,21 @@ pub(super) struct Exhausted;
 /// What one request and its answer occupy; given back when dropped.
 #[derive(Default)]
 pub(super) struct Expense {
-    /// None of what is free.
+    /// `None` for free ones.
     own: Option<Share>,
-    /// Of what is large.
+    /// Set for large ones.
     everybody: Option<Share>,
 }
 
 impl Expense {
-    /// Whether an answer of this size adds nothing to what was free so far.
+    /// Whether an answer of this size leaves a request free that was free so far.
     pub fn stays_free(&self, actual: usize) -> bool {
         self.own.is_none() && actual <= FREE
     }
 }
 
 impl Account {
-    /// Room for a request from which so much is expected. What is large waits for it.
+    /// Room for a request that is expected to need this much. Large ones wait for it.
     pub async fn admit(&self, expected: usize) -> Result<Expense, Exhausted> {
         if expected <= SMALL {
             let own = self.own.take(expected, 2 * self.own.limit).ok_or_else(refused)?;
@@ -151,8 +151,8 @@ impl Account {
         timeout(TURN, in_turn).await.map_err(|_| refused())
     }
 
-    /// The answer is there and turns out to be of this size: gives back what it does not need, or finds more. `is_owed`: it is given whatever there
-    /// is, because what was asked for is done.
+    /// The answer has this actual size: returns what it does not need, or takes more. `is_owed`: it is sent in any case,
+    /// because the requested change is done.
     pub fn settle(&self, expense: &mut Expense, actual: usize, is_owed: bool) -> Result<(), Exhausted> {
         resize(&mut expense.own, &self.own, actual, is_owed)?;
         if actual <= FREE {
@@ -163,7 +163,7 @@ impl Account {
     }
 }
 
-/// Makes a share as large as it has to be, up to twice the limit of its pool where it may be refused.
+/// Resizes a share to what is needed, up to twice the limit of its pool if it may be refused.
 fn resize(share: &mut Option<Share>, pool: &Arc<Pool>, bytes: usize, is_owed: bool) -> Result<(), Exhausted> {
     let limit = if is_owed { usize::MAX } else { 2 * pool.limit };
     let has = share.as_ref().map_or(0, |share| share.bytes);
@@ -191,7 +191,7 @@ pub(super) struct Budget {
 #[derive(Default)]
 struct Accounts {
     by_address: HashMap<IpAddr, Arc<Account>>,
-    /// At so many, those that nobody uses are forgotten.
+    /// At this many, unused accounts are removed.
     sweep_at: usize,
 }
 
@@ -212,8 +212,8 @@ impl Budget {
     }
 }
 
-/// What a request and its answer are likely to occupy: by the body that comes with it, for batches are answered item by item, and by the
-/// number of entries that it asks for.
+/// What a request and its answer are likely to occupy: by the request's body, because batches are answered item by item, and by
+/// the number of entries that it requests.
 pub(super) fn expected<B: Body>(request: &hyper::Request<B>) -> usize {
     let hint = request.body().size_hint();
     let body = hint.upper().map_or(UNKNOWN_BODY, |bytes| bytes.min(MOST_EXPECTED as u64) as usize);
@@ -221,12 +221,12 @@ pub(super) fn expected<B: Body>(request: &hyper::Request<B>) -> usize {
     rows.saturating_mul(ROW).saturating_add(HEAD + 2 * body).min(MOST_EXPECTED)
 }
 
-/// Whether a request from which so much is expected is free until its answer is there, where it is the only one of its connection.
+/// Whether a request with this expectation is free until its answer is there, if it is the only one of its connection.
 pub(super) fn may_be_free(expected: usize) -> bool {
     expected <= SMALL
 }
 
-/// What an answer occupies that has this body.
+/// What an answer with this body occupies.
 pub(super) fn occupied<B: Body>(body: &B) -> usize {
     HEAD + body.size_hint().exact().map_or(COMPRESSOR, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX / 4))
 }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_large_waits_and_what_is_small_goes_on() {
+    async fn large_requests_wait_and_small_ones_go_on() {
         let budget = Budget::new();
         let account = account(&budget);
         let mut held = Vec::new();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_large_gives_back_what_it_does_not_need() {
+    async fn large_requests_give_back_what_they_do_not_need() {
         let budget = Budget::new();
         let account = account(&budget);
         let mut expense = account.admit(LARGE).await.unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn expectations_follow_what_is_asked_for() {
+    fn expectations_follow_the_request() {
         let expected = |uri: &str| expected(&hyper::Request::builder().uri(uri).body(String::new()).unwrap());
         assert_eq!(expected("/api/leaderboard"), HEAD);
         assert_eq!(expected("/api/leaderboard?fromRank=7&limit=100"), HEAD + 100 * ROW);

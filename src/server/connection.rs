@@ -1,5 +1,5 @@
-//! One connection from its first byte to its last: tells the protocol, lets hyper or h2 serve it, and takes event streams over HTTP/1 out of
-//! hyper's hands.
+//! One connection from its first byte to its last: detects the protocol, lets hyper or h2 serve it, and takes event streams
+//! over HTTP/1 away from hyper.
 
 use std::{
     future::poll_fn,
@@ -26,7 +26,7 @@ use super::{
 /// Read and write buffer of an HTTP/1 connection, and so the longest head of a request.
 const BUFFER: usize = 16 * 1024;
 
-/// A connection and who looks after it.
+/// A connection with its watch and its slot.
 pub(super) struct Attended<'a> {
     pub dialogue: &'a Arc<Dialogue>,
     pub watch: Watch,
@@ -34,7 +34,7 @@ pub(super) struct Attended<'a> {
 }
 
 impl Attended<'_> {
-    /// What there is to do about the connection. Its place is seen to.
+    /// The next finding about the connection. Its slot is updated here.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Finding> {
         let finding = self.watch.poll(context);
         match finding {
@@ -58,14 +58,15 @@ impl Attended<'_> {
     }
 }
 
-/// How every connection over HTTP/1 is served.
+/// The settings of every HTTP/1 connection.
 pub(super) fn http1() -> http1::Builder {
     let mut http1 = http1::Builder::new();
     http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
     http1
 }
 
-/// Serves a connection until it ends or `stop` says to finish. Where it has become an event stream, answers the socket and what to write to it.
+/// Serves a connection until it ends or `stop` tells it to finish. If it has become an event stream, returns the socket and
+/// what to write to it.
 pub(super) async fn serve<IO: Socket>(
     io: IO,
     http1: &http1::Builder,
@@ -78,7 +79,7 @@ pub(super) async fn serve<IO: Socket>(
     let identified = tokio::select! {
         identified = Link::identify(io) => identified,
         () = stop.cancelled() => return None,
-        // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its place for ever.
+        // Until the protocol is known hyper has no time-out of its own, and a silent connection would keep its slot for ever.
         _ = poll_fn(|context| attended.poll_over(context)) => return None,
     };
     let (link, is_h2) = identified.ok()?;

@@ -1,15 +1,15 @@
-//! The `Date` of answers that hyper does not write.
+//! The `Date` header of answers that hyper does not write.
 
 use std::{cell::RefCell, time::SystemTime};
 
 use hyper::http::HeaderValue;
 
 thread_local! {
-    /// The second since 1970 that it was written for.
+    /// The second since 1970 for which the value was formatted.
     static NEWEST: RefCell<(i64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
 }
 
-/// The time as HTTP writes it, written once a second.
+/// The time in HTTP's format, formatted once a second.
 pub(super) fn now() -> HeaderValue {
     let now = chrono::DateTime::<chrono::Utc>::from(SystemTime::now());
     NEWEST.with_borrow_mut(|(second, value)| {

@@ -1,8 +1,8 @@
 //! An event stream over HTTP/1, written straight to its socket once hyper has read the request.
 //!
-//! hyper keeps at least 16 KiB of buffers and the state of a dialogue for each connection, which a stream that only ever writes has no use for:
-//! tens of thousands of them are what this server is made for. What is left here is the socket, the cursors, and one write for
-//! all that is ready. Over HTTP/2 streams share a connection with other requests, and are answers like others.
+//! hyper keeps at least 16 KiB of buffers and the state of a dialogue for each connection, which a stream that only writes does
+//! not need: this server is made for tens of thousands of them. What remains is the socket, the cursors, and one write for all
+//! that is ready. Over HTTP/2 streams share a connection with other requests, and are answers like others.
 
 use std::{
     io,
@@ -20,12 +20,12 @@ use crate::services::streams::EventStream;
 
 use super::{head, places::Place};
 
-/// What a client may send while it watches is thrown away, so much at a time.
+/// What a client sends while it watches is discarded, this many bytes at a time.
 const SCRATCH: usize = 256;
-/// And so much in all, which is room for a few requests that were sent ahead. Whoever sends more does not watch.
+/// The most bytes discarded in all, enough for a few requests that were sent ahead. A client that sends more is not a watcher.
 const MOST_THROWN_AWAY: u16 = 8 * 1024;
 
-/// A response that has been handed over: its head, and the events that are its body.
+/// A response that was handed over: its head, and the events that are its body.
 pub(super) struct Handed {
     head: response::Parts,
     events: EventStream,
@@ -33,7 +33,7 @@ pub(super) struct Handed {
 }
 
 impl Handed {
-    /// `version` is the request's: HTTP/1.0 knows no chunks, there the body ends with the connection.
+    /// `version` is the request's: HTTP/1.0 has no chunks, so the body ends with the connection.
     pub fn new(head: response::Parts, events: EventStream, version: Version) -> Self {
         let chunked = version >= Version::HTTP_11;
         Self { head, events: if chunked { events.chunked() } else { events }, chunked }
@@ -67,9 +67,9 @@ pub(super) struct Delivery<IO> {
     unwritten: Bytes,
     chunked: bool,
     stage: Stage,
-    /// It waits for the client to read rather than for something to tell.
+    /// It waits for the client to read rather than for an event.
     blocked: bool,
-    /// Bytes that the client has sent since.
+    /// Bytes discarded so far.
     thrown_away: u16,
     _place: Place,
 }
@@ -77,7 +77,7 @@ pub(super) struct Delivery<IO> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// What is unwritten is the last.
+    /// The unwritten bytes are the last ones.
     Ending,
     Closing,
 }
@@ -92,7 +92,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Delivery<IO> {
                 tracing::debug!(%error, "a stream ended early");
                 Poll::Ready(())
             }
-            // A client that does not read must not hold up the server's end.
+            // A client that does not read must not delay the server's shutdown.
             Poll::Pending if self.blocked && self.events.is_given_up(context.waker()) => Poll::Ready(()),
             Poll::Pending => Poll::Pending,
         }
@@ -135,7 +135,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Delivery<IO> {
         }
     }
 
-    /// Whether the client has closed its side, or goes on sending. Asked whenever there is something to do, and what wakes the task when it happens.
+    /// Whether the client has closed its side, or goes on sending. Called on every wake-up, and registers the task for the next
+    /// such event.
     fn client_left(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         loop {
             let mut scratch = [MaybeUninit::uninit(); SCRATCH];

@@ -1,4 +1,4 @@
-//! The requests of one connection, whichever protocol they come by.
+//! The requests of one connection, over either protocol.
 
 use std::{
     convert::Infallible,
@@ -34,7 +34,7 @@ use super::{
     vitals::Vitals,
 };
 
-/// What answers all dialogues.
+/// The state shared by all dialogues.
 pub(super) struct Answering {
     pub front: Front,
     pub trusted_proxies: Arc<[IpNet]>,
@@ -45,7 +45,7 @@ pub(super) struct Answering {
 pub(super) struct Dialogue {
     answering: Arc<Answering>,
     peer: Peer,
-    /// Whose budget is charged; behind a trusted proxy it is another for each request.
+    /// The account that is charged; behind a trusted proxy each request has another one.
     account: Option<Arc<Account>>,
     pub vitals: Arc<Vitals>,
     /// The event stream that the connection has become.
@@ -60,12 +60,13 @@ impl Dialogue {
         Self { answering: Arc::clone(answering), peer, account, vitals, handed: Mutex::default() }
     }
 
-    /// Whether it speaks for many clients, of whom one must not spoil it for the others.
+    /// Whether it carries many clients, of whom one must not harm the others.
     pub fn is_proxied(&self) -> bool {
         self.account.is_none()
     }
 
-    /// The answer to a request over HTTP/1. Never comes where it is an event stream that hyper need not write: the connection is taken from it.
+    /// The answer to a request over HTTP/1. Stays pending if it is an event stream that hyper need not write: the connection is
+    /// then taken from hyper.
     pub async fn answer_or_hand_over(
         self: Arc<Self>,
         request: hyper::Request<Incoming>,
@@ -97,7 +98,7 @@ impl Dialogue {
         response.map(|body| Outgoing::new(body, open))
     }
 
-    /// The answer, or its refusal, and what it occupies where that counts.
+    /// The answer, or its refusal, and what it occupies if that is charged.
     async fn answer_within_budget(&self, request: Request) -> (Response, Option<Expense>) {
         let forwarded = self.account.is_none().then(|| caller_address(&request, &self.answering.trusted_proxies));
         let expected = expected(&request);
@@ -109,11 +110,11 @@ impl Dialogue {
                 Err(_) => return (refusal(request.headers()), None),
             }
         };
-        // What changes something has done so by the time of its answer: a refusal would have it repeated.
+        // A request that changes something has done so by the time of its answer: a refusal would make the client repeat it.
         let is_owed = !request.method().is_safe();
         let Ok(response) = self.answering.front.clone().oneshot(request).await;
         if response.extensions().get::<Handover>().is_some() {
-            // Bounded by the number of streams: what it has not read is in the log that all share.
+            // Bounded by the number of streams: what a stream has not read is in the shared log.
             return (response, None);
         }
         let actual = occupied(response.body());
@@ -126,7 +127,7 @@ impl Dialogue {
         }
     }
 
-    /// Whose budget is charged, `forwarded` where it is a proxy's client.
+    /// The account to charge; `forwarded` is the address of a proxy's client.
     fn account(&self, forwarded: Option<IpAddr>) -> Arc<Account> {
         match (&self.account, forwarded) {
             (Some(account), _) => Arc::clone(account),
@@ -134,7 +135,7 @@ impl Dialogue {
         }
     }
 
-    /// The refusal of a request with these headers that no handler is to see.
+    /// The refusal of a request with these headers before any handler sees it.
     pub fn refuse(&self, headers: &HeaderMap, status: StatusCode) -> Response<Outgoing> {
         let open = Open::new(Arc::clone(&self.vitals));
         middleware::refuse(&Problem::of_status(status), headers).map(|body| Outgoing::new(body, open))

@@ -1,7 +1,8 @@
 //! One HTTP/2 connection, on the h2 crate itself.
 //!
-//! hyper hands h2 what an answer has as soon as the client's window is open by a byte, and leaves it there for as long as the client likes. Here an
-//! answer gives h2 what the window takes and no more, and is ended where the client does not take it (`exchange.rs`).
+//! hyper gives an answer to h2 as soon as the client's window is open by a byte, and leaves it there for as long as the client
+//! likes. Here an answer gives h2 what the window allows and no more, and is ended if the client does not read it
+//! (`exchange.rs`).
 
 mod exchange;
 mod received;
@@ -22,25 +23,28 @@ use tokio_util::sync::CancellationToken;
 use super::{connection::Attended, link::Link, outgoing::Piece, socket::Socket, vitals::Finding};
 use exchange::Tally;
 
-/// Requests that one connection may have open. Clients ask for further ones when these are answered; proxies open further connections.
+/// The most open requests of one connection. Clients send further ones when these are answered; proxies open further
+/// connections.
 const STREAMS: u32 = 32;
-/// Bytes of a request's body, and of all bodies of a connection, that may come before they are read.
+/// Bytes of a request's body, and of all bodies of a connection, that may arrive before they are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
-/// The longest head of a request, as over HTTP/1. One that is longer is read all the same, so that it can be refused by a problem document; h2 refuses
-/// by a bare status what is longer than that.
+/// The longest head of a request, as over HTTP/1. A longer one is still read, so that it can be refused by a problem document;
+/// h2 refuses even longer ones by a bare status.
 const HEAD: usize = 16 * 1024;
 const REFUSED_HEAD: u32 = 64 * 1024;
-/// Bytes of an answer that h2 holds until the socket takes them.
+/// Bytes of an answer that h2 holds until the socket accepts them.
 pub(super) const SEND_BUFFER: usize = 32 * 1024;
 
-/// What a client may send that is neither a request's head nor its body: so much at first, so much a second, and so much with each request.
+/// Bytes that a client may send besides requests' heads and bodies: this many at first, this many a second, and this many with
+/// each request.
 const ALLOWANCE: u64 = 256 * 1024;
 const ALLOWANCE_A_SECOND: u64 = 1024;
 const ALLOWANCE_A_REQUEST: u64 = 96 * 1024;
-/// So many requests a client may take back before it is asked whether these are most of them.
+/// After this many requests reset by a client, it is checked whether these are most of its requests.
 const TAKEN_BACK: u64 = 200;
-/// So many answers a client may leave unread until the connection is ended. A proxy's clients are many, and only the answer is.
+/// The most answers that a client may leave unread before the connection is ended. A proxy carries many clients, so only the
+/// answer is ended.
 const UNREAD: u64 = 4;
 
 fn builder() -> Builder {
@@ -54,7 +58,7 @@ fn builder() -> Builder {
     builder
 }
 
-/// Serves a connection until it ends or `stop` says to finish.
+/// Serves a connection until it ends or `stop` tells it to finish.
 pub(super) async fn serve<IO: Socket>(
     link: Link<IO>,
     mut attended: Attended<'_>,
@@ -85,7 +89,7 @@ struct Serving<'a, IO: Socket> {
     pings: PingPong,
     attended: Attended<'a>,
     tally: Arc<Tally>,
-    /// No more requests are taken.
+    /// No more requests are accepted.
     leaving: bool,
 }
 
@@ -99,14 +103,14 @@ impl<IO: Socket> Serving<'_, IO> {
         while let Poll::Ready(finding) = self.attended.poll(context) {
             match finding {
                 Finding::Resting | Finding::Stirring => {}
-                // It may be asked already.
+                // A ping may be outstanding already.
                 Finding::Quiet => drop(self.pings.send_ping(Ping::opaque())),
                 Finding::Idle if !self.leaving => self.leave(),
                 Finding::Idle => return Poll::Ready(Ok(())),
                 Finding::Over(why) => return self.cut_off(Reason::NO_ERROR, why, context),
             }
         }
-        // Takes the answer to a ping, so that the next one can be sent. That something was read at all is what counts.
+        // Takes the answer to a ping, so that the next one can be sent. What counts is that anything was read at all.
         let _ = self.pings.poll_pong(context);
         loop {
             if let Some(why) = self.is_abusive() {
@@ -123,7 +127,7 @@ impl<IO: Socket> Serving<'_, IO> {
         }
     }
 
-    /// Ends the connection at once, and says so where that is possible without waiting.
+    /// Ends the connection at once, and notifies the client if that is possible without waiting.
     fn cut_off(&mut self, reason: Reason, why: &str, context: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         tracing::debug!(why, "a connection is cut off");
         self.connection.abrupt_shutdown(reason);
@@ -131,11 +135,11 @@ impl<IO: Socket> Serving<'_, IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the client keeps the server busy with something else than requests.
+    /// Whether the client keeps the server busy with anything but requests.
     fn is_abusive(&self) -> Option<&'static str> {
         let vitals = &self.attended.dialogue.vitals;
         let (begun, bodies) = (vitals.begun.load(Relaxed), vitals.bodies.load(Relaxed));
-        // Each piece of an answer may be followed by two updates of windows, which are shorter than half of the least of them.
+        // Each piece of an answer may be followed by two window updates, which are shorter than half of the smallest piece.
         let written = vitals.written.load(Relaxed) / 2;
         let allowed = ALLOWANCE + ALLOWANCE_A_SECOND * self.attended.watch.age().as_secs() + ALLOWANCE_A_REQUEST * begun;
         let taken_back = self.tally.taken_back.load(Relaxed);

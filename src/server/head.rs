@@ -1,4 +1,4 @@
-//! The head of an answer over HTTP/1 that hyper does not write.
+//! The head of an HTTP/1 answer that hyper does not write.
 
 use bytes::Bytes;
 use hyper::{
@@ -8,10 +8,11 @@ use hyper::{
 
 use super::date;
 
-/// What says where a body ends, and what follows it.
+/// Headers that are written separately: where the body ends, what follows it, and the date.
 const FRAMING: [header::HeaderName; 4] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
 
-/// The head as hyper would write it, of the last answer on its connection. `framing` says where the body ends; None where the connection does.
+/// The head as hyper would write it, of the last answer on its connection. `framing` is the header that says where the body
+/// ends; `None` if the end of the connection does.
 pub(super) fn write(parts: &response::Parts, version: Version, framing: Option<(&str, &str)>) -> Bytes {
     let (status, minor) = (parts.status, u8::from(version >= Version::HTTP_11));
     let reason = status.canonical_reason().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The bytes of a connection as hyper and h2 see them. Read are first those that were read to tell the protocol, then the socket's; where hyper refuses a
-//! request by itself, a problem document is written instead.
+//! The bytes of a connection as hyper and h2 see them. The bytes read to detect the protocol come first, then the socket's; if
+//! hyper refuses a request by itself, a problem document is written instead.
 
 use std::{
     io,
@@ -15,20 +15,20 @@ use crate::http::problem::Problem;
 
 use super::refusal;
 
-/// How a client begins that speaks HTTP/2, be it agreed upon by TLS or not.
+/// The first bytes of a client that speaks HTTP/2, whether or not TLS negotiated it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// See the module's documentation.
 pub(super) struct Link<IO> {
     pub io: IO,
-    /// Read from the socket, but not by hyper.
+    /// Read from the socket, but not yet by hyper.
     ahead: Bytes,
-    /// What is left of a refusal that goes out instead of hyper's.
+    /// The rest of a refusal that is sent instead of hyper's.
     refusal: Option<Bytes>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
-    /// Reads as much as it takes to tell the protocol; true where it is HTTP/2.
+    /// Reads enough to detect the protocol; true for HTTP/2.
     pub async fn identify(mut io: IO) -> io::Result<(Self, bool)> {
         let (mut read, mut length) = ([0; PREFACE.len()], 0);
         while length < PREFACE.len() && PREFACE.starts_with(&read[..length]) {

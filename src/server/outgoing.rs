@@ -1,4 +1,4 @@
-//! An answer on its way out: it counts until its last byte is with the kernel, not only until hyper or h2 has taken it.
+//! An answer that is being sent: it is charged until its last byte is with the kernel, not only until hyper or h2 has taken it.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use hyper::body::{Frame, SizeHint};
 
 use super::{budget::Expense, vitals::Vitals};
 
-/// A request that is open: from its head until its answer is out. What it occupies is given back when this is dropped.
+/// An open request: from its head until its answer is sent. What it occupies is given back when this is dropped.
 pub(super) struct Open {
     vitals: Arc<Vitals>,
     pub expense: Option<Expense>,
@@ -32,19 +32,19 @@ impl Drop for Open {
     }
 }
 
-/// Bytes of an answer; the last of them hold what counts it.
+/// Bytes of an answer; the last of them hold its charge.
 pub(super) struct Piece {
     bytes: Bytes,
     open: Option<Open>,
 }
 
 impl Piece {
-    /// What ends an answer that has no more bytes.
+    /// The end of an answer without more bytes.
     pub fn nothing() -> Self {
         Self { bytes: Bytes::new(), open: None }
     }
 
-    /// Takes so many bytes off the front.
+    /// Splits this many bytes off the front.
     pub fn split_to(&mut self, length: usize) -> Self {
         let open = if length == self.bytes.len() { self.open.take() } else { None };
         Self { bytes: self.bytes.split_to(length), open }

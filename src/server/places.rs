@@ -1,7 +1,7 @@
-//! The connections that there is room for: in all, and for one address.
+//! The limits on open connections: in all, and per address.
 //!
-//! Where there is no room left, whoever has rested longest without asking for anything makes room: first of the same address, so that a crowd
-//! of idle connections costs its own address only. What watches or waits for an answer is never taken.
+//! When there is no slot left, the connection that has been idle for longest is evicted: first one of the same address, so that
+//! a crowd of idle connections harms its own address only. A connection that watches or waits for an answer is never evicted.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,10 +19,11 @@ use tokio::{
 
 use super::vitals::Vitals;
 
-/// Who has come or rested for less may be about to ask for something, and is taken only where many others do as little.
+/// A connection that is new or has been idle for less than this may be about to send a request, and is evicted only if many
+/// others are idle.
 const REST: Duration = Duration::from_secs(1);
 const MANY: usize = 16;
-/// How often those who rest are looked at again while all places are taken.
+/// How often idle connections are checked again while all slots are taken.
 const LOOK: Duration = Duration::from_millis(250);
 
 static REFUSED: LazyLock<Counter> = LazyLock::new(|| counter!("scoreboard_connections_refused_total"));
@@ -46,9 +47,9 @@ pub(super) struct Places {
 struct Taken {
     open: usize,
     by_address: HashMap<IpAddr, Address>,
-    /// Who rests, longest first. What has asked for something since is still in here, and is passed over.
+    /// Idle connections, longest first. One that has sent a request since is still in here, and is skipped.
     resting: BTreeMap<u64, Resting>,
-    /// Who is next to rest.
+    /// The key of the next idle connection.
     next: u64,
 }
 
@@ -61,16 +62,16 @@ struct Address {
 struct Resting {
     address: IpAddr,
     vitals: Weak<Vitals>,
-    /// The requests it had made when it began to rest.
+    /// The number of its requests when it became idle.
     begun: u64,
     since: Instant,
 }
 
-/// Leave to hold one connection open; given back when dropped.
+/// A slot for one open connection; given back when dropped.
 pub(super) struct Place {
     places: Arc<Places>,
     address: IpAddr,
-    /// Its turn among those that rest.
+    /// Its key among the idle connections.
     turn: u64,
 }
 
@@ -79,7 +80,7 @@ impl Places {
         Arc::new(Self { room, taken: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Waits until there is room for one more connection. Asked by one task.
+    /// Waits until there is room for one more connection. Called by a single task.
     pub async fn room(&self) {
         loop {
             let freed = self.freed.notified();
@@ -94,8 +95,8 @@ impl Places {
         }
     }
 
-    /// A place for a connection from this address (IPv6: the caller gives the /64), which rests until it has asked for something. `unbounded`: it
-    /// stands for many clients. None where its address has as many as it may, and none of them rests.
+    /// A slot for a connection from this address (IPv6: the caller gives the /64), which is idle until its first request.
+    /// `unbounded`: it carries many clients. `None` if its address has reached its limit, and none of its connections is idle.
     pub fn take(self: &Arc<Self>, address: IpAddr, unbounded: bool, vitals: &Arc<Vitals>) -> Option<Place> {
         let mut taken = self.taken.lock();
         let open = taken.by_address.get(&address).map_or(0, |address| address.open);
@@ -111,7 +112,7 @@ impl Places {
 }
 
 impl Taken {
-    /// Ends the connection that has rested longest, of this address or of all. False where none rests.
+    /// Evicts the connection that has been idle for longest, of this address or of all. False if none is idle.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         loop {
             let (longest, count) = match of.map(|address| self.by_address.get(&address)) {
@@ -154,7 +155,7 @@ impl Taken {
 }
 
 impl Place {
-    /// Its connection has rested for a while, and may be taken from now on.
+    /// Its connection has been idle for a while, and may be evicted from now on.
     pub fn rest(&mut self, vitals: &Arc<Vitals>) {
         let mut taken = self.places.taken.lock();
         taken.stir(self.turn);
@@ -164,7 +165,7 @@ impl Place {
         }
     }
 
-    /// Its connection has something to do.
+    /// Its connection is active.
     pub fn stir(&self) {
         self.places.taken.lock().stir(self.turn);
     }
@@ -200,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn of_many_who_rest_the_one_that_has_rested_longest_makes_room() {
+    fn the_connection_that_has_been_idle_for_longest_is_evicted() {
         let places = Places::new(Room { in_all: 100, per_address: 20 });
         let mut held: Vec<_> = (0..20).map(|_| take(&places, ONE).unwrap()).collect();
-        // The first has asked for something, the second is one that watches.
+        // The first has sent a request, the second is one that watches.
         let _open = Open::new(Arc::clone(&held[0].0));
         held[1].1.stir();
         held.push(take(&places, ONE).unwrap());
@@ -218,13 +219,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_just_come_is_not_taken_for_one_who_rests() {
+    async fn a_new_connection_is_not_taken_for_an_idle_one() {
         let places = Places::new(Room { in_all: 2, per_address: 2 });
         let (first, _place) = take(&places, ONE).unwrap();
         let (_, second) = take(&places, TWO).unwrap();
         assert!(timeout(REST / 2, places.room()).await.is_err());
         assert!(first.ended().is_none());
-        // Nobody has asked for anything for a second now.
+        // No connection has sent a request for a second now.
         assert!(timeout(REST, places.room()).await.is_err());
         assert!(first.ended().is_some());
         drop(second);

@@ -1,7 +1,7 @@
-//! Refusals over HTTP/1 that come from no handler: they are problem documents like all others.
+//! HTTP/1 refusals that no handler makes: they are problem documents like all others.
 //!
-//! What hyper cannot understand it answers by itself, with a bare status. `link.rs` asks here whether what hyper writes is such an answer, and sends a
-//! whole one instead.
+//! hyper answers requests that it cannot parse by itself, with a bare status. `link.rs` checks here whether hyper is writing
+//! such an answer, and sends a complete one instead.
 
 use std::time::Duration;
 
@@ -21,11 +21,12 @@ use super::head;
 
 /// The longest answer that hyper makes by itself.
 const BARE: usize = 256;
-/// What a refused client may still be sending, and for how long, until the connection is closed under it: a reset would take the answer from it.
+/// How much a refused client may still be sending, and for how long, until the connection is closed: an early reset would
+/// discard the answer.
 const LEFT_OVER: usize = 256 * 1024;
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A whole answer, after which the connection ends.
+/// A complete answer, after which the connection ends.
 pub(super) fn answer(problem: &Problem) -> Bytes {
     let response = middleware::refuse(problem, &HeaderMap::new());
     let id = response.headers().get("x-request-id").and_then(|id| HeaderValue::to_str(id).ok());
@@ -35,7 +36,8 @@ pub(super) fn answer(problem: &Problem) -> Bytes {
     [&head[..], body.as_bytes()].concat().into()
 }
 
-/// Where in these bytes, which end a write, an answer begins that hyper has made by itself, and its status. Answers of ours have an id.
+/// The offset in these bytes, which end a write, at which an answer made by hyper begins, and its status. Our own answers have
+/// an id.
 pub(super) fn bare(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     let end = bytes.strip_suffix(b"\r\n\r\n")?;
     let tail = end.len().saturating_sub(BARE);
@@ -45,7 +47,7 @@ pub(super) fn bare(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     Some((start, StatusCode::from_bytes(end.get(start + 9..start + 12)?).ok()?)).filter(|_| is_bare)
 }
 
-/// Lets a client that was refused see why, though it may still be sending.
+/// Lets a refused client see the reason, though it may still be sending.
 pub(super) async fn part_from<IO: AsyncRead + Unpin>(mut io: IO) {
     let mut scratch = [0; 1024];
     let mut left_over = LEFT_OVER;
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_hyper_answers_by_itself_is_bare() {
+    fn only_hypers_own_answers_are_bare() {
         let bare_answer = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\
             date: Thu, 26 Nov 2026 14:00:00 GMT\r\n\r\n";
         assert_eq!(bare(bare_answer), Some((0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)));
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole() {
+    fn an_answer_is_complete() {
         let answer = answer(&Problem::of_status(StatusCode::URI_TOO_LONG));
         let text = std::str::from_utf8(&answer).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! A socket whose bytes are counted. It lies beneath TLS, so that what counts is what the network takes.
+//! A socket that counts its bytes. It is below TLS, so that it counts what the network transfers.
 
 use std::{
     io,
@@ -15,9 +15,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::vitals::Vitals;
 
-/// What a connection is served over.
+/// The transport of a connection.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Counts no more: an event stream that has left hyper has no use for it, and is one of ten thousands.
+    /// Stops counting: an event stream that has left hyper does not need it, and is one of ten thousands.
     fn uncount(&mut self);
 }
 
@@ -36,7 +36,7 @@ impl Counted {
         let Some(vitals) = &self.vitals else { return };
         vitals.unsent.store(written.is_pending(), Relaxed);
         if let Poll::Ready(Ok(written)) = written {
-            // Nobody else writes these counts.
+            // These counts have no other writer.
             vitals.written.store(vitals.written.load(Relaxed) + *written as u64, Relaxed);
         }
     }

@@ -1,4 +1,5 @@
-//! TLS by rustls, with a certificate that is replaced while the server runs: whoever renews it writes the files, and nothing is restarted.
+//! TLS by rustls, with a certificate that can be replaced while the server runs: its renewal writes the files, without a
+//! restart.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,9 +19,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::socket::Counted;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long a client may take to agree on keys.
+/// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
@@ -30,7 +31,8 @@ pub struct Tls {
     current: ArcSwap<Loaded>,
 }
 
-/// The files' content, so that a change is told by what is in them: a file's time changes without cause, and may stay where it has one.
+/// The files' contents, so that changes are detected by content: a file's time may change without a change of content, and may
+/// stay the same despite one.
 struct Loaded {
     pems: [Vec<u8>; 2],
     config: Arc<ServerConfig>,
@@ -47,7 +49,7 @@ impl Tls {
         }))
     }
 
-    /// Agrees on keys with a client; `None` where that fails, which is everyday life on the internet.
+    /// Performs the handshake with a client; `None` if it fails, which is normal on the internet.
     pub(super) async fn accept(&self, stream: Counted) -> Option<TlsStream<Counted>> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.current.load().config));
         match timeout(HANDSHAKE, acceptor.accept(stream)).await {
@@ -60,7 +62,7 @@ impl Tls {
         }
     }
 
-    /// Takes new files over, for as long as it is polled. Files that do not fit each other, as between the writing of the one and the other, change
+    /// Loads new files, for as long as it is polled. Files that do not match, as while one is written before the other, change
     /// nothing until they do.
     pub async fn keep_fresh(self: Arc<Self>) {
         let mut refused = None;

@@ -1,4 +1,4 @@
-//! The body of a request on its way in: it has to go on coming.
+//! The body of a request that is being received: it has to make progress.
 
 use std::{
     pin::Pin,
@@ -13,16 +13,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::controllers::body::Stalled;
 
-/// How long nothing may come of a body that is not complete.
+/// The longest pause within an incomplete body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a body may take in all from when it had to be waited for, so that a byte now and then does not keep a request open. Less than the
-/// time-out of requests, which blames the server.
+/// How long a body may take in all, from when it first had to be waited for, so that a byte now and then does not keep a
+/// request open. Less than the time-out of requests, which blames the server.
 const IN_ALL: Duration = Duration::from_secs(25);
 
 /// See the module's documentation.
 pub(super) struct Upload<B> {
     body: B,
-    /// Runs while nothing comes. Most bodies come with their head, and need none.
+    /// Runs while nothing arrives. Most bodies arrive with their head, and need none.
     waiting: Option<Pin<Box<Sleep>>>,
     /// When it has to be complete.
     until: Option<Instant>,

@@ -1,6 +1,7 @@
-//! What is counted of one connection, and the look at it every few seconds that ends it where it gets nowhere.
+//! The counters of one connection, and the periodic check that ends it when it makes no progress.
 //!
-//! Nothing on the way of a request reads a clock: requests and bytes are counted, and the look compares the counts with those of the last one.
+//! No code on the path of a request reads a clock: requests and bytes are counted, and the check compares the counts with those
+//! of the last one.
 
 use std::{
     future::poll_fn,
@@ -15,22 +16,22 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// How often a connection is looked at.
+/// How often a connection is checked.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
-/// How long a new connection may take until its first request is complete to the end of its head.
+/// How long a new connection may take until the head of its first request is complete.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
-/// How long a connection may idle between requests, the next one's head included. Longer than clients' pools keep theirs.
+/// How long a connection may be idle between requests, including the next one's head. Longer than clients' pools keep theirs.
 pub(super) const IDLE: Duration = Duration::from_secs(75);
-/// How long nothing may come over HTTP/2 until the client is asked whether it is still there. It has as long again to answer.
+/// How long nothing may arrive over HTTP/2 until the client is pinged. It has as long again to answer.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// How long somebody who is sent something may take none of it.
+/// How long a client may accept nothing of what is sent to it.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// Bytes a second that a reader has to take in the long run, so that a byte now and then does not hold an answer for hours. The slowest of mobile
-/// networks carry several times as many.
+/// Bytes per second that a reader has to accept in the long run, so that a byte now and then does not hold an answer for hours.
+/// The slowest mobile networks carry several times as many.
 const SLOWEST: u64 = 1024;
 
-/// How long a reader may keep waiting what it is sent, after it has taken so much and kept the rest waiting for so long.
+/// How long a reader may still delay an answer, after it has accepted this much and delayed the rest for this long.
 pub(super) fn patience(taken: u64, waited: Duration) -> Duration {
     let in_all = PATIENCE + Duration::from_secs(taken / SLOWEST);
     in_all.saturating_sub(waited).min(PATIENCE)
@@ -42,11 +43,11 @@ pub(super) struct Vitals {
     /// Bytes read from the socket, and written to it.
     pub read: AtomicU64,
     pub written: AtomicU64,
-    /// The last write had to wait: bytes of an answer are still on their way.
+    /// The last write had to wait: bytes of an answer are still unsent.
     pub unsent: AtomicBool,
-    /// Requests that have come.
+    /// Requests received.
     pub begun: AtomicU64,
-    /// Requests whose answers are not out.
+    /// Requests whose answers are not completely sent.
     pub open: AtomicUsize,
     /// Bytes of requests' bodies, over HTTP/2.
     pub bodies: AtomicU64,
@@ -55,12 +56,12 @@ pub(super) struct Vitals {
 }
 
 impl Vitals {
-    /// Whether nothing is asked for.
+    /// Whether no request is open.
     pub fn is_idle(&self) -> bool {
         self.open.load(Relaxed) == 0
     }
 
-    /// Ends the connection, and says why.
+    /// Ends the connection, for this reason.
     pub fn end(&self, why: &'static str) {
         self.ended.set(why).ok();
         self.wake();
@@ -75,49 +76,49 @@ impl Vitals {
         .await
     }
 
-    /// Has the connection looked at.
+    /// Triggers a check of the connection.
     pub fn wake(&self) {
         self.task.wake();
     }
 
-    /// Why it has to end, where it has to.
+    /// The reason to end, if it has to.
     pub fn ended(&self) -> Option<&'static str> {
         self.ended.get().copied()
     }
 }
 
-/// What a look says.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// Nobody has asked for anything for several seconds.
+    /// No request for several seconds.
     Resting,
-    /// Somebody has asked for something.
+    /// A request has arrived.
     Stirring,
     /// Nothing has been read for long: the client may be gone.
     Quiet,
-    /// Nobody has asked for anything for as long as one may.
+    /// No request for the longest time that is allowed.
     Idle,
     /// It has to end at once.
     Over(&'static str),
 }
 
-/// Looks at a connection's counts. `Pending` means that all is well.
+/// Checks a connection's counters. `Pending` means that there is no finding.
 pub(super) struct Watch {
     vitals: Arc<Vitals>,
     looks: Interval,
     age: Duration,
     begun: u64,
     idle: Duration,
-    /// What was said last is that it rests, or nothing yet.
+    /// The last finding was `Resting`, or there was none yet.
     rests: bool,
     read: u64,
     quiet: Duration,
     written: u64,
-    /// How long the reader has taken nothing; how long it has kept something waiting, and what it has taken meanwhile.
+    /// How long the reader has accepted nothing; how long it has delayed something, and what it has accepted meanwhile.
     blocked: Duration,
     waited: Duration,
     taken: u64,
-    /// Whether the client's protocol lets it be asked.
+    /// Whether the client's protocol allows a ping.
     asks: bool,
 }
 
@@ -144,7 +145,7 @@ impl Watch {
         }
     }
 
-    /// From now on tells as well whether the client is quiet.
+    /// From now on also reports whether the client is quiet.
     pub fn ask(&mut self) {
         self.asks = true;
     }
@@ -162,7 +163,7 @@ impl Watch {
         Poll::Pending
     }
 
-    /// How long the connection has been there, to the last look.
+    /// The age of the connection at the last check.
     pub fn age(&self) -> Duration {
         self.age
     }

@@ -1,12 +1,12 @@
-//! Looks after the rankings that nobody looks at: whether they are there, and whether they are this ledger's.
+//! Inspects the rankings in the background: whether they exist, and whether they are this ledger's.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::services::inspection::Inspection;
 
-/// How often all rankings are looked at: a lost one that nobody asks for is back within three times this.
+/// How often all rankings are inspected: a lost one that nobody reads is back within three times this.
 const ROUND: Duration = Duration::from_secs(10);
-/// How often those are looked at that are known to be superseded, and whether anything calls for a round at once.
+/// How often superseded rankings are inspected, and how often it is checked whether a round is due at once.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Inspects for as long as it is polled.

@@ -1,10 +1,12 @@
-//! Runs durable jobs: what the ledger has noted and is due.
+//! Runs durable jobs: those that the ledger holds and that are due.
 //!
-//! Each instance takes one after the other, a few at once, for as long as a lease lasts, and renews it while the job runs. Where an instance dies, the
-//! lease lapses and another one runs the job: at least once, so what a job does has to bear being done twice. A job that fails is tried
-//! again, later each time; one that has failed too often is dead, and stays for somebody to look at.
+//! Each instance takes one after the other, a few at once, for the duration of a lease, and renews the lease while the job
+//! runs. If an instance dies, the lease lapses and another one runs the job: at least once, so the work of a job must be
+//! repeatable. A failed job is retried, later each time; one that has failed too often is dead, and stays for an operator to
+//! inspect.
 //!
-//! A new kind: its payload in `domain/job.rs`, how it is run in a file beside these, and its line in [`KINDS`].
+//! A new kind of job needs its payload in `domain/job.rs`, its implementation in a file beside these, and its line in
+//! [`KINDS`].
 
 mod prune;
 mod sweep_leaderboard;
@@ -30,12 +32,12 @@ const KINDS: [Kind; 3] = [kind::<SweepLeaderboard>(), kind::<PruneKeys>(), kind:
 
 /// Jobs that an instance runs at once.
 const AT_ONCE: usize = 2;
-/// How often the ledger is asked for due jobs.
+/// How often the ledger is queried for due jobs.
 const POLL: Duration = Duration::from_secs(1);
-/// How long an instance may give no sign of life before another one runs its job.
+/// How long an instance may fail to renew a lease before another one runs its job.
 const LEASE_SECONDS: i64 = 60;
 const RENEW: Duration = Duration::from_secs(20);
-/// The second try comes after about this time, each further one after twice as long.
+/// The second attempt comes after about this time, each further one after twice as long.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 /// How often jobs are counted for the metrics.
@@ -43,23 +45,23 @@ const COUNT: Duration = Duration::from_secs(5);
 
 /// How a kind of job is run.
 trait Job: Payload {
-    /// Tries in a row before it is given up.
+    /// Attempts in a row before it is dead.
     const ATTEMPTS: i64 = 20;
 
-    /// Works for a while. What is worth keeping of how far it has come stands in what goes on.
+    /// Works for a while. Progress worth keeping is in the payload of the next run.
     fn run(self, context: &Context) -> impl Future<Output = Result<Next<Self>, JobError>> + Send;
 }
 
-/// What comes after a run.
+/// What follows a run.
 enum Next<J> {
     Done,
     Again { job: J, after: Duration },
 }
 
-/// Why a run failed: whatever it was, for the log and `jobs.last_error`.
+/// Why a run failed, of any type: for the log and `jobs.last_error`.
 type JobError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What jobs work with.
+/// The dependencies of jobs.
 pub struct Context {
     ledger: Ledger,
     clock: Clock,
@@ -72,7 +74,7 @@ impl Context {
         Arc::new(Self { ledger, clock, begun })
     }
 
-    /// The present, as far as this process saw it come: a clock that is put ahead makes nothing older.
+    /// The present time, as far as this process saw it pass: a clock that is set forward ages nothing.
     fn seen(&self) -> Timestamp {
         let (began, begun_at) = self.begun;
         let elapsed = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
@@ -80,14 +82,14 @@ impl Context {
     }
 }
 
-/// A kind of job without its type.
+/// A kind of job with its type erased.
 struct Kind {
     queue: &'static str,
     attempts: i64,
     run: fn(String, Arc<Context>) -> Running,
 }
 
-/// What comes next: the payload to go on with, and when.
+/// What comes next: the payload to continue with, and when.
 type Running = Pin<Box<dyn Future<Output = Result<Option<(String, Duration)>, JobError>> + Send>>;
 
 const fn kind<J: Job>() -> Kind {
@@ -104,7 +106,7 @@ fn run_one<J: Job>(payload: String, context: Arc<Context>) -> Running {
     })
 }
 
-/// Runs what is due for as long as it is polled.
+/// Runs due jobs for as long as it is polled.
 pub async fn run(context: Arc<Context>) {
     let queues = KINDS.map(|kind| kind.queue);
     let (mut polls, mut counts) = (interval(POLL), interval(COUNT));
@@ -135,12 +137,12 @@ pub async fn run(context: Arc<Context>) {
     }
 }
 
-/// Jobs that there always are.
+/// Jobs that always exist.
 fn standing_jobs(now: Timestamp) -> Vec<NewJob> {
     vec![NewJob::new(&PruneKeys::default(), now), NewJob::new(&PruneReceipts {}, now)]
 }
 
-/// Notes jobs, unless they are there; answers those that could not be noted yet.
+/// Adds jobs, unless they exist; returns those that could not be added yet.
 async fn note(context: &Context, jobs: Vec<NewJob>) -> Vec<NewJob> {
     let mut left = Vec::new();
     for job in jobs {
@@ -151,7 +153,7 @@ async fn note(context: &Context, jobs: Vec<NewJob>) -> Vec<NewJob> {
     left
 }
 
-/// Runs a job and notes how it ended, unless the lease is lost: then it is somebody else's.
+/// Runs a job and records how it ended, unless the lease is lost: then the job belongs to another instance.
 async fn work(context: Arc<Context>, job: LeasedJob) {
     let Some(kind) = KINDS.iter().find(|kind| kind.queue == job.queue) else { return };
     let begun = Instant::now();
@@ -159,7 +161,7 @@ async fn work(context: Arc<Context>, job: LeasedJob) {
     let result = tokio::select! {
         result = run => result.unwrap_or_else(|_| Err("it panicked".into())),
         () = until_lost(&context, &job) => {
-            tracing::warn!(job = job.id, queue = kind.queue, "somebody else runs a job that took too long here");
+            tracing::warn!(job = job.id, queue = kind.queue, "another instance has taken over a job that took too long here");
             return;
         }
     };
@@ -167,7 +169,7 @@ async fn work(context: Arc<Context>, job: LeasedJob) {
     metrics::histogram!("scoreboard_job_seconds", "queue" => kind.queue).record(begun.elapsed());
     metrics::counter!("scoreboard_job_runs_total", "queue" => kind.queue, "outcome" => outcome).increment(1);
     if let Err(error) = context.ledger.end_job(&job, ended).await {
-        tracing::warn!(job = job.id, queue = kind.queue, %error, "how a job ended could not be noted: it is run again");
+        tracing::warn!(job = job.id, queue = kind.queue, %error, "the end of a job could not be recorded: it will run again");
     }
 }
 
@@ -182,7 +184,7 @@ fn ended(
         Ok(None) => (Ended::Done, "done"),
         Ok(Some((payload, delay))) => (Ended::Again { payload, due_at: after(delay) }, "again"),
         Err(error) if job.attempts + 1 < kind.attempts => {
-            tracing::warn!(job = job.id, queue = kind.queue, %error, "a job failed and is tried again");
+            tracing::warn!(job = job.id, queue = kind.queue, %error, "a job failed and will be retried");
             (Ended::Failed { error: error.to_string(), due_at: after(delay(job.attempts)) }, "failed")
         }
         Err(error) => {
@@ -192,14 +194,14 @@ fn ended(
     }
 }
 
-/// How long to wait after so many failures and one more: half as long again or shorter by chance, so that what failed together is not tried
-/// again together.
+/// How long to wait after this many failures and one more: up to half as long again or shorter at random, so that jobs that
+/// failed together are not retried together.
 fn delay(failures: i64) -> Duration {
     let doubled = FIRST_DELAY.saturating_mul(1 << failures.clamp(0, 20)).min(LONGEST_DELAY);
     doubled.mul_f64(0.5 + fastrand::f64())
 }
 
-/// Renews the lease until it turns out to be lost.
+/// Renews the lease until it is lost.
 async fn until_lost(context: &Context, job: &LeasedJob) {
     let mut renewals = interval_at(Instant::now() + RENEW, RENEW);
     loop {
@@ -221,18 +223,18 @@ async fn count(context: &Context, queues: &[&'static str]) {
     }
 }
 
-/// How long a run may go on, in small bites that are in nobody's way.
+/// How long a run may go on, in small steps that do not disturb other work.
 struct Turn(Instant);
 
 impl Turn {
-    /// Between two bites.
+    /// The pause between two steps.
     const PAUSE: Duration = Duration::from_millis(50);
 
     fn of(length: Duration) -> Self {
         Self(Instant::now() + length)
     }
 
-    /// Pauses after a bite; whether there is time for another one.
+    /// Pauses after a step; returns whether there is time for another one.
     async fn goes_on(&self) -> bool {
         tokio::time::sleep(Self::PAUSE).await;
         Instant::now() < self.0
@@ -244,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_try_comes_later_and_some_time() {
+    fn each_retry_comes_later_up_to_a_limit() {
         let mean = |failures| (0..1000).map(|_| delay(failures)).sum::<Duration>() / 1000;
         assert!((900..1100).contains(&mean(0).as_millis()) && (7200..8800).contains(&mean(3).as_millis()));
         assert!(delay(i64::MAX) <= LONGEST_DELAY * 3 / 2 && delay(62) >= LONGEST_DELAY / 2);

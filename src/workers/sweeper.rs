@@ -1,5 +1,5 @@
-//! Announces what a dead instance, a dead ranking or one that refused left in the outbox: rows older than a few seconds, and all there are
-//! where something was found to be missing.
+//! Announces the outbox rows that a dead instance, a lost ranking or one that refused left behind: rows older than a few
+//! seconds, and all rows if something was found to be missing.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -15,14 +15,15 @@ use crate::{
     },
 };
 
-/// Younger rows are still being announced by whoever committed them.
+/// Younger rows are still being announced by the instance that committed them.
 const AGE_SECONDS: i64 = 4;
-/// The same while a ranking lacks something that it could not be told: the sooner it is tried again, the sooner the ranking is believed.
+/// The same while a ranking lacks something that could not be announced to it: the sooner it is retried, the sooner the ranking
+/// is trusted.
 const AGE_SECONDS_BEHIND: i64 = 1;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Rows taken at once: few enough to be announced before other instances may take them over.
+/// Rows claimed at once: few enough to be announced before other instances may claim them.
 const ROWS: i64 = 32;
-/// After so many rows in a row that no ranking took, the rest waits for the next round: the store is away.
+/// After this many consecutive rows that no ranking applied, the rest waits for the next round: the store is unavailable.
 const IN_VAIN: usize = 64;
 
 /// Sweeps for as long as it is polled.
@@ -54,11 +55,12 @@ struct Sweep {
     announcer: Arc<Announcer>,
     backlog: Arc<Backlog>,
     clock: Clock,
-    /// The row at which the next round goes on: one that was cut off begins where it ended, so that no row keeps others from their turn.
+    /// The row after which the next round continues: an interrupted round is resumed at its end, so that no row blocks others
+    /// for ever.
     after: i64,
 }
 
-/// What became of the rows that were claimed together.
+/// The outcomes of rows that were claimed together.
 #[derive(Default)]
 struct Swept {
     announced: Vec<Announced>,
@@ -69,11 +71,11 @@ struct Swept {
 }
 
 impl Sweep {
-    /// Announces the rows from where the last round ended on, each once.
+    /// Announces the rows after the end of the last round, each once.
     async fn round(&mut self, made_before: Timestamp) -> Result<(), LedgerError> {
         crate::failpoints::failpoint!("outbox-swept", LedgerError::Unavailable);
         let mut in_vain = 0;
-        // Boards whose ranking takes nothing here, or is not the ledger's: their other rows need not be tried in this round.
+        // Boards whose ranking applies nothing here, or is not the ledger's: their other rows need not be tried in this round.
         let mut away = HashSet::new();
         loop {
             let rows = self.ledger.outbox_due(self.clock.now(), made_before, self.after, ROWS).await?;
@@ -101,7 +103,7 @@ impl Sweep {
             if lacking.is_empty() {
                 tried.push((row, announcement));
             } else {
-                // It is not tried, and the rankings lack it all the same.
+                // It is not tried, but the rankings lack it nevertheless.
                 self.announcer.leave_row(row, lacking);
                 swept.left.push(row);
             }
@@ -113,7 +115,7 @@ impl Sweep {
                     away.extend(boards);
                     swept.left.push(*row);
                 }
-                // What it waits for may have been announced to the ranking that has taken this one's place.
+                // What it waits for may have been announced to the ranking that superseded this one.
                 Outcome::Stuck if announcement.boards().any(|board| self.backlog.is_superseded(board.pk)) => {
                     away.extend(announcement.boards().map(|board| board.pk));
                     swept.left.push(*row);
@@ -124,8 +126,8 @@ impl Sweep {
         swept
     }
 
-    /// Answers how many rows are announced for good. The others are given back: for as long as this instance kept them, none that
-    /// reaches the ledger's ranking could announce them.
+    /// Returns how many rows are announced for good. The others are released: as long as this instance held them, no instance
+    /// that reaches the ledger's ranking could announce them.
     async fn finish(&self, swept: Swept, away: &mut HashSet<i64>) -> Result<usize, LedgerError> {
         let Swept { announced, stuck, left } = swept;
         let refused = self.announcer.delete(&announced).await;
@@ -135,8 +137,8 @@ impl Sweep {
         self.ledger.outbox_postpone(&stuck, self.clock.now()).await?;
         if told > 0 {
             metrics::counter!("scoreboard_outbox_swept_total").increment(told as u64);
-            tracing::info!(rows = told, "announced what was left in the outbox");
-            // A user who keeps scoring would otherwise stay behind for as long as its rows wait, each for the one before.
+            tracing::info!(rows = told, "announced pending outbox rows");
+            // Otherwise a user who keeps scoring would stay behind for as long as its rows wait, each for the previous one.
             self.ledger.outbox_release_postponed().await?;
         }
         Ok(told)

@@ -1,4 +1,5 @@
-//! Why a body is refused, field by field, in words that know nothing of the program: neither its types nor its fields' names inside.
+//! Why a body is refused, field by field, in words that reveal nothing of the program: neither its types nor its internal field
+//! names.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -9,20 +10,20 @@ use crate::{
     services::error::{FieldError, ServiceError},
 };
 
-/// Refuses a body that serde could not make the expected value of.
+/// Refuses a body that serde could not parse into the expected value.
 pub(super) fn of_shape(error: &serde_path_to_error::Error<serde_json::Error>, text: &[u8]) -> Problem {
-    // JSON all the same, though no double holds it.
+    // It is JSON, although no double holds the number.
     let too_large = error.inner().to_string().starts_with("number out of range");
     if !error.inner().is_data() && !too_large {
         return Problem::not_json(error.inner().to_string());
     }
-    // A broken rule may stand in front of what is no JSON.
+    // A validation error may come before the point at which the text stops being JSON.
     let all = std::str::from_utf8(text).map_err(|error| error.to_string());
     let all = all.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string()));
     if let Err(reason) = all {
         return Problem::not_json(reason);
     }
-    // serde_json appends " at line 1 column 9", which says nothing beside the field's name.
+    // serde_json appends " at line 1 column 9", which is useless beside the field's name.
     let text = error.inner().to_string();
     let message = text.split(" at line ").next().unwrap_or(&text);
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
@@ -39,7 +40,7 @@ pub(super) fn of_shape(error: &serde_path_to_error::Error<serde_json::Error>, te
     ServiceError::invalid(field, code, message).into()
 }
 
-/// serde's message without its words for types, which are Rust's.
+/// serde's message without its names for types, which are Rust's.
 fn in_plain_words(message: &str) -> String {
     if message.starts_with("missing field") {
         return "is required".to_owned();
@@ -63,7 +64,7 @@ fn in_plain_words(message: &str) -> String {
     }
 }
 
-/// Refuses a value that breaks rules.
+/// Refuses a value that fails validation.
 pub(super) fn of_rules(errors: &ValidationErrors) -> Problem {
     let mut fields = Vec::new();
     flatten("", errors, &mut fields);
@@ -133,7 +134,7 @@ mod tests {
     use super::in_plain_words;
 
     #[test]
-    fn no_word_of_the_program_is_left() {
+    fn no_internal_name_is_left() {
         for (said, plain) in [
             ("invalid type: floating point `3.5`, expected a whole number", "must be a whole number"),
             ("invalid type: integer `3`, expected a string", "must be a string"),

@@ -1,4 +1,5 @@
-//! Objects that clients fill as they like. A name that is there twice is refused, at any depth: one of the two values would be lost in silence.
+//! Objects with arbitrary fields. A name that occurs twice is refused, at any depth: one of the two values would be lost
+//! silently.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// Takes an object, null or nothing; goes with `#[serde(default)]`.
+/// Accepts an object, null or nothing; goes with `#[serde(default)]`.
 pub fn unambiguous<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Map<String, Value>>, D::Error> {
     Ok(Option::<Object>::deserialize(deserializer)?.map(|Object(map)| map))
 }
@@ -41,7 +42,7 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// Any value, the objects in it without repeated names.
+/// Any value in which no object has repeated names.
 struct OfAny;
 
 impl<'de> DeserializeSeed<'de> for OfAny {
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_come_once_in_each_object() {
+    fn a_name_may_occur_once_in_each_object() {
         let read = |text: &str| serde_json::from_str::<Object>(text).map(|Object(map)| Value::Object(map));
         for text in [r#"{"a":{"a":[{"a":1,"b":-2},{"a":0.1,"b":null}]},"b":["x","\u00e9",true,18446744073709551615]}"#, "{}"] {
             assert_eq!(read(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());

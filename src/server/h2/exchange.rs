@@ -28,7 +28,7 @@ use crate::server::{
     vitals::patience,
 };
 
-/// What HTTP/2 has other means for.
+/// Headers for which HTTP/2 has other means.
 const OF_THE_CONNECTION: [header::HeaderName; 5] = [
     header::CONNECTION,
     header::HeaderName::from_static("keep-alive"),
@@ -40,16 +40,16 @@ const OF_THE_CONNECTION: [header::HeaderName; 5] = [
 /// What a field of a head costs beside its bytes (RFC 9113, 6.5.2).
 const FIELD: usize = 32;
 
-/// What went wrong with the requests of one connection.
+/// Counts of failed requests of one connection.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// Taken back by the client before they were answered.
+    /// Reset by the client before they were answered.
     pub taken_back: AtomicU64,
-    /// Whose answer the client did not read.
+    /// Not read by the client.
     pub unread: AtomicU64,
 }
 
-/// Why an answer does not get to its end.
+/// Why an answer is not completed.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("the client does not read it")]
@@ -141,7 +141,7 @@ fn of_h2(mut head: response::Parts, body: &Outgoing) -> response::Parts {
 struct Sending {
     stream: SendStream<Piece>,
     body: Outgoing,
-    /// What the client has taken since it last had everything, and how long it kept the rest waiting.
+    /// What the client has read since it last had everything, and how long it kept the rest waiting.
     taken: u64,
     waited: Duration,
 }
@@ -170,7 +170,7 @@ impl Sending {
         }
     }
 
-    /// What comes next; takes as long as there is nothing to say.
+    /// The next frame; pending until there is one.
     async fn next(&mut self) -> Result<Option<Frame<Piece>>, Broken> {
         poll_fn(|context| {
             if let Poll::Ready(reason) = self.stream.poll_reset(context)? {
@@ -187,7 +187,8 @@ impl Sending {
         .await
     }
 
-    /// How much the client takes now of what is to be sent, which is something; takes as long as it takes nothing, within limits.
+    /// How much the client accepts now of what is to be sent, at least one byte; pending while it accepts nothing, up to a
+    /// limit.
     async fn room(&mut self, wanted: usize) -> Result<usize, Broken> {
         let wanted = wanted.min(SEND_BUFFER);
         self.stream.reserve_capacity(wanted);

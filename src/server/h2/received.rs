@@ -15,7 +15,7 @@ use hyper::{
 
 use crate::server::vitals::Vitals;
 
-/// What each frame may cost beside its bytes, together with those.
+/// The allowance for each frame beside its bytes, counted together with them.
 const FRAME: u64 = 64;
 
 /// See the module's documentation.
@@ -40,7 +40,7 @@ impl Body for Received {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         match ready!(self.stream.poll_data(context)) {
             Some(Ok(bytes)) => {
-                // Whoever reads the body has a limit of their own.
+                // The reader of the body has a limit of its own.
                 let _ = self.stream.flow_control().release_capacity(bytes.len());
                 self.length = self.length.map(|length| length.saturating_sub(bytes.len() as u64));
                 self.vitals.bodies.fetch_add(bytes.len() as u64 + FRAME, Relaxed);

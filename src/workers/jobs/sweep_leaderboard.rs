@@ -1,11 +1,11 @@
-//! What a deleted leaderboard left behind, which nobody can see any more.
+//! Sweeps the rows of a deleted leaderboard, which are no longer visible.
 
 use std::time::Duration;
 
 use super::{Context, Job, JobError, Next, Turn};
 use crate::domain::job::SweepLeaderboard;
 
-/// How long a run goes on before others have their turn.
+/// How long a run goes on before other jobs get their turn.
 const TURN: Duration = Duration::from_secs(10);
 const BITE: i64 = 1000;
 
