@@ -1,6 +1,6 @@
-//! The pure heart: nouns, the scoring rule, the order of a ranking, positions in a stream.
+//! The pure core: nouns, the scoring rule, the order of a ranking, versions of a stream.
 //!
-//! Nothing here is async and nothing does I/O, so every rule can be tested with plain values. All other layers speak in these types.
+//! Nothing here is async and nothing does I/O, so every rule can be tested with plain values. All other layers use these types.
 
 pub mod action;
 pub mod announcement;

@@ -16,7 +16,7 @@ pub enum Points {
     Range { min: i64, max: i64 },
 }
 
-/// Why a submission brings no points.
+/// Why a submission yields no points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueError {
     Required,
@@ -49,7 +49,7 @@ pub struct Limit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionSettings {
     pub name: String,
-    /// Which leaderboards it feeds, the first one leading; by id, so that an action outlives a leaderboard that is made anew.
+    /// The leaderboards it feeds, the first one leading; by id, so that an action outlives a leaderboard that is created again.
     pub leaderboards: Vec<LeaderboardId>,
     pub points: Points,
     /// 0: none.
@@ -60,7 +60,7 @@ pub struct ActionSettings {
     pub enabled: bool,
 }
 
-/// An action as the ledger holds it.
+/// An action as the ledger stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     pub id: ActionId,
@@ -70,8 +70,8 @@ pub struct Action {
 }
 
 impl ActionSettings {
-    /// Seconds until this user may submit again, `None` where it is allowed now. `recent` holds the times of the user's accepted
-    /// submissions of this action, newest first, at least as many as [`Self::lookback`] asks for.
+    /// Seconds until this user may submit again, `None` if it is allowed now. `recent` holds the times of the user's accepted
+    /// submissions of this action, newest first, at least as many as [`Self::lookback`] requires.
     pub fn wait_seconds(&self, recent: &[Timestamp], now: Timestamp) -> Option<u64> {
         let until = |at: Timestamp, seconds: i64| {
             // Never longer than its own length, whatever clock wrote the time.
@@ -84,7 +84,7 @@ impl ActionSettings {
         cooldown.max(limit)
     }
 
-    /// How many of the user's newest submissions [`Self::wait_seconds`] has to see; 0 where nothing is limited.
+    /// How many of the user's newest submissions [`Self::wait_seconds`] has to see; 0 if nothing is limited.
     pub fn lookback(&self) -> i64 {
         self.limit.map_or(0, |limit| limit.count).max(i64::from(self.cooldown_seconds > 0))
     }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_longer_than_the_cooldown_or_the_limit_is_long() {
+    fn nobody_waits_longer_than_the_cooldown_or_the_limit_period() {
         let action = settings(10, Some(Limit { count: 1, per_seconds: 60 }));
         assert_eq!(action.wait_seconds(&[seconds(86_400)], seconds(0)), Some(60));
         assert_eq!(settings(10, None).wait_seconds(&[seconds(86_400)], seconds(0)), Some(10));

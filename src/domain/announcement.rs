@@ -1,5 +1,5 @@
-//! What the ledger owes the ranking and the watchers after a commit. Kept in the outbox until it has been told, and repeatable: telling
-//! it twice changes nothing.
+//! What has to be announced to the ranking and the watchers after a commit. Stored in the outbox until it is announced, and
+//! repeatable: announcing it twice changes nothing.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,14 +14,14 @@ use super::{
     user::User,
 };
 
-/// One outbox row: all that one commit changed.
+/// One outbox row: everything that one commit changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Announcement {
     /// Changed entries, in the order in which they were settled.
     Scores { changes: Vec<Change> },
-    /// The score events of a batch, in the order in which they were settled. The outbox keeps them like this, because all that is to be
-    /// told of them stands in the history; the ledger gives them out as [`Self::Scores`].
+    /// The score events of a batch, in the order in which they were settled. The outbox stores them in this form, because
+    /// everything to be announced of them is in the history; the ledger returns them as [`Self::Scores`].
     Events { ids: Vec<Uuid> },
     /// A definition was changed or deleted.
     Definition(DefinitionChange),
@@ -34,15 +34,15 @@ pub enum Announcement {
         boards: Vec<Board>,
         user_id: UserId,
         name: DisplayName,
-        /// For each board the part of the `user-changed` event that is known at commit: the fields of a JSON object without the braces. None in
-        /// rows of an earlier release, which told of names alone, and without an event.
+        /// For each board the part of the `user-changed` event that is known at commit: the fields of a JSON object without the
+        /// braces. `None` in rows of an earlier release, which announced names alone, and without an event.
         #[serde(default)]
         events: Vec<String>,
     },
 }
 
 impl Announcement {
-    /// The user now reads like this, to those who watch these boards.
+    /// The user as shown to the watchers of these boards from now on.
     pub fn user_changed(user: &User, leaderboards: &[(LeaderboardId, Board)]) -> Self {
         let User { id, profile, revision, .. } = user;
         let fields = |(leaderboard_id, board): &(LeaderboardId, Board)| {
@@ -63,7 +63,7 @@ impl Announcement {
         }
     }
 
-    /// The boards that it is about, as far as it says; some more than once.
+    /// The boards that it concerns, as far as it names them; some more than once.
     pub fn boards(&self) -> Box<dyn Iterator<Item = Board> + Send + '_> {
         match self {
             Self::Scores { changes } => Box::new(changes.iter().map(|change| change.board)),
@@ -82,19 +82,19 @@ pub struct Change {
     pub board: Board,
     pub event_id: Uuid,
     pub user_id: UserId,
-    /// `None` where the entry leaves the ranking.
+    /// `None` if the entry leaves the ranking.
     pub score: Option<i64>,
     /// Microseconds.
     pub reached_at: i64,
-    /// The entry's revision after this change: the ranking takes it exactly once, after revision − 1.
+    /// The entry's revision after this change: the ranking applies it exactly once, after revision − 1.
     pub revision: i64,
     pub name: DisplayName,
-    /// What is known at commit of the event: the fields of a JSON object without the braces.
+    /// The part of the event that is known at commit: the fields of a JSON object without the braces.
     pub event: String,
 }
 
 impl Change {
-    /// What is told of it.
+    /// The kind of the event that announces it.
     pub fn kind(&self) -> EventKind {
         if self.score.is_some() { EventKind::ScoreUpdated } else { EventKind::ScoreRemoved }
     }
@@ -153,19 +153,19 @@ pub struct DefinitionChange {
 }
 
 impl DefinitionChange {
-    /// What is told of it.
+    /// The kind of the event that announces it.
     pub fn kind(&self) -> EventKind {
         if self.deleted { EventKind::LeaderboardDeleted } else { EventKind::LeaderboardChanged }
     }
 
-    /// The leaderboard now reads like this.
+    /// The changed leaderboard as shown from now on.
     pub fn changed(leaderboard: &Leaderboard, definitions: i64) -> Self {
         let event = serde_json::to_string(leaderboard).expect("a definition always serialises");
         let public = leaderboard.settings.visibility == Visibility::Public;
         Self { public, definitions, ..Self::of(leaderboard, leaderboard.revision, false, event) }
     }
 
-    /// The leaderboard is gone.
+    /// The leaderboard is deleted.
     pub fn deleted(leaderboard: &Leaderboard, definitions: i64) -> Self {
         let event = serde_json::json!({ "leaderboardId": leaderboard.id, "deleted": true }).to_string();
         Self { definitions, ..Self::of(leaderboard, leaderboard.revision + 1, true, event) }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_of_the_release_before_this_one_tells_a_name_without_an_event() {
+    fn a_row_of_the_previous_release_announces_a_name_without_an_event() {
         let row = r#"{"kind":"rename","boards":[{"pk":1,"season":1,"order":"desc"}],"userId":"ann","name":{"name":"Ann","revision":2}}"#;
         let Announcement::Rename { boards, name, events, .. } = serde_json::from_str(row).unwrap() else { panic!("a rename") };
         assert_eq!((boards.len(), name.revision, events.len()), (1, 2, 0));

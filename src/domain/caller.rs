@@ -1,4 +1,5 @@
-//! Who acts, and what they may do: every service method takes the [`Caller`] first, decides by a [`Permission`], and can say who it was.
+//! Who acts, and what they may do: every service method takes the [`Caller`] first, decides by a [`Permission`], and can record
+//! who it was.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -34,7 +35,7 @@ impl Scope {
     }
 }
 
-/// A set of scopes, a bit each.
+/// A set of scopes, one bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scopes(u8);
 
@@ -50,7 +51,7 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// What somebody wants to do. Which scopes allow it stands here, and nowhere else.
+/// An operation that needs permission. Which scopes allow it is defined here, and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Submit scores, for anybody or for oneself.
@@ -63,12 +64,12 @@ pub enum Permission {
     SeePrivateDefinitions,
     /// Read users' profiles.
     ReadUsers,
-    /// Make, change and delete leaderboards, actions and users.
+    /// Create, change and delete leaderboards, actions and users.
     Manage,
 }
 
 impl Permission {
-    /// Any of these allows it.
+    /// The scopes of which any one allows it.
     pub fn scopes(self) -> &'static [Scope] {
         match self {
             Self::SubmitScores => &[Scope::ScoresWrite, Scope::ScoresSelf],
@@ -80,19 +81,19 @@ impl Permission {
     }
 }
 
-/// Whoever holds a valid credential.
+/// The holder of a valid credential.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     pub subject: Arc<str>,
-    /// When the credential ends, in seconds since 1970.
+    /// When the credential expires, in seconds since 1970.
     pub expires: u64,
     pub scopes: Scopes,
 }
 
-/// Why a caller may not do what they want.
+/// Why a caller's request is denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denied {
-    /// There is no credential. Where one was sent and not accepted, and the call goes on without one: why it was not.
+    /// There is no credential. If one was sent but not accepted, and the call goes on without it: the reason.
     Unauthenticated(Option<Cow<'static, str>>),
     /// The credential allows something else; the message says which scope it lacks.
     Forbidden(String),
@@ -101,7 +102,7 @@ pub enum Denied {
 /// Who acts.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// Nobody that is known. `refused` tells why a credential that was sent was not accepted.
+    /// An unknown caller. `refused` says why a credential that was sent was not accepted.
     Anonymous { refused: Option<Cow<'static, str>> },
     /// The holder of a credential.
     Principal(Arc<Principal>),
@@ -110,7 +111,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Nobody that is known, without a credential.
+    /// An unknown caller, without a credential.
     pub const ANONYMOUS: Self = Self::Anonymous { refused: None };
 
     /// The holder of a credential, if there is one.
@@ -121,7 +122,7 @@ impl Caller {
         }
     }
 
-    /// Who it was, for the records; `None` for the anonymous.
+    /// The caller's name for the records; `None` for anonymous ones.
     pub fn subject(&self) -> Option<Arc<str>> {
         match self {
             Self::Anonymous { .. } => None,
@@ -130,7 +131,7 @@ impl Caller {
         }
     }
 
-    /// Whether they may.
+    /// Whether the caller has this permission.
     pub fn may(&self, permission: Permission) -> bool {
         match self {
             Self::Anonymous { .. } => false,
@@ -139,7 +140,7 @@ impl Caller {
         }
     }
 
-    /// Refuses whoever may not.
+    /// Refuses a caller without this permission.
     pub fn authorize(&self, permission: Permission) -> Result<(), Denied> {
         match self {
             _ if self.may(permission) => Ok(()),

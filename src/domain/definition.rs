@@ -10,8 +10,8 @@ use super::{
     leaderboard::Leaderboard,
 };
 
-/// Every leaderboard and every action, as of one revision of the ledger's definitions. A copy shares all that it does not change, so that a change
-/// of one definition costs the same among ten and among ten thousand.
+/// Every leaderboard and every action, at one revision of the ledger's definitions. A copy shares all that it does not change,
+/// so that a change of one definition costs the same among ten and among ten thousand.
 #[derive(Debug, Default, Clone)]
 pub struct Definitions {
     /// Grows by one with every change of any definition; equal revisions mean equal definitions.
@@ -29,7 +29,7 @@ pub enum Changed {
 }
 
 impl Definitions {
-    /// The same under another revision.
+    /// The same definitions with another revision.
     pub fn at(self, revision: i64) -> Self {
         Self { revision, ..self }
     }
@@ -39,7 +39,7 @@ impl Definitions {
         self.leaderboards.get(id).map(Arc::as_ref)
     }
 
-    /// The leaderboard with this incarnation, where it still exists.
+    /// The leaderboard with this incarnation, if it still exists.
     pub fn leaderboard_by_pk(&self, pk: i64) -> Option<&Leaderboard> {
         self.by_pk.get(&pk).map(Arc::as_ref)
     }

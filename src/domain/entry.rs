@@ -1,4 +1,4 @@
-//! Entries: a user's place in one season of one leaderboard, and the windows cut out of a ranking.
+//! Entries: a user's score and rank in one season of one leaderboard, and the windows read from a ranking.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{ids::UserId, time::Timestamp, version::Version};
 
-/// What decides a place: better score first, then whoever reached it first, then the user id bytewise. Compares in ranking order.
+/// What decides a rank: better score first, then the user who reached it first, then the user id bytewise. Compares in ranking
+/// order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RankKey {
     /// See [`Order::sort_score`](super::leaderboard::Order::sort_score).
@@ -29,7 +30,7 @@ impl PartialOrd for RankKey {
     }
 }
 
-/// The sort score of an entry that was taken out of its ranking: no score has it, and it comes after all that do.
+/// The sort score of an entry that was removed from its ranking: no score has it, and it comes after all that do.
 pub const TAKEN_OUT: i64 = i64::MAX;
 
 /// A row of a ranking as clients see it.
@@ -39,29 +40,29 @@ pub struct RankedEntry {
     /// 1 for the best.
     pub rank: u64,
     pub user_id: UserId,
-    /// The user's display name, or the user id where none is set.
+    /// The user's display name, or the user id if none is set.
     pub display_name: Arc<str>,
     pub score: i64,
     pub at: Timestamp,
 }
 
-/// What every answer cut out of a ranking says about where it comes from.
+/// What every answer from a ranking says about its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub season: i64,
-    /// `None` where the answer comes from the ledger while the ranking is out of reach.
+    /// `None` if the answer comes from the ledger while the ranking is unreachable.
     pub version: Option<Version>,
     pub total: u64,
 }
 
-/// A run of consecutive ranks.
+/// Consecutive ranks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     pub head: Head,
     pub entries: Vec<RankedEntry>,
 }
 
-/// One user's entry and the entries around it, the user's own included, best first; empty where the user has no entry.
+/// One user's entry and the entries around it, including the user's own, best first; empty if the user has no entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neighbourhood {
     pub user_id: UserId,
@@ -73,10 +74,10 @@ pub struct Neighbourhood {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
     pub user_id: UserId,
-    /// `None` where it was taken out of the ranking, which remembers its revision.
+    /// `None` if it was removed from the ranking, which remembers its revision.
     pub score: Option<i64>,
     pub reached_at: Timestamp,
-    /// Counts the changes of this entry: 1, 2, 3 … without holes.
+    /// Counts the changes of this entry: 1, 2, 3 … without gaps.
     pub revision: i64,
     pub name: DisplayName,
 }
@@ -88,7 +89,7 @@ pub struct DisplayName {
     pub revision: i64,
 }
 
-/// The share (0–100) of the other entries that stand below this rank; 100 for the only one.
+/// The percentage (0–100) of the other entries that are below this rank; 100 for the only one.
 pub fn percentile(rank: u64, total: u64) -> f64 {
     if total <= 1 {
         return 100.0;
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_percentile_is_the_share_of_the_others_that_stand_below() {
+    fn the_percentile_is_the_share_of_the_others_below() {
         assert_eq!(percentile(1, 1), 100.0);
         assert_eq!(percentile(1, 5), 100.0);
         assert_eq!(percentile(3, 5), 50.0);

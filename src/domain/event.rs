@@ -1,8 +1,8 @@
-//! Events of a leaderboard, as watchers are told of them: their names, what stands in them, and how they are put together.
+//! Events of a leaderboard, as watchers receive them: their names, their contents, and how they are built.
 //!
-//! Whoever commits a change knows most of what is told of it, and writes these fields down with it ([`fields`]). The ranking gives the event its
-//! position, in the same step in which it changes, and the numbers of that position; it does not look into the fields. Data and name are
-//! made of both ([`Event::data`], [`EventKind::name`]), once for all watchers.
+//! The code that commits a change knows most of its event, and stores these fields with the change ([`fields`]). The ranking
+//! gives the event its position, in the same step in which it changes, and the numbers of that position; it does not parse the
+//! fields. Data and name are built from both ([`Event::data`], [`EventKind::name`]), once for all watchers.
 //!
 //! A new event: its kind, name, numbers and fields here, an [`Announcement::Event`](super::announcement::Announcement::Event) from whoever commits it, its
 //! schema in `openapi.yaml`. Where it moves an entry, it is a change of that entry, and announced as one.
@@ -24,7 +24,7 @@ use super::{
 pub enum EventKind {
     /// An entry has another score, or is new.
     ScoreUpdated,
-    /// An entry is in the ranking no longer.
+    /// An entry is no longer in the ranking.
     ScoreRemoved,
     /// A user has another profile. Moves nobody.
     UserChanged,
@@ -34,16 +34,16 @@ pub enum EventKind {
     LeaderboardDeleted,
 }
 
-/// Which numbers of its position stand in an event.
+/// Which numbers of its position an event contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Numbers {
-    /// None: its fields are the whole object.
+    /// None: its fields are the complete object.
     Nothing,
     /// `version` and `since`.
     Version,
-    /// Those, `rank`, `previousRank` and `total`.
+    /// The same, and `rank`, `previousRank` and `total`.
     Ranks,
-    /// Version and since, `rank` for the one that it was, and `total`.
+    /// `version` and `since`, `rank` with the former rank, and `total`.
     FormerRank,
 }
 
@@ -76,13 +76,13 @@ impl EventKind {
 pub struct Event {
     pub seq: u64,
     pub kind: EventKind,
-    /// The user's rank at this very position; 0 where there is none, or the kind is of the leaderboard.
+    /// The user's rank at this very position; 0 if there is none, or if the kind concerns the leaderboard.
     pub rank: u64,
     /// The rank just before; `None` for a newcomer.
     pub previous_rank: Option<u64>,
     /// Entries in the ranking at this position.
     pub total: u64,
-    /// What was known at commit: the fields of a JSON object without the braces, or a whole one, by kind.
+    /// What was known at commit: the fields of a JSON object without the braces, or a complete one, depending on the kind.
     pub fields: String,
 }
 
@@ -110,9 +110,9 @@ impl Event {
         })
     }
 
-    /// The ranks from the first to the last at which something may look different now; `None` where the ranking looks as before.
+    /// The first and last rank that may look different now; `None` if the ranking looks as before.
     pub fn ranks(&self) -> Option<(u64, u64)> {
-        // Where somebody comes or goes, everybody below shifts.
+        // If a user enters or leaves, everybody below shifts.
         let previous = self.previous_rank.unwrap_or(u64::MAX);
         match self.kind {
             EventKind::ScoreUpdated | EventKind::UserChanged => Some((self.rank.min(previous), self.rank.max(previous))),
@@ -121,13 +121,13 @@ impl Event {
         }
     }
 
-    /// The event in the ledger that it tells of; `None` where it tells of something else.
+    /// The event in the ledger that it announces; `None` if it announces something else.
     pub fn event_id(&self) -> Option<Uuid> {
         let (_, after) = self.fields.split_once("\"eventId\":\"").filter(|_| self.moves_an_entry())?;
         after.split_once('"')?.0.parse().ok()
     }
 
-    /// When that was committed.
+    /// When that event was committed.
     pub fn at(&self) -> Option<Timestamp> {
         let (_, after) = self.fields.rsplit_once("\"at\":\"").filter(|_| self.moves_an_entry())?;
         after.split_once('"')?.0.parse().ok()
@@ -144,7 +144,7 @@ pub fn fields(known: &impl Serialize) -> String {
     object[1..object.len() - 1].to_owned()
 }
 
-/// What is known of a `score-updated` at commit.
+/// The part of a `score-updated` that is known at commit.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScoreUpdated<'a> {
@@ -160,7 +160,7 @@ pub struct ScoreUpdated<'a> {
     pub at: Timestamp,
 }
 
-/// What is known of a `score-removed` at commit.
+/// The part of a `score-removed` that is known at commit.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScoreRemoved<'a> {
@@ -171,7 +171,7 @@ pub struct ScoreRemoved<'a> {
     pub at: Timestamp,
 }
 
-/// What is known of a `user-changed` at commit.
+/// The part of a `user-changed` that is known at commit.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserChanged<'a> {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_put_together_of_fields_and_numbers() {
+    fn data_is_built_from_fields_and_numbers() {
         let data = |event: Event| event.data(&"e".into()).into_owned();
         let numbers = r#""version":"e-7","since":"e-6""#;
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_tells_when_it_was_committed() {
+    fn an_event_says_when_it_was_committed() {
         let body = r#""displayName":"\"at\":\"","at":"2026-11-21T10:00:00.000007Z""#;
         let at = event(EventKind::ScoreUpdated, body).at();
         assert_eq!(at.unwrap().to_string(), "2026-11-21T10:00:00.000007Z");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_or_goes_shifts_all_below() {
+    fn an_entry_that_comes_or_goes_shifts_all_below() {
         let moved = |kind, rank, previous_rank| Event { rank, previous_rank, ..event(kind, "") }.ranks();
         assert_eq!(moved(EventKind::ScoreUpdated, 2, Some(5)), Some((2, 5)));
         assert_eq!(moved(EventKind::ScoreUpdated, 2, None), Some((2, u64::MAX)));

@@ -1,4 +1,4 @@
-//! Identifiers that are checked once, at the edge, and trusted from there on.
+//! Identifiers that are validated once, at the edge, and trusted from there on.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
@@ -22,7 +22,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks the text and takes it over unchanged.
+            /// Checks the text and takes it unchanged.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 $parse(text)?;
                 Ok(Self(text.into()))
@@ -78,15 +78,15 @@ text_id!(
     check_slug
 );
 text_id!(
-    /// Whoever owns a score: 1–128 characters of any script, no control characters, not blank. Ordered bytewise. Ids that are new are held to
-    /// [`UserId::parse_new`].
+    /// The owner of a score: 1–128 characters of any script, no control characters, not blank. Ordered bytewise. New ids also
+    /// have to satisfy [`UserId::parse_new`].
     UserId,
     check_user_id
 );
 
 impl UserId {
-    /// Checks an id that may be somebody's first: it can be seen and addressed, too ([`check_name`]). Earlier releases were not so strict, and whoever got an id from
-    /// them can still be read.
+    /// Checks an id that may be new: it also has to be visible and usable in a URL ([`check_name`]). Earlier releases were less
+    /// strict, and users with ids from them can still be read.
     pub fn parse_new(text: &str) -> Result<Self, InvalidId> {
         let id = Self::parse(text)?;
         check_name(text).map_err(InvalidId)?;

@@ -1,22 +1,23 @@
-//! Durable jobs: work that is noted in the transaction that makes it necessary, and done later, at least once, whatever dies meanwhile.
+//! Durable jobs: work that is recorded in the transaction that makes it necessary, and done later, at least once, whatever
+//! fails meanwhile.
 //!
-//! A payload says what the work needs to know and how far it has come; `workers/jobs.rs` runs it.
+//! A payload holds what the work needs to know and its progress; `workers/jobs.rs` runs it.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::time::Timestamp;
 
-/// What a job works on, as it is stored: JSON.
+/// The input of a job, as it is stored: JSON.
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind of work, for example `sweep-leaderboard`: letters, digits and hyphens.
     const QUEUE: &'static str;
 
-    /// What it is about. A queue has one job for each key at a time; another one with the same key is left out.
+    /// What the job concerns. A queue has one job per key at a time; another one with the same key is not added.
     fn key(&self) -> String;
 }
 
-/// A job that is to be noted.
+/// A job to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
     pub queue: &'static str,
@@ -26,22 +27,22 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// This work, from then on.
+    /// This work, due from `due_at` on.
     pub fn new<P: Payload>(payload: &P, due_at: Timestamp) -> Self {
         let text = serde_json::to_string(payload).expect("a payload always serialises");
         Self { queue: P::QUEUE, key: payload.key(), payload: text, due_at }
     }
 }
 
-/// A job that somebody runs, until the lease lapses.
+/// A leased job, until the lease lapses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasedJob {
     pub id: i64,
-    /// Tells this run from others of the same job.
+    /// Distinguishes this run from others of the same job.
     pub lease: i64,
     pub queue: String,
     pub payload: String,
-    /// How often it has failed since it last went on.
+    /// How often it has failed since its last successful run.
     pub attempts: i64,
 }
 
@@ -50,9 +51,9 @@ pub struct LeasedJob {
 pub enum Ended {
     /// There is nothing more to do.
     Done,
-    /// It goes on later, from where it has come to.
+    /// It continues later, from where it stopped.
     Again { payload: String, due_at: Timestamp },
-    /// It is tried again.
+    /// It will be retried.
     Failed { error: String, due_at: Timestamp },
     /// It has failed too often.
     Dead { error: String },
@@ -62,7 +63,7 @@ pub enum Ended {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueSize {
     pub queue: String,
-    /// Waiting, and to be run by now.
+    /// Waiting, and due.
     pub due: i64,
     pub running: i64,
     pub dead: i64,
@@ -85,8 +86,8 @@ impl Payload for SweepLeaderboard {
     }
 }
 
-/// Forgets old idempotency keys, in a walk through all of them that begins anew some time after its end. The payload tells how far it has come: each
-/// engine walks in the order in which it stores them, PostgreSQL by page, SQLite by subject and key.
+/// Deletes old idempotency keys, in a walk through all of them that starts again some time after its end. The payload holds its
+/// progress: each engine walks in the order in which it stores them, PostgreSQL by page, SQLite by subject and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneKeys {
     pub page: i64,
@@ -101,7 +102,7 @@ impl Payload for PruneKeys {
     }
 }
 
-/// Forgets the receipts of keys that are forgotten.
+/// Deletes the receipts of deleted keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneReceipts {}
 

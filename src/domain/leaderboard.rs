@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::{ids::LeaderboardId, time::Timestamp};
 
-/// Which scores are the better ones.
+/// Which scores are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
@@ -15,7 +15,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The score turned so that smaller sorts first and is better, whatever the order. Its own inverse.
+    /// The score transformed so that smaller is better and sorts first, whatever the order. Its own inverse.
     pub fn sort_score(self, score: i64) -> i64 {
         match self {
             Self::Desc => -score,
@@ -95,12 +95,12 @@ pub struct LeaderboardSettings {
     pub reset_schedule: Option<String>,
     /// IANA name.
     pub timezone: String,
-    /// Takes no scores.
+    /// Accepts no scores.
     pub closed: bool,
 }
 
 impl LeaderboardSettings {
-    /// What a leaderboard is unless it is told otherwise.
+    /// The default settings of a leaderboard.
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -116,10 +116,10 @@ impl LeaderboardSettings {
     }
 }
 
-/// A leaderboard as the ledger holds it.
+/// A leaderboard as the ledger stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaderboard {
-    /// The incarnation: never reused, so a leaderboard that is deleted and made again under the same id starts from nothing.
+    /// The incarnation: never reused, so a leaderboard that is deleted and created again under the same id starts empty.
     pub pk: i64,
     pub id: LeaderboardId,
     pub settings: LeaderboardSettings,
@@ -159,7 +159,7 @@ impl Serialize for Leaderboard {
     }
 }
 
-/// One season of one incarnation of a leaderboard: what a ranking is kept for.
+/// One season of one incarnation of a leaderboard: what a ranking belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Board {
     pub pk: i64,

@@ -1,14 +1,14 @@
-//! The scoring rule: what a submission makes of a score. The only place that knows it.
+//! The scoring rule: how a submission changes a score. The only place that knows it.
 
 use super::{
     ids::MAX_SCORE,
     leaderboard::{Operator, Order},
 };
 
-/// What a submission made of a score.
+/// The effect of a submission on a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// False where the score stays as it was: then the entry, its time and its revision stay too.
+    /// False if the score stays as it was: then the entry, its time and its revision stay too.
     pub applied: bool,
     pub previous: Option<i64>,
     pub new: i64,

@@ -1,5 +1,5 @@
-//! Settling a batch: every submission in turn against the state that the batch touches. Pure, so that both ledgers commit exactly the
-//! same outcomes.
+//! Settles a batch: every submission in order against the state that the batch uses. Pure, so that both ledgers commit exactly
+//! the same outcomes.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,13 +17,13 @@ use super::{
     time::{Clock, Timestamp},
 };
 
-/// Names one entry: incarnation, season, user.
+/// Identifies one entry: incarnation, season, user.
 pub type EntryKey = (i64, i64, UserId);
 
 /// An entry's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryState {
-    /// `None` where it was taken out of the ranking: the next score is a first one.
+    /// `None` if it was removed from the ranking: the next score is a first one.
     pub score: Option<i64>,
     pub reached_at: Timestamp,
     pub revision: i64,
@@ -37,7 +37,7 @@ pub struct UsedKey {
     pub receipt: Option<String>,
 }
 
-/// Everything the ledger holds that a batch may touch, read under the locks of the transaction that will write it.
+/// Everything in the ledger that a batch may use, read under the locks of the transaction that will write it.
 #[derive(Debug, Default)]
 pub struct State {
     pub entries: HashMap<EntryKey, EntryState>,
@@ -51,23 +51,23 @@ pub struct State {
     pub newest: Option<Timestamp>,
 }
 
-/// What a batch makes of one entry.
+/// The effect of a batch on one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryChange {
     pub key: EntryKey,
-    /// The revision that the outcome rests on; `None` where there was no entry.
+    /// The revision that the outcome depends on; `None` if there was no entry.
     pub before: Option<i64>,
     pub after: EntryState,
 }
 
-/// What the transaction has to write, and what to answer.
+/// What the transaction has to write, and the answers.
 #[derive(Debug, Default)]
 pub struct Settlement {
     /// One per submission, in order.
     pub outcomes: Vec<Settled>,
     /// Each entry that changed, once, sorted by key.
     pub entries: Vec<EntryChange>,
-    /// Index of the submission and what became of it, for the history and the idempotency keys.
+    /// Index of the submission and its result, for the history and the idempotency keys.
     pub accepted: Vec<(usize, Accepted)>,
     /// For the outbox, in order.
     pub changes: Vec<Change>,
@@ -81,12 +81,12 @@ impl Settlement {
     }
 }
 
-/// Which leaderboards a submission feeds, or why it cannot be taken whatever the state is.
+/// The leaderboards that a submission feeds, or why it cannot be accepted whatever the state is.
 pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Result<Vec<&'a Leaderboard>, Refusal> {
     let action = definitions.action(submission.action_id.as_str()).ok_or(Refusal::UnknownAction)?;
     let fed: Vec<_> = action.settings.leaderboards.iter().filter_map(|id| definitions.leaderboard(id.as_str())).collect();
     if submission.self_service_only && !action.settings.self_service {
-        // Whoever may not know what is private does not learn of actions that feed nothing else.
+        // A caller that may not know about private leaderboards must not learn of actions that feed only those.
         let known = fed.iter().any(|leaderboard| leaderboard.settings.visibility == Visibility::Public);
         return Err(if known { Refusal::NotSelfService } else { Refusal::UnknownAction });
     }
@@ -99,7 +99,7 @@ pub fn fed_by<'a>(submission: &Submission, definitions: &'a Definitions) -> Resu
     Ok(fed)
 }
 
-/// Settles the submissions in order, each seeing what those before it did.
+/// Settles the submissions in order, each seeing the effects of those before it.
 pub fn settle_batch<'a>(
     batch: impl IntoIterator<Item = &'a Submission>,
     definitions: &Definitions,
@@ -180,8 +180,8 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
     })
 }
 
-/// A UUID v7 of this time: 48 bits of milliseconds, 12 of microseconds, and the rest by chance. So events are stored in the order of
-/// their times, to the microsecond.
+/// A UUID v7 of this time: 48 bits of milliseconds, 12 of microseconds, and the rest at random. So events are stored in the
+/// order of their times, to the microsecond.
 pub fn event_id(at: Timestamp) -> Uuid {
     let micros = at.0.max(0).unsigned_abs();
     let random = Uuid::new_v4().as_u128() & ((1 << 62) - 1);

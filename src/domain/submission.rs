@@ -1,4 +1,4 @@
-//! A submission on its way: what came in, and what the ledger made of it.
+//! A submission in progress: what came in, and its result in the ledger.
 
 use std::sync::Arc;
 
@@ -33,26 +33,26 @@ pub struct Submission {
 pub struct Idempotency {
     /// 1–128 visible ASCII characters.
     pub key: String,
-    /// SHA-256 over what the submission says, so that a key that comes back with another body is noticed.
+    /// SHA-256 over the content of the submission, so that a repeated key with another body is detected.
     pub fingerprint: [u8; 32],
-    /// The same as the release before this one had it, where that is another one.
+    /// The fingerprint as the previous release computed it, if that differs.
     pub former: Option<[u8; 32]>,
 }
 
-/// What became of one submission.
+/// The outcome of one submission.
 #[derive(Debug, Clone)]
 pub enum Settled {
     /// Committed now.
     Accepted(Accepted),
-    /// The same key was committed before, by the submission with this id. `receipt` is the answer that was given then, absent where
-    /// that answer is not stored (yet).
+    /// The same key was committed before, by the submission with this id. `receipt` is the answer that was given then; `None`
+    /// if that answer is not stored (yet).
     Replayed { event_id: Uuid, receipt: Option<String> },
     /// Nothing was changed.
     Refused(Refusal),
 }
 
 impl Settled {
-    /// What was committed now.
+    /// The submission that was committed now.
     pub fn accepted(&self) -> Option<&Accepted> {
         match self {
             Self::Accepted(accepted) => Some(accepted),
@@ -70,11 +70,11 @@ pub struct Accepted {
     pub at: Timestamp,
     /// One per leaderboard that the action feeds, in the action's order; never empty.
     pub standings: Vec<EntryOutcome>,
-    /// The receipts with which its own is stored; `None` without an idempotency key.
+    /// The batch of receipts that its own is stored in; `None` without an idempotency key.
     pub receipt_batch: Option<Uuid>,
 }
 
-/// What a submission made of one entry.
+/// The effect of a submission on one entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntryOutcome {
     pub leaderboard_id: LeaderboardId,
@@ -83,7 +83,7 @@ pub struct EntryOutcome {
     pub previous_score: Option<i64>,
     pub new_score: i64,
     pub delta: i64,
-    /// The entry's revision after this submission; unchanged where it was not applied.
+    /// The entry's revision after this submission; unchanged if it was not applied.
     pub revision: i64,
 }
 
@@ -92,7 +92,7 @@ pub struct EntryOutcome {
 pub enum Refusal {
     UnknownAction,
     DisabledAction,
-    /// The action names no leaderboard that exists (any more).
+    /// The action names no leaderboard that (still) exists.
     NoLeaderboard,
     /// The token may only submit actions open to self-service.
     NotSelfService,
@@ -100,17 +100,17 @@ pub enum Refusal {
     Value(ValueError),
     /// The score would leave ±(2^53 − 1) in this leaderboard.
     ScoreOutOfRange(LeaderboardId),
-    /// Cooldown or action limit; seconds until it is worth trying again.
+    /// Cooldown or action limit; seconds until a retry may succeed.
     TooSoon {
         retry_after: u64,
     },
     /// The idempotency key was used with another body.
     KeyReused,
-    /// The database cannot hold what the submission says.
+    /// The database cannot store the content of the submission.
     Unstorable,
 }
 
-/// A stored score event, as the history tells it.
+/// A stored score event, as the history shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreEvent {
     pub event_id: Uuid,
@@ -119,11 +119,11 @@ pub struct ScoreEvent {
     pub value: Option<i64>,
     pub metadata: Option<Map<String, Value>>,
     pub at: Timestamp,
-    /// One per leaderboard that was fed, the leading one (or the one asked for) first.
+    /// One per leaderboard that was fed, the leading one (or the requested one) first.
     pub standings: Vec<PastOutcome>,
 }
 
-/// What a past submission made of one entry.
+/// The effect of a past submission on one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastOutcome {
     pub leaderboard_id: LeaderboardId,
@@ -134,12 +134,12 @@ pub struct PastOutcome {
     pub new_score: i64,
 }
 
-/// A score of a leaderboard as its latest ones are shown: the fields of its `score-updated` event that are known still. Read from what
-/// [`Change::event`](super::announcement::Change::event) holds.
+/// A leaderboard's score in the list of its latest ones: the fields of its `score-updated` event that are still known. Parsed
+/// from the contents of [`Change::event`](super::announcement::Change::event).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatestScore {
-    /// Where it was told; `None` where that is not remembered, and then neither are the ranks.
+    /// The version at which it was announced; `None` if that is not remembered, and then neither are the ranks.
     #[serde(skip_deserializing)]
     pub version: Option<Version>,
     pub event_id: Uuid,

@@ -1,9 +1,9 @@
-//! What a text needs so that somebody can be known by it.
+//! What a text needs to be usable as a name.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// Characters that show nothing although their category says otherwise: fillers, joiners and selectors that Unicode calls `Default_Ignorable_Code_Point`, and the
-/// blank Braille pattern.
+/// Characters that show nothing although their category says otherwise: fillers, joiners and selectors that Unicode calls
+/// `Default_Ignorable_Code_Point`, and the blank Braille pattern.
 const BLANK: [std::ops::RangeInclusive<char>; 12] = [
     '\u{34f}'..='\u{34f}',
     '\u{115f}'..='\u{1160}',
@@ -19,7 +19,7 @@ const BLANK: [std::ops::RangeInclusive<char>; 12] = [
     '\u{e0000}'..='\u{e0fff}',
 ];
 
-/// Whether a reader sees anything of this character.
+/// Whether this character is visible to a reader.
 fn is_visible(character: char) -> bool {
     use GeneralCategory as C;
     !matches!(
@@ -35,8 +35,8 @@ fn is_visible(character: char) -> bool {
     ) && !BLANK.iter().any(|blank| blank.contains(&character))
 }
 
-/// Checks that the text can stand for somebody or something: it has a visible character, no control characters, and is not `.` or `..`, which no browser can put
-/// into an address. An error completes the sentence "this field …".
+/// Checks that the text can be a name: it has a visible character, no control characters, and is not `.` or `..`, which no
+/// browser can put into a URL. An error completes the sentence "this field …".
 pub fn check_name(text: &str) -> Result<(), &'static str> {
     if text.chars().any(char::is_control) {
         return Err("must not contain control characters");
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_any_script_is_one() {
+    fn a_name_may_be_of_any_script() {
         for good in
             ["Ada", "宮本 茂", "Ольга", "مريم", "שרה", "👩\u{200d}🚀", "-", "...", "a.", "\u{e000}x", "\u{200f}א", "ก็", "é"]
         {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_no_name() {
+    fn an_invisible_text_is_not_a_name() {
         for bad in [
             "",
             " ",

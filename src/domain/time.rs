@@ -1,4 +1,4 @@
-//! Points in time, and where they come from.
+//! Points in time, and their source.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This moment moved by so many seconds.
+    /// This moment moved by `seconds`.
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
     }
@@ -48,7 +48,8 @@ fn four_digits(year: i32) -> Option<u32> {
     u32::try_from(year).ok().filter(|year| *year <= 9999)
 }
 
-/// The text of a time, as chrono's formatter writes it. Every row of every answer has one, and the formatter takes ten times as long.
+/// The text of a time, as chrono's formatter writes it. Every row of every answer has one, and the formatter takes ten times as
+/// long.
 fn rfc3339(year: u32, time: &DateTime<Utc>) -> [u8; 27] {
     let mut text = *b"0000-00-00T00:00:00.000000Z";
     let mut put = |from: usize, digits: usize, mut number: u32| {
@@ -87,23 +88,23 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where the present comes from: injected, so that tests decide what time it is.
+/// The source of the present time: injected, so that tests control it.
 ///
-/// A [`Clock::system`] and a [`Clock::over`] never go back and never stand still. Where the system's time is set back, they run on from the newest time
-/// that they told or [witnessed](Clock::witness), at the pace of a clock that nobody sets. So whoever came first is also recorded first,
-/// and a cooldown never lasts longer than it should.
+/// A [`Clock::system`] and a [`Clock::over`] never go back and never stand still. If the system's time is set back, they
+/// continue from the newest time that they returned or [witnessed](Clock::witness), at the pace of a monotonic clock. So what
+/// came first is also recorded first, and a cooldown never lasts longer than it should.
 #[derive(Clone)]
 pub struct Clock(Arc<Source>);
 
 struct Source {
     system: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Whether the system's time is told as it is.
+    /// Whether the system's time is returned unchanged.
     exact: bool,
-    /// Runs whatever the system's time does.
+    /// Monotonic, whatever happens to the system's time.
     steady: Instant,
     /// The greatest known distance from the steady clock to the time, in microseconds.
     ahead: AtomicI64,
-    /// What was told last.
+    /// The last time returned.
     last: AtomicI64,
 }
 
@@ -118,7 +119,7 @@ impl Clock {
         Self::new(system, false)
     }
 
-    /// A clock that says exactly what the function says.
+    /// A clock that returns exactly what the function returns.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self::new(now, true)
     }
@@ -128,7 +129,7 @@ impl Clock {
         Self(Arc::new(Source { system, exact, steady, ahead: AtomicI64::new(i64::MIN / 2), last: AtomicI64::new(i64::MIN) }))
     }
 
-    /// The present. No two calls answer the same microsecond.
+    /// The present time. No two calls return the same microsecond.
     pub fn now(&self) -> Timestamp {
         let now = (self.0.system)();
         if self.0.exact {
@@ -142,9 +143,9 @@ impl Clock {
         Timestamp(now.max(before.unwrap_or(now).saturating_add(1)))
     }
 
-    /// This time has been: whatever is told from now on comes after it.
+    /// This time is in the past: every time returned from now on comes after it.
     pub fn witness(&self, time: Timestamp) {
-        // The newest score is mostly older than what was told here.
+        // The newest score is usually older than the last time returned here.
         if !self.0.exact && time.0 > self.0.last.load(Ordering::Acquire) {
             self.0.ahead.fetch_max(time.0.saturating_sub(self.0.steady_micros()), Ordering::AcqRel);
             self.0.last.fetch_max(time.0, Ordering::AcqRel);
@@ -163,12 +164,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_reads_as_rfc_3339_with_microseconds() {
+    fn a_timestamp_is_rfc_3339_text_with_microseconds() {
         assert_eq!(Timestamp(1_462_291_200_000_007).to_string(), "2016-05-03T16:00:00.000007Z");
     }
 
     #[test]
-    fn every_timestamp_reads_as_chrono_writes_it() {
+    fn every_timestamp_is_written_as_chrono_writes_it() {
         let (first, last) = (DateTime::<Utc>::MIN_UTC.timestamp_micros(), DateTime::<Utc>::MAX_UTC.timestamp_micros());
         let spread = (0..20_000).map(|_| fastrand::i64(first..=last));
         let usual = (0..20_000).map(|_| fastrand::i64(-62_200_000_000_000_000..=253_500_000_000_000_000));

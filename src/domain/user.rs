@@ -1,4 +1,4 @@
-//! A user: whoever owns scores. Made on first submission, described by `PUT /api/users/{userId}`.
+//! A user: the owner of scores. Created on first submission, described by `PUT /api/users/{userId}`.
 
 use serde_json::{Map, Value};
 
@@ -15,13 +15,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Whether watchers are shown the same.
+    /// Whether watchers see no difference.
     pub fn shows_the_same(&self, other: &Self) -> bool {
         self.display_name == other.display_name && self.avatar_url == other.avatar_url && self.country == other.country
     }
 }
 
-/// A user as the ledger holds it.
+/// A user as the ledger stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub id: UserId,

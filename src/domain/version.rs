@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// `<epoch>-<seq>`. Within an epoch the sequence has no holes; a new epoch follows every loss or rebuild of the ranking, and epochs
-/// sort by age.
+/// `<epoch>-<seq>`. Within an epoch the sequence has no gaps; a new epoch follows every loss or rebuild of the ranking, and
+/// epochs sort by age.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Version {
     pub epoch: Arc<str>,
@@ -18,7 +18,7 @@ impl Version {
     }
 }
 
-/// The text is no version: `[0-9a-z]{1,32}-[0-9]{1,18}` was expected.
+/// The text is not a version: `[0-9a-z]{1,32}-[0-9]{1,18}` was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must look like a version that this server gave out")]
 pub struct InvalidVersion;
@@ -52,13 +52,13 @@ impl Serialize for Version {
     }
 }
 
-/// The number that an epoch is named after; `None` for what is no such name.
+/// The number in an epoch's name; `None` if the text is not such a name.
 pub fn epoch_number(name: &str) -> Option<i64> {
     i64::from_str_radix(name, 36).ok()
 }
 
-/// The name of an epoch: its number, in microseconds since 1970 or a little later, in base 36 and of constant width, so that later epochs
-/// compare greater.
+/// The name of an epoch: its number, in microseconds since 1970 or a little later, in base 36 and of constant width, so that
+/// later epochs compare greater.
 pub fn epoch_name(micros: i64) -> String {
     let mut digits = [b'0'; 11];
     let mut rest = micros.max(0) as u64;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_survives_the_way_through_text() {
+    fn a_version_round_trips_through_text() {
         let version: Version = "0abc-42".parse().unwrap();
         assert_eq!((&*version.epoch, version.seq), ("0abc", 42));
         assert_eq!(version.to_string(), "0abc-42");
