@@ -65,17 +65,7 @@ fn user_id(id: &str) -> UserId {
 }
 
 fn leaderboard_settings(operator: Operator, order: Order) -> LeaderboardSettings {
-    LeaderboardSettings {
-        name: "Main".into(),
-        description: "All goals".into(),
-        order,
-        operator,
-        unit: "points".into(),
-        visibility: Visibility::Public,
-        reset_schedule: None,
-        timezone: "UTC".into(),
-        closed: false,
-    }
+    LeaderboardSettings { description: "All goals".into(), order, operator, ..LeaderboardSettings::named("Main") }
 }
 
 /// An action that takes any value within ±2^53 and feeds these leaderboards.
