@@ -9,7 +9,7 @@
 macro_rules! failpoint {
     ($name:literal, $error:expr) => {
         if $crate::failpoints::fails($name) {
-            return Err($error($crate::failpoints::MESSAGE.to_owned()));
+            return Err($error($crate::failpoints::MESSAGE.to_owned().into()));
         }
     };
 }

@@ -3,6 +3,7 @@
 //! below this module.
 
 mod breaker;
+pub mod cause; // why a store could not do something
 mod epoch;
 pub mod feed; // the changes, in order, resumable
 pub mod ledger; // the source of truth, on PostgreSQL or SQLite

@@ -93,7 +93,7 @@ async fn open_ledger(settings: &StorageSettings, exclusive: bool) -> anyhow::Res
         match Ledger::connect(&ledger_settings).await {
             Ok(ledger) => return Ok(ledger),
             Err(LedgerError::Unavailable(reason)) if !url.starts_with("sqlite:") && Instant::now() < deadline => {
-                tracing::warn!(reason, "the ledger does not answer yet");
+                tracing::warn!(%reason, "the ledger does not answer yet");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             Err(error) => return Err(error).context(settings.ledger_setting()),

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         action::{Action, ActionSettings, Limit, Points},
         caller::Caller,
-        ids::{ActionId, LeaderboardId, MAX_SCORE},
+        ids::{ActionId, LeaderboardId, MAX_SCORE, Noun},
         time::Timestamp,
     },
     http::{caller::Manager, problem::Problem},
@@ -225,7 +225,7 @@ pub async fn update(
     Segments(id): Segments<String>,
     Json(settings): Json<Settings>,
 ) -> Result<Response, Problem> {
-    let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
+    let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Action))?;
     settings.without_id()?;
     let present = services.actions.get(&caller, id.as_str()).await?.settings.points;
     // Whether the result has exactly one kind of points depends on the change alone, unless both kinds are removed.
@@ -246,7 +246,7 @@ pub async fn delete(
     Manager(caller): Manager,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
-    let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound("action"))?;
+    let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Action))?;
     services.actions.delete(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         caller::Caller,
         entry::RankedEntry,
-        ids::{LeaderboardId, UserId},
+        ids::{LeaderboardId, Noun, UserId},
         leaderboard::Leaderboard,
         version::Version,
     },
@@ -99,8 +99,8 @@ pub async fn remove(
     Manager(caller): Manager,
     Segments((id, user_id)): Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
-    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("entry"))?;
+    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Leaderboard))?;
+    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
     services.corrections.remove_entry(&caller, &id, &user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -118,10 +118,10 @@ pub async fn answer_entry(
     around: u64,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let user_id = UserId::parse(user_id).map_err(|_| ServiceError::NotFound("entry"))?;
+    let user_id = UserId::parse(user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
     let Served { value: (head, found), source } = services.rankings.neighbourhood(leaderboard.board(), &user_id, around).await?;
     if found.entry.is_none() {
-        return Err(ServiceError::NotFound("entry").into());
+        return Err(ServiceError::NotFound(Noun::Entry).into());
     }
     let json = views::json(&StandingView::new(&leaderboard.id, &head, &found));
     Ok(answer(leaderboard, source, &Encoded::new(json), headers))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         caller::Caller,
-        ids::{ActionId, LeaderboardId, UserId},
+        ids::{ActionId, LeaderboardId, Noun, UserId},
         submission::{PastOutcome, ScoreEvent},
         time::Timestamp,
     },
@@ -95,7 +95,7 @@ pub async fn page(
     Segments(user_id): Segments<String>,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound("user"))?;
+    let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::User))?;
     let limit = params.number("limit", 1..=100, 20);
     let before = params.parsed("cursor", cursor_from);
     let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));

@@ -11,7 +11,7 @@ use validator::{Validate, ValidationError};
 use crate::{
     domain::{
         caller::Caller,
-        ids::LeaderboardId,
+        ids::{LeaderboardId, Noun},
         leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     },
     http::{caller::Manager, problem::Problem},
@@ -136,7 +136,7 @@ pub async fn update(
     Segments(id): Segments<String>,
     Json(settings): Json<Settings>,
 ) -> Result<Response, Problem> {
-    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
+    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Leaderboard))?;
     settings.without_id()?;
     let overview = services.leaderboards.update(&caller, &id, move |current| settings.over(current.settings.clone())).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
@@ -148,7 +148,7 @@ pub async fn delete(
     Manager(caller): Manager,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
-    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound("leaderboard"))?;
+    let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Leaderboard))?;
     services.leaderboards.delete(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::domain::ids::Noun;
 use crate::{
     http::problem::Problem,
     services::error::{FieldError, ServiceError},
@@ -101,6 +102,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(segments)| Self(segments)).map_err(|_| ServiceError::NotFound("resource").into())
+        path.map(|Path(segments)| Self(segments)).map_err(|_| ServiceError::NotFound(Noun::Resource).into())
     }
 }

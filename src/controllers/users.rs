@@ -11,7 +11,7 @@ use validator::{Validate, ValidationError};
 use crate::{
     domain::{
         caller::{Caller, Permission},
-        ids::UserId,
+        ids::{Noun, UserId},
         time::Timestamp,
         user::{Profile, User},
     },
@@ -88,7 +88,7 @@ impl<'a> From<&'a User> for View<'a> {
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
     // Checked before the id: a caller that may not read learns nothing about ids.
     caller.authorize(Permission::ReadUsers).map_err(ServiceError::from)?;
-    let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound("user"))?;
+    let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::User))?;
     let user = services.users.get(&caller, &id).await?;
     Ok(axum::Json(View::from(&user)).into_response())
 }

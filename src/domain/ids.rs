@@ -120,6 +120,29 @@ fn check_user_id(text: &str) -> Result<(), InvalidId> {
     Ok(())
 }
 
+/// What can be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noun {
+    Leaderboard,
+    Action,
+    User,
+    Entry,
+    /// Whatever an address that cannot be decoded was meant to name.
+    Resource,
+}
+
+impl fmt::Display for Noun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leaderboard => "leaderboard",
+            Self::Action => "action",
+            Self::User => "user",
+            Self::Entry => "entry",
+            Self::Resource => "resource",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -167,8 +167,8 @@ impl From<ServiceError> for Problem {
                 Self::new(S::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded", detail).retry_after(1)
             }
             ServiceError::NotYet => Self::new(S::SERVICE_UNAVAILABLE, "not-yet", "Not reached yet", detail).retry_after(1),
-            ServiceError::LedgerAway(reason) => {
-                tracing::warn!(reason, "the ledger is out of reach");
+            ServiceError::LedgerAway(cause) => {
+                tracing::warn!(%cause, "the ledger is out of reach");
                 let detail = "the storage is unavailable; repeat with the same Idempotency-Key";
                 Self::new(S::SERVICE_UNAVAILABLE, "storage-unavailable", "Storage unavailable", detail).retry_after(1)
             }

@@ -38,7 +38,10 @@ pub use self::{
     receipts::Receipt,
     scores::{Committed, Progress},
 };
-use crate::domain::{announcement::Announcement, definition::Definitions, time::Timestamp};
+use crate::{
+    domain::{announcement::Announcement, definition::Definitions, ids::Noun, time::Timestamp},
+    repositories::cause::Cause,
+};
 
 /// Why the ledger refused or failed. Knows no HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,15 +50,15 @@ pub enum LedgerError {
     #[error("the id is taken")]
     Taken,
     /// There is no such thing.
-    #[error("not found")]
-    NotFound,
+    #[error("there is no such {0}")]
+    NotFound(Noun),
     /// The named field can no longer change.
     #[error("{0} can no longer change, because there are scores")]
     Conflict(&'static str),
     /// The database is unreachable, overloaded or refuses; the same call may succeed later. A call that wrote may or may not
     /// have been committed. For the log, never for a client.
     #[error("the ledger is out of reach: {0}")]
-    Unavailable(String),
+    Unavailable(#[source] Cause),
     /// It can never be opened like this: an invalid address, a refused password, a schema of a newer release. For the operator
     /// who starts the program.
     #[error("{0}")]

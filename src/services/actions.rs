@@ -7,11 +7,11 @@ use crate::{
         action::{Action, ActionSettings},
         caller::{Caller, Permission},
         definition::Definitions,
-        ids::{ActionId, LeaderboardId},
+        ids::{ActionId, LeaderboardId, Noun},
         leaderboard::{Leaderboard, Visibility},
         time::Clock,
     },
-    repositories::ledger::{Ledger, LedgerError},
+    repositories::ledger::Ledger,
 };
 
 use super::{
@@ -44,7 +44,7 @@ impl Actions {
         if sees_private(caller, &self.definitions)? {
             return Ok(action);
         }
-        public_part(&action, &self.definitions.current()).ok_or(ServiceError::NotFound("action"))
+        public_part(&action, &self.definitions.current()).ok_or(ServiceError::NotFound(Noun::Action))
     }
 
     /// One complete action, for a caller that is about to change it.
@@ -54,7 +54,7 @@ impl Actions {
     }
 
     async fn find(&self, id: &str) -> Result<Action, ServiceError> {
-        self.definitions.find(|definitions| definitions.action(id).cloned(), ActionId::parse(id).is_ok(), "action").await
+        self.definitions.find(|definitions| definitions.action(id).cloned(), ActionId::parse(id).is_ok(), Noun::Action).await
     }
 
     /// Creates an action.
@@ -76,7 +76,7 @@ impl Actions {
     ) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
         self.check_leaderboards(leaderboards.unwrap_or_default()).await?;
-        let action = self.ledger.update_action(id, self.clock.now(), change).await.map_err(no_action)?;
+        let action = self.ledger.update_action(id, self.clock.now(), change).await?;
         self.definitions.refresh().await?;
         Ok(action)
     }
@@ -84,7 +84,7 @@ impl Actions {
     /// Deletes an action; scores that it has already given stay.
     pub async fn delete(&self, caller: &Caller, id: &ActionId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
-        self.ledger.delete_action(id).await.map_err(no_action)?;
+        self.ledger.delete_action(id).await?;
         self.definitions.refresh().await
     }
 
@@ -109,11 +109,4 @@ fn public_part(action: &Action, definitions: &Definitions) -> Option<Action> {
     let public = |leaderboard: &Leaderboard| leaderboard.settings.visibility == Visibility::Public;
     action.settings.leaderboards.retain(|id| definitions.leaderboard(id.as_str()).is_some_and(public));
     (!action.settings.leaderboards.is_empty()).then_some(action)
-}
-
-fn no_action(error: LedgerError) -> ServiceError {
-    match ServiceError::from(error) {
-        ServiceError::NotFound(_) => ServiceError::NotFound("action"),
-        other => other,
-    }
 }

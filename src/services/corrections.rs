@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     domain::{
         caller::{Caller, Permission},
-        ids::{LeaderboardId, UserId},
+        ids::{LeaderboardId, Noun, UserId},
         time::Clock,
     },
     repositories::ledger::Ledger,
@@ -29,7 +29,7 @@ impl Corrections {
         let leaderboard = self.definitions.leaderboard(id.as_str()).await?;
         let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
         let removed = self.ledger.remove_entry(&leaderboard.id, user, &subject, self.clock.now()).await?;
-        let removed = removed.ok_or(ServiceError::NotFound("entry"))?;
+        let removed = removed.ok_or(ServiceError::NotFound(Noun::Entry))?;
         if let Some((row, announcement)) = &removed.outbox {
             self.announcer.announce_row(*row, announcement).await;
         }

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::{
     domain::{
         definition::Definitions,
-        ids::LeaderboardId,
+        ids::{LeaderboardId, Noun},
         leaderboard::{Leaderboard, Visibility},
     },
     repositories::{
@@ -138,7 +138,7 @@ impl DefinitionCache {
 
     /// A leaderboard; if the id is unknown here, the ledger is asked before it is reported as not found.
     pub async fn leaderboard(&self, id: &str) -> Result<Leaderboard, ServiceError> {
-        self.find(|definitions| definitions.leaderboard(id).cloned(), LeaderboardId::parse(id).is_ok(), "leaderboard").await
+        self.find(|definitions| definitions.leaderboard(id).cloned(), LeaderboardId::parse(id).is_ok(), Noun::Leaderboard).await
     }
 
     /// What `pick` finds in the snapshot, or, if it finds nothing and the id is `plausible`, in a fresh snapshot.
@@ -146,7 +146,7 @@ impl DefinitionCache {
         &self,
         pick: impl Fn(&Definitions) -> Option<T>,
         plausible: bool,
-        what: &'static str,
+        what: Noun,
     ) -> Result<T, ServiceError> {
         if let Some(found) = pick(&self.current.load()) {
             return Ok(found);

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use crate::{
-    domain::{caller::Denied, ids::LeaderboardId},
-    repositories::{ledger::LedgerError, ranking_store::RankingError},
+    domain::{
+        caller::Denied,
+        ids::{LeaderboardId, Noun},
+    },
+    repositories::{cause::Cause, ledger::LedgerError, ranking_store::RankingError},
 };
 
 /// A validation error, with the field that it concerns.
@@ -30,7 +33,7 @@ pub enum ServiceError {
     #[error("validation failed")]
     Invalid(Vec<FieldError>),
     #[error("there is no such {0}")]
-    NotFound(&'static str),
+    NotFound(Noun),
     #[error("this id is taken")]
     Taken,
     #[error("leaderboard {0} is closed")]
@@ -53,7 +56,7 @@ pub enum ServiceError {
     NotYet,
     /// The ledger is unavailable; for a write it is unknown whether it was carried out.
     #[error("the ledger is out of reach: {0}")]
-    LedgerAway(String),
+    LedgerAway(#[source] Cause),
     #[error("{0}")]
     Internal(String),
 }
@@ -79,7 +82,7 @@ impl From<LedgerError> for ServiceError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Taken => Self::Taken,
-            LedgerError::NotFound => Self::NotFound("resource"),
+            LedgerError::NotFound(noun) => Self::NotFound(noun),
             LedgerError::Conflict(field) => Self::Conflict(format!("{field} can no longer change once scores exist")),
             LedgerError::Unavailable(reason) => Self::LedgerAway(reason),
             LedgerError::Corrupt(reason) | LedgerError::Unusable(reason) => Self::Internal(reason),

@@ -140,7 +140,7 @@ impl Leaderboards {
         change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send + 'static,
     ) -> Result<Overview, ServiceError> {
         caller.authorize(Permission::Manage)?;
-        let updated = self.ledger.update_leaderboard(id, self.clock.now(), change).await.map_err(no_leaderboard)?;
+        let updated = self.ledger.update_leaderboard(id, self.clock.now(), change).await?;
         let leaderboard = self.tell(updated).await?;
         self.overview(leaderboard).await
     }
@@ -148,7 +148,7 @@ impl Leaderboards {
     /// Deletes a leaderboard with its entries and its history, announces that to its watchers and ends their streams.
     pub async fn delete(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
-        let deleted = self.ledger.delete_leaderboard(id, self.clock.now()).await.map_err(no_leaderboard)?;
+        let deleted = self.ledger.delete_leaderboard(id, self.clock.now()).await?;
         self.tell(deleted).await?;
         Ok(())
     }
@@ -183,11 +183,4 @@ pub(super) fn sees_private(caller: &Caller, definitions: &DefinitionCache) -> Re
 /// leaderboard is public.
 fn uncertain() -> ServiceError {
     ServiceError::LedgerAway("nobody confirms that it may still be read without a token".into())
-}
-
-fn no_leaderboard(error: crate::repositories::ledger::LedgerError) -> ServiceError {
-    match ServiceError::from(error) {
-        ServiceError::NotFound(_) => ServiceError::NotFound("leaderboard"),
-        other => other,
-    }
 }

@@ -17,6 +17,7 @@ use futures_util::future::try_join;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::domain::ids::Noun;
 use crate::{
     domain::{
         entry::StoredEntry,
@@ -156,10 +157,10 @@ impl Rebuilder {
     /// new version.
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
         let begun = self.ranking_store.begin_rebuild(board, Replaces::Any).await?;
-        let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound("leaderboard")) };
+        let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound(Noun::Leaderboard)) };
         self.run(rebuild, &mut 0).await.map_err(|broken| match broken {
             Broken::Overtaken | Broken::Outdated => ServiceError::Conflict("another rebuild took over".into()),
-            Broken::Gone => ServiceError::NotFound("leaderboard"),
+            Broken::Gone => ServiceError::NotFound(Noun::Leaderboard),
             Broken::Failed(error) => error,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     domain::{
         caller::{Caller, Permission},
-        ids::UserId,
+        ids::{Noun, UserId},
         time::Clock,
         user::{Profile, User},
     },
@@ -27,7 +27,7 @@ impl Users {
     pub async fn get(&self, caller: &Caller, id: &UserId) -> Result<User, ServiceError> {
         caller.authorize(Permission::ReadUsers)?;
         let _turn = self.turns.next().await?;
-        self.ledger.user(id).await?.ok_or(ServiceError::NotFound("user"))
+        self.ledger.user(id).await?.ok_or(ServiceError::NotFound(Noun::User))
     }
 
     /// Sets a user's profile and creates the user if unknown; a new display name shows in every ranking at once, and is

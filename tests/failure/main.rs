@@ -17,6 +17,7 @@ mod full_disk;
 #[allow(dead_code)]
 mod h2_client;
 mod idle_boards;
+mod jobs;
 mod kept_reads;
 mod kicks;
 mod ledger_outages;

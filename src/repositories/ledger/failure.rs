@@ -5,6 +5,7 @@ use std::time::Duration;
 use diesel::result::{DatabaseErrorKind, Error};
 
 use super::LedgerError;
+use crate::repositories::cause::Cause;
 
 /// The five characters that identify an error of a PostgreSQL server, in every language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum Failure {
     /// It was only a trial, and succeeded: rolled back.
     Trial,
     /// There was no answer: no connection, or no free connection.
-    Unreachable(String),
+    Unreachable(Cause),
     /// No answer within this time.
     Unanswered(Duration),
 }
@@ -140,10 +141,12 @@ impl From<Failure> for LedgerError {
             Failure::KeyUsed => Self::Unavailable("keys were used again and again".into()),
             Failure::Lost => Self::Unavailable("the connection was lost".into()),
             Failure::Trial => Self::Unavailable("a trial was taken for the real thing".into()),
-            Failure::Database { error, state: Some(state) } => Self::Unavailable(format!("{state}: {error}")),
-            Failure::Database { error, state: None } => Self::Unavailable(error.to_string()),
-            Failure::Unreachable(why) => Self::Unavailable(why),
-            Failure::Unanswered(limit) => Self::Unavailable(format!("no answer within {} s", limit.as_secs())),
+            Failure::Database { error, state: Some(state) } => {
+                Self::Unavailable(Cause::because(format!("{state}: {error}"), error))
+            }
+            Failure::Database { error, state: None } => Self::Unavailable(Cause::of(error)),
+            Failure::Unreachable(cause) => Self::Unavailable(cause),
+            Failure::Unanswered(limit) => Self::Unavailable(format!("no answer within {} s", limit.as_secs()).into()),
         }
     }
 }

@@ -29,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::pool::{Manager, Pool};
 use super::{LedgerError, LedgerSettings, failure::Failure, upgrade};
+use crate::repositories::cause::Cause;
 use crate::{repositories::breaker::Breaker, supervisor::supervised};
 
 /// What the shared queries are compiled for.
@@ -95,7 +96,7 @@ impl Postgres {
             .recycle_timeout(Some(WAIT_LIMIT))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
-            .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+            .map_err(|error| LedgerError::Unavailable(Cause::of(error)))?;
         let breaker = Breaker::new("postgres", FAIR_TIME);
         let (probed, stale) = (server.clone(), pool.clone());
         let probing = Arc::clone(&breaker);
@@ -138,7 +139,7 @@ impl Postgres {
                 run(connection)
             })
         });
-        ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?.map_err(|error| upgrade::refusal(&*error))
+        ran.await.map_err(|error| LedgerError::Unavailable(Cause::of(error)))?.map_err(|error| upgrade::refusal(&*error))
     }
 
     /// How many readers' requests may be served at once: fewer than there are unreserved connections.
@@ -155,8 +156,9 @@ impl Postgres {
                 self.breaker.timed_out(CREATE_LIMIT);
             }
             match error {
-                PoolError::Backend(LedgerError::Unavailable(why) | LedgerError::Unusable(why)) => Failure::Unreachable(why),
-                error => Failure::Unreachable(error.to_string()),
+                PoolError::Backend(LedgerError::Unavailable(cause)) => Failure::Unreachable(cause),
+                PoolError::Backend(LedgerError::Unusable(why)) => Failure::Unreachable(why.into()),
+                error => Failure::Unreachable(Cause::of(error)),
             }
         })
     }

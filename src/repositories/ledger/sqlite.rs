@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 pub use self::connection::Conn;
 use self::{file::Held, writer::Writer};
 use super::{LedgerError, LedgerSettings, failure::Failure, upgrade};
+use crate::repositories::cause::Cause;
 
 /// What the shared queries are compiled for.
 pub type Db = diesel::sqlite::Sqlite;
@@ -66,7 +67,7 @@ impl Sqlite {
                 _held: held.map(Arc::new),
             })
         });
-        opened.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
+        opened.await.map_err(|error| LedgerError::Unavailable(Cause::of(error)))?
     }
 
     /// Runs pending migrations; returns their names.
@@ -95,7 +96,7 @@ impl Sqlite {
             execute(&mut connection, "PRAGMA busy_timeout = 60000")?;
             connection.immediate_transaction(run).map_err(|error| upgrade::refusal(&*error))
         });
-        ran.await.map_err(|error| LedgerError::Unavailable(error.to_string()))?
+        ran.await.map_err(|error| LedgerError::Unavailable(Cause::of(error)))?
     }
 
     /// One durable transaction: the body runs between `BEGIN IMMEDIATE` and `COMMIT`, and an error rolls all of it back.
@@ -170,7 +171,7 @@ impl Sqlite {
 }
 
 async fn hop<R: Send + 'static>(work: impl FnOnce() -> Result<R, Failure> + Send + 'static) -> Result<R, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::Unreachable(error.to_string()))?
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::Unreachable(Cause::of(error)))?
 }
 
 /// A plain statement outside of the query builder.

@@ -71,5 +71,5 @@ where
 /// The error that the ledger's caller sees for a failed migration.
 pub(super) fn refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> LedgerError {
     let reason = error.to_string();
-    if error.is::<Ahead>() { LedgerError::Unusable(reason) } else { LedgerError::Unavailable(reason) }
+    if error.is::<Ahead>() { LedgerError::Unusable(reason) } else { LedgerError::Unavailable(reason.into()) }
 }

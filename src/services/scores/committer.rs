@@ -145,7 +145,7 @@ async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &A
             Some(Batch { jobs, submissions, committed })
         }
         Err(error) => {
-            tracing::error!(%error, submissions = submissions.len(), "a batch could not be committed");
+            tracing::debug!(%error, submissions = submissions.len(), "a batch could not be committed");
             let error = ServiceError::from(error);
             for job in jobs {
                 job.answer(std::iter::repeat_with(|| Reply::Failed(error.clone())));

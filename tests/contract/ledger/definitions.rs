@@ -9,6 +9,7 @@ use scoreboard::{
     domain::{
         action::{Action, ActionSettings, Limit, Points},
         announcement::Announcement,
+        ids::Noun,
         job::{Payload, SweepLeaderboard},
         leaderboard::{LeaderboardSettings, Operator, Order},
         submission::{Refusal, Settled},
@@ -79,10 +80,16 @@ async fn a_taken_id_is_refused(database: Database) {
 async fn what_is_not_there_is_not_found(database: Database) {
     let ledger = database.ledger().await;
     let (id, action) = (slug("none"), action_id("none"));
-    assert_eq!(ledger.update_leaderboard(&id, NOW, |now| now.settings.clone()).await.unwrap_err(), LedgerError::NotFound);
-    assert_eq!(ledger.delete_leaderboard(&id, NOW).await.unwrap_err(), LedgerError::NotFound);
-    assert_eq!(ledger.update_action(&action, NOW, |now| now.settings.clone()).await.unwrap_err(), LedgerError::NotFound);
-    assert_eq!(ledger.delete_action(&action).await.unwrap_err(), LedgerError::NotFound);
+    assert_eq!(
+        ledger.update_leaderboard(&id, NOW, |now| now.settings.clone()).await.unwrap_err(),
+        LedgerError::NotFound(Noun::Leaderboard)
+    );
+    assert_eq!(ledger.delete_leaderboard(&id, NOW).await.unwrap_err(), LedgerError::NotFound(Noun::Leaderboard));
+    assert_eq!(
+        ledger.update_action(&action, NOW, |now| now.settings.clone()).await.unwrap_err(),
+        LedgerError::NotFound(Noun::Action)
+    );
+    assert_eq!(ledger.delete_action(&action).await.unwrap_err(), LedgerError::NotFound(Noun::Action));
     assert_eq!(ledger.definitions_revision().await.unwrap(), 0, "what fails changes nothing");
 }
 

@@ -60,7 +60,7 @@ async fn two_servers_never_share_a_file() {
     let first = Ledger::connect(&settings).await.unwrap();
     first.migrate().await.unwrap();
     let second = Ledger::connect(&settings).await;
-    assert!(matches!(second, Err(LedgerError::Unavailable(why)) if why.contains("another server")));
+    assert!(matches!(second, Err(LedgerError::Unavailable(why)) if why.as_str().contains("another server")));
     let tool = Ledger::connect(&LedgerSettings { exclusive: false, ..settings.clone() }).await.unwrap();
     tool.ping(&Clock::system()).await.unwrap();
     drop(first);

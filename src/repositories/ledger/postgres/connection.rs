@@ -15,6 +15,7 @@ use super::{
     Conn, LedgerError,
     sqlstate::{FirstError, Watching},
 };
+use crate::repositories::cause::Cause;
 
 /// Sent to the server if the URL has no `options` of its own. A statement or a transaction that outlives its caller would hold
 /// locks that others wait for; and a reader that counts a large board gets one processor, not all of them.
@@ -104,12 +105,12 @@ fn refused(error: &tokio_postgres::Error) -> LedgerError {
     ];
     match error.code() {
         Some(code) if for_good.contains(code) => LedgerError::Unusable(reason),
-        _ => LedgerError::Unavailable(reason),
+        _ => LedgerError::Unavailable(reason.into()),
     }
 }
 
 fn unfit(error: ConnectionError) -> LedgerError {
-    LedgerError::Unavailable(error.to_string())
+    LedgerError::Unavailable(Cause::of(error))
 }
 
 /// A network that drops packets must not hang a call for ever, nor leave a dead connection in the pool.

@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{
     action::{Action, ActionSettings, Limit, Points},
     definition::Changed,
-    ids::{ActionId, LeaderboardId},
+    ids::{ActionId, LeaderboardId, Noun},
     time::Timestamp,
 };
 
@@ -55,7 +55,7 @@ pub async fn update(
     change: impl FnOnce(&Action) -> ActionSettings,
 ) -> Result<Action, Failure> {
     locks::definitions_exclusively(conn).await?;
-    let before = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
+    let before = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Action))?;
     let settings = change(&before);
     if settings == before.settings {
         return Ok(before);
@@ -71,7 +71,7 @@ pub async fn update(
 pub async fn delete(conn: &mut Conn, id: &ActionId) -> Result<(), Failure> {
     definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
     if remove(conn, id).await? == 0 {
-        return Err(LedgerError::NotFound.into());
+        return Err(LedgerError::NotFound(Noun::Action).into());
     }
     Ok(())
 }

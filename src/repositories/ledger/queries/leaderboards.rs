@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     announcement::{Announcement, DefinitionChange},
     definition::Changed,
-    ids::LeaderboardId,
+    ids::{LeaderboardId, Noun},
     leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
     time::Timestamp,
 };
@@ -123,7 +123,7 @@ pub async fn update(
     change: impl FnOnce(&Leaderboard) -> LeaderboardSettings,
 ) -> Result<Updated<Leaderboard>, Failure> {
     super::locks::definitions_exclusively(conn).await?;
-    let before = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
+    let before = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     let settings = change(&before);
     if settings == before.settings {
         return Ok(Updated { value: before, outbox: None });
@@ -147,7 +147,7 @@ pub async fn update(
 /// later.
 pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, Failure> {
     let definitions = definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
-    let gone = find(conn, id).await?.ok_or(LedgerError::NotFound)?;
+    let gone = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     diesel::delete(leaderboards::table.find(gone.pk)).execute(conn).await?;
     maintenance::leave_to_sweep(conn, &gone, now).await?;
     let announcement = Announcement::Definition(DefinitionChange::deleted(&gone, definitions));

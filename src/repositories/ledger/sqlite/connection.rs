@@ -44,7 +44,7 @@ pub fn open(path: &Path) -> Result<Conn, LedgerError> {
 /// `synchronous = FULL` makes an acknowledged score survive a power cut; savepoints store what they may have to restore in
 /// memory, because there may be no directory for temporary files.
 pub fn open_plain(path: &Path) -> Result<SqliteConnection, LedgerError> {
-    let unavailable = |why: String| LedgerError::Unavailable(format!("{}: {why}", path.display()));
+    let unavailable = |why: String| LedgerError::Unavailable(format!("{}: {why}", path.display()).into());
     let name = path.to_str().ok_or_else(|| unavailable("the path is not UTF-8".into()))?;
     let mut connection = SqliteConnection::establish(name).map_err(|error| unavailable(error.to_string()))?;
     let pragmas = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::LedgerError;
+use crate::repositories::cause::Cause;
 use crate::repositories::private;
 
 /// The files that SQLite, and this program, create beside the file.
@@ -33,7 +34,7 @@ pub fn of(url: &str) -> Result<PathBuf, LedgerError> {
 /// Creates the file and its directory if they are missing, withdraws others' access, and locks the file if it is to be
 /// exclusive.
 pub fn prepare(path: &Path, exclusive: bool) -> Result<Option<Held>, LedgerError> {
-    let unavailable = |error: io::Error| LedgerError::Unavailable(format!("{}: {error}", path.display()));
+    let unavailable = |error: io::Error| LedgerError::Unavailable(Cause::because(format!("{}: {error}", path.display()), error));
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         private::make_directory(directory).map_err(unavailable)?;
     }
@@ -60,7 +61,9 @@ pub fn prepare(path: &Path, exclusive: bool) -> Result<Option<Held>, LedgerError
     }
     for file in &files {
         file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => LedgerError::Unavailable(format!("another server already runs on {}", path.display())),
+            TryLockError::WouldBlock => {
+                LedgerError::Unavailable(format!("another server already runs on {}", path.display()).into())
+            }
             TryLockError::Error(error) => unavailable(error),
         })?;
     }
