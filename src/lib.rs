@@ -1,4 +1,4 @@
-//! Scoreboard: durable scores in, live leaderboards out. The map of the house; imports point down.
+//! Scoreboard: durable scores in, live leaderboards out. The map of the modules; which may import which is drawn in docs/adr/0015.
 
 pub mod app; // the composition root: the only place that names backends
 pub mod commands; // the command line: serve, demo, token, migrate, verify, rebuild, health
@@ -8,7 +8,7 @@ pub mod domain; // nouns, ids, the scoring rule, ordering, positions: pure
 mod failpoints; // where tests make the process die or fail; nothing in release builds
 pub mod http; // what controllers and middleware share: problem documents, the request's id
 pub mod middleware; // the layers around every handler, in order
-pub mod repositories; // all SQL and all Redis: ledger, standings, feed
+pub mod repositories; // all SQL and all Redis: ledger, ranking store, feed
 pub mod router; // every route in one table
 pub mod server; // accept, serve, drain
 pub mod services; // decisions and the order of effects; streams: the fan-out

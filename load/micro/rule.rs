@@ -30,7 +30,7 @@ fn definitions() -> Definitions {
     };
     let id = ActionId::parse("goal").expect("an id");
     let action = Action { id, settings, created_at: at, updated_at: at };
-    let mut definitions = Definitions::default().at(1);
+    let mut definitions = Definitions::default().at(1, None);
     definitions.put_leaderboard(leaderboard);
     definitions.put_action(action);
     definitions

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{app, config::Settings, domain::time::Clock, services::tokens::Tokens};
@@ -42,6 +43,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     settings.storage.default_leaderboard = "premier-league".into();
     settings.http.listen_addr = args.listen_addr;
     if std::net::TcpListener::bind(args.listen_addr).is_err() {
+        println!("{} is in use: taking another port.", args.listen_addr);
         settings.http.listen_addr.set_port(0);
     }
     let running = app::start(&settings, Clock::system()).await?;
@@ -51,7 +53,16 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     tokio::spawn({
         let interrupted = interrupted.clone();
         async move {
-            tokio::signal::ctrl_c().await.ok();
+            let terminated = async {
+                match signal(SignalKind::terminate()) {
+                    Ok(mut terminated) => drop(terminated.recv().await),
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                () = terminated => {}
+            }
             interrupted.cancel();
         }
     });

@@ -12,7 +12,7 @@ pub enum Scope {
     ScoresSelf,
     /// Read private leaderboards.
     LeaderboardsRead,
-    /// Manage leaderboards, actions and users.
+    /// Manage leaderboards, actions and users, and take entries out.
     LeaderboardsAdmin,
 }
 

@@ -16,6 +16,8 @@ use super::{
 pub struct Definitions {
     /// Grows by one with every change of any definition; equal revisions mean equal definitions.
     pub revision: i64,
+    /// Tells this revision from one of the same number in another past, where the ledger was set back. `None` where that is not known.
+    pub stamp: Option<i64>,
     leaderboards: HashTrieMapSync<LeaderboardId, Arc<Leaderboard>>,
     by_pk: HashTrieMapSync<i64, Arc<Leaderboard>>,
     actions: HashTrieMapSync<ActionId, Arc<Action>>,
@@ -30,8 +32,8 @@ pub enum Changed {
 
 impl Definitions {
     /// The same definitions with another revision.
-    pub fn at(self, revision: i64) -> Self {
-        Self { revision, ..self }
+    pub fn at(self, revision: i64, stamp: Option<i64>) -> Self {
+        Self { revision, stamp, ..self }
     }
 
     /// The leaderboard of this id.

@@ -13,7 +13,8 @@ pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind of work, for example `sweep-leaderboard`: letters, digits and hyphens.
     const QUEUE: &'static str;
 
-    /// What the job concerns. A queue has one job per key at a time; another one with the same key is not added.
+    /// What the job concerns. A queue has one job per key at a time, a running or dead one included; another one with the same key is not added. Work
+    /// that must not be missed while an earlier one runs needs a key of its own.
     fn key(&self) -> String;
 }
 

@@ -58,7 +58,7 @@ pub enum LedgerError {
     /// The database is unreachable, overloaded or refuses; the same call may succeed later. A call that wrote may or may not
     /// have been committed. For the log, never for a client.
     #[error("the ledger is out of reach: {0}")]
-    Unavailable(#[source] Cause),
+    Unavailable(Cause),
     /// It can never be opened like this: an invalid address, a refused password, a schema of a newer release. For the operator
     /// who starts the program.
     #[error("{0}")]
@@ -157,7 +157,7 @@ impl Ledger {
             _ => return Err(LedgerError::Unusable("the database URL must begin with sqlite:// or postgres://".into())),
         };
         // Revision −1 is never stored: the first commit reads the definitions.
-        let none = Definitions::default().at(-1);
+        let none = Definitions::default().at(-1, None);
         let (known, writability) = (Arc::new(ArcSwap::from_pointee(none)), Arc::default());
         Ok(Self { engine, known, cautious: Arc::default(), repeats: Arc::default(), writability })
     }

@@ -167,7 +167,7 @@ impl DefinitionCache {
         }
         self.heard.fetch_max(revision, Ordering::AcqRel);
         if let Some(change) = change.filter(|change| change.readers != Readers::Everybody) {
-            self.withdraw(change);
+            self.withdraw(revision, change);
         }
         if change.is_some() && revision == known + 1 {
             self.access.compare_exchange(known, revision, Ordering::AcqRel, Ordering::Acquire).ok();
@@ -176,10 +176,12 @@ impl DefinitionCache {
     }
 
     /// Applies that a leaderboard is no longer public, or that it is deleted.
-    fn withdraw(&self, AccessChange { pk, readers }: AccessChange) {
+    fn withdraw(&self, revision: i64, AccessChange { pk, readers }: AccessChange) {
         self.current.rcu(|current| {
             let mut changed = Definitions::clone(current);
-            if let Some(mut leaderboard) = current.leaderboard_by_pk(pk).cloned() {
+            // A snapshot that is as new knows it already, and perhaps what came after it.
+            let outdated = current.leaderboard_by_pk(pk).filter(|_| current.revision < revision).cloned();
+            if let Some(mut leaderboard) = outdated {
                 leaderboard.settings.visibility = Visibility::Private;
                 match readers {
                     Readers::Nobody => changed.remove_leaderboard(&leaderboard.id),

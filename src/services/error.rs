@@ -56,7 +56,7 @@ pub enum ServiceError {
     NotYet,
     /// The ledger is unavailable; for a write it is unknown whether it was carried out.
     #[error("the ledger is out of reach: {0}")]
-    LedgerAway(#[source] Cause),
+    LedgerAway(Cause),
     #[error("{0}")]
     Internal(String),
 }

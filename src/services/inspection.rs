@@ -143,7 +143,7 @@ impl Inspection {
         while let Some((board, answer)) = answers.next().await {
             match answer {
                 Ok(survey) => surveyed.push((board, survey)),
-                Err(RankingError::Unready(_)) => drop(self.rebuilder.kick(board)),
+                Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => drop(self.rebuilder.kick(board)),
                 Err(error) => {
                     out_of_reach += 1;
                     if out_of_reach >= OUT_OF_REACH {

@@ -201,9 +201,9 @@ impl RankingReader {
         asked.await
     }
 
-    /// Starts a rebuild of a ranking that is not ready.
+    /// Starts a rebuild of a ranking that is not ready, or of a later season than the ledger knows: it decides.
     fn note(&self, board: Board, error: &RankingError) {
-        if matches!(error, RankingError::Unready(_)) {
+        if matches!(error, RankingError::Unready(_) | RankingError::LaterSeason { .. }) {
             self.rebuilder.kick(board);
         }
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");

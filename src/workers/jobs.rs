@@ -168,7 +168,7 @@ async fn work(context: Arc<Context>, job: LeasedJob) {
     let (ended, outcome) = ended(kind, &job, result, context.clock.now());
     metrics::histogram!("scoreboard_job_seconds", "queue" => kind.queue).record(begun.elapsed());
     metrics::counter!("scoreboard_job_runs_total", "queue" => kind.queue, "outcome" => outcome).increment(1);
-    if let Err(error) = context.ledger.end_job(&job, ended).await {
+    if let Err(error) = context.ledger.end_job(&job, ended, context.clock.now()).await {
         tracing::warn!(job = job.id, queue = kind.queue, %error, "the end of a job could not be recorded: it will run again");
     }
 }
@@ -206,8 +206,8 @@ async fn until_lost(context: &Context, job: &LeasedJob) {
     let mut renewals = interval_at(Instant::now() + RENEW, RENEW);
     loop {
         renewals.tick().await;
-        let until = context.clock.now().plus_seconds(LEASE_SECONDS);
-        if matches!(context.ledger.renew_job(job, until).await, Ok(false)) {
+        let now = context.clock.now();
+        if matches!(context.ledger.renew_job(job, now, now.plus_seconds(LEASE_SECONDS)).await, Ok(false)) {
             return;
         }
     }

@@ -1,5 +1,7 @@
 //! The other commands of the program, and starts that are refused.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -81,6 +83,25 @@ async fn rebuild_makes_the_ranking_anew_from_the_ledger() {
     let missing = server.command_beside(&["verify"]).await;
     assert!(!missing.status.success(), "{}", said(&missing));
     assert!(server.command_beside(&["rebuild"]).await.status.success());
+    server.assert_verified().await;
+}
+
+/// It builds a ranking of its own, of which the ledger and the server beside it hear nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_leaves_a_running_server_alone() {
+    let server = Server::embedded().await;
+    let epoch_of = |receipt: serde_json::Value| {
+        let version = receipt["version"].as_str().unwrap_or_else(|| panic!("no version: {receipt}")).to_owned();
+        version.split_once('-').unwrap().0.to_owned()
+    };
+    let epoch = epoch_of(server.post_point("ann").await);
+    server.assert_verified().await;
+    // More than one round of whoever deletes announced rows, by which a superseded ranking is noticed.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert_eq!(epoch_of(server.post_point("ann").await), epoch);
+    }
+    assert_eq!(server.get("/readyz").await["status"], "ready");
     server.assert_verified().await;
 }
 

@@ -1,4 +1,4 @@
-//! RankingReader that nobody reads or feeds, and what `scoreboard verify` says of them.
+//! Rankings that nobody reads or feeds, and what `scoreboard verify` says of them.
 
 use std::time::Duration;
 

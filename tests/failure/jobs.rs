@@ -37,7 +37,7 @@ async fn a_job_is_finished_by_another_instance() {
                 SELECT 77, 1, 'user-' || n, 1, -1, 1, 1 FROM generate_series(1, 2500) n";
     execute(&database, left).await;
     let payload = json!({ "pk": 77, "sweptTo": uuid::Uuid::nil() });
-    let note = "INSERT INTO jobs (queue, key, payload, created_at, due_at, lease) VALUES ('sweep-leaderboard', '77', ";
+    let note = "INSERT INTO jobs (queue, key, payload, noted_at, due_at, lease) VALUES ('sweep-leaderboard', '77', ";
     let lapses = "1, (extract(epoch FROM now())::bigint + 10) * 1000000, 4711)";
     execute(&database, &format!("{note} '{payload}', {lapses}")).await;
     let mut staying = Server::prepare(stores);

@@ -1,4 +1,4 @@
-//! TopCache that are answered from memory while Redis loses all it held, dies, or swallows every packet: what another instance acknowledged shows
+//! Tops that are answered from memory while Redis loses all it held, dies, or swallows every packet: what another instance acknowledged shows
 //! within moments, whatever became of the feed that should have told of it.
 
 use std::time::{Duration, Instant};

@@ -14,6 +14,7 @@ crate::both_backends!(
     watchers_are_told_of_it,
     a_score_after_it_is_a_first_one,
     only_what_is_there_can_be_removed,
+    nobody_hears_of_whom_was_removed,
 );
 
 async fn remove(app: &TestApp, user: &str) {
@@ -104,4 +105,17 @@ async fn only_what_is_there_can_be_removed(backend: Backend) {
     app.submit(json!({"actionId": "value", "userId": "query", "value": 1})).await;
     remove(&app, "query").await;
     assert_eq!(app.get("/api/leaderboard").await["total"], 2);
+}
+
+async fn nobody_hears_of_whom_was_removed(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    three(&app).await;
+    remove(&app, "ann").await;
+    let mut events = Sse::open(&app, "/api/leaderboard/stream").await;
+    events.expect("leaderboard").await;
+    app.admin(Method::PUT, "/api/users/ann").json(&json!({"displayName": "Ada"})).answers(200).await;
+    app.post_value("bob", 1).await;
+    events.expect("score-updated").await;
+    app.post_value("ann", 1).await;
+    assert_eq!(events.expect("score-updated").await.data["displayName"], "Ada", "until the next score");
 }

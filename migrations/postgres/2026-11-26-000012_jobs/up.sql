@@ -7,7 +7,8 @@ CREATE TABLE jobs (
     key        text    NOT NULL COLLATE "C",
     -- JSON: what the work needs to know, and how far it has come.
     payload    text    NOT NULL,
-    created_at bigint  NOT NULL,
+    -- When this row was written last. Where that is still to come, its writer's clock was wrong, and so is the time at which it is due.
+    noted_at   bigint  NOT NULL,
     -- When it is to be run. While it runs: when its lease lapses, and it may be run again.
     due_at     bigint  NOT NULL,
     -- Whose run it is: a random number for each, 0 while nobody runs it.

@@ -4,7 +4,7 @@ CREATE TABLE jobs (
     queue      text    NOT NULL,
     key        text    NOT NULL,
     payload    text    NOT NULL,
-    created_at integer NOT NULL,
+    noted_at   integer NOT NULL,
     due_at     integer NOT NULL,
     lease      integer NOT NULL DEFAULT 0,
     attempts   integer NOT NULL DEFAULT 0,

@@ -16,6 +16,9 @@ pub fn unambiguous<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 struct Object(Map<String, Value>);
 
+/// What serde_json takes an object for something else by, when it is read again.
+const RESERVED: &str = "$serde_json::private::";
+
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OfObject;
@@ -30,6 +33,9 @@ impl<'de> Deserialize<'de> for Object {
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Object, A::Error> {
                 let mut map = Map::new();
                 while let Some(name) = members.next_key::<String>()? {
+                    if name.starts_with(RESERVED) {
+                        return Err(A::Error::custom(format_args!("the name {name:?} cannot be stored")));
+                    }
                     if map.contains_key(&name) {
                         return Err(A::Error::custom(format_args!("the name {name:?} is there more than once")));
                     }
@@ -115,6 +121,9 @@ mod tests {
         for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"b":{"a":1,"a":2}}"#, r#"{"b":[[{"a":1,"a":2}]]}"#] {
             let refused = read(text).unwrap_err().to_string();
             assert!(refused.starts_with(r#"the name "a" is there more than once"#), "{text}: {refused}");
+        }
+        for text in [r#"{"$serde_json::private::RawValue":"1"}"#, r#"{"a":[{"$serde_json::private::Number":"1"}]}"#] {
+            assert!(read(text).unwrap_err().to_string().contains("cannot be stored"), "{text}");
         }
         for text in ["1", "[]", "null", r#""{}""#] {
             assert!(read(text).is_err(), "{text}");

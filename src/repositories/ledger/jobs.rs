@@ -20,15 +20,15 @@ impl Ledger {
     }
 
     /// Renews the lease of a job until then; false if it had lapsed and another instance has taken the job.
-    pub async fn renew_job(&self, job: &LeasedJob, until: Timestamp) -> Result<bool, LedgerError> {
+    pub async fn renew_job(&self, job: &LeasedJob, now: Timestamp, until: Timestamp) -> Result<bool, LedgerError> {
         let job = job.clone();
-        Ok(transact!(self.relaxed(LIMIT), jobs::renew(&job, until))?)
+        Ok(transact!(self.relaxed(LIMIT), jobs::renew(&job, now, until))?)
     }
 
     /// Records how a run ended; false if another instance has the job by now, and this run does not count.
-    pub async fn end_job(&self, job: &LeasedJob, ended: Ended) -> Result<bool, LedgerError> {
+    pub async fn end_job(&self, job: &LeasedJob, ended: Ended, now: Timestamp) -> Result<bool, LedgerError> {
         let job = job.clone();
-        Ok(transact!(self.write(LIMIT), jobs::end(&job, &ended))?)
+        Ok(transact!(self.write(LIMIT), jobs::end(&job, &ended, now))?)
     }
 
     /// How many jobs are due, running and dead, by queue.

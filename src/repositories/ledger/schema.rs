@@ -150,6 +150,7 @@ diesel::table! {
 diesel::table! {
     definition_changes (revision, kind, id) {
         revision -> BigInt,
+        stamp -> BigInt,
         kind -> Text,
         id -> Text,
     }
@@ -176,7 +177,7 @@ diesel::table! {
         queue -> Text,
         key -> Text,
         payload -> Text,
-        created_at -> BigInt,
+        noted_at -> BigInt,
         due_at -> BigInt,
         lease -> BigInt,
         attempts -> BigInt,

@@ -117,8 +117,8 @@ impl RankingStore for MemoryRanking {
             if replaces != Replaces::Any && (taken || right) {
                 return Ok(Begun::Elsewhere);
             }
-            if matches!(replaces, Replaces::Wrong(_)) {
-                slot.published.remove(&EventKind::LeaderboardChanged);
+            if matches!(replaces, Replaces::Wrong(_) | Replaces::Deleted) {
+                slot.published.clear();
             }
             let token = uuid::Uuid::new_v4().simple().to_string();
             let ranking = Ranking::new(board.season, self.history_cap);

@@ -29,8 +29,13 @@ redis.call('DEL', KEYS[6])
 redis.call('HSET', KEYS[6], 'token', ARGV[1], 'season', ARGV[3], 'n', 0, 'names', 0)
 redis.call('PEXPIRE', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[1], 'seq', 'season', 'n', 'names', 'server', 'builder')
-if what == 'wrong' then
-  redis.call('HDEL', KEYS[1], 'definition')
+if what == 'wrong' or what == 'deleted' then
+  local fields = redis.call('HKEYS', KEYS[1])
+  for i = 1, #fields do
+    if fields[i] == 'definition' or string.find(fields[i], 'published:', 1, true) == 1 then
+      redis.call('HDEL', KEYS[1], fields[i])
+    end
+  end
 end
 redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
 return { held[1] or '' }

@@ -64,6 +64,8 @@ pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
 
 /// The beginning of fields that are published under another name than their line's: see [`line`].
 const NAMED: &str = "\"event\":\"";
+/// What the fields of a `user-changed` began with before events had one type. Streams may still hold such lines.
+const FORMERLY_USER_CHANGED: &str = "\"userChanged\":true,";
 
 /// An event's fields as they are in a payload.
 ///
@@ -165,7 +167,10 @@ fn parse_event(line: &str) -> Option<Event> {
     let fields = parts.next()?;
     let named = |kind: EventKind| Some((kind, fields.strip_prefix(NAMED)?.strip_prefix(kind.name())?.strip_prefix("\",")?));
     let (kind, fields) = match letter {
-        "S" => EventKind::ALL.into_iter().find_map(named).unwrap_or((EventKind::ScoreUpdated, fields)),
+        "S" => match fields.strip_prefix(FORMERLY_USER_CHANGED) {
+            Some(fields) => (EventKind::UserChanged, fields),
+            None => EventKind::ALL.into_iter().find_map(named).unwrap_or((EventKind::ScoreUpdated, fields)),
+        },
         "D" => (EventKind::LeaderboardChanged, fields),
         "X" => (EventKind::LeaderboardDeleted, fields),
         _ => return None,
@@ -204,6 +209,8 @@ mod tests {
         assert_eq!((event.kind, event.rank, event.fields.as_str()), (EventKind::UserChanged, 2, "\"userId\": \"a\""));
         let (_, events) = parse_events("events e1\nS 6 0 2 9 \"event\":\"from-tomorrow\",\"a\":1").expect("a payload");
         assert_eq!((events[0].kind, events[0].seq), (EventKind::ScoreUpdated, 6), "from a release after this one");
+        let (_, events) = parse_events("events e1\nS 7 2 2 9 \"userChanged\":true,\"a\":1").expect("a payload");
+        assert_eq!((events[0].kind, events[0].fields.as_str()), (EventKind::UserChanged, "\"a\":1"));
         assert!(matches!(parse_message(1, "renamed"), Some(FeedMessage::Renamed { pk: 1 })), "from a release before this one");
         assert!(parse_events("events e1\nS 4 1").is_none());
         assert!(parse_message(1, "nonsense").is_none());

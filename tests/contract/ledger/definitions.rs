@@ -281,7 +281,17 @@ async fn a_change_is_read_by_itself(database: Database) {
         known = Arc::new(since);
     }
     assert_eq!(told(&other.definitions_since(&known).await.unwrap()), told(&known), "nothing has changed");
-    let later = Arc::new(Definitions::clone(&known).at(known.revision + 5));
+    // The ledger was set back, and has come further since in another way.
+    let past = Arc::new(Definitions::clone(&known).at(known.revision, Some(4711)));
+    one.create_leaderboard(&slug("another"), &settings, NOW).await.unwrap();
+    let stale = {
+        let mut stale = Definitions::clone(&past);
+        stale.remove_leaderboard(&slug("main"));
+        Arc::new(stale)
+    };
+    assert_eq!(told(&other.definitions_since(&stale).await.unwrap()), told(&one.definitions().await.unwrap()));
+    known = Arc::new(one.definitions().await.unwrap());
+    let later = Arc::new(Definitions::clone(&known).at(known.revision + 5, known.stamp));
     assert_eq!(told(&other.definitions_since(&later).await.unwrap()), told(&known), "the ledger was set back");
 }
 

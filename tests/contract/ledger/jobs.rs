@@ -12,6 +12,7 @@ on_both_engines![
     a_job_that_fails_is_tried_again_until_it_is_dead,
     jobs_of_unknown_queues_wait,
     instances_share_jobs,
+    a_clock_that_was_wrong_postpones_nothing,
 ];
 
 #[derive(Serialize, Deserialize)]
@@ -47,12 +48,12 @@ async fn a_job_is_run_when_it_is_due_and_by_one(database: Database) {
     assert_eq!((first.payload.as_str(), first.attempts), ("1", 0));
     assert_eq!(lease(&ledger, NOW).await, None);
     assert_eq!(ledger.job_sizes(NOW).await.unwrap(), sizes(0, 1, 0));
-    assert!(ledger.end_job(&first, Ended::Done).await.unwrap());
-    assert!(!ledger.end_job(&first, Ended::Done).await.unwrap(), "it is gone");
+    assert!(ledger.end_job(&first, Ended::Done, NOW).await.unwrap());
+    assert!(!ledger.end_job(&first, Ended::Done, NOW).await.unwrap(), "it is gone");
     let second = lease(&ledger, later).await.expect("it is due by then");
     assert_eq!(second.payload, "2");
     let again = Ended::Again { payload: "3".into(), due_at: later.plus_seconds(5) };
-    assert!(ledger.end_job(&second, again).await.unwrap());
+    assert!(ledger.end_job(&second, again, NOW).await.unwrap());
     assert_eq!(lease(&ledger, later).await, None);
     assert_eq!(lease(&ledger, later.plus_seconds(5)).await.map(|job| job.payload), Some("3".into()));
 }
@@ -62,7 +63,7 @@ async fn a_queue_has_one_job_for_each_key(database: Database) {
     assert!(add(&ledger, 1, NOW).await && !add(&ledger, 1, NOW.plus_seconds(-9)).await);
     let job = lease(&ledger, NOW).await.unwrap();
     assert!(!add(&ledger, 1, NOW).await, "also while it runs");
-    ledger.end_job(&job, Ended::Done).await.unwrap();
+    ledger.end_job(&job, Ended::Done, NOW).await.unwrap();
     assert!(add(&ledger, 1, NOW).await);
 }
 
@@ -70,12 +71,12 @@ async fn a_lease_that_lapsed_counts_for_nothing(database: Database) {
     let ledger = database.ledger().await;
     add(&ledger, 1, NOW).await;
     let slow = lease(&ledger, NOW).await.unwrap();
-    assert!(ledger.renew_job(&slow, NOW.plus_seconds(90)).await.unwrap());
+    assert!(ledger.renew_job(&slow, NOW, NOW.plus_seconds(90)).await.unwrap());
     assert_eq!(lease(&ledger, NOW.plus_seconds(89)).await, None, "it was renewed");
     let quick = lease(&ledger, NOW.plus_seconds(90)).await.expect("whoever ran it is dead, or slow");
-    assert!(!ledger.renew_job(&slow, NOW.plus_seconds(500)).await.unwrap());
-    assert!(!ledger.end_job(&slow, Ended::Done).await.unwrap());
-    assert!(ledger.end_job(&quick, Ended::Done).await.unwrap());
+    assert!(!ledger.renew_job(&slow, NOW, NOW.plus_seconds(500)).await.unwrap());
+    assert!(!ledger.end_job(&slow, Ended::Done, NOW).await.unwrap());
+    assert!(ledger.end_job(&quick, Ended::Done, NOW).await.unwrap());
     assert_eq!(ledger.job_sizes(NOW).await.unwrap(), vec![]);
 }
 
@@ -85,13 +86,13 @@ async fn a_job_that_fails_is_tried_again_until_it_is_dead(database: Database) {
     for attempts in 0..3 {
         let job = lease(&ledger, NOW).await.unwrap();
         assert_eq!(job.attempts, attempts);
-        ledger.end_job(&job, Ended::Failed { error: "no luck".into(), due_at: NOW }).await.unwrap();
+        ledger.end_job(&job, Ended::Failed { error: "no luck".into(), due_at: NOW }, NOW).await.unwrap();
     }
     let job = lease(&ledger, NOW).await.unwrap();
-    ledger.end_job(&job, Ended::Again { payload: "1".into(), due_at: NOW }).await.unwrap();
+    ledger.end_job(&job, Ended::Again { payload: "1".into(), due_at: NOW }, NOW).await.unwrap();
     let job = lease(&ledger, NOW).await.unwrap();
     assert_eq!(job.attempts, 0, "it went on meanwhile");
-    ledger.end_job(&job, Ended::Dead { error: "no luck".into() }).await.unwrap();
+    ledger.end_job(&job, Ended::Dead { error: "no luck".into() }, NOW).await.unwrap();
     assert_eq!(lease(&ledger, NOW.plus_seconds(1 << 32)).await, None);
     assert_eq!(ledger.job_sizes(NOW).await.unwrap(), sizes(0, 0, 1));
     assert!(!add(&ledger, 1, NOW).await, "it stays for somebody to look at");
@@ -112,7 +113,7 @@ async fn instances_share_jobs(database: Database) {
     let work = async |ledger: &Ledger| {
         let mut done = Vec::new();
         while let Some(job) = lease(ledger, NOW).await {
-            assert!(ledger.end_job(&job, Ended::Done).await.unwrap());
+            assert!(ledger.end_job(&job, Ended::Done, NOW).await.unwrap());
             done.push(job.id);
         }
         done
@@ -122,4 +123,14 @@ async fn instances_share_jobs(database: Database) {
     done.sort_unstable();
     done.dedup();
     assert_eq!(done.len(), 40, "each once");
+}
+
+async fn a_clock_that_was_wrong_postpones_nothing(database: Database) {
+    let ledger = database.ledger().await;
+    let ahead = NOW.plus_seconds(365 * 86_400);
+    assert!(ledger.add_job(NewJob::new(&Letter(1), ahead), ahead).await.unwrap());
+    let job = lease(&ledger, NOW).await.expect("whoever noted it was a year ahead");
+    let again = Ended::Again { payload: "1".into(), due_at: NOW.plus_seconds(365 * 86_400) };
+    ledger.end_job(&job, again, NOW).await.unwrap();
+    assert_eq!(lease(&ledger, NOW).await, None, "this one is meant to be due in a year");
 }

@@ -1,4 +1,4 @@
-//! TopCache that are answered from memory: never older than what was written here or told by another instance, shown to nobody who may not see
+//! Tops that are answered from memory: never older than what was written here or told by another instance, shown to nobody who may not see
 //! them, and the same to the byte whichever way they go out.
 
 use std::{

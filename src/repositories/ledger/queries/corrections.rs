@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
-        Updated,
+        LedgerError, Updated,
         schema::{corrections, leaderboards, users},
         statement::statement,
     },
@@ -19,7 +19,7 @@ use crate::domain::{
     announcement::{Announcement, Change},
     entry::{DisplayName, TAKEN_OUT},
     event::{ScoreRemoved, fields},
-    ids::{LeaderboardId, UserId},
+    ids::{LeaderboardId, Noun, UserId},
     leaderboard::Board,
     settlement::event_id,
     time::Timestamp,
@@ -68,7 +68,8 @@ pub async fn remove_entry(
     );
     diesel::insert_into(corrections::table).values(row).execute(conn).await?;
     let Some(change) = changes(conn, &[event]).await?.pop() else {
-        return Err(Failure::corrupt("a correction that was written is not there"));
+        // Deleted meanwhile: what was written is rolled back.
+        return Err(LedgerError::NotFound(Noun::Leaderboard).into());
     };
     let announcement = Announcement::Scores { changes: vec![change.clone()] };
     let row = outbox::add(conn, now, &announcement).await?;

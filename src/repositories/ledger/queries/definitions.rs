@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper, dsl::max};
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::max};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::schema::{self, action_leaderboards, definition_changes, installation, score_events},
+    super::super::schema::{self, action_leaderboards, corrections, definition_changes, installation, score_events},
     Conn, Failure,
-    actions::{self, ActionRow},
-    leaderboards::{self, LeaderboardRow},
+    actions::ActionRow,
+    leaderboards::LeaderboardRow,
 };
 use crate::domain::{
     definition::{Changed, Definitions},
@@ -33,38 +33,64 @@ pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> 
         .limit(NEWEST)
         .select(score_events::at);
     let times: Vec<i64> = newest.load(conn).await?;
+    let of_corrections: Option<i64> =
+        corrections::table.order(corrections::event_id.desc()).select(corrections::at).first(conn).await.optional()?;
     let of_leaderboards: Option<i64> =
         schema::leaderboards::table.select(max(schema::leaderboards::updated_at)).first(conn).await?;
     let of_actions: Option<i64> = schema::actions::table.select(max(schema::actions::updated_at)).first(conn).await?;
-    Ok(times.into_iter().max().max(of_leaderboards).max(of_actions).map(Timestamp))
+    Ok(times.into_iter().max().max(of_corrections).max(of_leaderboards).max(of_actions).map(Timestamp))
 }
 
-/// All definitions. The transaction reads from one snapshot, or holds the lock that keeps definitions from changing.
+/// All definitions. The transaction must read from one snapshot, or hold the lock that keeps definitions from changing.
 pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
-    let mut definitions = Definitions::default().at(revision(conn).await?);
-    for row in schema::leaderboards::table.select(LeaderboardRow::as_select()).load(conn).await? {
-        let leaderboard = row.into_leaderboard()?;
-        definitions.put_leaderboard(leaderboard);
-    }
-    let pairs: Vec<(String, String)> = action_leaderboards::table
-        .order((action_leaderboards::action_id, action_leaderboards::position))
-        .select((action_leaderboards::action_id, action_leaderboards::leaderboard_id))
-        .load(conn)
-        .await?;
-    let mut fed: HashMap<String, Vec<String>> = HashMap::new();
-    for (action, leaderboard) in pairs {
-        fed.entry(action).or_default().push(leaderboard);
-    }
-    for row in schema::actions::table.select(ActionRow::as_select()).load(conn).await? {
-        let leaderboards = fed.remove(&row.id).unwrap_or_default();
-        let action = row.into_action(leaderboards)?;
-        definitions.put_action(action);
-    }
+    let revision = revision(conn).await?;
+    let stamp = definition_changes::table
+        .filter(definition_changes::revision.eq(revision))
+        .select(definition_changes::stamp)
+        .first(conn)
+        .await
+        .optional()?;
+    let mut definitions = Definitions::default().at(revision, stamp);
+    put_leaderboards(conn, &mut definitions, None).await?;
+    put_actions(conn, &mut definitions, None).await?;
     Ok(definitions)
 }
 
-/// Revisions whose changes are stored. A caller with an earlier revision reads everything, which costs no more than this many
-/// look-ups.
+/// Puts the leaderboards of these ids there, or all.
+async fn put_leaderboards(conn: &mut Conn, definitions: &mut Definitions, ids: Option<&[&str]>) -> Result<(), Failure> {
+    let mut rows = schema::leaderboards::table.select(LeaderboardRow::as_select()).into_boxed();
+    if let Some(ids) = ids {
+        rows = rows.filter(schema::leaderboards::id.eq_any(ids.to_vec()));
+    }
+    for row in rows.load(conn).await? {
+        definitions.put_leaderboard(row.into_leaderboard()?);
+    }
+    Ok(())
+}
+
+/// Puts the actions of these ids there, or all.
+async fn put_actions(conn: &mut Conn, definitions: &mut Definitions, ids: Option<&[&str]>) -> Result<(), Failure> {
+    let mut pairs = action_leaderboards::table
+        .order((action_leaderboards::action_id, action_leaderboards::position))
+        .select((action_leaderboards::action_id, action_leaderboards::leaderboard_id))
+        .into_boxed();
+    let mut rows = schema::actions::table.select(ActionRow::as_select()).into_boxed();
+    if let Some(ids) = ids {
+        pairs = pairs.filter(action_leaderboards::action_id.eq_any(ids.to_vec()));
+        rows = rows.filter(schema::actions::id.eq_any(ids.to_vec()));
+    }
+    let mut fed: HashMap<String, Vec<String>> = HashMap::new();
+    for (action, leaderboard) in pairs.load::<(String, String)>(conn).await? {
+        fed.entry(action).or_default().push(leaderboard);
+    }
+    for row in rows.load(conn).await? {
+        let leaderboards = fed.remove(&row.id).unwrap_or_default();
+        definitions.put_action(row.into_action(leaderboards)?);
+    }
+    Ok(())
+}
+
+/// Revisions whose changes are stored. A caller with an earlier revision reads everything.
 const REMEMBERED: i64 = 1_000;
 
 const LEADERBOARD: &str = "leaderboard";
@@ -77,34 +103,41 @@ pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definiti
     if revision == known.revision {
         return Ok(known.clone());
     }
-    let missing = revision - known.revision;
-    if known.revision < 0 || !(1..=REMEMBERED).contains(&missing) {
+    let Some(stamp) = known.stamp.filter(|_| (1..=REMEMBERED).contains(&(revision - known.revision))) else {
         return load(conn).await;
-    }
+    };
     let changes = definition_changes::table
-        .filter(definition_changes::revision.gt(known.revision).and(definition_changes::revision.le(revision)))
-        .select((definition_changes::revision, definition_changes::kind, definition_changes::id));
-    let changes: Vec<(i64, String, String)> = changes.load(conn).await?;
-    let told: HashSet<i64> = changes.iter().map(|(revision, ..)| *revision).collect();
-    if told.len() as i64 != missing {
+        .filter(definition_changes::revision.ge(known.revision).and(definition_changes::revision.le(revision)))
+        .order(definition_changes::revision)
+        .select((definition_changes::revision, definition_changes::stamp, definition_changes::kind, definition_changes::id));
+    let changes: Vec<(i64, i64, String, String)> = changes.load(conn).await?;
+    // Each revision from the known one on, and that one from the same past.
+    let complete = changes.iter().map(|(revision, ..)| *revision).eq(known.revision..=revision);
+    let same_past = matches!(changes.as_slice(), [(_, of_known, ..), ..] if *of_known == stamp);
+    if !complete || !same_past {
         return load(conn).await;
     }
-    let mut definitions = known.clone().at(revision);
-    let changed: HashSet<(String, String)> = changes.into_iter().map(|(_, kind, id)| (kind, id)).collect();
-    for (kind, id) in changed {
+    let mut definitions = known.clone().at(revision, changes.iter().next_back().map(|(_, stamp, ..)| *stamp));
+    let (mut leaderboards, mut actions) = (HashSet::new(), HashSet::new());
+    for (_, _, kind, id) in &changes[1..] {
         if kind == LEADERBOARD {
-            let id = LeaderboardId::parse(&id).map_err(Failure::corrupt)?;
-            match leaderboards::find(conn, &id).await? {
-                Some(leaderboard) => definitions.put_leaderboard(leaderboard),
-                None => definitions.remove_leaderboard(&id),
-            }
+            leaderboards.insert(id.as_str())
         } else {
-            let id = ActionId::parse(&id).map_err(Failure::corrupt)?;
-            match actions::find(conn, &id).await? {
-                Some(action) => definitions.put_action(action),
-                None => definitions.remove_action(&id),
-            }
-        }
+            actions.insert(id.as_str())
+        };
+    }
+    // What is not found again was deleted.
+    for id in &leaderboards {
+        definitions.remove_leaderboard(&LeaderboardId::parse(id).map_err(Failure::corrupt)?);
+    }
+    for id in &actions {
+        definitions.remove_action(&ActionId::parse(id).map_err(Failure::corrupt)?);
+    }
+    if !leaderboards.is_empty() {
+        put_leaderboards(conn, &mut definitions, Some(&Vec::from_iter(leaderboards))).await?;
+    }
+    if !actions.is_empty() {
+        put_actions(conn, &mut definitions, Some(&Vec::from_iter(actions))).await?;
     }
     Ok(definitions)
 }
@@ -122,8 +155,11 @@ pub async fn begin_change(conn: &mut Conn, changed: &Changed) -> Result<i64, Fai
         Changed::Leaderboard(id) => (LEADERBOARD, id.as_str()),
         Changed::Action(id) => (ACTION, id.as_str()),
     };
-    let row: (_, _, _) =
-        (definition_changes::revision.eq(revision), definition_changes::kind.eq(kind), definition_changes::id.eq(id));
+    let stamp = fastrand::i64(..);
+    let row = (
+        (definition_changes::revision.eq(revision), definition_changes::stamp.eq(stamp)),
+        (definition_changes::kind.eq(kind), definition_changes::id.eq(id)),
+    );
     diesel::insert_into(definition_changes::table).values(row).execute(conn).await?;
     let forgotten = definition_changes::table.filter(definition_changes::revision.le(revision - REMEMBERED));
     diesel::delete(forgotten).execute(conn).await?;

@@ -15,18 +15,23 @@ use crate::domain::{
     time::Timestamp,
 };
 
+/// How far, in seconds, the clocks of instances may be apart before the times of one count for nothing with another.
+const CLOCKS_APART: i64 = 3_600;
+
 statement!(
-    Db, AddJob { queue: Text = str, key: Text = str, payload: Text = str, created_at: BigInt = i64, due_at: BigInt = i64 } -> BigInt,
-    "INSERT INTO jobs (queue, key, payload, created_at, due_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (queue, key) DO NOTHING"
+    Db, AddJob { queue: Text = str, key: Text = str, payload: Text = str, noted_at: BigInt = i64, due_at: BigInt = i64 } -> BigInt,
+    "INSERT INTO jobs (queue, key, payload, noted_at, due_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (queue, key) DO NOTHING"
 );
 
 statement!(
     /// Leases the job that has been due for longest, of one of the queues in a comma-separated list. Jobs that another instance
     /// is leasing at this moment are skipped, not waited for.
-    Db, LeaseJob { due_at: BigInt = i64, lease: BigInt = i64, now: BigInt = i64, queues: Text = str } -> (BigInt, BigInt, Text, Text, BigInt),
+    Db, LeaseJob {
+        due_at: BigInt = i64, lease: BigInt = i64, noted_at: BigInt = i64, now: BigInt = i64, beyond: BigInt = i64, queues: Text = str,
+    } -> (BigInt, BigInt, Text, Text, BigInt),
     format!(
-        "UPDATE jobs SET due_at = ?, lease = ? WHERE id IN (SELECT id FROM jobs \
-         WHERE NOT dead AND due_at <= ? AND ? LIKE '%,' || queue || ',%' ORDER BY due_at LIMIT 1 {}) \
+        "UPDATE jobs SET due_at = ?, lease = ?, noted_at = ? WHERE id = (SELECT id FROM jobs \
+         WHERE NOT dead AND (due_at <= ? OR noted_at > ?) AND ? LIKE '%,' || queue || ',%' ORDER BY due_at LIMIT 1 {}) \
          RETURNING id, lease, queue, payload, attempts",
         batch::SKIP_CLAIMED
     )
@@ -44,7 +49,7 @@ statement!(
 /// Adds a job, unless its queue has one with this key; returns whether it was added.
 pub async fn add(conn: &mut Conn, job: &NewJob, now: Timestamp) -> Result<bool, Failure> {
     let NewJob { queue, key, payload, due_at } = job;
-    let add = AddJob { queue, key, payload, created_at: &now.0, due_at: &due_at.0 };
+    let add = AddJob { queue, key, payload, noted_at: &now.0, due_at: &due_at.0 };
     Ok(add.execute(conn).await? > 0)
 }
 
@@ -56,21 +61,28 @@ pub async fn lease(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<LeasedJob>, Failure> {
-    let statement = LeaseJob { due_at: &until.0, lease: &lease, now: &now.0, queues };
+    let statement = LeaseJob {
+        due_at: &until.0,
+        lease: &lease,
+        noted_at: &now.0,
+        now: &now.0,
+        beyond: &now.plus_seconds(CLOCKS_APART).0,
+        queues,
+    };
     let found: Option<(i64, i64, String, String, i64)> = statement.get_result(conn).await.optional()?;
     Ok(found.map(|(id, lease, queue, payload, attempts)| LeasedJob { id, lease, queue, payload, attempts }))
 }
 
 /// Renews the lease of a job until then; false if another instance has it by now.
-pub async fn renew(conn: &mut Conn, job: &LeasedJob, until: Timestamp) -> Result<bool, Failure> {
+pub async fn renew(conn: &mut Conn, job: &LeasedJob, now: Timestamp, until: Timestamp) -> Result<bool, Failure> {
     let held = jobs::table.find(job.id).filter(jobs::lease.eq(job.lease));
-    Ok(diesel::update(held).set(jobs::due_at.eq(until.0)).execute(conn).await? > 0)
+    Ok(diesel::update(held).set((jobs::due_at.eq(until.0), jobs::noted_at.eq(now.0))).execute(conn).await? > 0)
 }
 
 /// Records how a run ended; false if another instance has the job by now.
-pub async fn end(conn: &mut Conn, job: &LeasedJob, ended: &Ended) -> Result<bool, Failure> {
+pub async fn end(conn: &mut Conn, job: &LeasedJob, ended: &Ended, now: Timestamp) -> Result<bool, Failure> {
     let held = jobs::table.find(job.id).filter(jobs::lease.eq(job.lease));
-    let free = jobs::lease.eq(0);
+    let free = (jobs::lease.eq(0), jobs::noted_at.eq(now.0));
     let rows = match ended {
         Ended::Done => diesel::delete(held).execute(conn).await?,
         Ended::Again { payload, due_at } => {

@@ -31,6 +31,11 @@ statement!(
 );
 
 statement!(
+    Db, SweepCorrections { pk: BigInt = i64, limit: BigInt = i64 } -> BigInt,
+    "DELETE FROM corrections WHERE event_id IN (SELECT event_id FROM corrections WHERE leaderboard_pk = ? LIMIT ?)"
+);
+
+statement!(
     Db, SweepEntries { pk: BigInt = i64, of: BigInt = i64, limit: BigInt = i64 } -> BigInt,
     "DELETE FROM entries WHERE leaderboard_pk = ? AND (season, user_id) IN \
      (SELECT season, user_id FROM entries WHERE leaderboard_pk = ? LIMIT ?)"
@@ -72,6 +77,9 @@ pub async fn adopt_deleted(conn: &mut Conn, now: Timestamp) -> Result<(), Failur
 pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Result<Option<SweepLeaderboard>, Failure> {
     let SweepLeaderboard { pk, swept_to } = from;
     if (SweepEntries { pk: &pk, of: &pk, limit: &limit }).execute(conn).await? > 0 {
+        return Ok(Some(from));
+    }
+    if (SweepCorrections { pk: &pk, limit: &limit }).execute(conn).await? > 0 {
         return Ok(Some(from));
     }
     let bite: Option<Vec<u8>> = score_events::table

@@ -132,7 +132,7 @@ pub async fn commit(
     }
     if !needs.cautious {
         // A rename is announced to the rankings in which the user has an entry; a first entry must not be half visible to it.
-        let placed = |key: &EntryKey| state.entries.contains_key(key);
+        let placed = |key: &EntryKey| state.entries.get(key).is_some_and(|entry| entry.score.is_some());
         let unplaced = needs.entries.iter().filter(|key| !placed(key)).map(|key| &key.2).collect();
         batch::lock(conn, &unplaced, &mut state).await?;
     }

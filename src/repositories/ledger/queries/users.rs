@@ -17,6 +17,7 @@ use super::{
 };
 use crate::domain::{
     announcement::Announcement,
+    entry::TAKEN_OUT,
     ids::{LeaderboardId, UserId},
     leaderboard::Board,
     time::Timestamp,
@@ -80,7 +81,7 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp
 async fn leaderboards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<(LeaderboardId, Board)>, Failure> {
     let rows: Vec<(String, i64, i64, String)> = leaderboards::table
         .inner_join(entries::table.on(entries::leaderboard_pk.eq(leaderboards::pk).and(entries::season.eq(leaderboards::season))))
-        .filter(entries::user_id.eq(id.as_str()))
+        .filter(entries::user_id.eq(id.as_str()).and(entries::sort_score.lt(TAKEN_OUT)))
         .order(leaderboards::pk)
         .select((leaderboards::id, leaderboards::pk, leaderboards::season, leaderboards::sort_order))
         .load(conn)

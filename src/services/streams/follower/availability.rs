@@ -52,8 +52,9 @@ impl Follower {
         self.hub.shared_views.hide_last();
         tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
         if matches!(error, RankingError::LaterSeason { .. }) {
-            // This instance has yet to hear of it.
+            // This instance has yet to hear of it, or the ledger was set back and the rebuild decides.
             self.refresh_definition().await;
+            self.sources.rebuilder.kick(self.board);
         }
         if matches!(error, RankingError::Unready(_)) {
             let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
