@@ -1,7 +1,7 @@
-//! One watched leaderboard in this instance: follows the feed, maintains the shared logs, finds and fills gaps.
+//! One watched leaderboard in this instance: what its connections and its task share.
 //!
-//! The hub is one task. Connections read the topics that it writes and never call it; they note in their topic what they need
-//! (a fresh snapshot, older events), and the hub brings it once for all of them.
+//! The task is `follower.rs`: it follows the feed, writes the topics, finds and fills gaps. Connections read the topics and never call it; they
+//! note in their topic what they need (a fresh snapshot, older events), and the follower fetches it once for all of them.
 
 use std::{
     sync::{

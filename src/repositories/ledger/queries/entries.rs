@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, sql_types::BigInt};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, sql_types::BigInt,
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -16,8 +18,17 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// The columns of an entry: user, score, sort score, time, revision, display name, revision of the name.
-type Row = (String, i64, i64, i64, i64, Option<String>, Option<i64>);
+/// An entry with its user's name.
+#[derive(Clone, Queryable)]
+struct Row {
+    user_id: String,
+    score: i64,
+    sort_score: i64,
+    reached_at: i64,
+    revision: i64,
+    display_name: Option<String>,
+    name_revision: Option<i64>,
+}
 
 diesel::define_sql_function! {
     /// No change to a positive number. The index in ranking order is built on it, so that a planner without statistics uses
@@ -96,7 +107,7 @@ pub async fn neighbourhoods(
     let around = i64::try_from(around).unwrap_or(i64::MAX);
     let mut found = HashMap::with_capacity(users.len());
     for (rank, row) in places(conn, board, users).await? {
-        let user_id = UserId::parse(&row.0).map_err(Failure::corrupt)?;
+        let user_id = UserId::parse(&row.user_id).map_err(Failure::corrupt)?;
         let neighbours =
             if around > 0 { neighbours(conn, board, rank, &row, around).await? } else { vec![ranked(rank, row.clone())?] };
         head.total = head.total.max(neighbours.last().map_or(rank, |last| last.rank));
@@ -177,9 +188,10 @@ pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, l
     ));
     let names: Vec<(String, Option<String>, i64)> = named.load(conn).await?;
     let mut names: HashMap<_, _> = names.into_iter().map(|(id, name, revision)| (id, (name, revision))).collect();
-    let rows = page.into_iter().map(|(user, score, sort_score, reached_at, revision)| {
-        let (name, name_revision) = names.remove(&user).map_or((None, None), |(name, revision)| (name, Some(revision)));
-        stored((user, score, sort_score, reached_at, revision, name, name_revision))
+    let rows = page.into_iter().map(|(user_id, score, sort_score, reached_at, revision)| {
+        let (display_name, name_revision) =
+            names.remove(&user_id).map_or((None, None), |(name, revision)| (name, Some(revision)));
+        stored(Row { user_id, score, sort_score, reached_at, revision, display_name, name_revision })
     });
     rows.collect()
 }
@@ -215,19 +227,19 @@ async fn head(conn: &mut Conn, board: Board, total: Option<u64>) -> Result<Head,
 }
 
 fn key_of(row: &Row) -> Result<RankKey, Failure> {
-    let user_id = UserId::parse(&row.0).map_err(Failure::corrupt)?;
-    Ok(RankKey { sort_score: row.2, reached_at: Timestamp(row.3), user_id })
+    let user_id = UserId::parse(&row.user_id).map_err(Failure::corrupt)?;
+    Ok(RankKey { sort_score: row.sort_score, reached_at: Timestamp(row.reached_at), user_id })
 }
 
 fn ranked(rank: u64, row: Row) -> Result<RankedEntry, Failure> {
-    let (user, score, _, reached_at, _, name, _) = row;
+    let Row { user_id: user, score, reached_at, display_name: name, .. } = row;
     let user_id = UserId::parse(&user).map_err(Failure::corrupt)?;
     let display_name: Arc<str> = name.map_or_else(|| user.as_str().into(), Into::into);
     Ok(RankedEntry { rank, user_id, display_name, score, at: Timestamp(reached_at) })
 }
 
 fn stored(row: Row) -> Result<StoredEntry, Failure> {
-    let (user, score, sort_score, reached_at, revision, name, name_revision) = row;
+    let Row { user_id: user, score, sort_score, reached_at, revision, display_name: name, name_revision } = row;
     Ok(StoredEntry {
         user_id: UserId::parse(&user).map_err(Failure::corrupt)?,
         score: (sort_score < TAKEN_OUT).then_some(score),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, QueryableByName, sql_types};
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -20,11 +20,22 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A row of a receipt: pk, season, order, leaderboard, applied, previous score, new score, delta, revision.
-type StandingRow = (i64, i64, String, String, bool, Option<i64>, i64, i64, i64);
+/// A row as a receipt shows it.
+#[derive(Queryable)]
+struct OutcomeRow {
+    pk: i64,
+    season: i64,
+    sort_order: String,
+    leaderboard_id: String,
+    applied: bool,
+    previous_score: Option<i64>,
+    new_score: i64,
+    delta: i64,
+    revision: i64,
+}
 
-/// The columns of a [`StandingRow`].
-macro_rules! standing_columns {
+/// The columns of a [`OutcomeRow`].
+macro_rules! outcome_columns {
     () => {
         (
             score_events::leaderboard_pk,
@@ -40,8 +51,16 @@ macro_rules! standing_columns {
     };
 }
 
-/// An event beside its standing: event, user, action, time, display name, revision of the name.
-type EventRow = (Vec<u8>, String, String, i64, Option<String>, Option<i64>);
+/// An event beside its outcome, with its user's name.
+#[derive(Queryable)]
+struct EventRow {
+    event_id: Vec<u8>,
+    user_id: String,
+    action_id: String,
+    at: i64,
+    display_name: Option<String>,
+    name_revision: Option<i64>,
+}
 
 /// The changes to announce to a ranking for the revisions of an entry between two others, in their order; see
 /// [`evidence::between`].
@@ -70,7 +89,7 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
 /// left; names are the present ones, which are the same or newer.
 pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, Vec<Change>), Failure> {
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
-    let mut rows: Vec<(EventRow, StandingRow)> = score_events::table
+    let mut rows: Vec<(EventRow, OutcomeRow)> = score_events::table
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
         .left_join(users::table.on(users::id.eq(score_events::user_id)))
         .filter(score_events::event_id.eq_any(&ids))
@@ -84,22 +103,22 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
                 users::display_name.nullable(),
                 users::revision.nullable(),
             ),
-            standing_columns!(),
+            outcome_columns!(),
         ))
         .load(conn)
         .await?;
     let turns: HashMap<&[u8], usize> = ids.iter().enumerate().map(|(turn, id)| (*id, turn)).collect();
     // Stable: the leaderboards of one event stay in the action's order.
-    rows.sort_by_key(|((id, ..), _)| turns.get(id.as_slice()).copied());
+    rows.sort_by_key(|(event, _)| turns.get(event.event_id.as_slice()).copied());
 
     let (mut accepted, mut changes): (Vec<Accepted>, Vec<Change>) = (Vec::new(), Vec::with_capacity(rows.len()));
-    for ((id, user, action, at, name, name_revision), of_board) in rows {
-        let (event_id, at) = (Uuid::from_slice(&id).map_err(Failure::corrupt)?, Timestamp(at));
-        let user_id = UserId::parse(&user).map_err(Failure::corrupt)?;
-        let action_id = ActionId::parse(&action).map_err(Failure::corrupt)?;
-        let standing = standing(of_board)?;
+    for (event, outcome) in rows {
+        let (event_id, at) = (Uuid::from_slice(&event.event_id).map_err(Failure::corrupt)?, Timestamp(event.at));
+        let user_id = UserId::parse(&event.user_id).map_err(Failure::corrupt)?;
+        let action_id = ActionId::parse(&event.action_id).map_err(Failure::corrupt)?;
+        let standing = entry_outcome(outcome)?;
         if standing.applied {
-            let name = DisplayName { name, revision: name_revision.unwrap_or_default() };
+            let name = DisplayName { name: event.display_name, revision: event.name_revision.unwrap_or_default() };
             changes.push(Change::new(event_id, &user_id, &action_id, at, &standing, name));
         }
         match accepted.last_mut().filter(|last| last.event_id == event_id) {
@@ -113,16 +132,15 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
     Ok((accepted, changes))
 }
 
-fn standing(row: StandingRow) -> Result<EntryOutcome, Failure> {
-    let (pk, season, sort_order, leaderboard, applied, previous_score, new_score, delta, revision) = row;
+fn entry_outcome(row: OutcomeRow) -> Result<EntryOutcome, Failure> {
     Ok(EntryOutcome {
-        leaderboard_id: LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?,
-        board: Board { pk, season, order: order(&sort_order)? },
-        applied,
-        previous_score,
-        new_score,
-        delta,
-        revision,
+        leaderboard_id: LeaderboardId::parse(&row.leaderboard_id).map_err(Failure::corrupt)?,
+        board: Board { pk: row.pk, season: row.season, order: order(&row.sort_order)? },
+        applied: row.applied,
+        previous_score: row.previous_score,
+        new_score: row.new_score,
+        delta: row.delta,
+        revision: row.revision,
     })
 }
 
