@@ -6,7 +6,7 @@
 //! inspect.
 //!
 //! A new kind of job needs its payload in `domain/job.rs`, its implementation in a file beside these, and its line in
-//! [`KINDS`].
+//! `KINDS`.
 
 mod prune;
 mod sweep_leaderboard;

@@ -62,7 +62,7 @@ pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
     Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()? })
 }
 
-/// The beginning of fields that are published under another name than their line's: see [`line`].
+/// The beginning of fields that are published under another name than their line's: see [`line()`].
 const NAMED: &str = "\"event\":\"";
 /// What the fields of a `user-changed` began with before events had one type. Streams may still hold such lines.
 const FORMERLY_USER_CHANGED: &str = "\"userChanged\":true,";
