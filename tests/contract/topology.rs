@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use scoreboard::repositories::{
     feed::{Feed, FeedMessage},
-    ranking_store::{RankingError, RankingStore},
+    ranking_store::{Begun, RankingError, RankingStore, Replaces},
     redis::RedisStore,
 };
 
 use super::{
     backends::Backend,
-    ranking::{build, change, eventually, fresh_board, next, order_of, ranked, stored},
+    ranking::{build, change, eventually, finished, fresh_board, next, order_of, ranked, stored},
     redis_server::RedisServer,
 };
 
@@ -91,7 +91,15 @@ async fn a_failover_by_sentinel_is_followed_and_the_new_primary_is_not_trusted()
         }
     })
     .await;
-    let after = build(&*store, board, &[]).await;
+    // Each connection finds the new primary for itself, and the one that writes may do so last.
+    let rebuild = eventually("the rebuild begins", || async {
+        match store.begin_rebuild(board, Replaces::Any).await {
+            Ok(Begun::Yours(rebuild)) => Some(rebuild),
+            _ => None,
+        }
+    })
+    .await;
+    let after = finished(&*store, rebuild).await;
     assert!(after.epoch > before.epoch);
     while !matches!(next(&mut messages).await, FeedMessage::Lost) {}
     let ready = eventually("the ranking is ready on the new primary", || async { store.head(board).await.ok() }).await;
