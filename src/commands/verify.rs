@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,8 +20,9 @@ use crate::{
     },
     repositories::{
         ledger::Ledger,
-        ranking_store::{Begun, RankingError, RankingStore, Replaces},
+        ranking_store::{RankingError, RankingStore},
     },
+    services::{backlog::Backlog, rebuild::Rebuilder},
 };
 
 use super::{StoreArgs, counted};
@@ -57,7 +59,9 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
     for leaderboard in &leaderboards {
         if embedded {
             // The server's own ranking lives in its memory; this checks that the ledger makes a right one.
-            build(&stores, leaderboard.board(), &clock).await?;
+            let (ledger, backlog) = (stores.ledger.clone(), Backlog::new(Arc::default()));
+            let rebuilder = Rebuilder::new(stores.ranking_store.clone(), ledger, clock.clone(), backlog);
+            rebuilder.build_apart(leaderboard.board()).await?;
         }
         match verify(&stores, leaderboard, deadline).await? {
             Found::Agreement => {}
@@ -158,25 +162,6 @@ async fn all_ranked(ranking_store: &dyn RankingStore, board: Board) -> Result<Ve
             return Ok(ranked);
         }
     }
-}
-
-/// Builds a ranking in this process. The ledger gives no epoch for it: a server that runs beside this would take its own for superseded.
-async fn build(stores: &Stores, board: Board, clock: &Clock) -> anyhow::Result<()> {
-    let Begun::Yours(rebuild) = stores.ranking_store.begin_rebuild(board, Replaces::Any).await? else {
-        bail!("the ranking cannot be built");
-    };
-    let mut after = None;
-    loop {
-        let page = stores.ledger.entries_after(board, after.as_ref(), PAGE as i64).await?;
-        stores.ranking_store.load(&rebuild, &page).await?;
-        match page.last() {
-            Some(last) if page.len() as u64 == PAGE => after = Some(last.user_id.clone()),
-            _ => break,
-        }
-    }
-    let epoch = rebuild.earliest_epoch(clock.now());
-    stores.ranking_store.finish_rebuild(rebuild, epoch).await?;
-    Ok(())
 }
 
 fn key(board: Board, entry: &StoredEntry) -> RankKey {

@@ -37,8 +37,6 @@ pub enum EventKind {
 /// Which numbers of its position an event contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Numbers {
-    /// None: its fields are the complete object.
-    Nothing,
     /// `version` and `since`.
     Version,
     /// The same, and `rank`, `previousRank` and `total`.
@@ -61,13 +59,14 @@ impl EventKind {
         }
     }
 
-    fn numbers(self) -> Numbers {
-        match self {
+    /// `None` if its fields are the whole object.
+    fn numbers(self) -> Option<Numbers> {
+        Some(match self {
             Self::ScoreUpdated => Numbers::Ranks,
             Self::ScoreRemoved => Numbers::FormerRank,
             Self::UserChanged => Numbers::Version,
-            Self::LeaderboardChanged | Self::LeaderboardDeleted => Numbers::Nothing,
-        }
+            Self::LeaderboardChanged | Self::LeaderboardDeleted => return None,
+        })
     }
 }
 
@@ -90,12 +89,10 @@ impl Event {
     /// The data on the stream: one JSON object on one line.
     pub fn data(&self, epoch: &Arc<str>) -> Cow<'_, str> {
         let Self { seq, fields, rank, total, .. } = self;
-        if self.kind.numbers() == Numbers::Nothing {
-            return Cow::Borrowed(fields);
-        }
+        let Some(numbers) = self.kind.numbers() else { return Cow::Borrowed(fields) };
         let (version, since) = (Version::new(Arc::clone(epoch), *seq), Version::new(Arc::clone(epoch), seq - 1));
         let previous_rank = || self.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
-        Cow::Owned(match self.kind.numbers() {
+        Cow::Owned(match numbers {
             Numbers::Ranks => format!(
                 "{{{fields},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{rank},\"previousRank\":{},\"total\":{total}}}",
                 previous_rank()
@@ -104,7 +101,7 @@ impl Event {
                 "{{{fields},\"version\":\"{version}\",\"since\":\"{since}\",\"rank\":{},\"total\":{total}}}",
                 previous_rank()
             ),
-            Numbers::Version | Numbers::Nothing => {
+            Numbers::Version => {
                 format!("{{{fields},\"version\":\"{version}\",\"since\":\"{since}\"}}")
             }
         })

@@ -49,6 +49,13 @@ pub enum RankingError {
     Overtaken(i64),
 }
 
+impl RankingError {
+    /// Whether a rebuild has to look into it: it builds what is lost, and replaces a later season that the ledger, set back, does not know.
+    pub fn calls_for_a_rebuild(&self) -> bool {
+        matches!(self, Self::Unready(_) | Self::LaterSeason { .. })
+    }
+}
+
 /// The outcome of one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {

@@ -236,11 +236,11 @@ impl Announcer {
                 }
                 applied.into_iter().map(Told::Applied).collect()
             }
-            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) if self.is_gone(board).await => {
+            Err(error) if error.calls_for_a_rebuild() && self.is_gone(board).await => {
                 vec![Told::Gone; changes.len()]
             }
             // A later season than the ledger has: it was set back.
-            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => {
+            Err(error) if error.calls_for_a_rebuild() => {
                 self.rebuilder.kick(board);
                 vec![Told::Unready; changes.len()]
             }

@@ -13,7 +13,7 @@ use crate::{
     domain::{leaderboard::Board, version::epoch_number},
     repositories::{
         ledger::Ledger,
-        ranking_store::{RankingError, RankingStore, Survey},
+        ranking_store::{RankingStore, Survey},
     },
 };
 
@@ -143,7 +143,7 @@ impl Inspection {
         while let Some((board, answer)) = answers.next().await {
             match answer {
                 Ok(survey) => surveyed.push((board, survey)),
-                Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => drop(self.rebuilder.kick(board)),
+                Err(error) if error.calls_for_a_rebuild() => drop(self.rebuilder.kick(board)),
                 Err(error) => {
                     out_of_reach += 1;
                     if out_of_reach >= OUT_OF_REACH {

@@ -203,7 +203,7 @@ impl RankingReader {
 
     /// Starts a rebuild of a ranking that is not ready, or of a later season than the ledger knows: it decides.
     fn note(&self, board: Board, error: &RankingError) {
-        if matches!(error, RankingError::Unready(_) | RankingError::LaterSeason { .. }) {
+        if error.calls_for_a_rebuild() {
             self.rebuilder.kick(board);
         }
         tracing::debug!(leaderboard = board.pk, %error, "serving from the ledger");

@@ -158,11 +158,19 @@ impl Rebuilder {
     pub async fn force(&self, board: Board) -> Result<(u64, Version), ServiceError> {
         let begun = self.ranking_store.begin_rebuild(board, Replaces::Any).await?;
         let Begun::Yours(rebuild) = begun else { return Err(ServiceError::NotFound(Noun::Leaderboard)) };
-        self.run(rebuild, &mut 0).await.map_err(|broken| match broken {
-            Broken::Overtaken | Broken::Outdated => ServiceError::Conflict("another rebuild took over".into()),
-            Broken::Gone => ServiceError::NotFound(Noun::Leaderboard),
-            Broken::Failed(error) => error,
-        })
+        self.run(rebuild, &mut 0).await.map_err(failed)
+    }
+
+    /// Builds a ranking that nobody but this process reads, for `scoreboard verify`. The ledger gives no epoch for it: a server that runs beside
+    /// this would take its own ranking for superseded.
+    pub async fn build_apart(&self, board: Board) -> Result<(), ServiceError> {
+        let Begun::Yours(rebuild) = self.ranking_store.begin_rebuild(board, Replaces::Any).await? else {
+            return Err(ServiceError::NotFound(Noun::Leaderboard));
+        };
+        self.load(&rebuild).await.map_err(failed)?;
+        let epoch = rebuild.earliest_epoch(self.clock.now());
+        self.ranking_store.finish_rebuild(rebuild, epoch).await?;
+        Ok(())
     }
 
     /// Ends when the ranking is ready and is not the wrong one, whichever instance rebuilt it; or when the leaderboard is gone.
@@ -174,7 +182,7 @@ impl Rebuilder {
         let mut more: Option<Replaces<'static>> = None;
         loop {
             match self.ranking_store.head(board).await {
-                Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => {}
+                Err(error) if error.calls_for_a_rebuild() => {}
                 Ok(head) => {
                     let epoch = head.version.map(|version| version.epoch);
                     if epoch.as_deref().and_then(epoch_number).is_some_and(|epoch| epoch < taken) {
@@ -270,6 +278,15 @@ impl Rebuilder {
                 return;
             }
         }
+    }
+}
+
+/// What a command says of a rebuild that did not come to its end.
+fn failed(broken: Broken) -> ServiceError {
+    match broken {
+        Broken::Overtaken | Broken::Outdated => ServiceError::Conflict("another rebuild took over".into()),
+        Broken::Gone => ServiceError::NotFound(Noun::Leaderboard),
+        Broken::Failed(error) => error,
     }
 }
 

@@ -125,7 +125,7 @@ impl Announcer {
             }
         }
         match self.ranking_store.announce_definition(change).await {
-            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) if change.deleted => Outcome::Announced(vec![]),
+            Err(error) if error.calls_for_a_rebuild() && change.deleted => Outcome::Announced(vec![]),
             result => together(vec![(change.board, self.settled(change.board, result).await)]),
         }
     }
@@ -136,8 +136,8 @@ impl Announcer {
         self.changes.untold(board.pk);
         match result {
             Ok(version) => Ok(epoch_number(&version.epoch)),
-            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) if self.is_gone(board).await => Ok(None),
-            Err(RankingError::Unready(_) | RankingError::LaterSeason { .. }) => {
+            Err(error) if error.calls_for_a_rebuild() && self.is_gone(board).await => Ok(None),
+            Err(error) if error.calls_for_a_rebuild() => {
                 self.rebuilder.kick(board);
                 Err(())
             }
