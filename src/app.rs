@@ -5,6 +5,7 @@ mod limits;
 mod metric_help;
 mod stores;
 mod telemetry;
+mod upkeep;
 
 use std::{
     net::SocketAddr,
@@ -18,7 +19,7 @@ use std::{
 use anyhow::Context;
 use futures_util::future::OptionFuture;
 use parking_lot::Mutex;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use limits::Limits;
@@ -30,7 +31,7 @@ use crate::{
     controllers::operations::Metrics,
     domain::{caller::Caller, ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, cors::Cors, fast_path::FastPath, rate_limit::RateLimit},
-    repositories::{feed::FeedMessage, ledger::Ledger, private},
+    repositories::private,
     router,
     server::{self, Clients, Room, tls::Tls},
     services::{
@@ -38,6 +39,7 @@ use crate::{
         actions::Actions,
         announcer::{Announcer, Parts},
         backlog::Backlog,
+        boundaries::Boundaries,
         census::Census,
         changes::Changes,
         corrections::Corrections,
@@ -50,6 +52,7 @@ use crate::{
         ranking_reader::RankingReader,
         rebuild::Rebuilder,
         scores::Scores,
+        seasons::Seasons,
         streams::{Streams, admission::Admission},
         tokens::Tokens,
         top_cache::TopCache,
@@ -57,7 +60,7 @@ use crate::{
         users::Users,
     },
     supervisor::{Broken, supervised_as},
-    workers::{Workers, inspector, jobs, sweeper},
+    workers::{Workers, boundaries},
 };
 
 /// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
@@ -218,10 +221,12 @@ async fn build(
         tenure: stores.tenure.clone(),
         patience: Mutex::default(),
     });
+    let boundaries = Boundaries::new(ledger.clone(), Arc::clone(&definitions), Arc::clone(&announcer), clock.clone());
     let leaderboards = Leaderboards {
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
         announcer: Arc::clone(&announcer),
+        boundaries: Arc::clone(&boundaries),
         rebuilder: Arc::clone(&rebuilder),
         rankings: Arc::clone(&rankings),
         feed: Arc::clone(feed),
@@ -231,7 +236,9 @@ async fn build(
     leaderboards.ensure_default(&Caller::Server, &default_leaderboard).await?;
     prepare_rankings(&inspection, &definitions, &rebuilder).await;
 
-    let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), clock.clone());
+    let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), Arc::clone(&boundaries), clock.clone());
+    let turning = Arc::clone(&boundaries);
+    workers.spawn("boundaries", move || boundaries::run(Arc::clone(&turning)));
     let admission = Admission::new(limits.caps);
     let streams = Streams::new(
         Arc::clone(ranking_store),
@@ -245,7 +252,7 @@ async fn build(
     let messages = feed.take_messages().context("the feed's messages are taken")?;
     let fan_out = (Arc::clone(&streams), Arc::new(tokio::sync::Mutex::new(messages)));
     let sweeper = (Arc::clone(&announcer), Arc::clone(&backlog));
-    spawn_workers(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions);
+    upkeep::spawn(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions);
 
     let tops = Arc::new(TopCache::new(Arc::clone(&rankings), Arc::clone(&streams)));
     let kept = Arc::clone(&tops);
@@ -264,7 +271,21 @@ async fn build(
         tokens,
         leaderboards,
         actions: Actions { ledger: ledger.clone(), definitions: Arc::clone(&definitions), clock: clock.clone() },
-        corrections: Corrections { ledger: ledger.clone(), definitions, announcer: Arc::clone(&announcer), clock: clock.clone() },
+        corrections: Corrections {
+            ledger: ledger.clone(),
+            definitions: Arc::clone(&definitions),
+            announcer: Arc::clone(&announcer),
+            clock: clock.clone(),
+        },
+        seasons: Seasons {
+            ledger: ledger.clone(),
+            definitions: Arc::clone(&definitions),
+            announcer: Arc::clone(&announcer),
+            boundaries,
+            rankings: Arc::clone(&rankings),
+            clock: clock.clone(),
+            turns: Arc::clone(&turns),
+        },
         history: History { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         latest: LatestScores::new(Arc::clone(&rankings), Arc::clone(feed), ledger.clone(), Arc::clone(&turns)),
         users: Users { ledger: ledger.clone(), announcer, clock, turns },
@@ -276,35 +297,6 @@ async fn build(
         default_leaderboard: default_leaderboard.to_string(),
     };
     Ok(Built { services: Arc::new(services), committer, draining })
-}
-
-type Messages = Arc<tokio::sync::Mutex<mpsc::Receiver<FeedMessage>>>;
-
-/// The long-lived tasks that maintain the stores, and those that follow the feed.
-fn spawn_workers(
-    workers: &mut Workers,
-    ledger: &Ledger,
-    clock: &Clock,
-    (streams, messages): (Arc<Streams>, Messages),
-    (announcer, backlog): (Arc<Announcer>, Arc<Backlog>),
-    inspection: Arc<Inspection>,
-    definitions: &Arc<DefinitionCache>,
-) {
-    let (fed, swept, expiring, deleting) = (Arc::clone(&streams), Arc::clone(&streams), streams, Arc::clone(&announcer));
-    workers.spawn("feed", move || Arc::clone(&fed).distribute(Arc::clone(&messages)));
-    workers.spawn("stream sweep", move || Arc::clone(&swept).sweep());
-    workers.spawn("stream tokens", move || Arc::clone(&expiring).expire());
-    workers.spawn("outbox deletion", move || Arc::clone(&deleting).delete_announced());
-    let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
-    workers
-        .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
-    let context = jobs::Context::new(ledger.clone(), clock.clone());
-    workers.spawn("jobs", move || jobs::run(Arc::clone(&context)));
-    workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
-    if ledger.is_shared() {
-        let fresh = Arc::clone(definitions);
-        workers.spawn("definitions", move || Arc::clone(&fresh).keep_fresh());
-    }
 }
 
 /// Compares the rankings with the ledger, rebuilds those that are not ready or wrong, and waits briefly for the rebuilds.

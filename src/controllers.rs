@@ -11,6 +11,7 @@ pub mod operations;
 pub mod page;
 pub mod params;
 pub mod scores;
+pub mod seasons;
 pub mod streams;
 pub mod users;
 pub mod whole;

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod announcement;
+pub mod archive;
 pub mod caller;
 pub mod definition;
 pub mod entry;
@@ -12,7 +13,9 @@ pub mod ids;
 pub mod job;
 pub mod leaderboard;
 pub mod receipt_batches;
+pub mod schedule;
 pub mod score;
+pub mod season;
 pub mod settlement;
 pub mod submission;
 pub mod text;

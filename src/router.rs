@@ -15,7 +15,7 @@ use crate::{
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards,
         operations::{self, Metrics},
-        page, scores, streams, users,
+        page, scores, seasons, streams, users,
     },
     middleware::{
         authentication::{Authentication, authenticate},
@@ -39,6 +39,9 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         )
         .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry).delete(entries::remove))
         .route("/api/leaderboards/{id}/scores", get(history::latest))
+        .route("/api/leaderboards/{id}/seasons", get(seasons::list).post(seasons::end))
+        .route("/api/leaderboards/{id}/seasons/{season}", get(seasons::get).patch(seasons::rename))
+        .route("/api/schedules/preview", post(seasons::preview))
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))
         .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))

@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod announcer;
 pub mod backlog;
+pub mod boundaries;
 pub mod census;
 pub mod changes;
 pub mod corrections;
@@ -20,6 +21,7 @@ pub mod ranking_reader;
 pub mod rebuild;
 pub mod receipts;
 pub mod scores;
+pub mod seasons;
 pub mod streams;
 pub mod tenure;
 pub mod tokens;
@@ -39,6 +41,7 @@ pub struct Services {
     pub users: users::Users,
     pub corrections: corrections::Corrections,
     pub scores: Arc<scores::Scores>,
+    pub seasons: seasons::Seasons,
     pub history: history::History,
     pub latest: latest::LatestScores,
     pub rankings: Arc<ranking_reader::RankingReader>,

@@ -1,5 +1,6 @@
 //! Long-lived tasks, under one supervisor: a task that panics is restarted, and the instance is not ready while one is missing.
 
+pub mod boundaries;
 pub mod inspector;
 pub mod jobs;
 pub mod sweeper;

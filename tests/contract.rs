@@ -15,5 +15,6 @@ mod contract {
     mod rebuild;
     mod redis_server;
     mod refusals;
+    mod seasons;
     mod topology;
 }

@@ -21,6 +21,7 @@ pub fn cache_status(source: Source) -> (HeaderName, HeaderValue) {
         Source::RankingStore("redis") => "redis; hit",
         Source::RankingStore(_) | Source::Copy => "memory; hit",
         Source::Ledger => "ledger; fwd=miss",
+        Source::Archive => "archive; hit",
     };
     (CACHE_STATUS, HeaderValue::from_static(status))
 }

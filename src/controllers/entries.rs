@@ -13,7 +13,7 @@ use validator::Validate;
 use crate::{
     domain::{
         caller::Caller,
-        entry::RankedEntry,
+        entry::{Head, Neighbourhood, RankedEntry},
         ids::{LeaderboardId, Noun, UserId},
         leaderboard::Leaderboard,
         version::Version,
@@ -23,8 +23,9 @@ use crate::{
         Services,
         encoded::Encoded,
         error::{FieldError, ServiceError},
-        ranking_reader::Served,
-        views::{self, StandingView},
+        ranking_reader::{Served, Source},
+        seasons::Chosen,
+        views::{self, StandingView, WindowView},
     },
 };
 
@@ -33,6 +34,7 @@ use super::{
     body::Json,
     cached::{answer, cache_status},
     params::{Params, Segments},
+    seasons,
 };
 
 /// The most users in one friends query.
@@ -74,7 +76,16 @@ async fn answer_window(
     let limit = params.number("limit", 1..=1000, 10);
     let from_rank = params.number("fromRank", 1..=LAST_RANK, 1);
     let min_version = params.parsed("minVersion", |text| text.parse::<Version>().map_err(|error| error.to_string()));
+    let season = seasons::choice(&mut params);
     params.finish()?;
+    let leaderboard = match seasons::chosen(services, leaderboard.clone(), season).await? {
+        Chosen::Current(leaderboard) => *leaderboard,
+        Chosen::Ended(number) => {
+            let Served { value, source } = services.seasons.window(&leaderboard, number, from_rank, limit).await?;
+            let json = views::json(&WindowView::new(&leaderboard.id, &value, value.entries.len(), false));
+            return Ok(answer(&leaderboard, source, &Encoded::new(json), headers));
+        }
+    };
     let Served { value, source } = services.tops.window(&leaderboard, from_rank, limit, min_version.as_ref()).await?;
     Ok(answer(&leaderboard, source, &value, headers))
 }
@@ -89,8 +100,18 @@ pub async fn entry(
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let around = params.number("around", AROUND, 0);
+    let season = seasons::choice(&mut params);
     params.finish()?;
-    answer_entry(&services, &leaderboard, &user_id, around, &headers).await
+    match seasons::chosen(&services, leaderboard.clone(), season).await? {
+        Chosen::Current(leaderboard) => answer_entry(&services, &leaderboard, &user_id, around, &headers).await,
+        Chosen::Ended(number) => {
+            let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
+            let served = services.seasons.neighbourhoods(&leaderboard, number, &[user_id], around).await?;
+            let Served { value: (head, mut found), source } = served;
+            let found = found.pop().ok_or_else(|| ServiceError::Internal("a user was left out of the answer".into()))?;
+            standing(&leaderboard, source, &head, &found, &headers)
+        }
+    }
 }
 
 /// `DELETE /api/leaderboards/{id}/entries/{userId}`
@@ -120,10 +141,20 @@ pub async fn answer_entry(
 ) -> Result<Response, Problem> {
     let user_id = UserId::parse(user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
     let Served { value: (head, found), source } = services.rankings.neighbourhood(leaderboard.board(), &user_id, around).await?;
+    standing(leaderboard, source, &head, &found, headers)
+}
+
+fn standing(
+    leaderboard: &Leaderboard,
+    source: Source,
+    head: &Head,
+    found: &Neighbourhood,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     if found.entry.is_none() {
         return Err(ServiceError::NotFound(Noun::Entry).into());
     }
-    let json = views::json(&StandingView::new(&leaderboard.id, &head, &found));
+    let json = views::json(&StandingView::new(&leaderboard.id, head, found));
     Ok(answer(leaderboard, source, &Encoded::new(json), headers))
 }
 
@@ -167,11 +198,17 @@ pub async fn friends(
     State(services): App,
     caller: Caller,
     Segments(id): Segments<String>,
+    mut params: Params,
     Json(body): Json<FriendsBody>,
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
+    let season = seasons::choice(&mut params);
+    params.finish()?;
     let users = distinct_users(&body.user_ids)?;
-    let Served { value: (head, found), source } = services.rankings.neighbourhoods(leaderboard.board(), &users, 0).await?;
+    let Served { value: (head, found), source } = match seasons::chosen(&services, leaderboard.clone(), season).await? {
+        Chosen::Current(leaderboard) => services.rankings.neighbourhoods(leaderboard.board(), &users, 0).await?,
+        Chosen::Ended(number) => services.seasons.neighbourhoods(&leaderboard, number, &users, 0).await?,
+    };
     let mut entries: Vec<&RankedEntry> = found.iter().filter_map(|found| found.entry.as_ref()).collect();
     entries.sort_by_key(|entry| entry.rank);
     let view = FriendsView {

@@ -6,13 +6,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use validator::{Validate, ValidationError};
 
 use crate::{
     domain::{
         caller::Caller,
-        ids::{LeaderboardId, Noun},
-        leaderboard::{Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
+        ids::{LeaderboardId, MAX_SCORE, Noun},
+        leaderboard::{Bounds, Leaderboard, LeaderboardSettings, OnExceed, Operator, Order, Visibility},
+        schedule::ResetSchedule,
     },
     http::{caller::Manager, problem::Problem},
     services::{error::ServiceError, leaderboards::Overview},
@@ -22,10 +24,12 @@ use super::{
     App,
     body::{self, Json, broken, nullable, present},
     params::Segments,
+    seasons,
+    whole::Whole,
 };
 
 /// Settings of a leaderboard as clients write them, each of them optional.
-#[derive(Debug, Default, Deserialize, Validate)]
+#[derive(Debug, Clone, Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// Only for a new leaderboard; it never changes.
@@ -48,8 +52,10 @@ pub struct Settings {
     #[serde(default, deserialize_with = "body::word")]
     visibility: Option<Visibility>,
     #[serde(default, deserialize_with = "nullable")]
-    #[validate(custom(function = "no_schedule"))]
-    reset_schedule: Option<Option<String>>,
+    #[validate(nested)]
+    bounds: Option<Option<BoundsBody>>,
+    #[serde(default, deserialize_with = "nullable")]
+    reset_schedule: Option<Option<Value>>,
     #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "known_timezone"))]
     timezone: Option<String>,
@@ -58,11 +64,30 @@ pub struct Settings {
     closed: Option<bool>,
 }
 
-fn no_schedule(_: &str) -> Result<(), ValidationError> {
-    Err(broken("unsupported", "seasons cannot be scheduled yet: this has to be null"))
+/// Bounds as clients write them.
+#[derive(Debug, Clone, Copy, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[validate(schema(function = "in_order"))]
+pub struct BoundsBody {
+    #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
+    min: Whole,
+    #[validate(range(min = "-MAX_SCORE", max = "MAX_SCORE"))]
+    max: Whole,
+    #[serde(default, deserialize_with = "body::word")]
+    on_exceed: Option<OnExceed>,
 }
 
-fn known_timezone(name: &str) -> Result<(), ValidationError> {
+fn in_order(bounds: &BoundsBody) -> Result<(), ValidationError> {
+    if bounds.min.0 <= bounds.max.0 { Ok(()) } else { Err(broken("order", "min must not be greater than max")) }
+}
+
+impl From<BoundsBody> for Bounds {
+    fn from(BoundsBody { min: Whole(min), max: Whole(max), on_exceed }: BoundsBody) -> Self {
+        Self { min, max, on_exceed: on_exceed.unwrap_or(OnExceed::Refuse) }
+    }
+}
+
+pub(super) fn known_timezone(name: &str) -> Result<(), ValidationError> {
     name.parse::<chrono_tz::Tz>().map(drop).map_err(|_| broken("format", "must be an IANA time zone such as Europe/London"))
 }
 
@@ -73,8 +98,14 @@ impl Settings {
         if self.id.is_some() { Err(refused()) } else { Ok(()) }
     }
 
+    /// The schedule, if one is given.
+    fn schedule(&self) -> Result<Option<Option<ResetSchedule>>, ServiceError> {
+        let given = self.reset_schedule.as_ref();
+        given.map(|schedule| schedule.as_ref().map(seasons::schedule).transpose()).transpose()
+    }
+
     /// These settings over others.
-    fn over(self, base: LeaderboardSettings) -> LeaderboardSettings {
+    fn over(self, schedule: Option<Option<ResetSchedule>>, base: LeaderboardSettings) -> LeaderboardSettings {
         LeaderboardSettings {
             name: self.name.unwrap_or(base.name),
             description: self.description.unwrap_or(base.description),
@@ -82,7 +113,8 @@ impl Settings {
             operator: self.operator.unwrap_or(base.operator),
             unit: self.unit.unwrap_or(base.unit),
             visibility: self.visibility.unwrap_or(base.visibility),
-            reset_schedule: self.reset_schedule.unwrap_or(base.reset_schedule),
+            bounds: self.bounds.map_or(base.bounds, |bounds| bounds.map(Bounds::from)),
+            reset_schedule: schedule.unwrap_or(base.reset_schedule),
             timezone: self.timezone.unwrap_or(base.timezone),
             closed: self.closed.unwrap_or(base.closed),
         }
@@ -123,7 +155,8 @@ pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<St
 pub async fn create(State(services): App, Manager(caller): Manager, Json(settings): Json<Settings>) -> Result<Response, Problem> {
     let id = settings.id.as_deref().ok_or_else(|| ServiceError::invalid("id", "required", "a new leaderboard needs an id"))?;
     let id = LeaderboardId::parse(id).map_err(|error| ServiceError::invalid("id", "format", error.0))?;
-    let settings = settings.over(LeaderboardSettings::named(id.as_str()));
+    let schedule = settings.schedule()?;
+    let settings = settings.over(schedule, LeaderboardSettings::named(id.as_str()));
     let overview = services.leaderboards.create(&caller, &id, &settings).await?;
     let location = [(header::LOCATION, format!("/api/leaderboards/{id}"))];
     Ok((StatusCode::CREATED, location, axum::Json(View::from(&overview))).into_response())
@@ -138,7 +171,9 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Leaderboard))?;
     settings.without_id()?;
-    let overview = services.leaderboards.update(&caller, &id, move |current| settings.over(current.settings.clone())).await?;
+    let schedule = settings.schedule()?;
+    let change = move |current: &Leaderboard| settings.over(schedule, current.settings.clone());
+    let overview = services.leaderboards.update(&caller, &id, change).await?;
     Ok(axum::Json(View::from(&overview)).into_response())
 }
 

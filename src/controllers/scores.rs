@@ -42,6 +42,9 @@ pub struct SubmissionBody {
     #[serde(default, deserialize_with = "body::unambiguous")]
     #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
+    /// The season of the action's first leaderboard that it is meant for.
+    #[validate(range(min = 1))]
+    season: Option<Whole>,
     /// Within a batch only; a single submission has it in a header.
     #[validate(custom(function = "visible_ascii"))]
     idempotency_key: Option<String>,
@@ -133,7 +136,7 @@ fn item_of_problem(problem: &Problem, request_id: &str) -> String {
 }
 
 /// The key in the header. Two different keys would be ambiguous.
-fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -148,12 +151,13 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 fn score(body: SubmissionBody) -> Result<Score, ServiceError> {
     let invalid =
         |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
-    let SubmissionBody { action_id, user_id, value, metadata, idempotency_key } = body;
+    let SubmissionBody { action_id, user_id, value, metadata, season, idempotency_key } = body;
     Ok(Score {
         action_id: ActionId::parse(&action_id).map_err(invalid("actionId"))?,
         user_id: UserId::parse_new(&user_id).map_err(invalid("userId"))?,
         value: value.map(|Whole(value)| value),
         metadata,
+        season: season.map(|Whole(season)| season),
         idempotency_key,
     })
 }

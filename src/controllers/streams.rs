@@ -9,7 +9,7 @@ use std::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -22,12 +22,14 @@ use crate::{
         caller::{Caller, Permission},
         ids::UserId,
         leaderboard::Leaderboard,
+        season::SeasonChoice,
         version::Version,
     },
     http::{caller::ClientAddress, problem::Problem},
     services::{
         Services,
         error::ServiceError,
+        seasons::Chosen,
         streams::{EventStream, Handover, View, Watched, busy_body},
         tokens::time_left,
     },
@@ -36,6 +38,7 @@ use crate::{
 use super::{
     App,
     params::{Params, Segments},
+    seasons,
 };
 
 /// The most leaderboards in one stream.
@@ -73,7 +76,7 @@ pub async fn leaderboard(
     params: Params,
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
-    open_one(&services, &caller, address, leaderboard, &headers, params)
+    open_one(&services, &caller, address, leaderboard, &headers, params).await
 }
 
 /// `GET /api/leaderboard/stream`
@@ -86,7 +89,7 @@ pub async fn default_leaderboard(
 ) -> Result<Response, Problem> {
     let id = &services.default_leaderboard;
     let leaderboard = services.leaderboards.readable(&caller, id).await?;
-    open_one(&services, &caller, address, leaderboard, &headers, params)
+    open_one(&services, &caller, address, leaderboard, &headers, params).await
 }
 
 /// `GET /api/stream?leaderboards=a,b,c`
@@ -112,16 +115,23 @@ pub async fn several(
         Some("user") => user(&mut params),
         Some(_) => Err(("view", "must be top or user")),
     };
+    let choice = seasons::choice(&mut params);
     let view = finish(params, view)?;
-    let mut watched = Vec::with_capacity(ids.len());
+    let (mut watched, mut season) = (Vec::with_capacity(ids.len()), None);
     for id in &ids {
         let leaderboard = services.leaderboards.readable(&caller, id).await?;
-        watched.push((leaderboard, view.clone()));
+        if let Some((leaderboard, bound)) = watchable(&services, leaderboard, choice).await? {
+            watched.push((leaderboard, view.clone()));
+            season = bound;
+        }
     }
-    Ok(respond(&services, &caller, address, Watched::Several(watched)))
+    if watched.is_empty() {
+        return Ok(over());
+    }
+    Ok(respond(&services, &caller, address, Watched::Several(watched), season))
 }
 
-fn open_one(
+async fn open_one(
     services: &Services,
     caller: &Caller,
     address: ClientAddress,
@@ -135,8 +145,29 @@ fn open_one(
         Some("user") => user(&mut params),
         Some(_) => Err(("view", "must be events, top or user")),
     };
+    let choice = seasons::choice(&mut params);
     let view = finish(params, view)?;
-    Ok(respond(services, caller, address, Watched::One(leaderboard, view)))
+    let Some((leaderboard, season)) = watchable(services, leaderboard, choice).await? else { return Ok(over()) };
+    Ok(respond(services, caller, address, Watched::One(Box::new(leaderboard), view), season))
+}
+
+/// The leaderboard, and the season with which the stream ends, if one is asked for by its number; `None` if the season has ended
+/// already.
+async fn watchable(
+    services: &Services,
+    leaderboard: Leaderboard,
+    choice: SeasonChoice,
+) -> Result<Option<(Leaderboard, Option<i64>)>, Problem> {
+    let bound = if let SeasonChoice::Number(number) = choice { Some(number) } else { None };
+    Ok(match seasons::chosen(services, leaderboard, choice).await? {
+        Chosen::Current(leaderboard) => Some((*leaderboard, bound)),
+        Chosen::Ended(_) => None,
+    })
+}
+
+/// Tells EventSource to stop: the season has ended.
+fn over() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 fn limit(params: &mut Params) -> usize {
@@ -175,7 +206,13 @@ fn resume(headers: &HeaderMap, params: &Params) -> Option<Result<Version, ()>> {
     Some(text.parse().map_err(|_| ()))
 }
 
-fn respond(services: &Services, caller: &Caller, ClientAddress(address): ClientAddress, watched: Watched) -> Response {
+fn respond(
+    services: &Services,
+    caller: &Caller,
+    ClientAddress(address): ClientAddress,
+    watched: Watched,
+    season: Option<i64>,
+) -> Response {
     let reader = caller.principal().filter(|_| caller.may(Permission::ReadPrivate));
     let until = reader.map(|reader| Instant::now() + time_left(reader));
     let subject = caller.principal().map(|principal| &*principal.subject);
@@ -183,7 +220,7 @@ fn respond(services: &Services, caller: &Caller, ClientAddress(address): ClientA
         Ok(admitted) => admitted,
         Err(refused) => return busy(refused.reason()),
     };
-    let handover = Handover::new(services.streams.open(watched, admitted, until));
+    let handover = Handover::new(services.streams.open(watched, season, admitted, until));
     let mut response = event_stream(Body::new(EventStreamBody { handover: handover.clone(), events: None }));
     response.extensions_mut().insert(handover);
     response

@@ -9,6 +9,7 @@ use super::{
     event::{self, EventKind, ScoreUpdated, UserChanged},
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Leaderboard, Visibility},
+    season::Turn,
     submission::EntryOutcome,
     time::Timestamp,
     user::User,
@@ -28,6 +29,8 @@ pub enum Announcement {
     /// Something happened to a leaderboard that moves nobody, once per revision of its kind.
     #[serde(rename_all = "camelCase")]
     Event { board: Board, event: EventKind, revision: i64, fields: String },
+    /// Seasons of a leaderboard have ended and begun.
+    Turn(Turn),
     /// A user has a new profile, for every ranking that the user stands in.
     #[serde(rename_all = "camelCase")]
     Rename {
@@ -70,6 +73,7 @@ impl Announcement {
             Self::Events { .. } => Box::new(std::iter::empty()),
             Self::Definition(change) => Box::new(std::iter::once(change.board)),
             Self::Event { board, .. } => Box::new(std::iter::once(*board)),
+            Self::Turn(turn) => Box::new(std::iter::once(turn.board)),
             Self::Rename { boards, .. } => Box::new(boards.iter().copied()),
         }
     }

@@ -28,6 +28,10 @@ pub enum EventKind {
     ScoreRemoved,
     /// A user has another profile. Moves nobody.
     UserChanged,
+    /// A season has ended, and its entries have left the ranking.
+    SeasonEnded,
+    /// The next season has begun, without entries.
+    SeasonStarted,
     /// The definition has changed. Its fields are the new one, a whole JSON object.
     LeaderboardChanged,
     /// The leaderboard is gone: its last event, a whole JSON object.
@@ -46,8 +50,15 @@ enum Numbers {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 5] =
-        [Self::ScoreUpdated, Self::ScoreRemoved, Self::UserChanged, Self::LeaderboardChanged, Self::LeaderboardDeleted];
+    pub const ALL: [Self; 7] = [
+        Self::ScoreUpdated,
+        Self::ScoreRemoved,
+        Self::UserChanged,
+        Self::SeasonEnded,
+        Self::SeasonStarted,
+        Self::LeaderboardChanged,
+        Self::LeaderboardDeleted,
+    ];
 
     /// The name on the stream.
     pub fn name(self) -> &'static str {
@@ -55,6 +66,8 @@ impl EventKind {
             Self::ScoreUpdated => "score-updated",
             Self::ScoreRemoved => "score-removed",
             Self::UserChanged => "user-changed",
+            Self::SeasonEnded => "season-ended",
+            Self::SeasonStarted => "season-started",
             Self::LeaderboardChanged | Self::LeaderboardDeleted => "leaderboard-changed",
         }
     }
@@ -64,7 +77,7 @@ impl EventKind {
         Some(match self {
             Self::ScoreUpdated => Numbers::Ranks,
             Self::ScoreRemoved => Numbers::FormerRank,
-            Self::UserChanged => Numbers::Version,
+            Self::UserChanged | Self::SeasonEnded | Self::SeasonStarted => Numbers::Version,
             Self::LeaderboardChanged | Self::LeaderboardDeleted => return None,
         })
     }
@@ -88,7 +101,8 @@ pub struct Event {
 impl Event {
     /// The data on the stream: one JSON object on one line.
     pub fn data(&self, epoch: &Arc<str>) -> Cow<'_, str> {
-        let Self { seq, fields, rank, total, .. } = self;
+        let Self { seq, rank, total, .. } = self;
+        let fields = self.fields_and_more().0;
         let Some(numbers) = self.kind.numbers() else { return Cow::Borrowed(fields) };
         let (version, since) = (Version::new(Arc::clone(epoch), *seq), Version::new(Arc::clone(epoch), seq - 1));
         let previous_rank = || self.previous_rank.map_or_else(|| "null".to_owned(), |rank| rank.to_string());
@@ -107,6 +121,20 @@ impl Event {
         })
     }
 
+    /// The fields, and what a `season-ended` event has beside them: its first hundred entries, a JSON array.
+    pub fn fields_and_more(&self) -> (&str, Option<&str>) {
+        match (self.kind, self.fields.split_once(MORE)) {
+            (EventKind::SeasonEnded, Some((fields, more))) => (fields, Some(more)),
+            _ => (&self.fields, None),
+        }
+    }
+
+    /// The season that it ends; `None` if it is another event.
+    pub fn ended_season(&self) -> Option<i64> {
+        let (_, after) = self.fields.split_once("\"season\":").filter(|_| self.kind == EventKind::SeasonEnded)?;
+        after.split(',').next()?.parse().ok()
+    }
+
     /// The first and last rank that may look different now; `None` if the ranking looks as before.
     pub fn ranks(&self) -> Option<(u64, u64)> {
         // If a user enters or leaves, everybody below shifts.
@@ -114,6 +142,7 @@ impl Event {
         match self.kind {
             EventKind::ScoreUpdated | EventKind::UserChanged => Some((self.rank.min(previous), self.rank.max(previous))),
             EventKind::ScoreRemoved => Some((self.previous_rank.unwrap_or(0), u64::MAX)),
+            EventKind::SeasonEnded => Some((0, u64::MAX)),
             _ => None,
         }
     }
@@ -166,6 +195,46 @@ pub struct ScoreRemoved<'a> {
     pub event_id: Uuid,
     pub user_id: &'a UserId,
     pub at: Timestamp,
+}
+
+/// Separates the fields of a `season-ended` event from what is beside them: JSON contains no such character.
+const MORE: char = '\u{1f}';
+
+/// The part of a `season-ended` that is known once the ranking has everything that was committed in the season.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeasonEnded<'a> {
+    pub leaderboard_id: &'a LeaderboardId,
+    pub season: i64,
+    pub starts_at: Timestamp,
+    pub ends_at: Timestamp,
+    pub total: u64,
+    /// The season that follows.
+    pub next: i64,
+}
+
+impl SeasonEnded<'_> {
+    /// The fields of the event, with its first ten entries, a JSON array, and its first hundred beside them: see
+    /// [`Event::fields_and_more`].
+    pub fn fields(&self, first_ten: &str, first_hundred: &str) -> String {
+        format!("{},\"entries\":{first_ten},\"standing\":null{MORE}{first_hundred}", fields(self))
+    }
+
+    /// The same for watchers who see something else of the season that has ended: the data of an event without position.
+    pub fn without_entries(fields: &str) -> &str {
+        fields.find(",\"entries\":").map_or(fields, |end| &fields[..end])
+    }
+}
+
+/// The part of a `season-started` that is known at commit.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeasonStarted<'a> {
+    pub leaderboard_id: &'a LeaderboardId,
+    pub season: i64,
+    pub starts_at: Timestamp,
+    pub next_reset: Option<Timestamp>,
+    pub name: Option<&'a str>,
 }
 
 /// The part of a `user-changed` that is known at commit.

@@ -124,6 +124,7 @@ fn check_user_id(text: &str) -> Result<(), InvalidId> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
     Leaderboard,
+    Season,
     Action,
     User,
     Entry,
@@ -135,6 +136,7 @@ impl fmt::Display for Noun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Leaderboard => "leaderboard",
+            Self::Season => "season",
             Self::Action => "action",
             Self::User => "user",
             Self::Entry => "entry",

@@ -87,6 +87,22 @@ impl Payload for SweepLeaderboard {
     }
 }
 
+/// Reads an ended season to its end: counts and digests it, and notes the marks from which its ranks are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveSeason {
+    pub pk: i64,
+    pub season: i64,
+}
+
+impl Payload for ArchiveSeason {
+    const QUEUE: &'static str = "archive-season";
+
+    fn key(&self) -> String {
+        format!("{}-{}", self.pk, self.season)
+    }
+}
+
 /// Deletes old idempotency keys, in a walk through all of them that starts again some time after its end. The payload holds its
 /// progress: each engine walks in the order in which it stores them, PostgreSQL by page, SQLite by subject and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

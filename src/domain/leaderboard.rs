@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
-use super::{ids::LeaderboardId, time::Timestamp};
+use super::{ids::LeaderboardId, schedule::ResetSchedule, time::Timestamp};
 
 /// Which scores are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,43 @@ impl Operator {
     }
 }
 
+/// What happens to a score that would leave its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExceed {
+    /// The submission is refused.
+    Refuse,
+    /// The score stops at the bound.
+    Clamp,
+}
+
+impl OnExceed {
+    /// The name used in JSON and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Clamp => "clamp",
+        }
+    }
+}
+
+/// The least and the greatest score that an entry may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bounds {
+    pub min: i64,
+    pub max: i64,
+    pub on_exceed: OnExceed,
+}
+
+/// The rules by which a season is played. An ended season keeps its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    pub order: Order,
+    pub operator: Operator,
+    pub bounds: Option<Bounds>,
+}
+
 /// Who may read a leaderboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,9 +128,10 @@ pub struct LeaderboardSettings {
     pub operator: Operator,
     pub unit: String,
     pub visibility: Visibility,
-    /// Always `None` until seasons are scheduled.
-    pub reset_schedule: Option<String>,
-    /// IANA name.
+    pub bounds: Option<Bounds>,
+    /// When seasons end; `None`: only when a manager ends one.
+    pub reset_schedule: Option<ResetSchedule>,
+    /// IANA name: how the schedule is read.
     pub timezone: String,
     /// Accepts no scores.
     pub closed: bool,
@@ -109,10 +147,36 @@ impl LeaderboardSettings {
             operator: Operator::Sum,
             unit: "points".to_owned(),
             visibility: Visibility::Public,
+            bounds: None,
             reset_schedule: None,
             timezone: "UTC".to_owned(),
             closed: false,
         }
+    }
+
+    /// The rules of the current season.
+    pub fn rules(&self) -> Rules {
+        Rules { order: self.order, operator: self.operator, bounds: self.bounds }
+    }
+
+    /// The first scheduled end of a season after this moment.
+    pub fn next_boundary(&self, after: Timestamp) -> Option<Timestamp> {
+        self.reset_schedule.as_ref()?.next(self.timezone.parse().unwrap_or_default(), after)
+    }
+}
+
+/// A setting that cannot be: the field, and a sentence that completes "this field …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSetting {
+    pub field: String,
+    pub message: String,
+}
+
+impl InvalidSetting {
+    /// Of a reset schedule; `field` is empty for all of it.
+    pub fn in_schedule(field: &str, message: impl Into<String>) -> Self {
+        let field = if field.is_empty() { "resetSchedule".to_owned() } else { format!("resetSchedule.{field}") };
+        Self { field, message: message.into() }
     }
 }
 
@@ -123,8 +187,12 @@ pub struct Leaderboard {
     pub pk: i64,
     pub id: LeaderboardId,
     pub settings: LeaderboardSettings,
-    /// 1, 2, 3 …
+    /// The current one: 1, 2, 3 …
     pub season: i64,
+    /// The first moment of the current season.
+    pub season_starts_at: Timestamp,
+    /// When the current season ends by the schedule: its first moment that is no longer in it.
+    pub next_boundary_at: Option<Timestamp>,
     /// Grows with every change of the definition.
     pub revision: i64,
     pub created_at: Timestamp,
@@ -138,7 +206,7 @@ impl Leaderboard {
     }
 }
 
-/// The definition as clients see it: `{"id", …settings, "createdAt", "updatedAt"}`.
+/// The definition as clients see it: `{"id", …settings, "seasonStartsAt", "nextReset", "createdAt", "updatedAt"}`.
 impl Serialize for Leaderboard {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let settings = &self.settings;
@@ -150,9 +218,12 @@ impl Serialize for Leaderboard {
         map.serialize_entry("operator", &settings.operator)?;
         map.serialize_entry("unit", &settings.unit)?;
         map.serialize_entry("visibility", &settings.visibility)?;
+        map.serialize_entry("bounds", &settings.bounds)?;
         map.serialize_entry("resetSchedule", &settings.reset_schedule)?;
         map.serialize_entry("timezone", &settings.timezone)?;
         map.serialize_entry("closed", &settings.closed)?;
+        map.serialize_entry("seasonStartsAt", &self.season_starts_at)?;
+        map.serialize_entry("nextReset", &self.next_boundary_at)?;
         map.serialize_entry("createdAt", &self.created_at)?;
         map.serialize_entry("updatedAt", &self.updated_at)?;
         map.end()

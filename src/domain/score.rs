@@ -2,7 +2,7 @@
 
 use super::{
     ids::MAX_SCORE,
-    leaderboard::{Operator, Order},
+    leaderboard::{OnExceed, Operator, Rules},
 };
 
 /// The effect of a submission on a score.
@@ -16,31 +16,62 @@ pub struct Outcome {
     pub delta: i64,
 }
 
-/// The new score, or the step to it, would leave ±(2^53 − 1), and browsers would round it.
+impl Outcome {
+    /// The points, as far as the outcome tells: what was added, or what the score is now.
+    pub fn points(&self, operator: Operator) -> i64 {
+        match operator {
+            Operator::Sum => self.delta,
+            Operator::Best | Operator::Last => self.new,
+        }
+    }
+}
+
+/// Why points cannot be applied to a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutOfRange;
+pub enum Exceeded {
+    /// The new score, or the step to it, would leave ±(2^53 − 1), and browsers would round it.
+    Range,
+    /// The new score would leave the leaderboard's bounds.
+    Bounds,
+}
 
 /// Applies points to a score. A newcomer always gets an entry, with a first score of 0 as well.
-pub fn settle(operator: Operator, order: Order, previous: Option<i64>, points: i64) -> Result<Outcome, OutOfRange> {
-    let new = match (previous, operator) {
-        (None, _) | (Some(_), Operator::Last) => points,
-        (Some(score), Operator::Sum) => score.checked_add(points).ok_or(OutOfRange)?,
-        (Some(score), Operator::Best) if order.sort_score(points) < order.sort_score(score) => points,
+pub fn settle(rules: Rules, previous: Option<i64>, points: i64) -> Result<Outcome, Exceeded> {
+    let better = |score: i64| rules.order.sort_score(points) < rules.order.sort_score(score);
+    let new = match (previous, rules.operator) {
+        (None, _) | (Some(_), Operator::Last) => bounded(rules, points)?,
+        (Some(score), Operator::Sum) => bounded(rules, score.checked_add(points).ok_or(Exceeded::Range)?)?,
+        (Some(score), Operator::Best) if better(score) => bounded(rules, points)?,
         (Some(score), Operator::Best) => score,
     };
     if new.abs() > MAX_SCORE {
-        return Err(OutOfRange);
+        return Err(Exceeded::Range);
     }
     let delta = new - previous.unwrap_or(0);
     if delta.abs() > MAX_SCORE {
-        return Err(OutOfRange);
+        return Err(Exceeded::Range);
     }
     Ok(Outcome { applied: previous != Some(new), previous, new, delta })
+}
+
+fn bounded(rules: Rules, score: i64) -> Result<i64, Exceeded> {
+    match rules.bounds {
+        Some(bounds) if !(bounds.min..=bounds.max).contains(&score) => match bounds.on_exceed {
+            OnExceed::Refuse => Err(Exceeded::Bounds),
+            OnExceed::Clamp => Ok(score.clamp(bounds.min, bounds.max)),
+        },
+        _ => Ok(score),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::leaderboard::{Bounds, Order};
+
+    fn settle(operator: Operator, order: Order, previous: Option<i64>, points: i64) -> Result<Outcome, Exceeded> {
+        super::settle(Rules { order, operator, bounds: None }, previous, points)
+    }
 
     fn new_score(operator: Operator, order: Order, previous: Option<i64>, points: i64) -> (bool, i64, i64) {
         let outcome = settle(operator, order, previous, points).unwrap();
@@ -70,19 +101,34 @@ mod tests {
 
     #[test]
     fn a_score_never_leaves_the_exact_range() {
-        assert_eq!(settle(Operator::Sum, Order::Desc, Some(MAX_SCORE), 1), Err(OutOfRange));
-        assert_eq!(settle(Operator::Sum, Order::Desc, Some(-MAX_SCORE), -1), Err(OutOfRange));
+        assert_eq!(settle(Operator::Sum, Order::Desc, Some(MAX_SCORE), 1), Err(Exceeded::Range));
+        assert_eq!(settle(Operator::Sum, Order::Desc, Some(-MAX_SCORE), -1), Err(Exceeded::Range));
         assert!(settle(Operator::Sum, Order::Desc, Some(MAX_SCORE - 1), 1).is_ok());
     }
 
     #[test]
     fn a_step_never_leaves_the_exact_range() {
         for operator in [Operator::Last, Operator::Best] {
-            assert_eq!(settle(operator, Order::Desc, Some(-MAX_SCORE), MAX_SCORE), Err(OutOfRange));
-            assert_eq!(settle(operator, Order::Desc, Some(-1), MAX_SCORE), Err(OutOfRange));
+            assert_eq!(settle(operator, Order::Desc, Some(-MAX_SCORE), MAX_SCORE), Err(Exceeded::Range));
+            assert_eq!(settle(operator, Order::Desc, Some(-1), MAX_SCORE), Err(Exceeded::Range));
             assert_eq!(new_score(operator, Order::Desc, Some(0), MAX_SCORE), (true, MAX_SCORE, MAX_SCORE));
         }
-        assert_eq!(settle(Operator::Last, Order::Desc, Some(MAX_SCORE), -1), Err(OutOfRange));
+        assert_eq!(settle(Operator::Last, Order::Desc, Some(MAX_SCORE), -1), Err(Exceeded::Range));
         assert_eq!(new_score(Operator::Best, Order::Desc, Some(MAX_SCORE), -MAX_SCORE), (false, MAX_SCORE, 0));
+    }
+
+    #[test]
+    fn a_score_stays_in_its_bounds() {
+        let bounded =
+            |operator, on_exceed| Rules { order: Order::Desc, operator, bounds: Some(Bounds { min: 0, max: 100, on_exceed }) };
+        let clamped = super::settle(bounded(Operator::Sum, OnExceed::Clamp), Some(90), 30).unwrap();
+        assert_eq!((clamped.new, clamped.delta, clamped.applied), (100, 10, true));
+        assert!(!super::settle(bounded(Operator::Sum, OnExceed::Clamp), Some(100), 30).unwrap().applied);
+        assert_eq!(super::settle(bounded(Operator::Sum, OnExceed::Clamp), None, -5).unwrap().new, 0);
+        let refuse = |operator, previous, points| super::settle(bounded(operator, OnExceed::Refuse), previous, points);
+        assert_eq!(refuse(Operator::Sum, Some(90), 11), Err(Exceeded::Bounds));
+        assert_eq!(refuse(Operator::Last, Some(90), -1), Err(Exceeded::Bounds));
+        assert_eq!(refuse(Operator::Best, None, 101), Err(Exceeded::Bounds));
+        assert!(!refuse(Operator::Best, Some(90), -7).unwrap().applied, "only the score itself is bounded");
     }
 }

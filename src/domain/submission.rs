@@ -25,6 +25,8 @@ pub struct Submission {
     pub user_id: UserId,
     pub value: Option<i64>,
     pub metadata: Option<Map<String, Value>>,
+    /// The season of the leading leaderboard that it is meant for.
+    pub season: Option<i64>,
     pub idempotency: Option<Idempotency>,
 }
 
@@ -37,6 +39,16 @@ pub struct Idempotency {
     pub fingerprint: [u8; 32],
     /// The fingerprint as the previous release computed it, if that differs.
     pub former: Option<[u8; 32]>,
+}
+
+/// An idempotency key for a request that is no score.
+#[derive(Debug, Clone)]
+pub struct RequestKey {
+    /// Whose key it is.
+    pub subject: String,
+    pub key: String,
+    /// SHA-256 over the content of the request.
+    pub fingerprint: [u8; 32],
 }
 
 /// The outcome of one submission.
@@ -85,6 +97,8 @@ pub struct EntryOutcome {
     pub delta: i64,
     /// The entry's revision after this submission; unchanged if it was not applied.
     pub revision: i64,
+    /// The points, where neither the submission's value nor this outcome tells them.
+    pub points: Option<i64>,
 }
 
 /// Why a submission changed nothing.
@@ -100,6 +114,14 @@ pub enum Refusal {
     Value(ValueError),
     /// The score would leave ±(2^53 − 1) in this leaderboard.
     ScoreOutOfRange(LeaderboardId),
+    /// The score would leave the bounds of this leaderboard.
+    OutOfBounds(LeaderboardId),
+    /// The leading leaderboard is in another season than the one named.
+    OtherSeason {
+        id: LeaderboardId,
+        named: i64,
+        current: i64,
+    },
     /// Cooldown or action limit; seconds until a retry may succeed.
     TooSoon {
         retry_after: u64,

@@ -154,6 +154,7 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(_) => Self::new(S::NOT_FOUND, "not-found", "There is nothing here", detail),
             ServiceError::Taken => Self::new(S::CONFLICT, "taken", "This id is taken", detail),
             ServiceError::Closed(_) => Self::new(S::CONFLICT, "closed", "The leaderboard is closed", detail),
+            ServiceError::SeasonEnded { .. } => Self::new(S::CONFLICT, "season-ended", "The season has ended", detail),
             ServiceError::Conflict(_) => Self::new(S::CONFLICT, "conflict", "This can no longer be done", detail),
             ServiceError::Unauthenticated => {
                 Self::new(S::UNAUTHORIZED, "unauthenticated", "A token is needed", "send Authorization: Bearer <token>")

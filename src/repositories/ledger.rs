@@ -18,6 +18,7 @@ mod postgres;
 mod receipts;
 mod schema;
 mod scores;
+mod seasons;
 mod sqlite;
 mod statement;
 mod upgrade;
@@ -37,9 +38,10 @@ pub use self::{
     outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},
+    seasons::SeasonAnswer,
 };
 use crate::{
-    domain::{announcement::Announcement, definition::Definitions, ids::Noun, time::Timestamp},
+    domain::{announcement::Announcement, definition::Definitions, ids::Noun, leaderboard::InvalidSetting, time::Timestamp},
     repositories::cause::Cause,
 };
 
@@ -55,6 +57,18 @@ pub enum LedgerError {
     /// The named field can no longer change.
     #[error("{0} can no longer change, because there are scores")]
     Conflict(&'static str),
+    /// A setting that cannot be.
+    #[error("{}: {}", .0.field, .0.message)]
+    Invalid(InvalidSetting),
+    /// Scheduled boundaries of these leaderboards have come, and have to be carried out first.
+    #[error("a season of these leaderboards has ended: {0:?}")]
+    BoundaryDue(Vec<i64>),
+    /// The leaderboard is in another season than the one named.
+    #[error("the current season is {current}")]
+    OtherSeason { current: i64 },
+    /// The idempotency key was used with another request.
+    #[error("the idempotency key was used before")]
+    KeyReused,
     /// The database is unreachable, overloaded or refuses; the same call may succeed later. A call that wrote may or may not
     /// have been committed. For the log, never for a client.
     #[error("the ledger is out of reach: {0}")]

@@ -84,7 +84,8 @@ impl Slot {
             Some(ranking) if ranking.season > board.season => {
                 Err(RankingError::LaterSeason { pk: board.pk, season: ranking.season })
             }
-            _ => Err(RankingError::Unready(board.pk)),
+            Some(ranking) => Err(RankingError::EarlierSeason { pk: board.pk, season: ranking.season }),
+            None => Err(RankingError::Unready(board.pk)),
         }
     }
 }

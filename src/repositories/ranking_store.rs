@@ -19,6 +19,7 @@ use crate::domain::{
     event::EventKind,
     ids::UserId,
     leaderboard::Board,
+    season::Boundary,
     time::Timestamp,
     version::Version,
 };
@@ -38,6 +39,10 @@ pub enum RankingError {
     /// The ranking has gone on to this season, later than the one asked for. Nothing is lost: what was asked for is the ledger's to know.
     #[error("the ranking of leaderboard {pk} is of season {season}")]
     LaterSeason { pk: i64, season: i64 },
+    /// The ranking is complete and of this season, earlier than the one asked for: it goes on as soon as everything of the earlier
+    /// one is announced.
+    #[error("the ranking of leaderboard {pk} is still of season {season}")]
+    EarlierSeason { pk: i64, season: i64 },
     /// The cache did not answer in time. The call may or may not have been carried out; all calls may be repeated.
     #[error("the ranking is out of reach: {0}")]
     Unreachable(String),
@@ -106,6 +111,11 @@ pub trait RankingStore: Send + Sync {
     /// Publishes an event that moves nobody and of which nothing is kept here but its revision: allots a sequence number and appends it, once per
     /// revision of its kind; a revision that is not newer changes nothing and answers the present version.
     async fn publish(&self, board: Board, kind: EventKind, revision: i64, fields: &str) -> Result<Version, RankingError>;
+
+    /// Turns a ranking over to the next season at each of these boundaries, in their order: announces the end, drops the entries,
+    /// and announces the beginning, in the same epoch. A boundary that it has passed changes nothing. Returns the version then.
+    /// `EarlierSeason` if the first of them is not next.
+    async fn turn(&self, pk: i64, boundaries: &[Boundary]) -> Result<Version, RankingError>;
 
     /// Renames a user in one board where the name's revision is newer than the one held, and tells the `event`, once per revision, whether or not a
     /// score has brought the name already: allots a sequence number and appends a `UserChanged` event. Without an event it only tells

@@ -4,6 +4,7 @@
 
 mod divergence;
 mod rows;
+mod turns;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -239,6 +240,8 @@ impl Announcer {
             Err(error) if error.calls_for_a_rebuild() && self.is_gone(board).await => {
                 vec![Told::Gone; changes.len()]
             }
+            // It turns over as soon as everything of the earlier season is announced.
+            Err(RankingError::EarlierSeason { .. }) => vec![Told::Unready; changes.len()],
             // A later season than the ledger has: it was set back.
             Err(error) if error.calls_for_a_rebuild() => {
                 self.rebuilder.kick(board);

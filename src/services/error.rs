@@ -6,6 +6,7 @@ use crate::{
     domain::{
         caller::Denied,
         ids::{LeaderboardId, Noun},
+        leaderboard::InvalidSetting,
     },
     repositories::{cause::Cause, ledger::LedgerError, ranking_store::RankingError},
 };
@@ -40,6 +41,9 @@ pub enum ServiceError {
     Closed(LeaderboardId),
     #[error("{0}")]
     Conflict(String),
+    /// The leaderboard has gone on to another season than the one named.
+    #[error("the season has ended: the current one is {current}")]
+    SeasonEnded { current: i64 },
     #[error("a token is needed")]
     Unauthenticated,
     #[error("{0}")]
@@ -84,6 +88,11 @@ impl From<LedgerError> for ServiceError {
             LedgerError::Taken => Self::Taken,
             LedgerError::NotFound(noun) => Self::NotFound(noun),
             LedgerError::Conflict(field) => Self::Conflict(format!("{field} can no longer change once scores exist")),
+            LedgerError::Invalid(InvalidSetting { field, message }) => Self::invalid(field, "format", message),
+            LedgerError::OtherSeason { current } => Self::SeasonEnded { current },
+            LedgerError::KeyReused => Self::invalid("Idempotency-Key", "reused", "this key was used before with another request"),
+            // Whoever meets a boundary carries it out and tries again.
+            LedgerError::BoundaryDue(_) => Self::NotYet,
             LedgerError::Unavailable(reason) => Self::LedgerAway(reason),
             LedgerError::Corrupt(reason) | LedgerError::Unusable(reason) => Self::Internal(reason),
         }

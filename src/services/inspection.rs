@@ -13,7 +13,7 @@ use crate::{
     domain::{leaderboard::Board, version::epoch_number},
     repositories::{
         ledger::Ledger,
-        ranking_store::{RankingStore, Survey},
+        ranking_store::{RankingError, RankingStore, Survey},
     },
 };
 
@@ -144,6 +144,7 @@ impl Inspection {
             match answer {
                 Ok(survey) => surveyed.push((board, survey)),
                 Err(error) if error.calls_for_a_rebuild() => drop(self.rebuilder.kick(board)),
+                Err(RankingError::EarlierSeason { season, .. }) => self.look_at_boundary(board, season).await,
                 Err(error) => {
                     out_of_reach += 1;
                     if out_of_reach >= OUT_OF_REACH {
@@ -154,6 +155,17 @@ impl Inspection {
             }
         }
         surveyed
+    }
+
+    /// A ranking that is still of an earlier season turns over when the outbox row of the boundary is announced. If there is no
+    /// such row, nothing will turn it over: the ledger was set back and has gone on since.
+    async fn look_at_boundary(&self, board: Board, season: i64) {
+        let pending = self.ledger.outbox_first_pending(&[board.pk], i64::MAX).await;
+        if pending.is_ok_and(|first| first.is_empty())
+            && let Ok(survey) = self.ranking_store.survey(Board { season, ..board }, 0).await
+        {
+            self.replace(&board, &survey, "it is of an earlier season, and no boundary is to be announced");
+        }
     }
 
     async fn note_superseded(&self, board: &Board, ledger: i64) {

@@ -51,8 +51,8 @@ pub struct LatestScores {
     turns: Arc<Turns>,
     /// At most [`KEPT`].
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
-    /// By incarnation. At most [`KEPT`].
-    older: Mutex<HashMap<i64, Older>>,
+    /// By incarnation and season. At most [`KEPT`].
+    older: Mutex<HashMap<(i64, i64), Older>>,
 }
 
 /// Incarnation, season and limit.
@@ -170,7 +170,10 @@ impl LatestScores {
         let history = self.feed.history(board.pk, after, reach).await.ok().filter(|history| history.epoch == version.epoch);
         let mut names = HashMap::new();
         let events = history.into_iter().flat_map(|history| history.events);
-        let events: Vec<Event> = events.filter(|event| event.seq <= version.seq).collect();
+        let mut events: Vec<Event> = events.filter(|event| event.seq <= version.seq).collect();
+        // Those of an earlier season are not asked for.
+        let ended = events.iter().rposition(|event| event.kind == EventKind::SeasonEnded);
+        events.drain(..ended.map_or(0, |last| last + 1));
         let scores = events.iter().rev().filter_map(|event| {
             let data = format!("{{{}}}", event.fields);
             if event.kind == EventKind::UserChanged {
@@ -191,7 +194,7 @@ impl LatestScores {
         let of_use = |older: &Older| {
             older.version.epoch == version.epoch && older.version.seq >= at && older.asked.elapsed() < AGE_OF_OLDER
         };
-        if let Some(older) = self.older.lock().get(&board.pk).filter(|older| of_use(older)) {
+        if let Some(older) = self.older.lock().get(&(board.pk, board.season)).filter(|older| of_use(older)) {
             return Ok(Arc::clone(&older.scores));
         }
         let asked = Instant::now();
@@ -203,7 +206,7 @@ impl LatestScores {
         if boards.len() >= KEPT {
             boards.clear();
         }
-        boards.insert(board.pk, Older { version: version.clone(), asked, scores: Arc::clone(&scores) });
+        boards.insert((board.pk, board.season), Older { version: version.clone(), asked, scores: Arc::clone(&scores) });
         Ok(scores)
     }
 

@@ -9,18 +9,18 @@ use crate::{
     domain::{
         caller::{Caller, Permission},
         ids::LeaderboardId,
-        leaderboard::{Leaderboard, LeaderboardSettings, Visibility},
-        time::Clock,
+        leaderboard::{InvalidSetting, Leaderboard, LeaderboardSettings, Visibility},
+        time::{Clock, Timestamp},
     },
     repositories::{
         feed::Feed,
-        ledger::{Ledger, Updated},
+        ledger::{Ledger, LedgerError, Updated},
     },
 };
 
 use super::{
-    announcer::Announcer, census::Census, definitions::DefinitionCache, error::ServiceError, ranking_reader::RankingReader,
-    rebuild::Rebuilder,
+    announcer::Announcer, boundaries::Boundaries, census::Census, definitions::DefinitionCache, error::ServiceError,
+    ranking_reader::RankingReader, rebuild::Rebuilder,
 };
 
 /// How long creating a leaderboard waits for its (empty) ranking, so that the first score finds it ready.
@@ -41,6 +41,7 @@ pub struct Leaderboards {
     pub ledger: Ledger,
     pub definitions: Arc<DefinitionCache>,
     pub announcer: Arc<Announcer>,
+    pub boundaries: Arc<Boundaries>,
     pub rebuilder: Arc<Rebuilder>,
     pub rankings: Arc<RankingReader>,
     pub feed: Arc<dyn Feed>,
@@ -126,7 +127,9 @@ impl Leaderboards {
         settings: &LeaderboardSettings,
     ) -> Result<Overview, ServiceError> {
         caller.authorize(Permission::Manage)?;
-        let leaderboard = self.ledger.create_leaderboard(id, settings, self.clock.now()).await?;
+        let now = self.clock.now();
+        check_schedule(settings, now).map_err(LedgerError::Invalid)?;
+        let leaderboard = self.ledger.create_leaderboard(id, settings, now).await?;
         self.definitions.refresh().await?;
         self.rebuilder.prepare(leaderboard.board(), PREPARATION).await;
         Ok(Overview { leaderboard, total: 0, watchers: 0 })
@@ -137,10 +140,26 @@ impl Leaderboards {
         &self,
         caller: &Caller,
         id: &LeaderboardId,
-        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send + 'static,
+        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Clone + Send + 'static,
     ) -> Result<Overview, ServiceError> {
         caller.authorize(Permission::Manage)?;
-        let updated = self.ledger.update_leaderboard(id, self.clock.now(), change).await?;
+        let now = self.clock.now();
+        let checked = move |before: &Leaderboard| {
+            let settings = change(before);
+            let rescheduled = (&settings.reset_schedule, &settings.timezone);
+            if rescheduled != (&before.settings.reset_schedule, &before.settings.timezone) {
+                check_schedule(&settings, now)?;
+            }
+            Ok(settings)
+        };
+        let updated = match self.ledger.update_leaderboard(id, now, checked.clone()).await {
+            Err(LedgerError::BoundaryDue(pks)) => {
+                self.boundaries.carry_out(Some(pks)).await?;
+                self.ledger.update_leaderboard(id, now, checked).await?
+            }
+            updated => updated?,
+        };
+        self.boundaries.note_change();
         let leaderboard = self.tell(updated).await?;
         self.overview(leaderboard).await
     }
@@ -170,6 +189,13 @@ impl Leaderboards {
         }
         Ok(updated.value)
     }
+}
+
+/// Refuses a schedule that could not be followed from now on.
+fn check_schedule(settings: &LeaderboardSettings, now: Timestamp) -> Result<(), InvalidSetting> {
+    let Some(schedule) = &settings.reset_schedule else { return Ok(()) };
+    let zone = settings.timezone.parse().unwrap_or_default();
+    schedule.check(zone, now).map_err(|error| InvalidSetting::in_schedule(error.field, error.reason))
 }
 
 /// Whether this caller is shown the definitions of private leaderboards; an error if not, and it is uncertain which ones are

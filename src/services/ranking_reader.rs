@@ -50,6 +50,8 @@ pub enum Source {
     /// A cached copy in this instance, from either: the ledger's is younger than 250 ms, the ranking's has not changed since.
     Copy,
     Ledger,
+    /// An ended season, which has been read to its end.
+    Archive,
 }
 
 /// An answer and its source.
@@ -155,6 +157,17 @@ impl RankingReader {
         around: u64,
     ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
         self.neighbourhoods_by(self.ranking_store.neighbourhoods(board, users, around), board, users, around).await
+    }
+
+    /// The same of a season that has just ended, from the ledger.
+    pub async fn past_neighbourhoods(
+        &self,
+        board: Board,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<(Head, Vec<Neighbourhood>), ServiceError> {
+        let _turn = self.turns.next().await?;
+        Ok(self.ledger.neighbourhoods_of(board, users, around, None).await?)
     }
 
     /// The ranking's answer, which is queried once, or else the ledger's.

@@ -183,6 +183,8 @@ impl Rebuilder {
         loop {
             match self.ranking_store.head(board).await {
                 Err(error) if error.calls_for_a_rebuild() => {}
+                // Of an earlier season: a rebuild was asked for by its epoch, or else there is nothing to do.
+                Err(RankingError::EarlierSeason { .. }) if wrong.is_some() => {}
                 Ok(head) => {
                     let epoch = head.version.map(|version| version.epoch);
                     if epoch.as_deref().and_then(epoch_number).is_some_and(|epoch| epoch < taken) {

@@ -26,7 +26,7 @@ use crate::{
     repositories::ledger::Ledger,
 };
 
-use super::{announcer::Announcer, error::ServiceError};
+use super::{announcer::Announcer, boundaries::Boundaries, error::ServiceError};
 use fingerprint::{fingerprint, former_fingerprint};
 use queue::Queue;
 use repeats::Repeat;
@@ -38,6 +38,8 @@ pub struct Score {
     pub user_id: UserId,
     pub value: Option<i64>,
     pub metadata: Option<Map<String, Value>>,
+    /// The season of the action's first leaderboard that it is meant for.
+    pub season: Option<i64>,
     /// 1–128 visible ASCII characters.
     pub idempotency_key: Option<String>,
 }
@@ -82,13 +84,20 @@ impl Scores {
     pub fn new(
         ledger: Ledger,
         announcer: Arc<Announcer>,
+        boundaries: Arc<Boundaries>,
         clock: Clock,
     ) -> (Arc<Self>, impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send) {
         let queue = Arc::new(Queue::default());
         let begun = event_id(clock.now());
         let scores = Self { ledger: ledger.clone(), announcer: Arc::clone(&announcer), queue: Arc::clone(&queue), begun };
         let committer = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
-            Box::pin(committer::run(ledger.clone(), Arc::clone(&announcer), clock.clone(), Arc::clone(&queue)))
+            Box::pin(committer::run(
+                ledger.clone(),
+                Arc::clone(&announcer),
+                Arc::clone(&boundaries),
+                clock.clone(),
+                Arc::clone(&queue),
+            ))
         };
         (Arc::new(scores), committer)
     }
@@ -156,18 +165,19 @@ impl Scores {
 
 /// The submission, if this caller may make it.
 fn submission(caller: &Caller, score: Score) -> Result<Submission, ServiceError> {
-    let Score { action_id, user_id, value, metadata, idempotency_key } = score;
+    let Score { action_id, user_id, value, metadata, season, idempotency_key } = score;
     let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
     let self_service_only = !caller.may(Permission::SubmitForAnybody);
     if self_service_only && *subject != *user_id.as_str() {
         return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
     }
     let idempotency = idempotency_key.map(|key| {
-        let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref());
-        let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref());
+        let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref(), season);
+        // The previous release knew no season.
+        let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref()).filter(|_| season.is_none());
         Idempotency { key, fingerprint, former }
     });
-    Ok(Submission { subject, self_service_only, action_id, user_id, value, metadata, idempotency })
+    Ok(Submission { subject, self_service_only, action_id, user_id, value, metadata, season, idempotency })
 }
 
 fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {
@@ -198,6 +208,14 @@ fn refused(refusal: Refusal) -> ServiceError {
         Refusal::ScoreOutOfRange(id) => {
             let message = format!("the score in leaderboard {id} would leave ±(2^53 − 1), or change by more than that");
             ServiceError::invalid("value", "score-range", message)
+        }
+        Refusal::OutOfBounds(id) => {
+            ServiceError::invalid("value", "out-of-bounds", format!("the score in leaderboard {id} would leave its bounds"))
+        }
+        Refusal::OtherSeason { id: _, named, current } if named < current => ServiceError::SeasonEnded { current },
+        Refusal::OtherSeason { id, current, .. } => {
+            let message = format!("has not begun: the current season of leaderboard {id} is {current}");
+            ServiceError::invalid("season", "not-begun", message)
         }
         Refusal::TooSoon { retry_after } => {
             ServiceError::TooSoon { retry_after, detail: format!("this user may submit this action again in {retry_after} s") }

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod admission;
+mod cursor;
 mod event_stream;
 mod expiry;
 mod follower;
@@ -48,12 +49,12 @@ use crate::{
 
 use super::{definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder};
 use admission::Admission;
+use cursor::Cursor;
 use event_stream::Part;
 pub use event_stream::{EventStream, Handover, busy_body};
 use expiry::Expiries;
 use follower::Follower;
 use hub::{Hub, Sources};
-use log::Cursor;
 use shared_view::{SharedViewKey, ViewSubject};
 
 /// How long at least a leaderboard is followed after its last watcher or reader left: browsers that reconnect find its state in
@@ -81,7 +82,7 @@ pub enum View {
 #[derive(Debug)]
 pub enum Watched {
     /// One leaderboard, with versions to resume from.
-    One(Leaderboard, View),
+    One(Box<Leaderboard>, View),
     /// Several, each with its view. Versions have no meaning there, and ids are left out.
     Several(Vec<(Leaderboard, View)>),
 }
@@ -179,11 +180,17 @@ impl Streams {
         watched
     }
 
-    /// A stream over one leaderboard, or over several that share a connection. `until`: when the token expires that grants
-    /// access to private leaderboards; `None` if there is no such token.
-    pub fn open(&self, watched: Watched, admitted: admission::Admitted, until: Option<Instant>) -> EventStream {
+    /// A stream over one leaderboard, or over several that share a connection; it ends with `season`, if one is given. `until`:
+    /// when the token expires that grants access to private leaderboards; `None` if there is no such token.
+    pub fn open(
+        &self,
+        watched: Watched,
+        season: Option<i64>,
+        admitted: admission::Admitted,
+        until: Option<Instant>,
+    ) -> EventStream {
         let (watched, with_ids) = match watched {
-            Watched::One(leaderboard, view) => (vec![(leaderboard, view)], true),
+            Watched::One(leaderboard, view) => (vec![(*leaderboard, view)], true),
             Watched::Several(watched) => (watched, false),
         };
         let leaving = self.drain.has_begun();
@@ -192,7 +199,7 @@ impl Streams {
             let hub = self.join(leaderboard);
             // The definition that admitted the caller may be newer than the one that the hub knows, or older.
             hub.adopt_access(visibility, updated_at, false);
-            part(hub, view, with_ids, until.is_some()).expiring(until, &self.expiries)
+            part(hub, view, with_ids, until.is_some(), season).expiring(until, &self.expiries)
         });
         let (drain, step, clock) = (Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), self.sources.clock.clone());
         EventStream::new(parts.collect(), drain, step, until, clock, admitted)
@@ -315,8 +322,8 @@ impl Streams {
 }
 
 /// The watcher that was counted in the hub, with its view.
-fn part(hub: Arc<Hub>, view: View, with_ids: bool, entitled: bool) -> Part {
-    let cursor = |limit, resume| Cursor::new(limit, resume, with_ids, entitled);
+fn part(hub: Arc<Hub>, view: View, with_ids: bool, entitled: bool, season: Option<i64>) -> Part {
+    let cursor = |limit, resume| Cursor::new(limit, resume, with_ids, entitled).until_the_end_of(season);
     let (subject, limit, hz) = match view {
         View::Events { limit, resume } => return Part::new(hub, None, cursor(limit, resume)),
         View::Top { limit, hz } => (ViewSubject::Top { limit }, limit, hz),

@@ -8,6 +8,7 @@
 //! A new kind of job needs its payload in `domain/job.rs`, its implementation in a file beside these, and its line in
 //! `KINDS`.
 
+mod archive_season;
 mod prune;
 mod sweep_leaderboard;
 
@@ -21,14 +22,14 @@ use tokio::{
 
 use crate::{
     domain::{
-        job::{Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, SweepLeaderboard},
+        job::{ArchiveSeason, Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, SweepLeaderboard},
         time::{Clock, Timestamp},
     },
     repositories::ledger::Ledger,
 };
 
 /// Every kind of job. Jobs of other queues are left to a release that knows them.
-const KINDS: [Kind; 3] = [kind::<SweepLeaderboard>(), kind::<PruneKeys>(), kind::<PruneReceipts>()];
+const KINDS: [Kind; 4] = [kind::<SweepLeaderboard>(), kind::<ArchiveSeason>(), kind::<PruneKeys>(), kind::<PruneReceipts>()];
 
 /// Jobs that an instance runs at once.
 const AT_ONCE: usize = 2;

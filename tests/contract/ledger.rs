@@ -48,6 +48,7 @@ mod rebuilding;
 mod receipts;
 mod retries;
 mod scores;
+mod seasons;
 mod users;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
@@ -96,6 +97,7 @@ fn goal(user: &str, value: i64) -> Submission {
         user_id: user_id(user),
         value: Some(value),
         metadata: None,
+        season: None,
         idempotency: None,
     }
 }

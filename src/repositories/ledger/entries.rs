@@ -16,7 +16,7 @@ impl Ledger {
 
     /// The same with a total that the caller may know; it spares the count.
     pub async fn window_of(&self, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, LedgerError> {
-        Ok(transact!(self.serve(LIMIT), entries::window(board, from_rank, limit, total))?)
+        Ok(transact!(self.serve(LIMIT), entries::window(board, from_rank, limit, total, false))?)
     }
 
     /// For each user: its entry, and up to `around` entries on each side of it. All from one state.
@@ -38,7 +38,7 @@ impl Ledger {
         total: Option<u64>,
     ) -> Result<(Head, Vec<Neighbourhood>), LedgerError> {
         let users = users.to_vec();
-        Ok(transact!(self.serve(LIMIT), entries::neighbourhoods(board, &users, around, total))?)
+        Ok(transact!(self.serve(LIMIT), entries::neighbourhoods(board, &users, around, total, false))?)
     }
 
     /// Up to `limit` entries after a user id, in the order of the user ids: what a rebuild of the ranking reads, page by page.

@@ -3,7 +3,7 @@
 use super::{LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
     ids::LeaderboardId,
-    leaderboard::{Board, Leaderboard, LeaderboardSettings},
+    leaderboard::{Board, InvalidSetting, Leaderboard, LeaderboardSettings},
     time::Timestamp,
 };
 
@@ -31,13 +31,13 @@ impl Ledger {
     }
 
     /// Changes the settings to what `change` makes of the present ones. Every later commit uses them. `NotFound`;
-    /// `Conflict("order")` or `Conflict("operator")` if one of those changes while there are entries. A call that changes
-    /// nothing is not announced.
+    /// `Conflict` if one of the rules (order, operator, bounds) changes while the current season has entries; `Invalid`;
+    /// `BoundaryDue` if a scheduled boundary has to be carried out first. A call that changes nothing is not announced.
     pub async fn update_leaderboard(
         &self,
         id: &LeaderboardId,
         now: Timestamp,
-        change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Send + 'static,
+        change: impl FnOnce(&Leaderboard) -> Result<LeaderboardSettings, InvalidSetting> + Send + 'static,
     ) -> Result<Updated<Leaderboard>, LedgerError> {
         let id = id.clone();
         Ok(transact!(self.write(LIMIT), leaderboards::update(&id, now, change))?)

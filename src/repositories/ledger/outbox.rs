@@ -89,6 +89,13 @@ impl Ledger {
         Ok(transact!(self.read(LIMIT), outbox::left(&rows))?)
     }
 
+    /// For each of these leaderboards the first pending row before row `before` that concerns it, if there is one: whatever that
+    /// row announces has to wait for it.
+    pub async fn outbox_first_pending(&self, pks: &[i64], before: i64) -> Result<HashMap<i64, i64>, LedgerError> {
+        let pks = pks.to_vec();
+        Ok(transact!(self.read(LIMIT), outbox::first_pending(&pks, before))?)
+    }
+
     /// The number of pending rows.
     pub async fn outbox_len(&self) -> Result<i64, LedgerError> {
         Ok(transact!(self.read(LIMIT), outbox::len())?)

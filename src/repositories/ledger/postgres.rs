@@ -1,6 +1,7 @@
 //! The ledger in PostgreSQL: a pool of connections, and transactions on them.
 
 mod batch;
+mod clock;
 mod connection;
 mod locks;
 mod place;

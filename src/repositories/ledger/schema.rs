@@ -29,6 +29,45 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         epoch -> BigInt,
+        bounds_min -> Nullable<BigInt>,
+        bounds_max -> Nullable<BigInt>,
+        on_exceed -> Nullable<Text>,
+        season_starts_at -> Nullable<BigInt>,
+        next_boundary_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    seasons (leaderboard_pk, season) {
+        leaderboard_pk -> BigInt,
+        season -> BigInt,
+        name -> Nullable<Text>,
+        cause -> Text,
+        starts_at -> BigInt,
+        ends_at -> Nullable<BigInt>,
+        sort_order -> Nullable<Text>,
+        operator -> Nullable<Text>,
+        bounds_min -> Nullable<BigInt>,
+        bounds_max -> Nullable<BigInt>,
+        on_exceed -> Nullable<Text>,
+        skipped -> BigInt,
+        corrections -> BigInt,
+        total -> Nullable<BigInt>,
+        digest -> Nullable<Text>,
+        finalized_at -> Nullable<BigInt>,
+        revised_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    season_marks (leaderboard_pk, season, number) {
+        leaderboard_pk -> BigInt,
+        season -> BigInt,
+        number -> BigInt,
+        ahead -> BigInt,
+        sort_score -> BigInt,
+        reached_at -> BigInt,
+        user_id -> Text,
     }
 }
 
@@ -101,6 +140,7 @@ diesel::table! {
         action_id -> Text,
         subject -> Text,
         metadata -> Nullable<Text>,
+        points -> Nullable<BigInt>,
     }
 }
 

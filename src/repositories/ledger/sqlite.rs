@@ -5,6 +5,7 @@
 //! waits, and once begun a transaction is not abandoned half-way, even if its caller goes away.
 
 mod batch;
+mod clock;
 mod connection;
 mod file;
 mod locks;

@@ -27,7 +27,7 @@ impl Writability {
     pub fn note<T>(&self, result: &Result<T, LedgerError>) {
         match result {
             Ok(_) if self.doubted.load(Ordering::Relaxed) => self.doubted.store(false, Ordering::Relaxed),
-            Ok(_) => {}
+            Ok(_) | Err(LedgerError::BoundaryDue(_)) => {}
             Err(_) => self.doubted.store(true, Ordering::Relaxed),
         }
     }

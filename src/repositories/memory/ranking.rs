@@ -15,6 +15,7 @@ use crate::{
         event::{Event, EventKind},
         ids::UserId,
         leaderboard::Board,
+        season::Boundary,
         time::Timestamp,
         version::Version,
     },
@@ -31,7 +32,7 @@ struct Held {
     revision: i64,
 }
 
-/// One season of one board, with its version and its recent history.
+/// The present season of one board, with its version and its recent history.
 pub(in crate::repositories) struct Ranking {
     pub season: i64,
     pub epoch: Arc<str>,
@@ -127,6 +128,22 @@ impl Ranking {
             self.history.pop_front();
         }
         event
+    }
+
+    /// Goes on to the next season, if this boundary is next; returns its events.
+    pub fn turn(&mut self, boundary: &Boundary) -> Vec<Event> {
+        if self.season != boundary.ended {
+            return Vec::new();
+        }
+        let ended = self.tell(EventKind::SeasonEnded, 0, None, boundary.ended_fields.clone());
+        self.season += 1;
+        self.places.clear();
+        self.entries.clear();
+        self.removed.clear();
+        // Whoever scores in the new season brings a name.
+        self.names.clear();
+        self.told.clear();
+        vec![ended, self.tell(EventKind::SeasonStarted, 0, None, boundary.started_fields.clone())]
     }
 
     /// Takes a name that is newer than the stored one; returns whether it was.

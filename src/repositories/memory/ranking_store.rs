@@ -13,6 +13,7 @@ use crate::{
         event::EventKind,
         ids::UserId,
         leaderboard::Board,
+        season::Boundary,
         version::{Version, epoch_name},
     },
     repositories::{
@@ -57,6 +58,22 @@ impl RankingStore for MemoryRanking {
 
     async fn publish(&self, board: Board, kind: EventKind, revision: i64, fields: &str) -> Result<Version, RankingError> {
         self.with(board.pk, |slot| self.publish_in(slot, board, kind, revision, fields))
+    }
+
+    async fn turn(&self, pk: i64, boundaries: &[Boundary]) -> Result<Version, RankingError> {
+        self.with(pk, |slot| {
+            let subscribed = slot.subscribed;
+            let ranking = slot.ready.as_mut().ok_or(RankingError::Unready(pk))?;
+            if boundaries.first().is_some_and(|first| ranking.season < first.ended) {
+                return Err(RankingError::EarlierSeason { pk, season: ranking.season });
+            }
+            let events: Vec<_> = boundaries.iter().flat_map(|boundary| ranking.turn(boundary)).collect();
+            for events in events.chunks(EVENTS_PER_MESSAGE).filter(|_| subscribed) {
+                let (epoch, events) = (ranking.epoch.clone(), events.to_vec());
+                self.feed_sender.deliver(FeedMessage::Events { pk, epoch, events });
+            }
+            Ok(ranking.version())
+        })
     }
 
     async fn rename(
@@ -112,8 +129,12 @@ impl RankingStore for MemoryRanking {
                 return Ok(Begun::Gone);
             }
             let taken = building.is_some();
-            let held = slot.ready_for(board).ok().map(|ranking| ranking.epoch.clone());
-            let right = held.is_some_and(|epoch| replaces != Replaces::Wrong(&epoch));
+            let right = match slot.ready_for(board) {
+                Ok(ranking) => replaces != Replaces::Wrong(&ranking.epoch),
+                // Nothing is lost.
+                Err(RankingError::EarlierSeason { .. }) => !matches!(replaces, Replaces::Wrong(_)),
+                Err(_) => false,
+            };
             if replaces != Replaces::Any && (taken || right) {
                 return Ok(Begun::Elsewhere);
             }

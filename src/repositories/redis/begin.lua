@@ -4,8 +4,8 @@
 --       'lost': a ranking that is not ready; 'any': also a ready one, and one that another instance is rebuilding; 'wrong': the ready one of
 --       that epoch, where it is still the present one; 'deleted': also one whose deletion was announced, or that has gone on to
 --       a later season: the ledger says otherwise.
--- Returns 0 where the board was deleted or a later season is held or being built, false where another rebuild holds the lease or has been quicker, else
--- {the previous epoch, or ''}.
+-- Returns 0 where the board was deleted or a later season is held or being built, false where another rebuild holds the lease or has been quicker, or
+-- where nothing is lost and the ranking has yet to go on to this season; else {the previous epoch, or ''}.
 --
 -- Only the fields of meta that outlive a rebuild stay; without the others `ready` returns nil, so the new entries are loaded into the
 -- keys from which they will be read. The old ones are freed in the background. Nothing that a wrong ranking announced counts,
@@ -21,8 +21,9 @@ local later = math.max(tonumber(held[2] or 0), tonumber(redis.call('HGET', KEYS[
 if later and what ~= 'deleted' then
   return 0
 end
-local state = ready(ARGV[3])
-if what ~= 'any' and ((state and (what ~= 'wrong' or state.epoch ~= ARGV[5])) or redis.call('EXISTS', KEYS[6]) == 1) then
+local state, other = ready(ARGV[3])
+local earlier = not state and other and other < 0 and what ~= 'wrong'
+if what ~= 'any' and ((state and (what ~= 'wrong' or state.epoch ~= ARGV[5])) or earlier or redis.call('EXISTS', KEYS[6]) == 1) then
   return false
 end
 redis.call('DEL', KEYS[6])

@@ -18,6 +18,7 @@ use crate::{
         event::EventKind,
         ids::UserId,
         leaderboard::Board,
+        season::Boundary,
         time::Timestamp,
         version::{Version, epoch_name},
     },
@@ -38,6 +39,8 @@ use rows::Rows;
 /// Changes that one script call applies and one message announces. At 25 to 30 µs each in a ranking of 200,000 that is some
 /// milliseconds of a single-threaded server.
 const CHANGES_PER_CALL: usize = EVENTS_PER_MESSAGE;
+/// Boundaries that one script call passes: some hundred kilobytes of events at most.
+const BOUNDARIES_PER_CALL: usize = 32;
 /// Entries that one script call loads: some three milliseconds of a single-threaded server.
 const ENTRIES_PER_CALL: usize = 500;
 /// Loads in flight at once: while the server executes one the next arrives, and other calls still find a gap between them.
@@ -95,6 +98,22 @@ impl RankingStore for RedisStore {
         let answer = self.call(Lane::Announce, &scripts::PUBLISH, board.pk, &told_keys(), args).await?;
         let mut reply = Reply::ready(answer, board.pk)?;
         Ok(Version::new(&*reply.text()?, reply.number()?))
+    }
+
+    async fn turn(&self, pk: i64, boundaries: &[Boundary]) -> Result<Version, RankingError> {
+        let mut version = Err(RankingError::Unready(pk));
+        for some in boundaries.chunks(BOUNDARIES_PER_CALL) {
+            let columns = some.iter().flat_map(|boundary| {
+                let ended = record::line(EventKind::SeasonEnded, &boundary.ended_fields);
+                let started = record::line(EventKind::SeasonStarted, &boundary.started_fields);
+                [boundary.ended.into(), ended.into(), started.into()]
+            });
+            let args = [self.keys.channel(pk).into(), self.history_arg()].into_iter().chain(columns);
+            let answer = self.call(Lane::Announce, &scripts::TURN, pk, &told_keys(), args).await?;
+            let mut reply = Reply::ready(answer, pk)?;
+            version = Ok(Version::new(&*reply.text()?, reply.number()?));
+        }
+        version
     }
 
     async fn rename(

@@ -8,15 +8,16 @@
 --     replica and an hour after it lost its last one: then a rebuild is due for nothing, which is rare and harmless);
 --   * places, entries and names have the sizes that the last write left, so that the eviction of one key is noticed.
 --
--- Returns what is known of it; else nil, and what the script then answers: false where the ranking is lost, or the season that it is of where it
--- has gone on to a later one than was asked for, which is no loss.
+-- Returns what is known of it; else nil, and what the script then answers: false where the ranking is lost; the season that it is of where it
+-- has gone on to a later one than was asked for, and the same with a minus where it has yet to go on to that one: neither is a loss.
 local function ready(season)
   local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'season', 'n', 'names', 'server')
   if not (meta[3] and meta[6]) then
     return nil, false
   end
-  if season ~= '' and season ~= meta[3] then
-    return nil, tonumber(season) < tonumber(meta[3]) and tonumber(meta[3])
+  local other = season ~= '' and season ~= meta[3]
+  if other and tonumber(season) < tonumber(meta[3]) then
+    return nil, tonumber(meta[3])
   end
   local n, names = tonumber(meta[4]), tonumber(meta[5])
   if redis.call('ZCARD', KEYS[2]) ~= n or redis.call('HLEN', KEYS[3]) ~= n or redis.call('HLEN', KEYS[4]) ~= names then
@@ -26,5 +27,8 @@ local function ready(season)
   if not (string.find(info, 'role:master', 1, true) and string.find(info, meta[6], 1, true)) then
     return nil, false
   end
-  return { epoch = meta[1], seq = tonumber(meta[2]), n = n, names = names }
+  if other then
+    return nil, -tonumber(meta[3])
+  end
+  return { epoch = meta[1], seq = tonumber(meta[2]), n = n, names = names, season = meta[3] }
 end

@@ -18,10 +18,14 @@ impl Reply {
         }
     }
 
-    /// The answer of a script that says `false` where the ranking is not ready, and a number where it is of that season, a later one.
+    /// The answer of a script that says `false` where the ranking is not ready, and a number where it is of another season: that
+    /// one if it is later, with a minus if it is earlier.
     pub fn ready(answer: Value, pk: i64) -> Result<Self, RankingError> {
         if let Value::Integer(season) = answer {
-            return Err(RankingError::LaterSeason { pk, season });
+            return Err(match season {
+                ..0 => RankingError::EarlierSeason { pk, season: -season },
+                _ => RankingError::LaterSeason { pk, season },
+            });
         }
         Self::open(answer)?.ok_or(RankingError::Unready(pk))
     }

@@ -23,6 +23,7 @@ macro_rules! scripts {
 scripts! {
     APPLY = "ready.lua" "tell.lua" "apply.lua";
     PUBLISH = "ready.lua" "tell.lua" "publish.lua";
+    TURN = "ready.lua" "tell.lua" "turn.lua";
     DELETE = "ready.lua" "delete.lua";
     RENAME = "ready.lua" "tell.lua" "rename.lua";
     WINDOW = "ready.lua" "rows.lua" "window.lua";

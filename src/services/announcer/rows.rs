@@ -41,7 +41,7 @@ pub enum Outcome {
 impl Announcer {
     /// Announces an outbox row, and has it deleted or notes what remains of it. Never waits for another instance or a rebuild.
     pub async fn announce_row(&self, row: i64, announcement: &Announcement) {
-        let outcome = self.announce(announcement).await;
+        let outcome = self.announce(row, announcement).await;
         self.close_row(row, outcome);
     }
 
@@ -51,7 +51,7 @@ impl Announcer {
         for together in rows.chunk_by(|(_, one), (_, other)| scores_of(one).is_some() && scores_of(other).is_some()) {
             let scores: Vec<&[Change]> = together.iter().filter_map(|(_, announcement)| scores_of(announcement)).collect();
             match together {
-                [(_, announcement)] if scores.is_empty() => outcomes.push(self.announce(announcement).await),
+                [(row, announcement)] if scores.is_empty() => outcomes.push(self.announce(*row, announcement).await),
                 _ => outcomes.extend(self.announce_scores(&scores).await),
             }
         }
@@ -73,12 +73,13 @@ impl Announcer {
         self.close_row(row, outcome(changes, told));
     }
 
-    async fn announce(&self, announcement: &Announcement) -> Outcome {
+    async fn announce(&self, row: i64, announcement: &Announcement) -> Outcome {
         match announcement {
             Announcement::Scores { changes } => self.announce_scores(&[changes]).await.pop().unwrap_or(Outcome::Stuck),
             // Only the ledger knows the content of these rows, and always returns it complete.
             Announcement::Events { .. } => Outcome::Stuck,
             Announcement::Definition(change) => self.announce_definition(change).await,
+            Announcement::Turn(turn) => self.announce_turn(row, turn).await,
             Announcement::Event { board, event, revision, fields } => {
                 let result = self.ranking_store.publish(*board, *event, *revision, fields).await;
                 let version = self.settled(*board, result).await;
@@ -145,7 +146,7 @@ impl Announcer {
         }
     }
 
-    fn close_row(&self, row: i64, outcome: Outcome) {
+    pub(super) fn close_row(&self, row: i64, outcome: Outcome) {
         match outcome {
             Outcome::Announced(epochs) => {
                 self.done.try_send(Announced { row, epochs }).ok();

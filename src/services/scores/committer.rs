@@ -26,9 +26,10 @@ use crate::{
         submission::{Accepted, Settled, Submission},
         time::Clock,
     },
-    repositories::ledger::{Committed, Ledger, Progress, Receipt},
+    repositories::ledger::{Committed, Ledger, LedgerError, Progress, Receipt},
     services::{
         announcer::{Announcer, Told},
+        boundaries::Boundaries,
         error::ServiceError,
         receipts::{self, Place},
     },
@@ -52,6 +53,9 @@ const ANNOUNCE_QUEUE: usize = 8;
 /// The most announcements in flight: enough to keep a ranking with slow answers busy.
 const ANNOUNCEMENTS: usize = 8;
 
+/// How often a batch is committed again because a season had ended.
+const BOUNDARIES: usize = 4;
+
 /// A committed batch: its jobs, without their submissions, which are gathered in one list.
 struct Batch {
     jobs: Vec<Job>,
@@ -60,7 +64,7 @@ struct Batch {
 }
 
 /// Commits and announces until the queue is closed and everything in it is answered.
-pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock, queue: Arc<Queue>) {
+pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, boundaries: Arc<Boundaries>, clock: Clock, queue: Arc<Queue>) {
     let (mut announce, mut announcing) = start_announcing(&ledger, &announcer);
     let mut commits: JoinSet<(Vec<UserId>, Option<Batch>)> = JoinSet::new();
     let mut busy: HashSet<UserId> = HashSet::new();
@@ -80,10 +84,10 @@ pub(super) async fn run(ledger: Ledger, announcer: Arc<Announcer>, clock: Clock,
                 let submitted = jobs.iter().flat_map(|job| &job.submissions);
                 let users: Vec<UserId> = submitted.map(|submission| submission.user_id.clone()).collect();
                 busy.extend(users.iter().cloned());
-                let (ledger, clock) = (ledger.clone(), clock.clone());
+                let (ledger, boundaries, clock) = (ledger.clone(), Arc::clone(&boundaries), clock.clone());
                 let progress = Arc::new(Progress::default());
                 last = Some(Arc::clone(&progress));
-                commits.spawn(async move { (users, commit(&ledger, &clock, jobs, &progress).await) });
+                commits.spawn(async move { (users, commit(&ledger, &boundaries, &clock, jobs, &progress).await) });
                 continue;
             }
         }
@@ -126,13 +130,19 @@ fn start_announcing(ledger: &Ledger, announcer: &Arc<Announcer>) -> (mpsc::Sende
 }
 
 /// Commits the jobs as one transaction; answers them itself if that fails.
-async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &Arc<Progress>) -> Option<Batch> {
+async fn commit(
+    ledger: &Ledger,
+    boundaries: &Boundaries,
+    clock: &Clock,
+    mut jobs: Vec<Job>,
+    progress: &Arc<Progress>,
+) -> Option<Batch> {
     let submissions: Arc<[Submission]> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.submissions)).collect();
     let started = Instant::now();
     if let Some(oldest) = jobs.iter().map(Job::since).min() {
         metrics::histogram!("scoreboard_commit_wait_seconds").record(oldest.elapsed());
     }
-    let result = ledger.commit(&submissions, clock, progress).await;
+    let result = commit_in_season(ledger, boundaries, clock, &submissions, progress).await;
     metrics::histogram!("scoreboard_commit_seconds").record(started.elapsed());
     metrics::histogram!("scoreboard_commit_batch_size").record(submissions.len() as f64);
     match result {
@@ -146,13 +156,29 @@ async fn commit(ledger: &Ledger, clock: &Clock, mut jobs: Vec<Job>, progress: &A
         }
         Err(error) => {
             tracing::debug!(%error, submissions = submissions.len(), "a batch could not be committed");
-            let error = ServiceError::from(error);
             for job in jobs {
                 job.answer(std::iter::repeat_with(|| Reply::Failed(error.clone())));
             }
             None
         }
     }
+}
+
+/// Commits to the seasons that are current: where one has ended by the schedule, the next one is begun first.
+async fn commit_in_season(
+    ledger: &Ledger,
+    boundaries: &Boundaries,
+    clock: &Clock,
+    submissions: &Arc<[Submission]>,
+    progress: &Arc<Progress>,
+) -> Result<Committed, ServiceError> {
+    for _ in 0..BOUNDARIES {
+        match ledger.commit(submissions, clock, progress).await {
+            Err(LedgerError::BoundaryDue(pks)) => boundaries.carry_out(Some(pks)).await?,
+            committed => return Ok(committed?),
+        };
+    }
+    Err(ServiceError::NotYet)
 }
 
 /// Sends each batch's changes to the ranking in order, without waiting for the answers to the previous ones: the first poll

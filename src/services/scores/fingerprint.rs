@@ -11,8 +11,13 @@ pub fn fingerprint(
     user_id: &UserId,
     value: Option<i64>,
     metadata: Option<&Map<String, Value>>,
+    season: Option<i64>,
 ) -> [u8; 32] {
-    let said = serde_json::json!([action_id, user_id, value, metadata]);
+    // Without a season as before there were any: a repeat may follow an upgrade.
+    let said = match season {
+        None => serde_json::json!([action_id, user_id, value, metadata]),
+        Some(season) => serde_json::json!([action_id, user_id, value, metadata, season]),
+    };
     Sha256::digest(said.to_string()).into()
 }
 
@@ -26,7 +31,7 @@ pub fn former_fingerprint(
 ) -> Option<[u8; 32]> {
     let metadata = metadata?;
     let Value::Object(former) = formerly_read(&Value::Object(metadata.clone())) else { return None };
-    (former != *metadata).then(|| fingerprint(action_id, user_id, value, Some(&former)))
+    (former != *metadata).then(|| fingerprint(action_id, user_id, value, Some(&former), None))
 }
 
 fn formerly_read(value: &Value) -> Value {
@@ -80,7 +85,7 @@ mod tests {
         let (action, user) = (ActionId::parse("goal").unwrap(), UserId::parse("ann").unwrap());
         let metadata = |double: f64| Map::from_iter([("at".to_owned(), serde_json::json!([{ "lat": double }, 7, "text"]))]);
         let former = |metadata: &Map<String, Value>| former_fingerprint(&action, &user, Some(1), Some(metadata));
-        let then = fingerprint(&action, &user, Some(1), Some(&metadata(121.48886955472555)));
+        let then = fingerprint(&action, &user, Some(1), Some(&metadata(121.48886955472555)), None);
         assert_eq!(former(&metadata(121.48886955472557)), Some(then));
         assert_eq!(former(&metadata(0.25)), None);
         assert_eq!(former_fingerprint(&action, &user, Some(1), None), None);

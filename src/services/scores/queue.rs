@@ -214,6 +214,7 @@ mod tests {
             user_id: UserId::parse(user).unwrap(),
             value: None,
             metadata: None,
+            season: None,
             idempotency: None,
         };
         users.iter().map(submission).collect()

@@ -17,10 +17,11 @@ use crate::domain::time::{Clock, Timestamp};
 use super::{
     Drain,
     admission::Admitted,
+    cursor::Cursor,
     expiry::{Expiries, Expiry},
     frame::{Closed, Form, Frame, retry_before},
     hub::{Hub, heartbeat},
-    log::{Cursor, Read},
+    log::Read,
     measures::MEASURES,
     shared_view::SharedView,
     topic::Topic,
@@ -214,6 +215,10 @@ impl EventStream {
                 Frame::closed(Closed::Private, Some(&self.parts[index].hub.leaderboard.id)).encoded(self.form)
             }
             Read::Barred => self.close(Closed::Private),
+            Read::SeasonOver if self.go_on_without(index) => {
+                Frame::closed(Closed::Ended, Some(&self.parts[index].hub.leaderboard.id)).encoded(self.form)
+            }
+            Read::SeasonOver => self.close(Closed::Ended),
             // Staying connected for the other leaderboards is not worth more than a reconnect of the client for all of them.
             Read::Over => self.say_goodbye(RETRY),
         }))

@@ -71,7 +71,7 @@ impl Expiries {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{access::Access, log::Cursor},
+        super::{access::Access, cursor::Cursor},
         *,
     };
 

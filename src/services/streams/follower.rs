@@ -5,6 +5,7 @@
 mod availability;
 mod definition;
 mod requests;
+mod season;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -136,7 +137,7 @@ impl Follower {
         if !self.refresh_definition().await && !self.is_confirmed() && self.hub.events.position().is_some() {
             self.hub.doubt_access();
         }
-        self.hub.events.begin(Arc::clone(&version.epoch), version.seq + 1, None);
+        self.hub.events.begin(Arc::clone(&version.epoch), self.board.season, version.seq + 1, None);
         self.position = Some(version);
         self.hub.shared_views.touch_all();
     }
@@ -179,7 +180,7 @@ impl Follower {
         }
         // The log may have moved to another epoch meanwhile, whose numbers mean other events.
         if self.position.as_ref().is_some_and(|position| position.epoch == epoch) {
-            self.append(events);
+            self.append(events).await;
         }
     }
 
@@ -192,18 +193,30 @@ impl Follower {
     }
 
     /// Appends the events that directly follow the log; those already in the log are skipped.
-    fn append(&mut self, events: Vec<Event>) {
-        let Some(mut position) = self.position.clone().filter(|_| !self.ended) else { return };
+    async fn append(&mut self, events: Vec<Event>) {
+        let Some(position) = self.position.clone().filter(|_| !self.ended) else { return };
         let following: Vec<_> = events.into_iter().filter(|event| event.seq > position.seq).collect();
         let Some(first) = following.first() else { return };
         if first.seq != position.seq + 1 {
             return;
         }
+        let ends = |event: &Event| event.kind == EventKind::SeasonEnded;
+        for run in following.chunk_by(|one, other| !ends(one) && !ends(other)) {
+            match run {
+                [event] if ends(event) => self.end_season(event).await,
+                events => self.append_run(events),
+            }
+        }
+    }
+
+    /// Appends events of one season.
+    fn append_run(&mut self, following: &[Event]) {
+        let Some(mut position) = self.position.clone().filter(|_| !self.ended) else { return };
         self.adopt_definition();
-        self.hub.shared_views.touch(&following);
+        self.hub.shared_views.touch(following);
         let mut frames = Vec::with_capacity(following.len());
         let mut last = None;
-        for event in &following {
+        for event in following {
             position.seq = event.seq;
             let frame = Frame::of(&position.epoch, event);
             match event.kind {
@@ -212,6 +225,9 @@ impl Follower {
                 }
                 // An earlier snapshot shows the old name, also to clients that skip such events.
                 EventKind::UserChanged => self.hub.events.forget_snapshot(),
+                EventKind::SeasonStarted => {
+                    self.hub.shared_views.topics().iter().for_each(|topic| topic.append([frame.clone()]));
+                }
                 EventKind::LeaderboardChanged => {
                     self.take_definition(&event.fields);
                     self.hub.shared_views.topics().iter().for_each(|topic| topic.append_notice(frame.clone()));
@@ -249,7 +265,7 @@ impl Follower {
                 self.begin(Version::new(history.epoch, history.head)).await;
                 break;
             }
-            self.append(history.events);
+            self.append(history.events).await;
         }
         self.hub.events.wake_all();
         Ok(())

@@ -26,6 +26,8 @@ pub enum Closed {
     Private,
     /// The leaderboard was deleted.
     Deleted,
+    /// The season that the connection asked for has ended.
+    Ended,
 }
 
 /// What a definition in an event says about who may read.
@@ -71,6 +73,8 @@ pub struct Frame {
     pub at: Option<Timestamp>,
     /// It shows the definition of a private leaderboard, which no one else may see, even later.
     pub private: bool,
+    /// The season whose end it is.
+    pub ends: Option<i64>,
 }
 
 /// The end of a chunk.
@@ -91,7 +95,7 @@ impl Frame {
         bytes.put_slice(size.as_bytes());
         parts.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
         bytes.put_slice(CHUNK_END);
-        Self { bytes: bytes.freeze(), head: size.len(), id, at: None, private: false }
+        Self { bytes: bytes.freeze(), head: size.len(), id, at: None, private: false, ends: None }
     }
 
     /// A change in the form in which watchers receive it.
@@ -101,7 +105,7 @@ impl Frame {
         let shown_to_all =
             |definition| Described::read(definition).is_some_and(|described| described.visibility == Visibility::Public);
         let private = event.kind == EventKind::LeaderboardChanged && !shown_to_all(&event.fields);
-        Self { at: event.at(), private, ..frame }
+        Self { at: event.at(), private, ends: event.ended_season(), ..frame }
     }
 
     /// Why the server ends the stream, or one leaderboard's part of it if others go on.

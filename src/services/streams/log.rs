@@ -5,9 +5,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use crate::domain::{time::Timestamp, version::Version};
+use crate::domain::version::Version;
 
 use super::{
+    cursor::Cursor,
     frame::{Form, Frame},
     measures::{MEASURES, Restart},
     snapshot::Snapshot,
@@ -40,6 +41,8 @@ pub(super) struct Log {
     /// 0 until there is something to show.
     pub(super) generation: u64,
     pub(super) epoch: Arc<str>,
+    /// The season that the newest frame leads to; 0 while that is not known.
+    pub(super) season: i64,
     /// Position of the oldest frame held.
     pub(super) first: u64,
     pub(super) frames: VecDeque<Frame>,
@@ -77,49 +80,6 @@ pub(super) enum End {
     Abandoned,
 }
 
-/// The position of one connection.
-#[derive(Debug)]
-pub(super) struct Cursor {
-    generation: u64,
-    next: u64,
-    /// The position to resume after, until it is resolved.
-    resume: Option<Version>,
-    /// Still on frames from before this connection: they may be fetched from the history.
-    catching_up: bool,
-    /// Whether the next snapshot has to say that continuity broke.
-    reset: bool,
-    provisional_shown: bool,
-    /// Its token grants access while the leaderboard is private.
-    pub(super) entitled: bool,
-    /// The comparison that decides about the position to resume after: one that began after this connection did.
-    head_check: Option<u64>,
-    pub(super) heartbeat: u64,
-    limit: usize,
-    pub(super) form: Form,
-    /// The time of the oldest score in what was read last.
-    pub(super) oldest: Option<Timestamp>,
-}
-
-impl Cursor {
-    /// A new connection's cursor. `resume`: the position to resume after; `Some(Err(()))` is one that can only lead to a reset.
-    pub(super) fn new(limit: usize, resume: Option<Result<Version, ()>>, ids: bool, entitled: bool) -> Self {
-        Self {
-            generation: 0,
-            next: 0,
-            reset: matches!(resume, Some(Err(()))),
-            resume: resume.and_then(Result::ok),
-            catching_up: false,
-            provisional_shown: false,
-            entitled,
-            head_check: None,
-            heartbeat: 0,
-            limit,
-            form: Form { ids, chunked: false },
-            oldest: None,
-        }
-    }
-}
-
 /// The result of a read.
 pub(super) enum Read {
     Frames(Bytes),
@@ -127,6 +87,8 @@ pub(super) enum Read {
     Last(Bytes),
     /// Nothing follows.
     Over,
+    /// Nothing follows for a connection that is bound to a season which has ended.
+    SeasonOver,
     /// Nothing follows for a connection that may not read a private leaderboard.
     Barred,
     Nothing,
@@ -138,6 +100,7 @@ impl Log {
         Self {
             generation: 0,
             epoch: "".into(),
+            season: 0,
             first: 0,
             frames: VecDeque::new(),
             capacity,
@@ -165,6 +128,9 @@ impl Log {
         if let Some(bytes) = self.ready(cursor) {
             return Read::Frames(bytes);
         }
+        if self.is_over_for(cursor) {
+            return Read::SeasonOver;
+        }
         match &self.end {
             Some(End::Last(frame)) => {
                 // An id would tell a client that it has read all before it, even if it has not.
@@ -175,6 +141,11 @@ impl Log {
             None => {}
         }
         self.read_heartbeat(cursor)
+    }
+
+    /// Whether the season that this cursor is bound to has ended.
+    fn is_over_for(&self, cursor: &Cursor) -> bool {
+        cursor.over || cursor.season.is_some_and(|season| self.season > season)
     }
 
     /// The newest heartbeat, once.
@@ -195,6 +166,7 @@ impl Log {
 
     /// Appends a frame, and drops the oldest one when full.
     pub(super) fn push(&mut self, frame: Frame) {
+        self.season = frame.ends.map_or(self.season, |ended| ended + 1);
         self.frames.push_back(frame);
         if self.frames.back().is_some_and(|frame| frame.private) {
             self.private_until = self.head();
@@ -247,7 +219,7 @@ impl Log {
     }
 
     fn ready(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
-        if cursor.resume.is_some() {
+        if cursor.resume.is_some() || cursor.over {
             return None;
         }
         let continuous = cursor.generation == self.generation && self.generation > 0;
@@ -264,6 +236,9 @@ impl Log {
     }
 
     fn start_over(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
+        if self.is_over_for(cursor) {
+            return None;
+        }
         let head = self.head();
         let reset = cursor.reset || cursor.generation > 0;
         let form = cursor.form;
@@ -305,6 +280,8 @@ impl Log {
             _ => self.merge(cursor.next, cursor.form),
         };
         cursor.next += count;
+        let last = self.frames.get((cursor.next - 1 - self.first) as usize);
+        cursor.over = cursor.season.is_some() && last.is_some_and(|frame| frame.ends == cursor.season);
         MEASURES.deliveries.increment(count);
         Some(bytes)
     }
@@ -321,7 +298,7 @@ impl Log {
         for frame in self.frames.range((from - self.first) as usize..) {
             bytes.extend_from_slice(&frame.encoded(form));
             count += 1;
-            if bytes.len() >= PIECE {
+            if bytes.len() >= PIECE || frame.ends.is_some() {
                 break;
             }
         }
@@ -334,11 +311,11 @@ impl Log {
         (count, bytes)
     }
 
-    /// Begins a generation: positions count on from `next`, in this epoch, and every cursor starts from a snapshot.
-    pub(super) fn begin(&mut self, epoch: Arc<str>, next: u64, snapshot: Option<Snapshot>) {
+    /// Begins a generation: positions count on from `next`, in this epoch and season, and every cursor starts from a snapshot.
+    pub(super) fn begin(&mut self, epoch: Arc<str>, season: i64, next: u64, snapshot: Option<Snapshot>) {
         self.restart = if self.epoch == epoch { Restart::Gap } else { Restart::Epoch };
         self.generation += 1;
-        self.epoch = epoch;
+        (self.epoch, self.season) = (epoch, season);
         self.first = next;
         (self.lost_below, self.private_until) = (0, 0);
         self.frames.clear();

@@ -6,15 +6,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
     domain::{
         entry::{Head, Neighbourhood, Window},
-        event::Event,
+        event::{Event, SeasonEnded},
         ids::{LeaderboardId, UserId},
+        version::Version,
     },
-    services::views::{self, PatchView, StandingView},
+    services::views::{self, PatchView, StandingView, WindowView},
 };
 
 use super::{frame::Frame, snapshot::State, topic::Topic};
@@ -177,6 +179,10 @@ impl SharedView {
         let renew = std::mem::take(&mut shown.renew);
         let state = State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&new) };
         match shown.window.clone() {
+            Some(old) if epoch(&old.head) == epoch(&new.head) && old.head.season != new.head.season => {
+                let view = WindowView::new(leaderboard_id, &new, limit, false);
+                self.topic.advance(Frame::event(new.head.version.as_ref(), "leaderboard", &views::json(&view)), state);
+            }
             Some(old) if epoch(&old.head) == epoch(&new.head) => {
                 let patch = PatchView::between(leaderboard_id, &old, &new);
                 // For new watchers, a patch without rows takes all connections to the newest version: there is one chain for
@@ -190,16 +196,52 @@ impl SharedView {
                 let frame = Frame::event(new.head.version.as_ref(), "leaderboard-patch", &views::json(&patch));
                 self.topic.advance(frame, state);
             }
-            _ => self.topic.begin(epoch(&new.head), 1, Some(state)),
+            _ => self.topic.begin(epoch(&new.head), new.head.season, 1, Some(state)),
         }
         (shown.window, shown.leaderboard_id) = (Some(new), Some(leaderboard_id.clone()));
+    }
+
+    /// Whether it may show something else than what was shown last.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.shown.lock().dirty
+    }
+
+    /// What it shows at the end of the season, which its watchers learn with that event.
+    pub(super) fn keep_standing(&self, head: Head, found: Neighbourhood) {
+        let mut shown = self.shown.lock();
+        if shown.standing.is_some() {
+            shown.standing = Some((head, found));
+        }
+    }
+
+    /// A season has ended: its watchers are told, with what they watch of it.
+    pub(super) fn end_season(&self, version: &Version, event: &Event) {
+        let mut shown = self.shown.lock();
+        shown.dirty = true;
+        let Some(id) = shown.leaderboard_id.clone() else { return };
+        let (fields, first_hundred) = event.fields_and_more();
+        let (entries, standing) = match &self.key.subject {
+            ViewSubject::Top { limit } => (first(*limit, first_hundred.unwrap_or("[]")), "null".to_owned()),
+            ViewSubject::User { .. } => {
+                let standing = shown.standing.as_ref();
+                let standing = standing.map(|(head, found)| views::json(&StandingView::new(&id, head, found)));
+                ("[]".to_owned(), standing.unwrap_or_else(|| "null".to_owned()))
+            }
+        };
+        let since = Version::new(Arc::clone(&version.epoch), version.seq - 1);
+        let known = SeasonEnded::without_entries(fields);
+        let data =
+            format!("{{{known},\"entries\":{entries},\"standing\":{standing},\"version\":\"{version}\",\"since\":\"{since}\"}}");
+        let mut frame = Frame::event(Some(version), event.kind.name(), &data);
+        frame.ends = event.ended_season();
+        self.topic.end_season(frame);
     }
 
     pub(super) fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {
         let mut shown = self.shown.lock();
         let renew = std::mem::take(&mut shown.renew);
         let old = shown.standing.as_ref();
-        if let Some((old_head, old)) = old.filter(|(old_head, old)| *old == new && epoch(old_head) == epoch(head))
+        if let Some((old_head, old)) = old.filter(|(of, old)| *old == new && epoch(of) == epoch(head) && of.season == head.season)
             && !(renew && old_head != head)
         {
             self.topic.restore_snapshot(State::Encoded(standing_frame(leaderboard_id, old_head, old)));
@@ -209,10 +251,16 @@ impl SharedView {
         let frame = standing_frame(leaderboard_id, head, &new);
         match old {
             Some(_) => self.topic.advance(frame.clone(), State::Encoded(frame)),
-            None => self.topic.begin(epoch(head), 1, Some(State::Encoded(frame))),
+            None => self.topic.begin(epoch(head), head.season, 1, Some(State::Encoded(frame))),
         }
         (shown.standing, shown.leaderboard_id) = (Some((head.clone(), new)), Some(leaderboard_id.clone()));
     }
+}
+
+/// The first elements of a JSON array, as one.
+fn first(count: usize, array: &str) -> String {
+    let elements: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
+    views::json(&elements.into_iter().take(count).collect::<Vec<_>>())
 }
 
 fn standing_frame(leaderboard_id: &LeaderboardId, head: &Head, found: &Neighbourhood) -> Frame {

@@ -13,6 +13,7 @@ use crate::{
         event::Event,
         ids::{LeaderboardId, UserId},
         leaderboard::Board,
+        version::Version,
     },
     repositories::ranking_store::{RankingError, RankingStore},
     services::{
@@ -107,6 +108,23 @@ impl SharedViews {
             }
         }
         Ok(())
+    }
+
+    /// A season of this board has ended: tells every watcher, those of a user with the standing at its end.
+    pub(super) async fn end_season(&self, rankings: &RankingReader, board: Board, version: &Version, event: &Event) {
+        let open: Vec<_> = self.open.lock().by_key.values().cloned().collect();
+        let outdated: Vec<_> = open.iter().filter(|shared_view| shared_view.is_outdated()).cloned().collect();
+        for (around, watched) in users_by_distance(&outdated) {
+            for some in watched.chunks(USERS_A_CALL) {
+                let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
+                // If the ledger does not answer, what was shown last is the best that is known.
+                let Ok((head, found)) = rankings.past_neighbourhoods(board, &users, around).await else { break };
+                for ((shared_view, _), neighbourhood) in some.iter().zip(found) {
+                    shared_view.keep_standing(head.clone(), neighbourhood);
+                }
+            }
+        }
+        open.iter().for_each(|shared_view| shared_view.end_season(version, event));
     }
 
     /// The last event, for all present and future shared views.

@@ -54,7 +54,7 @@ impl Embedded {
 
     fn open(&self, view: View) -> EventStream {
         let admitted = self.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
-        self.streams.open(Watched::One(self.leaderboard.clone(), view), admitted, None)
+        self.streams.open(Watched::One(Box::new(self.leaderboard.clone()), view), None, admitted, None)
     }
 }
 
@@ -106,6 +106,6 @@ async fn a_hub_of_a_leaderboard_made_private_admits_only_checked_connections() {
 
     let admitted = app.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
     let soon = Instant::now() + Duration::from_secs(3600);
-    let mut stream = app.streams.open(Watched::One(app.leaderboard.clone(), view), admitted, Some(soon));
+    let mut stream = app.streams.open(Watched::One(Box::new(app.leaderboard.clone()), view), None, admitted, Some(soon));
     read(&mut stream, Some("event: leaderboard\n")).await;
 }

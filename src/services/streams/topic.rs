@@ -13,8 +13,9 @@ use crate::domain::version::Version;
 
 use super::{
     access::{Access, ToAnybody},
+    cursor::Cursor,
     frame::Frame,
-    log::{Cursor, End, Log, Read, Wanted},
+    log::{End, Log, Read, Wanted},
     measures::MEASURES,
     snapshot::{Snapshot, State},
     wakers::{Slot, Wakers},
@@ -96,9 +97,15 @@ impl Topic {
         wanted
     }
 
-    /// A new generation: positions count on from `next`, in this epoch, and every cursor starts from a snapshot.
-    pub(super) fn begin(&self, epoch: Arc<str>, next: u64, state: Option<State>) {
-        self.change(|log| log.begin(epoch, next, state.map(|state| Snapshot::new(next, state))));
+    /// A new generation: positions count on from `next`, in this epoch and season, and every cursor starts from a snapshot.
+    pub(super) fn begin(&self, epoch: Arc<str>, season: i64, next: u64, state: Option<State>) {
+        self.change(|log| log.begin(epoch, season, next, state.map(|state| Snapshot::new(next, state))));
+    }
+
+    /// Appends the end of a season: whoever comes after it does not start from the state before it.
+    pub(super) fn end_season(&self, frame: Frame) {
+        self.append([frame]);
+        self.change(|log| log.snapshot = None);
     }
 
     /// Appends frames without waking anyone: see [`Topic::wake_all`].
@@ -252,14 +259,14 @@ mod tests {
     fn text(read: &Read) -> &str {
         match read {
             Read::Frames(bytes) | Read::Last(bytes) => std::str::from_utf8(bytes).unwrap(),
-            Read::Over | Read::Barred | Read::Nothing => "",
+            Read::Over | Read::SeasonOver | Read::Barred | Read::Nothing => "",
         }
     }
 
     #[test]
     fn nobody_is_woken_for_a_snapshot_that_was_not_missing() {
         let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
-        topic.begin("e".into(), 1, Some(state()));
+        topic.begin("e".into(), 1, 1, Some(state()));
         let (mut cursor, wakes) = (Cursor::new(10, None, true, false), Arc::new(Wakes::default()));
         let (slot, waker) = (topic.take_slot(&mut cursor), Waker::from(Arc::clone(&wakes)));
         topic.read(&mut cursor, slot, &waker);
@@ -274,7 +281,7 @@ mod tests {
     #[test]
     fn the_last_event_carries_its_id_only_for_readers_of_all_before_it() {
         let topic = Topic::new(4, Duration::ZERO, Arc::default(), Access::open());
-        topic.begin("e".into(), 1, Some(state()));
+        topic.begin("e".into(), 1, 1, Some(state()));
         topic.append([frame(1)]);
         let resume = |seq| Cursor::new(10, Some(Ok(Version::new("e", seq))), true, false);
         let (mut reading, mut ahead, mut fresh) = (resume(1), resume(9), Cursor::new(10, None, true, false));
@@ -299,7 +306,7 @@ mod tests {
     #[test]
     fn an_unauthorized_reader_gets_nothing_from_the_private_period() {
         let topic = Topic::new(8, Duration::ZERO, Arc::default(), Access::open());
-        topic.begin("e".into(), 1, Some(state()));
+        topic.begin("e".into(), 1, 1, Some(state()));
         let mut private = frame(2);
         private.private = true;
         let cursor = |entitled| Cursor::new(10, Some(Ok(Version::new("e", 0))), true, entitled);

@@ -12,6 +12,7 @@ use scoreboard::{
         ids::Noun,
         job::{Payload, SweepLeaderboard},
         leaderboard::{LeaderboardSettings, Operator, Order},
+        schedule::ResetSchedule,
         submission::{Refusal, Settled},
         time::Clock,
     },
@@ -39,7 +40,7 @@ on_both_engines![
 async fn a_definition_is_read_back_as_it_was_written(database: Database) {
     let ledger = database.ledger().await;
     let settings = LeaderboardSettings {
-        reset_schedule: Some("0 0 * * 1".into()),
+        reset_schedule: Some(weekly()),
         timezone: "Europe/Prague".into(),
         ..leaderboard_settings(Operator::Best, Order::Asc)
     };
@@ -81,7 +82,7 @@ async fn what_is_not_there_is_not_found(database: Database) {
     let ledger = database.ledger().await;
     let (id, action) = (slug("none"), action_id("none"));
     assert_eq!(
-        ledger.update_leaderboard(&id, NOW, |now| now.settings.clone()).await.unwrap_err(),
+        ledger.update_leaderboard(&id, NOW, |now| Ok(now.settings.clone())).await.unwrap_err(),
         LedgerError::NotFound(Noun::Leaderboard)
     );
     assert_eq!(ledger.delete_leaderboard(&id, NOW).await.unwrap_err(), LedgerError::NotFound(Noun::Leaderboard));
@@ -97,12 +98,12 @@ async fn every_change_grows_the_revision_and_no_change_does_not(database: Databa
     let ledger = database.ledger().await;
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     let before = ledger.definitions_revision().await.unwrap();
-    let same = ledger.update_leaderboard(&slug("main"), NOW, |now| now.settings.clone()).await.unwrap();
+    let same = ledger.update_leaderboard(&slug("main"), NOW, |now| Ok(now.settings.clone())).await.unwrap();
     assert!(same.outbox.is_none());
     ledger.update_action(&action_id("goal"), NOW, |now| now.settings.clone()).await.unwrap();
     assert_eq!((ledger.definitions_revision().await.unwrap(), ledger.outbox_len().await.unwrap()), (before, 0));
 
-    let rename = |now: &Leaderboard| LeaderboardSettings { name: "Other".into(), ..now.settings.clone() };
+    let rename = |now: &Leaderboard| Ok(LeaderboardSettings { name: "Other".into(), ..now.settings.clone() });
     let renamed = ledger.update_leaderboard(&slug("main"), NOW.plus_seconds(1), rename).await.unwrap();
     assert_eq!((renamed.value.revision, renamed.value.updated_at), (2, NOW.plus_seconds(1)));
     assert_eq!(ledger.definitions_revision().await.unwrap(), before + 1);
@@ -121,7 +122,7 @@ async fn another_handle_obeys_a_freeze_at_once(database: Database) {
     let (one, other) = (database.ledger().await, database.connect().await);
     main_and_goal(&one, Operator::Sum, Order::Desc).await;
     accepted(commit_one(&other, goal("ann", 1)).await);
-    let closed = |closed| move |now: &Leaderboard| LeaderboardSettings { closed, ..now.settings.clone() };
+    let closed = |closed| move |now: &Leaderboard| Ok(LeaderboardSettings { closed, ..now.settings.clone() });
     one.update_leaderboard(&slug("main"), NOW, closed(true)).await.unwrap();
     assert_eq!(refusal(commit_one(&other, goal("ann", 1)).await), Refusal::Closed(slug("main")));
     one.update_leaderboard(&slug("main"), NOW, closed(false)).await.unwrap();
@@ -193,8 +194,8 @@ async fn what_a_deletion_leaves_is_swept_bite_by_bite(database: Database) {
 async fn order_and_operator_stay_once_there_are_scores(database: Database) {
     let ledger = database.ledger().await;
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let order = |order| move |now: &Leaderboard| LeaderboardSettings { order, ..now.settings.clone() };
-    let operator = |now: &Leaderboard| LeaderboardSettings { operator: Operator::Last, ..now.settings.clone() };
+    let order = |order| move |now: &Leaderboard| Ok(LeaderboardSettings { order, ..now.settings.clone() });
+    let operator = |now: &Leaderboard| Ok(LeaderboardSettings { operator: Operator::Last, ..now.settings.clone() });
     ledger.update_leaderboard(&slug("main"), NOW, order(Order::Asc)).await.unwrap();
     accepted(commit_one(&ledger, goal("ann", 0)).await);
     let revision = ledger.definitions_revision().await.unwrap();
@@ -212,7 +213,7 @@ async fn a_turned_order_and_a_first_score_never_slip_past_each_other(database: D
         let made = one.create_leaderboard(&id, &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
         let action = action_id(&format!("act-{round}"));
         one.create_action(&action, &action_settings(&[id.as_str()]), NOW).await.unwrap();
-        let turn = |now: &Leaderboard| LeaderboardSettings { order: Order::Asc, ..now.settings.clone() };
+        let turn = |now: &Leaderboard| Ok(LeaderboardSettings { order: Order::Asc, ..now.settings.clone() });
         let first = Submission { action_id: action, ..goal("ann", 5) };
         let (turned, outcome) = tokio::join!(one.update_leaderboard(&id, NOW, turn), commit_one(&other, first));
         let settled_by = accepted(outcome).standings[0].board.order;
@@ -257,8 +258,10 @@ async fn a_change_is_read_by_itself(database: Database) {
             0 => drop(one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap()),
             1 => drop(one.create_action(&action_id("goal"), &action_settings(&["main"]), NOW).await.unwrap()),
             2 => drop(
-                one.update_leaderboard(&slug("main"), NOW, |now| LeaderboardSettings { closed: true, ..now.settings.clone() })
-                    .await,
+                one.update_leaderboard(&slug("main"), NOW, |now| {
+                    Ok(LeaderboardSettings { closed: true, ..now.settings.clone() })
+                })
+                .await,
             ),
             3 => drop(one.create_leaderboard(&slug("other"), &settings, NOW).await.unwrap()),
             4 => {
@@ -307,7 +310,7 @@ async fn a_change_costs_the_same_among_thousands(database: Database) {
         let mut fastest = Duration::MAX;
         for round in 0..20 {
             let name = format!("round {round}");
-            let change = move |now: &Leaderboard| LeaderboardSettings { name, ..now.settings.clone() };
+            let change = move |now: &Leaderboard| Ok(LeaderboardSettings { name, ..now.settings.clone() });
             ledger.update_leaderboard(&slug("board-3"), NOW, change).await.unwrap();
             let begun = Instant::now();
             known = Arc::new(ledger.definitions_since(&known).await.unwrap());
@@ -317,4 +320,8 @@ async fn a_change_costs_the_same_among_thousands(database: Database) {
         costs.push(fastest);
     }
     assert!(costs[1] < costs[0] * 3 + Duration::from_millis(1), "{costs:?}");
+}
+
+fn weekly() -> ResetSchedule {
+    ResetSchedule::from_json(&serde_json::json!({ "cron": "0 0 * * MON" })).unwrap()
 }

@@ -122,12 +122,12 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
         (Ok(keys), Ok(entries), Ok(recent)) => (keys, entries, recent),
         (keys, entries, recent) => return Err(Failure::cause([keys.err(), entries.err(), recent.err()])),
     };
-    let (revision, newest) = match entries.as_slice() {
-        [(ledger, ..), ..] => *ledger,
-        [] => (installation::table.select(installation::definitions_revision).first(&mut &*conn).await?, None),
+    let (revision, newest, time) = match entries.as_slice() {
+        [((revision, newest, time), ..), ..] => (*revision, *newest, Some(*time)),
+        [] => (installation::table.select(installation::definitions_revision).first(&mut &*conn).await?, None, None),
     };
 
-    let mut state = State { newest: newest.map(Timestamp), ..State::default() };
+    let mut state = State { newest: newest.map(Timestamp), ledger_time: time.map(Timestamp), ..State::default() };
     let mut batches = BTreeSet::new();
     for (subject, key, fingerprint, event_id, batch, receipt) in keys {
         let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
@@ -258,6 +258,7 @@ async fn write_batch(conn: &Conn, writes: &Writes<'_>) -> Result<(bool, Option<i
         event_actions: &rows.iter().map(|row| row.accepted.action_id.as_str()).collect::<Vec<_>>(),
         event_subjects: &rows.iter().map(|row| &*row.submission.subject).collect::<Vec<_>>(),
         event_metadata: &rows.iter().map(|row| row.metadata()).collect::<Result<Vec<_>, _>>()?,
+        event_points: &rows.iter().map(|row| row.standing.points).collect::<Vec<_>>(),
         key_subjects: &keys.iter().map(|row| &*row.0.subject).collect::<Vec<_>>(),
         keys: &keys.iter().map(|row| row.1.key.as_str()).collect::<Vec<_>>(),
         key_fingerprints: &keys.iter().map(|row| row.1.fingerprint.as_slice()).collect::<Vec<_>>(),

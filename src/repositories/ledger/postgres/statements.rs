@@ -7,7 +7,8 @@ use super::{super::statement::statement, Db};
 /// A row of [`FindKeys`].
 pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 /// A row of [`FindEntries`].
-pub type EntryRow = ((i64, Option<i64>), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
+pub type EntryRow =
+    ((i64, Option<i64>, i64), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
 /// A row of [`FindRecent`].
 pub type RecentRow = (String, String, i64);
 
@@ -19,11 +20,12 @@ statement!(
 );
 
 statement!(
-    /// The definitions' revision and the time of the newest event, and each requested entry, if it exists, with its user's
+    /// The definitions' revision, the time of the newest event and the server's own time, and each requested entry, if it exists, with its user's
     /// name, if there is one.
     Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
-    -> ((BigInt, Nullable<BigInt>), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
-    "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision \
+    -> ((BigInt, Nullable<BigInt>, BigInt), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
+    "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), \
+     (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision \
      FROM unnest(?, ?, ?) AS n(board, season, id) \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
@@ -84,7 +86,7 @@ statement!(
         event_scores: Array<BigInt> = [i64], event_revisions: Array<BigInt> = [i64], event_times: Array<BigInt> = [i64],
         event_applied: Array<Bool> = [bool], event_limited: Array<Bool> = [bool], event_users: Array<Text> = [&'a str],
         event_leaderboards: Array<Text> = [&'a str], event_actions: Array<Text> = [&'a str], event_subjects: Array<Text> = [&'a str],
-        event_metadata: Array<Nullable<Text>> = [Option<String>],
+        event_metadata: Array<Nullable<Text>> = [Option<String>], event_points: Array<Nullable<BigInt>> = [Option<i64>],
         keys_at: BigInt = i64, key_subjects: Array<Text> = [&'a str], keys: Array<Text> = [&'a str],
         key_fingerprints: Array<Binary> = [&'a [u8]], key_events: Array<Binary> = [&'a [u8]],
         key_receipts: Array<Nullable<Binary>> = [Option<&'a [u8]>],
@@ -96,8 +98,8 @@ statement!(
        WHERE e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id AND e.revision = n.before RETURNING 1), \
      told AS (\
        INSERT INTO score_events (event_id, position, leaderboard_pk, season, value, delta, previous_score, new_score, revision, at, \
-       applied, limited, user_id, leaderboard_id, action_id, subject, metadata) \
-       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)), \
+       applied, limited, user_id, leaderboard_id, action_id, subject, metadata, points) \
+       SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)), \
      keyed AS (\
        INSERT INTO idempotency_keys (created_at, subject, key, fingerprint, event_id, receipt_batch) \
        SELECT ?, n.* FROM unnest(?, ?, ?, ?, ?) AS n(subject, key, fingerprint, event, receipts) ON CONFLICT (subject, key) DO NOTHING RETURNING 1), \

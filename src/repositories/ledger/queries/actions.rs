@@ -38,7 +38,7 @@ pub struct ActionRow {
 
 /// Creates an action.
 pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, now: Timestamp) -> Result<Action, Failure> {
-    definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
+    definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
     if find(conn, id).await?.is_some() {
         return Err(LedgerError::Taken.into());
     }
@@ -60,7 +60,7 @@ pub async fn update(
     if settings == before.settings {
         return Ok(before);
     }
-    definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
+    definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
     remove(conn, id).await?;
     let after = Action { settings, updated_at: now, ..before };
     insert(conn, &after).await?;
@@ -69,7 +69,7 @@ pub async fn update(
 
 /// Deletes the action; scores that it has already given stay.
 pub async fn delete(conn: &mut Conn, id: &ActionId) -> Result<(), Failure> {
-    definitions::begin_change(conn, &Changed::Action(id.clone())).await?;
+    definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
     if remove(conn, id).await? == 0 {
         return Err(LedgerError::NotFound(Noun::Action).into());
     }

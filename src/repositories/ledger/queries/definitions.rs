@@ -2,12 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::max};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    dsl::max,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::schema::{self, action_leaderboards, corrections, definition_changes, installation, score_events},
-    Conn, Failure,
+    super::super::{
+        schema::{self, action_leaderboards, corrections, definition_changes, installation, score_events},
+        statement::statement,
+    },
+    Conn, Db, Failure,
     actions::ActionRow,
     leaderboards::LeaderboardRow,
 };
@@ -21,6 +28,11 @@ use crate::domain::{
 pub async fn revision(conn: &mut Conn) -> Result<i64, Failure> {
     Ok(installation::table.select(installation::definitions_revision).first(conn).await?)
 }
+
+statement!(
+    Db, AddChange { revision: BigInt = i64, stamp: BigInt = i64, kind: Text = str, id: Text = str } -> BigInt,
+    "INSERT INTO definition_changes (revision, stamp, kind, id) VALUES (?, ?, ?, ?)"
+);
 
 /// How many of the newest events are searched for the newest time. More than a queue holds: an earlier release numbered events
 /// when they arrived, and dated them when they were committed.
@@ -111,15 +123,17 @@ pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definiti
         .order(definition_changes::revision)
         .select((definition_changes::revision, definition_changes::stamp, definition_changes::kind, definition_changes::id));
     let changes: Vec<(i64, i64, String, String)> = changes.load(conn).await?;
-    // Each revision from the known one on, and that one from the same past.
-    let complete = changes.iter().map(|(revision, ..)| *revision).eq(known.revision..=revision);
+    // Each revision from the known one on, and that one from the same past. One revision may have changed several.
+    let mut revisions: Vec<i64> = changes.iter().map(|(revision, ..)| *revision).collect();
+    revisions.dedup();
+    let complete = revisions.into_iter().eq(known.revision..=revision);
     let same_past = matches!(changes.as_slice(), [(_, of_known, ..), ..] if *of_known == stamp);
     if !complete || !same_past {
         return load(conn).await;
     }
     let mut definitions = known.clone().at(revision, changes.iter().next_back().map(|(_, stamp, ..)| *stamp));
     let (mut leaderboards, mut actions) = (HashSet::new(), HashSet::new());
-    for (_, _, kind, id) in &changes[1..] {
+    for (_, _, kind, id) in changes.iter().filter(|(of, ..)| *of > known.revision) {
         if kind == LEADERBOARD {
             leaderboards.insert(id.as_str())
         } else {
@@ -144,23 +158,21 @@ pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definiti
 
 /// Takes the lock that blocks commits, increments the revision and records what it changes. Every change of definitions starts
 /// with this. Returns the revision.
-pub async fn begin_change(conn: &mut Conn, changed: &Changed) -> Result<i64, Failure> {
+pub async fn begin_change(conn: &mut Conn, changed: &[Changed]) -> Result<i64, Failure> {
     super::locks::definitions_exclusively(conn).await?;
     diesel::update(installation::table)
         .set(installation::definitions_revision.eq(installation::definitions_revision + 1))
         .execute(conn)
         .await?;
     let revision = revision(conn).await?;
-    let (kind, id) = match changed {
-        Changed::Leaderboard(id) => (LEADERBOARD, id.as_str()),
-        Changed::Action(id) => (ACTION, id.as_str()),
-    };
     let stamp = fastrand::i64(..);
-    let row = (
-        (definition_changes::revision.eq(revision), definition_changes::stamp.eq(stamp)),
-        (definition_changes::kind.eq(kind), definition_changes::id.eq(id)),
-    );
-    diesel::insert_into(definition_changes::table).values(row).execute(conn).await?;
+    for changed in changed {
+        let (kind, id) = match changed {
+            Changed::Leaderboard(id) => (LEADERBOARD, id.as_str()),
+            Changed::Action(id) => (ACTION, id.as_str()),
+        };
+        AddChange { revision: &revision, stamp: &stamp, kind, id }.execute(conn).await?;
+    }
     let forgotten = definition_changes::table.filter(definition_changes::revision.le(revision - REMEMBERED));
     diesel::delete(forgotten).execute(conn).await?;
     Ok(revision)

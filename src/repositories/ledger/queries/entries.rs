@@ -9,9 +9,10 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::super::schema::{entries, users},
-    Conn, Failure,
+    Conn, Failure, archive,
 };
 use crate::domain::{
+    archive::Mark,
     entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, TAKEN_OUT, Window},
     ids::UserId,
     leaderboard::Board,
@@ -80,33 +81,47 @@ macro_rules! beyond {
     };
 }
 
-/// Up to `limit` entries from rank `from_rank` downwards. `total` spares the count.
-pub async fn window(conn: &mut Conn, board: Board, from_rank: u64, limit: u64, total: Option<u64>) -> Result<Window, Failure> {
+/// Up to `limit` entries from rank `from_rank` downwards. `total` spares the count. An `archived` season has marks to count
+/// from.
+pub async fn window(
+    conn: &mut Conn,
+    board: Board,
+    from_rank: u64,
+    limit: u64,
+    total: Option<u64>,
+    archived: bool,
+) -> Result<Window, Failure> {
     let mut head = head(conn, board, total).await?;
     let from_rank = from_rank.max(1);
-    let rows: Vec<Row> = rows_of!(by_rank!(board))
+    let mark = if archived { archive::mark_by_count(conn, board, from_rank - 1).await? } else { None };
+    let passed = from_rank - 1 - mark.as_ref().map_or(0, |mark| mark.ahead);
+    let rows = rows_of!(by_rank!(board))
         .order((entries::sort_score, entries::reached_at, entries::user_id))
-        .offset(i64::try_from(from_rank - 1).unwrap_or(i64::MAX))
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .load(conn)
-        .await?;
+        .offset(i64::try_from(passed).unwrap_or(i64::MAX))
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows: Vec<Row> = match &mark {
+        Some(Mark { key, .. }) => rows.filter(beyond!(key, ge, gt)).load(conn).await?,
+        None => rows.load(conn).await?,
+    };
     let entries = rows.into_iter().zip(from_rank..).map(|(row, rank)| ranked(rank, row)).collect::<Result<Vec<_>, _>>()?;
     head.total = head.total.max(entries.last().map_or(0, |last| last.rank));
     Ok(Window { head, entries })
 }
 
-/// Each user's entry, with up to `around` entries on each side. `total` spares the count.
+/// Each user's entry, with up to `around` entries on each side. `total` spares the count. An `archived` season has marks to
+/// count from.
 pub async fn neighbourhoods(
     conn: &mut Conn,
     board: Board,
     users: &[UserId],
     around: u64,
     total: Option<u64>,
+    archived: bool,
 ) -> Result<(Head, Vec<Neighbourhood>), Failure> {
     let mut head = head(conn, board, total).await?;
     let around = i64::try_from(around).unwrap_or(i64::MAX);
     let mut found = HashMap::with_capacity(users.len());
-    for (rank, row) in places(conn, board, users).await? {
+    for (rank, row) in places(conn, board, users, archived).await? {
         let user_id = UserId::parse(&row.user_id).map_err(Failure::corrupt)?;
         let neighbours =
             if around > 0 { neighbours(conn, board, rank, &row, around).await? } else { vec![ranked(rank, row.clone())?] };
@@ -122,7 +137,7 @@ pub async fn neighbourhoods(
 
 /// The entries of these users with their ranks, best first. Each rank is counted onwards from the one before, so the board is
 /// scanned at most once, however many users there are.
-async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(u64, Row)>, Failure> {
+async fn places(conn: &mut Conn, board: Board, users: &[UserId], archived: bool) -> Result<Vec<(u64, Row)>, Failure> {
     let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
     let rows: Vec<Row> = rows_of!(by_user!(board))
         .filter(entries::user_id.eq_any(&ids).and(entries::sort_score.lt(TAKEN_OUT)))
@@ -133,11 +148,17 @@ async fn places(conn: &mut Conn, board: Board, users: &[UserId]) -> Result<Vec<(
     for row in rows {
         let key = key_of(&row)?;
         let ahead = entries::table.filter(by_rank!(board)).filter(beyond!(key, le, lt)).count();
-        let rank = match places.last() {
+        let mark = if archived { archive::mark_before(conn, board, &key).await? } else { None };
+        let before = match places.last() {
+            Some((rank, before)) => Some(Mark { ahead: *rank, key: key_of(before)? }),
+            None => None,
+        };
+        // Counted from the nearest of those that come before.
+        let from = [mark, before].into_iter().flatten().max_by_key(|mark| mark.ahead);
+        let rank = match from {
             None => ahead.get_result::<i64>(conn).await?.unsigned_abs() + 1,
-            Some((rank, before)) => {
-                let before = key_of(before)?;
-                rank + 1 + ahead.filter(beyond!(before, ge, gt)).get_result::<i64>(conn).await?.unsigned_abs()
+            Some(Mark { ahead: passed, key }) => {
+                passed + 1 + ahead.filter(beyond!(key, ge, gt)).get_result::<i64>(conn).await?.unsigned_abs()
             }
         };
         places.push((rank, row));

@@ -141,6 +141,7 @@ fn entry_outcome(row: OutcomeRow) -> Result<EntryOutcome, Failure> {
         new_score: row.new_score,
         delta: row.delta,
         revision: row.revision,
+        points: None,
     })
 }
 

@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 
 use diesel::{
-    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper, dsl::exists, select,
-    sql_types::BigInt,
+    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
+    dsl::exists, select, sql_types::BigInt,
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
     super::super::{LedgerError, Updated, schema::entries, schema::installation, schema::leaderboards, statement::statement},
-    Conn, Db, Failure, definitions, maintenance, outbox,
+    Conn, Db, Failure, clock, definitions, maintenance, outbox, seasons,
 };
 use crate::domain::{
     announcement::{Announcement, DefinitionChange},
     definition::Changed,
     ids::{LeaderboardId, Noun},
-    leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Visibility},
+    leaderboard::{Board, Bounds, InvalidSetting, Leaderboard, LeaderboardSettings, OnExceed, Operator, Order, Visibility},
+    schedule::ResetSchedule,
     time::Timestamp,
 };
 
@@ -39,6 +40,11 @@ pub struct LeaderboardRow {
     revision: i64,
     created_at: i64,
     updated_at: i64,
+    bounds_min: Option<i64>,
+    bounds_max: Option<i64>,
+    on_exceed: Option<String>,
+    season_starts_at: Option<i64>,
+    next_boundary_at: Option<i64>,
 }
 
 #[derive(Insertable)]
@@ -51,13 +57,18 @@ struct NewLeaderboard<'a> {
     operator: &'a str,
     unit: &'a str,
     visibility: &'a str,
-    reset_schedule: Option<&'a str>,
+    reset_schedule: Option<String>,
     timezone: &'a str,
     frozen: bool,
     season: i64,
     revision: i64,
     created_at: i64,
     updated_at: i64,
+    bounds_min: Option<i64>,
+    bounds_max: Option<i64>,
+    on_exceed: Option<&'a str>,
+    season_starts_at: i64,
+    next_boundary_at: Option<i64>,
 }
 
 statement!(
@@ -72,7 +83,7 @@ pub async fn create(
     settings: &LeaderboardSettings,
     now: Timestamp,
 ) -> Result<Leaderboard, Failure> {
-    definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
+    definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
     if find(conn, id).await?.is_some() {
         return Err(LedgerError::Taken.into());
     }
@@ -84,20 +95,27 @@ pub async fn create(
         operator: settings.operator.as_str(),
         unit: &settings.unit,
         visibility: settings.visibility.as_str(),
-        reset_schedule: settings.reset_schedule.as_deref(),
+        reset_schedule: settings.reset_schedule.as_ref().map(schedule_text),
         timezone: &settings.timezone,
         frozen: settings.closed,
         season: 1,
         revision: 1,
         created_at: now.0,
         updated_at: now.0,
+        bounds_min: settings.bounds.map(|bounds| bounds.min),
+        bounds_max: settings.bounds.map(|bounds| bounds.max),
+        on_exceed: settings.bounds.map(|bounds| bounds.on_exceed.as_str()),
+        season_starts_at: now.0,
+        next_boundary_at: settings.next_boundary(now).map(|at| at.0),
     };
     diesel::insert_into(leaderboards::table).values(row).execute(conn).await?;
     diesel::update(installation::table)
         .set(installation::leaderboards_made.eq(installation::leaderboards_made + 1))
         .execute(conn)
         .await?;
-    find(conn, id).await?.ok_or(Failure::Raced)
+    let made = find(conn, id).await?.ok_or(Failure::Raced)?;
+    seasons::first(conn, &made).await?;
+    Ok(made)
 }
 
 /// Creates the leaderboard if none ever existed.
@@ -115,40 +133,69 @@ pub async fn ensure_default(
     create(conn, id, settings, now).await.map(Some)
 }
 
-/// Changes the settings. `order` and `operator` stay once there are entries, whatever their season.
+/// Changes the settings. The rules stay once the current season has entries. A boundary that has come is carried out first:
+/// a new schedule moves only what is to come.
 pub async fn update(
     conn: &mut Conn,
     id: &LeaderboardId,
     now: Timestamp,
-    change: impl FnOnce(&Leaderboard) -> LeaderboardSettings,
+    change: impl FnOnce(&Leaderboard) -> Result<LeaderboardSettings, InvalidSetting>,
 ) -> Result<Updated<Leaderboard>, Failure> {
     super::locks::definitions_exclusively(conn).await?;
     let before = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
-    let settings = change(&before);
+    let settings = change(&before).map_err(LedgerError::Invalid)?;
     if settings == before.settings {
         return Ok(Updated { value: before, outbox: None });
     }
-    let turned = settings.order != before.settings.order;
-    if turned || settings.operator != before.settings.operator {
-        let scored: bool = select(exists(entries::table.filter(entries::leaderboard_pk.eq(before.pk)))).get_result(conn).await?;
+    let time = clock::now(conn, now).await?;
+    if before.next_boundary_at.is_some_and(|boundary| boundary <= time) {
+        return Err(LedgerError::BoundaryDue(vec![before.pk]).into());
+    }
+    if let Some(rule) = changed_rule(&before.settings, &settings) {
+        let of_season = entries::leaderboard_pk.eq(before.pk).and(entries::season.eq(before.season));
+        let scored: bool = select(exists(entries::table.filter(of_season))).get_result(conn).await?;
         if scored {
-            return Err(LedgerError::Conflict(if turned { "order" } else { "operator" }).into());
+            return Err(LedgerError::Conflict(rule).into());
         }
     }
-    let definitions = definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
-    let after = Leaderboard { settings, revision: before.revision + 1, updated_at: now, ..before };
+    let definitions = definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
+    let rescheduled = settings.reset_schedule != before.settings.reset_schedule || settings.timezone != before.settings.timezone;
+    let next_boundary_at = if rescheduled {
+        // Scores may have later times than the ledger's clock, where an instance's clock is ahead.
+        let newest = seasons::newest_time(conn).await?;
+        settings.next_boundary(newest.map_or(time, |newest| time.max(newest)))
+    } else {
+        before.next_boundary_at
+    };
+    let after = Leaderboard { settings, next_boundary_at, revision: before.revision + 1, updated_at: now, ..before };
     store(conn, &after).await?;
     let announcement = Announcement::Definition(DefinitionChange::changed(&after, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
 }
 
+/// A schedule as its column holds it.
+fn schedule_text(schedule: &ResetSchedule) -> String {
+    serde_json::to_string(schedule).expect("a schedule always serialises")
+}
+
+/// The first of the rules that differs.
+fn changed_rule(before: &LeaderboardSettings, after: &LeaderboardSettings) -> Option<&'static str> {
+    let rules = [
+        ("order", before.order != after.order),
+        ("operator", before.operator != after.operator),
+        ("bounds", before.bounds != after.bounds),
+    ];
+    rules.into_iter().find(|(_, changed)| *changed).map(|(rule, _)| rule)
+}
+
 /// Deletes the leaderboard. Its entries and its history become invisible at once, because they refer to its pk, and are swept
 /// later.
 pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, Failure> {
-    let definitions = definitions::begin_change(conn, &Changed::Leaderboard(id.clone())).await?;
+    let definitions = definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
     let gone = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     diesel::delete(leaderboards::table.find(gone.pk)).execute(conn).await?;
+    seasons::delete_all(conn, gone.pk).await?;
     maintenance::leave_to_sweep(conn, &gone, now).await?;
     let announcement = Announcement::Definition(DefinitionChange::deleted(&gone, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
@@ -190,9 +237,13 @@ async fn store(conn: &mut Conn, leaderboard: &Leaderboard) -> Result<(), Failure
             leaderboards::operator.eq(settings.operator.as_str()),
             leaderboards::unit.eq(&settings.unit),
             leaderboards::visibility.eq(settings.visibility.as_str()),
-            leaderboards::reset_schedule.eq(&settings.reset_schedule),
+            leaderboards::bounds_min.eq(settings.bounds.map(|bounds| bounds.min)),
+            leaderboards::bounds_max.eq(settings.bounds.map(|bounds| bounds.max)),
+            leaderboards::on_exceed.eq(settings.bounds.map(|bounds| bounds.on_exceed.as_str())),
+            leaderboards::reset_schedule.eq(settings.reset_schedule.as_ref().map(schedule_text)),
             leaderboards::timezone.eq(&settings.timezone),
             leaderboards::frozen.eq(settings.closed),
+            leaderboards::next_boundary_at.eq(leaderboard.next_boundary_at.map(|at| at.0)),
             leaderboards::revision.eq(leaderboard.revision),
             leaderboards::updated_at.eq(leaderboard.updated_at.0),
         ))
@@ -214,11 +265,17 @@ impl LeaderboardRow {
                 operator: operator(&self.operator)?,
                 unit: self.unit,
                 visibility: visibility(&self.visibility)?,
-                reset_schedule: self.reset_schedule,
+                bounds: bounds(self.bounds_min, self.bounds_max, self.on_exceed.as_deref())?,
+                reset_schedule: match self.reset_schedule.as_deref() {
+                    Some(text) => Some(ResetSchedule::from_stored(text).map_err(Failure::corrupt)?),
+                    None => None,
+                },
                 timezone: self.timezone,
                 closed: self.frozen,
             },
             season: self.season,
+            season_starts_at: Timestamp(self.season_starts_at.unwrap_or(self.created_at)),
+            next_boundary_at: self.next_boundary_at.map(Timestamp),
             revision: self.revision,
             created_at: Timestamp(self.created_at),
             updated_at: Timestamp(self.updated_at),
@@ -232,9 +289,18 @@ pub fn order(text: &str) -> Result<Order, Failure> {
     found.ok_or_else(|| Failure::corrupt(format!("order {text:?}")))
 }
 
-fn operator(text: &str) -> Result<Operator, Failure> {
+/// The inverse of [`Operator::as_str`].
+pub fn operator(text: &str) -> Result<Operator, Failure> {
     let found = [Operator::Sum, Operator::Best, Operator::Last].into_iter().find(|operator| operator.as_str() == text);
     found.ok_or_else(|| Failure::corrupt(format!("operator {text:?}")))
+}
+
+/// Bounds as their columns hold them.
+pub fn bounds(min: Option<i64>, max: Option<i64>, on_exceed: Option<&str>) -> Result<Option<Bounds>, Failure> {
+    let (Some(min), Some(max), Some(text)) = (min, max, on_exceed) else { return Ok(None) };
+    let found = [OnExceed::Refuse, OnExceed::Clamp].into_iter().find(|on_exceed| on_exceed.as_str() == text);
+    let on_exceed = found.ok_or_else(|| Failure::corrupt(format!("what happens beyond bounds: {text:?}")))?;
+    Ok(Some(Bounds { min, max, on_exceed }))
 }
 
 fn visibility(text: &str) -> Result<Visibility, Failure> {

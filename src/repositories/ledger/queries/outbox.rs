@@ -184,6 +184,26 @@ pub async fn holds(conn: &mut Conn, board: Board, user: &UserId, revision: i64) 
     Ok(find.get_result::<i64>(conn).await.optional()?.is_some() || len(conn).await? > LOOKED_THROUGH)
 }
 
+/// For each of these leaderboards the first row before row `before` that concerns it, if there is one. In a larger outbox than
+/// can be searched, each has one.
+pub async fn first_pending(conn: &mut Conn, pks: &[i64], before: i64) -> Result<HashMap<i64, i64>, Failure> {
+    let rows = outbox::table.filter(outbox::id.lt(before)).order(outbox::id).limit(LOOKED_THROUGH + 1);
+    let rows: Vec<(i64, String)> = rows.select((outbox::id, outbox::payload)).load(conn).await?;
+    if rows.len() as i64 > LOOKED_THROUGH {
+        return Ok(pks.iter().map(|pk| (*pk, i64::MIN)).collect());
+    }
+    // What is not understood is not waited for: nobody knows whether it will ever be announced.
+    let mut rows: Vec<_> = rows.into_iter().map(|(id, payload)| (id, serde_json::from_str(&payload).ok())).collect();
+    spell_out(conn, &mut rows).await?;
+    let mut first = HashMap::new();
+    for (id, announcement) in &rows {
+        for board in announcement.iter().flat_map(|announcement| announcement.boards()).filter(|board| pks.contains(&board.pk)) {
+            first.entry(board.pk).or_insert(*id);
+        }
+    }
+    Ok(first)
+}
+
 /// The number of rows.
 pub async fn len(conn: &mut Conn) -> Result<i64, Failure> {
     Ok(outbox::table.count().get_result(conn).await?)

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
+        LedgerError,
         schema::{entries, score_events, users},
         scores::{Mode, Progress, Written},
     },
@@ -35,6 +36,8 @@ pub struct Needs<'a> {
     pub entries: BTreeSet<EntryKey>,
     /// For each user and action that has a cooldown or a limit: how far back it reaches, and how many times are needed.
     pub recent: BTreeMap<(&'a UserId, &'a ActionId), (Timestamp, i64)>,
+    /// The first scheduled end of a season among the leaderboards that are fed.
+    pub boundary: Option<Timestamp>,
     /// Whether everything is locked before it is read, because another instance recently wrote the same entries: waiting for it
     /// is cheaper than losing another race.
     pub cautious: bool,
@@ -130,6 +133,12 @@ pub async fn commit(
         needs = needs_of(submissions, &definitions, now, mode);
         (_, state) = batch::reopen(conn, &needs).await?;
     }
+    if let Some(boundary) = needs.boundary {
+        let time = state.ledger_time.unwrap_or_else(|| clock.now());
+        if boundary <= time {
+            return Err(LedgerError::BoundaryDue(due(submissions, &definitions, time)).into());
+        }
+    }
     if !needs.cautious {
         // A rename is announced to the rankings in which the user has an entry; a first entry must not be half visible to it.
         let placed = |key: &EntryKey| state.entries.get(key).is_some_and(|entry| entry.score.is_some());
@@ -192,7 +201,8 @@ pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> 
 }
 
 fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {
-    let mut needs = Needs { keys: BTreeSet::new(), entries: BTreeSet::new(), recent: BTreeMap::new(), cautious: mode.cautious };
+    let (keys, entries, recent) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    let mut needs = Needs { keys, entries, recent, boundary: None, cautious: mode.cautious };
     for submission in submissions {
         if let Some(idempotency) = &submission.idempotency
             && mode.look_up_keys
@@ -202,6 +212,10 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         let Ok(fed) = fed_by(submission, definitions) else { continue };
         for leaderboard in fed {
             needs.entries.insert((leaderboard.pk, leaderboard.season, submission.user_id.clone()));
+            needs.boundary = match (needs.boundary, leaderboard.next_boundary_at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
         }
         let Some(found) = definitions.action(submission.action_id.as_str()) else { continue };
         let action = &found.settings;
@@ -213,6 +227,13 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         }
     }
     needs
+}
+
+/// The leaderboards fed by these submissions whose season has ended by the schedule.
+fn due(submissions: &[Submission], definitions: &Definitions, time: Timestamp) -> Vec<i64> {
+    let fed = submissions.iter().filter_map(|submission| fed_by(submission, definitions).ok()).flatten();
+    let due = fed.filter(|leaderboard| leaderboard.next_boundary_at.is_some_and(|boundary| boundary <= time));
+    due.map(|leaderboard| leaderboard.pk).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The outbox row for these changes.

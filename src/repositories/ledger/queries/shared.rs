@@ -5,6 +5,7 @@
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 
 pub mod actions;
+pub mod archive;
 pub mod corrections;
 pub mod definitions;
 pub mod entries;
@@ -17,7 +18,9 @@ pub mod leaderboards;
 pub mod maintenance;
 pub mod outbox;
 pub mod receipts;
+pub mod requests;
 pub mod scores;
+pub mod seasons;
 pub mod users;
 
-use super::{super::failure::Failure, Conn, Db, batch, locks, place, walk};
+use super::{super::failure::Failure, Conn, Db, batch, clock, locks, place, walk};

@@ -94,10 +94,10 @@ statement!(
         id: Binary = [u8], position: BigInt = i64, board: BigInt = i64, season: BigInt = i64, value: Nullable<BigInt> = Option<i64>,
         delta: BigInt = i64, previous: Nullable<BigInt> = Option<i64>, score: BigInt = i64, revision: BigInt = i64, at: BigInt = i64,
         applied: Bool = bool, limited: Bool = bool, user: Text = str, leaderboard: Text = str, action: Text = str, subject: Text = str,
-        metadata: Nullable<Text> = Option<String>,
+        metadata: Nullable<Text> = Option<String>, points: Nullable<BigInt> = Option<i64>,
     } -> BigInt,
     "INSERT INTO score_events (event_id, position, leaderboard_pk, season, value, delta, previous_score, new_score, revision, at, \
-     applied, limited, user_id, leaderboard_id, action_id, subject, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+     applied, limited, user_id, leaderboard_id, action_id, subject, metadata, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 statement!(
@@ -206,6 +206,7 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
             action: row.accepted.action_id.as_str(),
             subject: &row.submission.subject,
             metadata: &row.metadata()?,
+            points: &row.standing.points,
         };
         add.execute(conn).await?;
     }

@@ -51,11 +51,7 @@ impl Follower {
         self.live = false;
         self.hub.shared_views.hide_last();
         tracing::debug!(leaderboard = %self.hub.leaderboard.id, %error, "the stream waits for the ranking");
-        if matches!(error, RankingError::LaterSeason { .. }) {
-            // This instance has yet to hear of it, or the ledger was set back and the rebuild decides.
-            self.refresh_definition().await;
-            self.sources.rebuilder.kick(self.board);
-        }
+        self.follow_season(error).await;
         if matches!(error, RankingError::Unready(_)) {
             let known = || self.sources.definitions.current().leaderboard_by_pk(self.board.pk).is_some();
             if !known() && self.sources.definitions.refresh().await.is_ok() && !known() {
@@ -63,7 +59,7 @@ impl Follower {
                 self.end(Frame::event(None, "leaderboard-changed", &data.to_string()));
                 return;
             }
-            self.sources.rebuilder.kick(self.board);
+            self.rebuild();
         }
         // Another instance's change of the definition does not arrive through the feed either.
         self.adopt_definition();

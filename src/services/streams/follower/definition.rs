@@ -41,7 +41,10 @@ impl Follower {
 
     fn adopt(&mut self, definitions: Arc<Definitions>, confirmed: bool) {
         if let Some(leaderboard) = definitions.leaderboard_by_pk(self.board.pk) {
-            self.board = leaderboard.board();
+            // The season is that of the ranking, which may lag behind or have gone on already.
+            if leaderboard.season == self.board.season {
+                self.board = leaderboard.board();
+            }
             self.hub.adopt_access(leaderboard.settings.visibility, leaderboard.updated_at, confirmed);
         }
         self.adopted = Some(definitions);
