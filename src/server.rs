@@ -6,21 +6,21 @@
 //! progress are ended (`vitals.rs`, `upload.rs`, `h2/exchange.rs`). `connection.rs` is one connection, `dialogue.rs` its
 //! requests, `delivery.rs` one that has become an event stream.
 
-mod budget;
-mod connection;
-mod date;
-mod delivery;
-mod dialogue;
-mod h2;
-mod head;
-mod link;
-mod outgoing;
-mod places;
-mod refusal;
-mod socket;
-pub mod tls;
-mod upload;
-mod vitals;
+mod budget; // the memory of requests and unsent answers, by address
+mod connection; // one connection, from its first byte to its last
+mod date; // the `Date` header where hyper does not write it
+mod delivery; // an event stream over HTTP/1, after hyper
+mod dialogue; // the requests of one connection
+mod h2; // an HTTP/2 connection, on the h2 crate
+mod head; // an HTTP/1 answer's head where hyper does not write it
+mod link; // the bytes of a connection as hyper and h2 see them
+mod outgoing; // an answer that is being sent
+mod places; // the limits on open connections, in all and by address
+mod refusal; // HTTP/1 refusals that no handler makes
+mod socket; // a socket that counts its bytes
+pub mod tls; // TLS, with a certificate that can be replaced
+mod upload; // a request body that is being received
+mod vitals; // ends a connection that makes no progress
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
