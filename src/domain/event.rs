@@ -4,8 +4,9 @@
 //! gives the event its position, in the same step in which it changes, and the numbers of that position; it does not parse the
 //! fields. Data and name are built from both ([`Event::data`], [`EventKind::name`]), once for all watchers.
 //!
-//! A new event: its kind, name, numbers and fields here, an [`Announcement::Event`](super::announcement::Announcement::Event) from whoever commits it, its
-//! schema in `openapi.yaml`. Where it moves an entry, it is a change of that entry, and announced as one.
+//! A new event: its kind (also in `ALL`), name, numbers and fields here, and an
+//! [`Announcement::Event`](super::announcement::Announcement::Event) from whoever commits it; docs/architecture.md lists the
+//! rest. If it moves an entry, it is a change of that entry, and announced as one.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -38,14 +39,14 @@ pub enum EventKind {
     LeaderboardDeleted,
 }
 
-/// Which numbers of its position an event contains.
+/// Which numbers of its position an event contains beside its fields. All have `version`, and `since`, the one just before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Numbers {
-    /// `version` and `since`.
+    /// Nothing else: no entry has moved.
     Version,
-    /// The same, and `rank`, `previousRank` and `total`.
+    /// Also `rank` and `previousRank` of the entry, and `total`.
     Ranks,
-    /// `version` and `since`, `rank` with the former rank, and `total`.
+    /// Also `total`, and as `rank` the one that the entry had: it has left.
     FormerRank,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Services hold one clonable [`Ledger`]. Each public method is one transaction with a time-out; the methods are divided by
 //! noun, one file each. What both engines share is written once (`queries`), what speed or the engine demands is written per
-//! engine (`batch`, `locks`, `walk`); docs/adr/0001 explains how and why.
+//! engine (`batch`, `locks`, `place`, `walk`); docs/adr/0001 explains how and why.
 
 mod actions;
 mod corrections;
@@ -138,6 +138,18 @@ const PING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs a query of the shared directory in a transaction of its own, on this ledger's engine. Arguments are expressions over
 /// owned variables: SQLite runs the whole transaction on another thread and moves them there.
+///
+/// The kinds of transactions, each a method of both engines:
+///
+/// - `read`: reads from one snapshot.
+/// - `serve`: the same for clients' requests; PostgreSQL may only walk indexes.
+/// - `lengthy`: the same without a limit for a statement, for tools; takes `LENGTHY_LIMIT`.
+/// - `write`: reads and writes, durably.
+/// - `relaxed`: the same, but PostgreSQL's commit does not wait for the disk: for data that can be made again.
+/// - `statement`: one statement alone, durably, which saves PostgreSQL the `BEGIN` and `COMMIT`.
+/// - `settle`: a batch of scores, durably; `batch::open` begins it on PostgreSQL, on SQLite it may share its commit.
+///
+/// On PostgreSQL the last three may take the connections that are reserved for commits and their follow-up.
 macro_rules! transact {
     ($ledger:ident.$kind:ident($limit:expr), $noun:ident::$query:ident($($argument:expr),*)) => {
         match &$ledger.engine {

@@ -5,8 +5,9 @@
 //! repeatable. A failed job is retried, later each time; one that has failed too often is dead, and stays for an operator to
 //! inspect.
 //!
-//! A new kind of job needs its payload in `domain/job.rs`, its implementation in a file beside these, and its line in
-//! `KINDS`.
+//! A new kind of job needs its payload in `domain/job.rs`, its implementation in a file of `workers/jobs/`, and its line in
+//! `KINDS`. A standing job, of which there always is one, also needs its line in `standing_jobs`, and `ATTEMPTS` of `i64::MAX`:
+//! a dead job keeps its key, and no other one would take its place.
 
 mod archive_season;
 mod prune;

@@ -32,19 +32,20 @@ struct Row {
 }
 
 diesel::define_sql_function! {
-    /// No change to a positive number. The index in ranking order is built on it, so that a planner without statistics uses
-    /// that index for a ranking and never to look up one user, which would scan the whole board.
+    /// Changes nothing: every pk and every season is positive. The index in ranking order is built on `abs(leaderboard_pk)` and
+    /// `abs(season)` (migration 000004), so only a condition in this form uses it. On the plain columns a planner without
+    /// statistics would also take it to look up one user, which scans the whole board.
     fn abs(number: BigInt) -> BigInt;
 }
 
-/// The entries of one board, to be looked up by user, including removed ones.
+/// The entries of one board, to be looked up by user in the primary key, including removed ones.
 macro_rules! by_user {
     ($board:expr) => {
         entries::leaderboard_pk.eq($board.pk).and(entries::season.eq($board.season))
     };
 }
 
-/// The entries of one board, to be read in ranking order.
+/// The entries of one board, to be read in ranking order: with `abs`, in the index that has this order.
 macro_rules! by_rank {
     ($board:expr) => {
         abs(entries::leaderboard_pk)

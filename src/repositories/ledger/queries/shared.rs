@@ -1,6 +1,6 @@
 //! The queries that both engines share. This directory is compiled twice, once inside each engine's module, which names the
-//! connection (`Conn`), the backend (`Db`) and the few functions that differ (`batch`, `locks`, `walk`). docs/adr/0001 explains
-//! why.
+//! connection (`Conn`), the backend (`Db`) and what differs: `batch` (a commit's reads and writes), `locks`, `place` (where the
+//! database is) and `walk` (readers' index walks). docs/adr/0001 explains why.
 //!
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 
