@@ -3,6 +3,7 @@
 
 pub mod actions;
 pub mod announcer;
+pub mod archive;
 pub mod backlog;
 pub mod boundaries;
 pub mod census;

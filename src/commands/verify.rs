@@ -22,12 +22,14 @@ use crate::{
         ledger::Ledger,
         ranking_store::{RankingError, RankingStore},
     },
-    services::{backlog::Backlog, rebuild::Rebuilder},
+    services::{archive, backlog::Backlog, rebuild::Rebuilder},
 };
 
 use super::{StoreArgs, counted};
 
 const PAGE: u64 = 5_000;
+/// Seasons that are listed at once.
+const SEASONS: i64 = 500;
 /// Differences told per leaderboard.
 const TOLD: usize = 20;
 /// A difference counts when it is seen this often, this far apart: what is on its way is no difference.
@@ -86,13 +88,14 @@ fn are(count: usize, noun: &str) -> String {
 }
 
 async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -> anyhow::Result<Found> {
-    let board = leaderboard.board();
+    let mut board = leaderboard.board();
     let mut attempt = 1;
     loop {
         let mut found = stores.ledger.history_mismatches(board, TOLD as i64).await?;
         let compared = compare(&stores.ledger, &*stores.ranking_store, board).await?;
         let missing = compared.is_none();
         found.extend(compared.unwrap_or_default());
+        found.extend(archives(&stores.ledger, leaderboard).await?);
         if found.is_empty() && !missing {
             println!("{}: ok", leaderboard.id);
             return Ok(Found::Agreement);
@@ -109,6 +112,27 @@ async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -
         }
         attempt += u32::from(!missing || !found.is_empty());
         tokio::time::sleep(PAUSE).await;
+        // A season may have ended meanwhile.
+        board = stores.ledger.definitions().await?.leaderboard_by_pk(board.pk).map_or(board, Leaderboard::board);
+    }
+}
+
+/// Ended seasons whose entries are not those that their result was made of.
+async fn archives(ledger: &Ledger, leaderboard: &Leaderboard) -> anyhow::Result<Vec<String>> {
+    let (mut differences, mut before) = (Vec::new(), None);
+    loop {
+        let seasons = ledger.seasons(&leaderboard.id, before, SEASONS).await?;
+        for season in &seasons {
+            let Some(result) = &season.result else { continue };
+            let (total, digest, _) = archive::read(ledger, season.board()).await?.end();
+            if total != result.total || digest != result.digest {
+                differences.push(format!("season {}: its entries are not those of its result", season.number));
+            }
+        }
+        match seasons.last() {
+            Some(last) if seasons.len() as i64 == SEASONS => before = Some(last.number),
+            _ => return Ok(differences),
+        }
     }
 }
 
@@ -116,7 +140,7 @@ async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -
 async fn compare(ledger: &Ledger, ranking_store: &dyn RankingStore, board: Board) -> anyhow::Result<Option<Vec<String>>> {
     let ranked = match all_ranked(ranking_store, board).await {
         Ok(ranked) => ranked,
-        Err(RankingError::Unready(_)) => return Ok(None),
+        Err(RankingError::Unready(_) | RankingError::EarlierSeason { .. } | RankingError::LaterSeason { .. }) => return Ok(None),
         Err(error) => return Ok(Some(vec![error.to_string()])),
     };
     let mut differences = Vec::new();

@@ -19,10 +19,22 @@ use super::{
     version::Version,
 };
 
-/// What an event tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EventKind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident,)+) => {
+        /// What an event tells.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum EventKind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl EventKind {
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+        }
+    };
+}
+
+kinds! {
     /// An entry has another score, or is new.
     ScoreUpdated,
     /// An entry is no longer in the ranking.
@@ -51,16 +63,6 @@ enum Numbers {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 7] = [
-        Self::ScoreUpdated,
-        Self::ScoreRemoved,
-        Self::UserChanged,
-        Self::SeasonEnded,
-        Self::SeasonStarted,
-        Self::LeaderboardChanged,
-        Self::LeaderboardDeleted,
-    ];
-
     /// The name on the stream.
     pub fn name(self) -> &'static str {
         match self {

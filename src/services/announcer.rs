@@ -163,6 +163,11 @@ impl Announcer {
         }
     }
 
+    /// Has the sweeper begin another round at once.
+    pub fn hurry(&self) {
+        self.overdue.notify_one();
+    }
+
     /// Retries what could not be announced at once, for as long as waiting is worthwhile: a change that came too early, until
     /// the instance that holds the earlier revision has announced it; a change of a ranking that is being rebuilt, until the
     /// ranking is ready. If an earlier revision takes long, the instance that committed it is assumed dead: the revision is

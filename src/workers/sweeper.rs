@@ -38,14 +38,20 @@ pub async fn run(ledger: Ledger, announcer: Arc<Announcer>, backlog: Arc<Backlog
             _ = ticks.tick() => sweep.clock.now().plus_seconds(-age),
             () = sweep.announcer.overdue() => sweep.clock.now(),
         };
-        if let Err(error) = sweep.round(made_before).await {
+        let announced = sweep.round(made_before).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "the outbox could not be swept");
-        }
+            0
+        });
         let asked = sweep.backlog.rows();
         if !asked.is_empty()
             && let Ok(left) = sweep.ledger.outbox_left(&asked).await
         {
             sweep.backlog.keep(&asked, &left);
+        }
+        // The ranking takes what it lacks, and what was committed meanwhile has to wait for that: until nothing has to wait, the
+        // rounds follow one another.
+        if announced > 0 && !sweep.backlog.is_empty() {
+            sweep.announcer.hurry();
         }
     }
 }
@@ -71,10 +77,10 @@ struct Swept {
 }
 
 impl Sweep {
-    /// Announces the rows after the end of the last round, each once.
-    async fn round(&mut self, made_before: Timestamp) -> Result<(), LedgerError> {
+    /// Announces the rows after the end of the last round, each once; returns how many are announced for good.
+    async fn round(&mut self, made_before: Timestamp) -> Result<usize, LedgerError> {
         crate::failpoints::failpoint!("outbox-swept", LedgerError::Unavailable);
-        let mut in_vain = 0;
+        let (mut in_vain, mut announced) = (0, 0);
         // Boards whose ranking applies nothing here, or is not the ledger's: their other rows need not be tried in this round.
         let mut away = HashSet::new();
         loop {
@@ -83,10 +89,11 @@ impl Sweep {
             let full = rows.len() as i64 == ROWS;
             let swept = self.announce(rows, &mut away).await;
             let told = self.finish(swept, &mut away).await?;
+            announced += told;
             in_vain = if told == 0 { in_vain + ROWS as usize } else { 0 };
             self.after = last.filter(|_| full).unwrap_or(0);
             if self.after == 0 || (in_vain >= IN_VAIN && !away.is_empty()) {
-                return Ok(());
+                return Ok(announced);
             }
         }
     }

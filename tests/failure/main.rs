@@ -37,6 +37,7 @@ mod redis_server;
 mod refusing;
 mod restored;
 mod revoked;
+mod seasons;
 mod server;
 mod shutdown;
 mod soak;

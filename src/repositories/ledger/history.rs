@@ -38,9 +38,10 @@ impl Ledger {
         Ok(transact!(self.serve(LIMIT), events::latest(board, limit))?)
     }
 
-    /// Entries of a board that differ from the sum of their history, and histories without an entry: one sentence each, none if
-    /// all is well. Reads the whole board.
+    /// Entries of all seasons of a leaderboard that differ from the sum of their history, histories without an entry, and scores
+    /// outside their season: one sentence each, none if all is well. Reads the whole leaderboard.
     pub async fn history_mismatches(&self, board: Board, limit: i64) -> Result<Vec<String>, LedgerError> {
-        Ok(transact!(self.lengthy(LENGTHY_LIMIT), history::mismatches(board, limit))?)
+        let pk = board.pk;
+        Ok(transact!(self.lengthy(LENGTHY_LIMIT), verification::mismatches(pk, limit))?)
     }
 }

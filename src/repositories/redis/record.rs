@@ -169,7 +169,7 @@ fn parse_event(line: &str) -> Option<Event> {
     let (kind, fields) = match letter {
         "S" => match fields.strip_prefix(FORMERLY_USER_CHANGED) {
             Some(fields) => (EventKind::UserChanged, fields),
-            None => EventKind::ALL.into_iter().find_map(named).unwrap_or((EventKind::ScoreUpdated, fields)),
+            None => EventKind::ALL.iter().copied().find_map(named).unwrap_or((EventKind::ScoreUpdated, fields)),
         },
         "D" => (EventKind::LeaderboardChanged, fields),
         "X" => (EventKind::LeaderboardDeleted, fields),

@@ -1,6 +1,6 @@
 //! Outbox rows: the outcome of announcing one, and its deletion once all of it is announced.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -55,9 +55,11 @@ impl Announcer {
                 _ => outcomes.extend(self.announce_scores(&scores).await),
             }
         }
-        for ((row, _), outcome) in rows.iter().zip(&outcomes) {
-            if matches!(outcome, Outcome::Away(_)) {
-                self.close_row(*row, outcome.clone());
+        for ((row, announcement), outcome) in rows.iter().zip(&outcomes) {
+            match outcome {
+                Outcome::Away(_) => self.close_row(*row, outcome.clone()),
+                Outcome::Stuck => self.stay_behind(*row, scores_of(announcement).unwrap_or_default()),
+                Outcome::Announced(_) => {}
             }
         }
         outcomes
@@ -70,7 +72,20 @@ impl Announcer {
 
     /// Notes the outcome of the changes in a row, as [`Self::apply`] and [`Self::see_through`] reported it.
     pub fn close_scores(&self, row: i64, changes: &[Change], told: &[Told]) {
-        self.close_row(row, outcome(changes, told));
+        let outcome = outcome(changes, told);
+        if outcome == Outcome::Stuck {
+            self.stay_behind(row, changes);
+        }
+        self.close_row(row, outcome);
+    }
+
+    /// A ranking that lacks what these changes wait for lacks them as well, until they are announced.
+    fn stay_behind(&self, row: i64, changes: &[Change]) {
+        let behind = changes.iter().map(|change| change.board.pk).filter(|pk| self.backlog.is_behind(*pk));
+        for pk in behind.collect::<BTreeSet<_>>() {
+            let newly = self.backlog.add(pk, row);
+            self.report_behind(pk, row, newly);
+        }
     }
 
     async fn announce(&self, row: i64, announcement: &Announcement) -> Outcome {

@@ -1,8 +1,9 @@
-//! The permanent history of accepted submissions, and the check that it adds up. `events.rs` selects what readers see of it.
+//! The permanent history of accepted submissions. `events.rs` selects what readers see of it, `verification.rs` checks that it
+//! adds up.
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, QueryableByName, sql_types};
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -143,61 +144,4 @@ fn entry_outcome(row: OutcomeRow) -> Result<EntryOutcome, Failure> {
         revision: row.revision,
         points: None,
     })
-}
-
-#[derive(QueryableByName)]
-struct Mismatch {
-    #[diesel(sql_type = sql_types::Text)]
-    user_id: String,
-    #[diesel(sql_type = sql_types::Text)]
-    what: String,
-}
-
-/// Compares every entry of a board with its history. Whatever the operator, a user's applied events form a chain: each begins
-/// at the score where the one before it ended, their number is the entry's revision, and the last one holds the entry's score
-/// and time.
-///
-/// `$1` and `$2` mean the same to both engines, as long as they appear in this order.
-const MISMATCHES: &str = "\
-WITH board AS (SELECT $1 AS pk, $2 AS season, $3 AS sign), \
-changes AS ( \
-  SELECT h.user_id, h.revision, h.delta, h.previous_score, h.new_score, h.at \
-  FROM score_events h JOIN board ON h.leaderboard_pk = board.pk AND h.season = board.season WHERE h.applied \
-  UNION ALL \
-  SELECT c.user_id, c.revision, coalesce(c.new_score - c.previous_score, 0), c.previous_score, c.new_score, c.at \
-  FROM corrections c JOIN board ON c.leaderboard_pk = board.pk AND c.season = board.season), \
-chain AS ( \
-  SELECT h.*, lag(h.new_score) OVER turn AS before, lead(h.revision) OVER turn AS next \
-  FROM changes h WINDOW turn AS (PARTITION BY h.user_id ORDER BY h.revision)), \
-told AS ( \
-  SELECT user_id, count(*) AS changes, min(revision) AS first, max(revision) AS last, \
-    max(CASE WHEN next IS NULL THEN new_score END) AS score, max(CASE WHEN next IS NULL THEN at END) AS at, \
-    sum(CASE WHEN previous_score IS DISTINCT FROM before OR (new_score IS NOT NULL AND new_score - coalesce(previous_score, 0) <> delta) \
-      THEN 1 ELSE 0 END) AS breaks \
-  FROM chain GROUP BY user_id), \
-held AS (SELECT e.*, board.sign, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END AS shown FROM entries e JOIN board ON e.leaderboard_pk = board.pk AND e.season = board.season), \
-checked AS ( \
-  SELECT held.user_id, \
-    CASE WHEN told.user_id IS NULL THEN 'has an entry but no history' \
-         WHEN told.first <> 1 OR told.changes <> told.last THEN 'the history has a hole' \
-         WHEN told.last <> held.revision THEN 'the revision is not the number of changes' \
-         WHEN told.breaks <> 0 THEN 'the history does not add up' \
-         WHEN told.score IS DISTINCT FROM held.shown THEN 'the history ends at another score' \
-         WHEN told.at <> held.reached_at THEN 'the history ends at another time' \
-         WHEN held.sort_score <> held.sign * held.shown THEN 'the entry is sorted by another score than its own' END AS what \
-  FROM held LEFT JOIN told ON told.user_id = held.user_id \
-  UNION ALL \
-  SELECT told.user_id, 'has a history but no entry' FROM told LEFT JOIN held ON held.user_id = told.user_id WHERE held.user_id IS NULL) \
-SELECT user_id, what FROM checked WHERE what IS NOT NULL ORDER BY 1 LIMIT $4";
-
-/// Entries that differ from the sum of their history, one sentence each.
-pub async fn mismatches(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<String>, Failure> {
-    let rows: Vec<Mismatch> = diesel::sql_query(MISMATCHES)
-        .bind::<sql_types::BigInt, _>(board.pk)
-        .bind::<sql_types::BigInt, _>(board.season)
-        .bind::<sql_types::BigInt, _>(board.order.sort_score(1))
-        .bind::<sql_types::BigInt, _>(limit)
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(|row| format!("{:?}: {}", row.user_id, row.what)).collect())
 }

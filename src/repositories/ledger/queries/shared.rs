@@ -22,5 +22,6 @@ pub mod requests;
 pub mod scores;
 pub mod seasons;
 pub mod users;
+pub mod verification;
 
 use super::{super::failure::Failure, Conn, Db, batch, clock, locks, place, walk};
