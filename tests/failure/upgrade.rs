@@ -237,6 +237,18 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     assert_eq!(submit(&server, "also-too-soon", daily("cid")).await.0, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(submit(&server, "fresh", goal()).await.0, StatusCode::OK);
     server.assert_verified().await;
+
+    // What it holds is a first season, which ends like any other.
+    let season = |path: &str| format!("/api/leaderboards/main/seasons{path}");
+    let first = server.get(&season("/current")).await;
+    let created = server.get("/api/leaderboards/main").await["createdAt"].clone();
+    assert_eq!((&first["season"], &first["cause"], &first["startsAt"]), (&json!(1), &json!("created"), &created));
+    let ended = server.request(Method::POST, &season("")).json(&json!({ "ends": 1 })).send().await.unwrap();
+    assert_eq!(ended.status(), StatusCode::CREATED);
+    within(SOON, "it is archived", || async { server.get(&season("/1")).await["state"] == "final" }).await;
+    let window = server.get("/api/leaderboards/main/entries?season=1").await;
+    assert_eq!(window["entries"][0]["score"], 40);
+    server.assert_verified().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     http::{
         drive::{Pace, Work, drive},
-        request,
+        request::{self, Template},
     },
     measure::window::{MeasureArgs, Window},
     target::Target,
@@ -34,6 +34,9 @@ pub struct ReadArgs {
     /// Users `u-0` … whose places are asked for; `prefill` makes them.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     users: u64,
+    /// The season that is read: a number, or `previous`.
+    #[arg(long, default_value = "current")]
+    season: String,
 }
 
 /// A kind of read.
@@ -45,6 +48,10 @@ pub enum What {
     Entry,
     /// One user's place and neighbours
     Around,
+    /// Entries from any rank on
+    Window,
+    /// Fifty users' places among each other
+    Friends,
 }
 
 /// One connection's reads.
@@ -54,33 +61,62 @@ pub struct Reads {
     pub limit: u64,
     pub around: u64,
     pub users: u64,
+    /// A season to ask for, as a query; empty for the current one.
+    pub season: String,
 }
+
+/// Friends that are asked for together.
+const FRIENDS: u64 = 50;
 
 /// Runs it and reports reads a second and latencies.
 pub fn run(args: ReadArgs) -> anyhow::Result<()> {
     args.target.get(&format!("/api/leaderboards/{}", args.target.leaderboard))?;
     let window = Window::new(&args.measure);
     let pace = Pace::from(args.rate);
-    let reads =
-        || Reads { target: args.target.clone(), what: args.what, limit: args.limit, around: args.around, users: args.users };
+    let season = if args.season == "current" { String::new() } else { format!("season={}", args.season) };
+    let reads = || Reads {
+        target: args.target.clone(),
+        what: args.what,
+        limit: args.limit,
+        around: args.around,
+        users: args.users,
+        season: season.clone(),
+    };
     let workers = (0..args.connections).map(|_| reads()).collect();
     let tally = drive(&[args.target.address()?], workers, pace, args.measure.threads, &window)?;
     let mut report = window.report("read", &tally).setting("connections", args.connections);
     if let Some(rate) = args.rate {
         report = report.setting("rate", rate);
     }
+    report = report.setting("season", args.season);
     report.setting("what", format!("{:?}", args.what).to_lowercase()).publish(args.measure.json.as_deref())
 }
 
 impl Work for Reads {
     fn write(&mut self, request: &mut Vec<u8>) {
-        let (leaderboard, limit, around) = (&self.target.leaderboard, self.limit, self.around);
+        let (leaderboard, limit, around, season) = (&self.target.leaderboard, self.limit, self.around, &self.season);
         let user = fastrand::u64(..self.users);
         let entries = format_args!("/api/leaderboards/{leaderboard}/entries");
         match self.what {
-            What::Top => request::get(&self.target, format_args!("{entries}?limit={limit}"), request),
-            What::Entry => request::get(&self.target, format_args!("{entries}/u-{user}"), request),
-            What::Around => request::get(&self.target, format_args!("{entries}/u-{user}?around={around}"), request),
+            // The plainest form of the current season's requests: the fast path knows no other.
+            What::Top if season.is_empty() => request::get(&self.target, format_args!("{entries}?limit={limit}"), request),
+            What::Entry if season.is_empty() => request::get(&self.target, format_args!("{entries}/u-{user}"), request),
+            What::Around if season.is_empty() => {
+                request::get(&self.target, format_args!("{entries}/u-{user}?around={around}"), request);
+            }
+            What::Top => request::get(&self.target, format_args!("{entries}?limit={limit}&{season}"), request),
+            What::Entry => request::get(&self.target, format_args!("{entries}/u-{user}?{season}"), request),
+            What::Around => request::get(&self.target, format_args!("{entries}/u-{user}?around={around}&{season}"), request),
+            What::Window => {
+                let rank = user + 1;
+                request::get(&self.target, format_args!("{entries}?limit={limit}&fromRank={rank}&{season}"), request);
+            }
+            What::Friends => {
+                let path = format!("/api/leaderboards/{leaderboard}/entries/query?{season}");
+                let ids: Vec<String> = (0..FRIENDS).map(|_| format!("\"u-{}\"", fastrand::u64(..self.users))).collect();
+                let body = format!("{{\"userIds\":[{}]}}", ids.join(","));
+                Template::post(&self.target, &path).write(request, None, body.as_bytes());
+            }
         }
     }
 
