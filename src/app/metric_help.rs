@@ -2,7 +2,7 @@
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 22] = [
+const COUNTERS: [(&str, &str); 23] = [
     ("scoreboard_announcements_deferred_total", "Changes left to the sweeper because the ranking was out of reach or busy."),
     ("scoreboard_breaker_trips_total", "Times that a store was taken for unreachable, by store."),
     ("scoreboard_commit_races_total", "Commits repeated because another instance had written the same rows."),
@@ -21,6 +21,7 @@ const COUNTERS: [(&str, &str); 22] = [
         "scoreboard_requests_refused_total",
         "Requests refused because unsent answers occupied the memory of their address or of all.",
     ),
+    ("scoreboard_season_boundaries_total", "Scheduled ends of seasons that this instance carried out, one for each leaderboard."),
     ("scoreboard_stream_deliveries_total", "Events delivered to streams."),
     ("scoreboard_stream_events_total", "Events prepared for streams."),
     ("scoreboard_stream_resets_total", "Streams moved to a fresh snapshot, by reason."),

@@ -14,17 +14,19 @@ use crate::{
     domain::{
         caller::Caller,
         ids::{ActionId, LeaderboardId, Noun, UserId},
+        season::SeasonChoice,
         submission::{PastOutcome, ScoreEvent},
         time::Timestamp,
     },
     http::problem::Problem,
-    services::{error::ServiceError, latest::MOST, ranking_reader::Served},
+    services::{error::ServiceError, latest::MOST, ranking_reader::Served, seasons::Chosen},
 };
 
 use super::{
     App,
     cached::answer,
     params::{Params, Segments},
+    seasons,
 };
 
 #[derive(Serialize)]
@@ -99,12 +101,21 @@ pub async fn page(
     let limit = params.number("limit", 1..=100, 20);
     let before = params.parsed("cursor", cursor_from);
     let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
+    let season = params.parsed("season", seasons::parse_choice);
+    if season.is_some() && params.text("leaderboardId").is_none() {
+        params.refuse("season", "required", "is a season of a leaderboard: leaderboardId has to name it");
+    }
     params.finish()?;
     let leaderboard = match leaderboard {
-        Some(id) => Some(services.leaderboards.readable(&caller, id.as_str()).await?.id),
+        Some(id) => Some(services.leaderboards.readable(&caller, id.as_str()).await?),
         None => None,
     };
-    let page = services.history.page(&caller, &user_id, leaderboard.as_ref(), before, limit).await?;
+    let season = match (&leaderboard, season) {
+        (Some(leaderboard), Some(choice)) => Some(services.seasons.get(leaderboard, choice).await?.season),
+        _ => None,
+    };
+    let leaderboard = leaderboard.map(|leaderboard| leaderboard.id);
+    let page = services.history.page(&caller, &user_id, leaderboard.as_ref(), season.as_ref(), before, limit).await?;
     let next_cursor = page.next.map(|event_id| URL_SAFE_NO_PAD.encode(event_id.as_bytes()));
     let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
@@ -120,7 +131,16 @@ pub async fn latest(
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let limit = params.number("limit", 1..=MOST, 20);
+    let season = seasons::choice(&mut params);
     params.finish()?;
+    let leaderboard = match seasons::chosen(&services, leaderboard.clone(), season).await? {
+        Chosen::Current(leaderboard) => *leaderboard,
+        Chosen::Ended(number) => {
+            let season = services.seasons.get(&leaderboard, SeasonChoice::Number(number)).await?.season;
+            let Served { value, source } = services.latest.of_ended(&leaderboard, &season, limit).await?;
+            return Ok(answer(&leaderboard, source, &value, &headers));
+        }
+    };
     let Served { value, source } = services.latest.of(&leaderboard, limit).await?;
     Ok(answer(&leaderboard, source, &value, &headers))
 }

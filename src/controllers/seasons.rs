@@ -45,8 +45,12 @@ const PREVIEWED: i64 = 10;
 
 /// The season that a reader asks for: the parameter `season`.
 pub fn choice(params: &mut Params) -> SeasonChoice {
-    let parse = |text: &str| SeasonChoice::parse(text).ok_or("must be current, previous or a number from 1 on".to_owned());
-    params.parsed("season", parse).unwrap_or(SeasonChoice::Current)
+    params.parsed("season", parse_choice).unwrap_or(SeasonChoice::Current)
+}
+
+/// The season that a text names.
+pub fn parse_choice(text: &str) -> Result<SeasonChoice, String> {
+    SeasonChoice::parse(text).ok_or_else(|| "must be current, previous or a number from 1 on".to_owned())
 }
 
 /// The season in a path.

@@ -202,8 +202,16 @@ fn within_seasons(at: Timestamp, fed: &[&Leaderboard]) -> Timestamp {
 /// A UUID v7 of this time: 48 bits of milliseconds, 12 of microseconds, and the rest at random. So events are stored in the
 /// order of their times, to the microsecond.
 pub fn event_id(at: Timestamp) -> Uuid {
+    id_of(at, Uuid::new_v4().as_u128() & ((1 << 62) - 1))
+}
+
+/// The least id that an event of this time can have.
+pub fn first_event_id(at: Timestamp) -> Uuid {
+    id_of(at, 0)
+}
+
+fn id_of(at: Timestamp, random: u128) -> Uuid {
     let micros = at.0.max(0).unsigned_abs();
-    let random = Uuid::new_v4().as_u128() & ((1 << 62) - 1);
     let millis = u128::from(micros / 1000) & ((1 << 48) - 1);
     Uuid::from_u128(millis << 80 | 7 << 76 | u128::from(micros % 1000) << 66 | 2 << 62 | random)
 }

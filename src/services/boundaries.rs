@@ -47,6 +47,7 @@ impl Boundaries {
         }
         if turned > 0 {
             self.definitions.refresh().await?;
+            self.definitions.announce().await;
         }
         Ok(turned)
     }

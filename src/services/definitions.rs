@@ -243,8 +243,8 @@ impl DefinitionCache {
         self.confirmed.fetch_max(micros, Ordering::AcqRel);
     }
 
-    /// Announces the revision, so that instances that cannot reach the ledger learn of it.
-    async fn announce(&self) {
+    /// Announces the revision, so that the other instances learn of it, also those that cannot reach the ledger.
+    pub async fn announce(&self) {
         let (revision, now) = (self.current.load().revision, Instant::now());
         let fresh = |(announced, at): (i64, Instant)| announced == revision && now.duration_since(at) < ANNOUNCE_AGAIN;
         if self.alone || self.announced.lock().is_some_and(fresh) {

@@ -9,6 +9,8 @@ use crate::{
         caller::{Caller, Permission},
         ids::{LeaderboardId, UserId},
         leaderboard::Readable,
+        season::Season,
+        settlement::first_event_id,
         submission::ScoreEvent,
     },
     repositories::ledger::Ledger,
@@ -32,18 +34,29 @@ pub struct Page {
 
 impl History {
     /// A user's score events, newest first: up to `limit`, older than `before`. Events that this reader may not see leave no
-    /// trace: neither a gap in the page nor a sign at its end.
+    /// trace: neither a gap in the page nor a sign at its end. `season` is one of the leaderboard's.
     pub async fn page(
         &self,
         caller: &Caller,
         user: &UserId,
         leaderboard: Option<&LeaderboardId>,
+        season: Option<&Season>,
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<Page, ServiceError> {
+        // Ids are in the order of times, and each score lies in its season.
+        let end = season.and_then(|season| season.ends_at).map(first_event_id);
+        let before = match (before, end) {
+            (Some(before), Some(end)) => Some(before.min(end)),
+            (before, end) => before.or(end),
+        };
         let readable = if caller.may(Permission::ReadPrivate) { Readable::All } else { Readable::Public };
         let _turn = self.turns.next().await?;
         let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable).await?;
+        if let Some(season) = season {
+            let of_season = |event: &ScoreEvent| event.standings.first().is_some_and(|standing| standing.season == season.number);
+            events.truncate(events.iter().position(|event| !of_season(event)).unwrap_or(events.len()));
+        }
         let more = events.len() > limit;
         events.truncate(limit);
         let next = events.last().filter(|_| more).map(|event| event.event_id);

@@ -20,6 +20,7 @@ use crate::{
         event::{Event, EventKind},
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard},
+        season::Season,
         submission::LatestScore,
         version::Version,
     },
@@ -119,6 +120,19 @@ impl LatestScores {
         let encoded = Arc::new(Encoded::new(views::json(&view)));
         *answer = Some(Answer { encoded: Arc::clone(&encoded), begun, from_ledger_alone: version.is_none() });
         Ok(Served { value: encoded, source })
+    }
+
+    /// The same of a season that has ended.
+    pub async fn of_ended(
+        &self,
+        leaderboard: &Leaderboard,
+        season: &Season,
+        limit: usize,
+    ) -> Result<Served<Arc<Encoded>>, ServiceError> {
+        let scores = self.stored(season.board(), limit).await?;
+        let version = season.archived_version();
+        let view = View { leaderboard_id: &leaderboard.id, season: season.number, version: version.as_ref(), scores: &scores };
+        Ok(Served { value: Arc::new(Encoded::new(views::json(&view))), source: Source::Ledger })
     }
 
     fn slot(&self, key: Key) -> Arc<Slot> {

@@ -153,6 +153,7 @@ impl Seasons {
                 Ok(SeasonAnswer::Before(body)) => return Ok((body, true)),
                 Ok(SeasonAnswer::Now(updated)) => {
                     self.definitions.refresh().await?;
+                    self.definitions.announce().await;
                     self.boundaries.note_change();
                     self.announcer.announce_turns(updated.outbox.into_iter().collect()).await;
                     return Ok((updated.value.1, false));
