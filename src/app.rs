@@ -38,6 +38,7 @@ use crate::{
         Services,
         actions::Actions,
         announcer::{Announcer, Parts},
+        audit::Audit,
         backlog::Backlog,
         boundaries::Boundaries,
         census::Census,
@@ -117,7 +118,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let built = Box::pin(build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken.clone())).await?;
 
     let handle = telemetry::metrics()?;
-    let metrics = Metrics { handle: handle.clone(), streams: Arc::clone(&built.services.streams) };
+    let metrics = Metrics { handle: handle.clone(), services: Arc::downgrade(&built.services) };
     workers.spawn("metrics upkeep", move || telemetry::upkeep(handle.clone()));
     let limit = RateLimit::new(settings.http.rate_limit_per_second, settings.http.rate_limit_burst);
     let swept = limit.clone();
@@ -271,6 +272,7 @@ async fn build(
         tokens,
         leaderboards,
         actions: Actions { ledger: ledger.clone(), definitions: Arc::clone(&definitions), clock: clock.clone() },
+        audit: Audit { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         corrections: Corrections {
             ledger: ledger.clone(),
             definitions: Arc::clone(&definitions),

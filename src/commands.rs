@@ -45,7 +45,7 @@ enum Command {
     /// Bring the ledger's schema up to date
     Migrate(StorageSettings),
     /// Compare the ledger with its own history and with the rankings; fails on any difference
-    Verify(StoreArgs),
+    Verify(verify::VerifyArgs),
     /// Rebuild rankings from the ledger
     Rebuild(rebuild::RebuildArgs),
     /// Ask a running server whether it is ready, for health checks

@@ -5,6 +5,7 @@
 pub mod action;
 pub mod announcement;
 pub mod archive;
+pub mod audit;
 pub mod caller;
 pub mod definition;
 pub mod entry;

@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     controllers::{
-        actions,
+        actions, audit,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards,
         operations::{self, Metrics},
@@ -41,6 +41,7 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/leaderboards/{id}/scores", get(history::latest))
         .route("/api/leaderboards/{id}/seasons", get(seasons::list).post(seasons::end))
         .route("/api/leaderboards/{id}/seasons/{season}", get(seasons::get).patch(seasons::rename))
+        .route("/api/audit", get(audit::list))
         .route("/api/schedules/preview", post(seasons::preview))
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))

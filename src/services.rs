@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod announcer;
 pub mod archive;
+pub mod audit;
 pub mod backlog;
 pub mod boundaries;
 pub mod census;
@@ -41,6 +42,7 @@ pub struct Services {
     pub actions: actions::Actions,
     pub users: users::Users,
     pub corrections: corrections::Corrections,
+    pub audit: audit::Audit,
     pub scores: Arc<scores::Scores>,
     pub seasons: seasons::Seasons,
     pub history: history::History,

@@ -13,6 +13,7 @@ use anyhow::bail;
 use crate::{
     app::Stores,
     domain::{
+        audit::GENESIS,
         entry::{RankKey, StoredEntry, TAKEN_OUT},
         ids::UserId,
         leaderboard::{Board, Leaderboard},
@@ -28,6 +29,8 @@ use crate::{
 use super::{StoreArgs, counted};
 
 const PAGE: u64 = 5_000;
+/// Entries of the audit trail that are read at once.
+const AUDIT_PAGE: i64 = 1_000;
 /// Seasons that are listed at once.
 const SEASONS: i64 = 500;
 /// Differences told per leaderboard.
@@ -40,6 +43,16 @@ const REBUILT_WITHIN: Duration = Duration::from_secs(30);
 /// The exit status where nothing differs, and rankings are still missing.
 const STILL_REBUILDING: i32 = 3;
 
+/// What is verified.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    stores: StoreArgs,
+    /// Only the audit trail: that nothing in it was altered or taken out
+    #[arg(long)]
+    audit: bool,
+}
+
 /// What was found of one leaderboard.
 enum Found {
     Agreement,
@@ -49,9 +62,14 @@ enum Found {
 }
 
 /// Prints what differs; an error where anything does.
-pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
+pub async fn run(VerifyArgs { stores: args, audit }: &VerifyArgs) -> anyhow::Result<()> {
     let clock = Clock::system();
     let stores = Stores::open(&args.storage, args.streams.stream_history, &clock, false).await?;
+    if *audit {
+        let walked = walk_audit(&stores.ledger).await;
+        stores.close().await;
+        return walked;
+    }
     let definitions = stores.ledger.definitions().await?;
     let mut leaderboards: Vec<_> = definitions.leaderboards().collect();
     leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
@@ -81,6 +99,24 @@ pub async fn run(args: &StoreArgs) -> anyhow::Result<()> {
     }
     println!("{} verified: history, ledger and ranking agree", counted(leaderboards.len(), "leaderboard"));
     Ok(())
+}
+
+/// Walks through the audit trail; an error at the first entry that does not follow from the one before.
+async fn walk_audit(ledger: &Ledger) -> anyhow::Result<()> {
+    let (mut seq, mut hash) = (0, GENESIS.to_owned());
+    loop {
+        let (entries, _) = ledger.audit(seq, AUDIT_PAGE).await?;
+        for entry in &entries {
+            if let Some(fault) = entry.fault(seq, &hash) {
+                bail!("audit entry {}: {fault}", entry.seq);
+            }
+            (seq, hash) = (entry.seq, entry.hash.clone());
+        }
+        if (entries.len() as i64) < AUDIT_PAGE {
+            println!("{} of the audit trail verified; the head is {seq} {hash}", counted(seq.unsigned_abs() as usize, "entry"));
+            return Ok(());
+        }
+    }
 }
 
 fn are(count: usize, noun: &str) -> String {

@@ -1,6 +1,6 @@
 //! Endpoints for operators: `/livez`, `/readyz`, `/metrics`, `/openapi.yaml`.
 
-use std::sync::Arc;
+use std::{sync::Weak, time::Duration};
 
 use axum::{
     extract::State,
@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     http::problem::Problem,
-    services::{error::ServiceError, streams::Streams},
+    services::{Services, error::ServiceError},
 };
 
 use super::App;
@@ -36,23 +36,36 @@ pub async fn readyz(State(services): App) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }
 
+/// How long metrics wait for the ledger.
+const AUDIT_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The source of `/metrics`.
 #[derive(Clone)]
 pub struct Metrics {
     pub handle: PrometheusHandle,
-    pub streams: Arc<Streams>,
+    /// Weak: whoever asks for metrics keeps no server from stopping.
+    pub services: Weak<Services>,
 }
 
 /// `GET /metrics`: Prometheus text, with what the operating system knows of the process at this moment.
-pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Result<Response, Problem> {
+pub async fn metrics(State(Metrics { handle, services }): State<Metrics>) -> Result<Response, Problem> {
     // Counting some ten thousand open files takes milliseconds.
     let rendered = tokio::task::spawn_blocking(move || {
         metrics_process::Collector::default().collect();
         handle.render()
     });
     let mut text = rendered.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
+    let Some(services) = services.upgrade() else { return Ok(prometheus(text)) };
+    // Written here, because its label changes with every entry.
+    if let Ok(Some((seq, hash))) = tokio::time::timeout(AUDIT_PATIENCE, services.audit.head()).await {
+        text.push_str(
+            "# HELP scoreboard_audit_head Number of the newest entry of the audit trail, with its hash, to be kept elsewhere.\n",
+        );
+        text.push_str("# TYPE scoreboard_audit_head gauge\n");
+        text.push_str(&format!("scoreboard_audit_head{{hash=\"{hash}\"}} {seq}\n\n"));
+    }
     // Computed now instead of being stored as a gauge: a leaderboard that has become private must disappear at once.
-    let watched = streams.watched();
+    let watched = services.streams.watched();
     if !watched.is_empty() {
         text.push_str("# HELP scoreboard_watchers Streams that show a public leaderboard, by leaderboard.\n");
         text.push_str("# TYPE scoreboard_watchers gauge\n");
@@ -62,7 +75,11 @@ pub async fn metrics(State(Metrics { handle, streams }): State<Metrics>) -> Resu
         }
         text.push('\n');
     }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+    Ok(prometheus(text))
+}
+
+fn prometheus(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// `GET /openapi.yaml`: the contract in machine form.

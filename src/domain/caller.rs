@@ -14,10 +14,13 @@ pub enum Scope {
     LeaderboardsRead,
     /// Manage leaderboards, actions and users, and take entries out.
     LeaderboardsAdmin,
+    /// Read the audit trail.
+    AuditRead,
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::ScoresWrite, Self::ScoresSelf, Self::LeaderboardsRead, Self::LeaderboardsAdmin];
+    pub const ALL: [Self; 5] =
+        [Self::ScoresWrite, Self::ScoresSelf, Self::LeaderboardsRead, Self::LeaderboardsAdmin, Self::AuditRead];
 
     /// The scope of this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -31,6 +34,7 @@ impl Scope {
             Self::ScoresSelf => "scores:self",
             Self::LeaderboardsRead => "leaderboards:read",
             Self::LeaderboardsAdmin => "leaderboards:admin",
+            Self::AuditRead => "audit:read",
         }
     }
 }
@@ -66,6 +70,8 @@ pub enum Permission {
     ReadUsers,
     /// Create, change and delete leaderboards, actions and users.
     Manage,
+    /// Read who changed what.
+    ReadAudit,
 }
 
 impl Permission {
@@ -77,6 +83,7 @@ impl Permission {
             Self::ReadPrivate => &[Scope::LeaderboardsRead],
             Self::SeePrivateDefinitions | Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
             Self::Manage => &[Scope::LeaderboardsAdmin],
+            Self::ReadAudit => &[Scope::AuditRead],
         }
     }
 }
@@ -104,8 +111,8 @@ pub enum Denied {
 pub enum Caller {
     /// An unknown caller. `refused` says why a credential that was sent was not accepted.
     Anonymous { refused: Option<Cow<'static, str>> },
-    /// The holder of a credential.
-    Principal(Arc<Principal>),
+    /// The holder of a credential, and the id of the request, where that is to be recorded.
+    Principal(Arc<Principal>, Option<Arc<str>>),
     /// The server itself, which may do everything: at its start, or in a job.
     Server,
 }
@@ -117,7 +124,7 @@ impl Caller {
     /// The holder of a credential, if there is one.
     pub fn principal(&self) -> Option<&Arc<Principal>> {
         match self {
-            Self::Principal(principal) => Some(principal),
+            Self::Principal(principal, _) => Some(principal),
             Self::Anonymous { .. } | Self::Server => None,
         }
     }
@@ -126,8 +133,24 @@ impl Caller {
     pub fn subject(&self) -> Option<Arc<str>> {
         match self {
             Self::Anonymous { .. } => None,
-            Self::Principal(principal) => Some(Arc::clone(&principal.subject)),
+            Self::Principal(principal, _) => Some(Arc::clone(&principal.subject)),
             Self::Server => Some("scoreboard".into()),
+        }
+    }
+
+    /// The request that it acts by, if it is known.
+    pub fn request_id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Principal(_, request_id) => request_id.as_ref(),
+            Self::Anonymous { .. } | Self::Server => None,
+        }
+    }
+
+    /// The same caller, acting by this request.
+    pub fn in_request(self, id: &str) -> Self {
+        match self {
+            Self::Principal(principal, _) => Self::Principal(principal, Some(id.into())),
+            other => other,
         }
     }
 
@@ -135,7 +158,7 @@ impl Caller {
     pub fn may(&self, permission: Permission) -> bool {
         match self {
             Self::Anonymous { .. } => false,
-            Self::Principal(principal) => permission.scopes().iter().any(|&scope| principal.scopes.has(scope)),
+            Self::Principal(principal, _) => permission.scopes().iter().any(|&scope| principal.scopes.has(scope)),
             Self::Server => true,
         }
     }
@@ -145,7 +168,7 @@ impl Caller {
         match self {
             _ if self.may(permission) => Ok(()),
             Self::Anonymous { refused } => Err(Denied::Unauthenticated(refused.clone())),
-            Self::Principal(_) | Self::Server => {
+            Self::Principal(..) | Self::Server => {
                 let names: Vec<_> = permission.scopes().iter().map(|scope| scope.as_str()).collect();
                 Err(Denied::Forbidden(format!("the token lacks scope {}", names.join(" or "))))
             }
@@ -159,7 +182,7 @@ mod tests {
 
     fn holder(scopes: &[Scope]) -> Caller {
         let scopes = scopes.iter().copied().collect();
-        Caller::Principal(Arc::new(Principal { subject: "game".into(), expires: u64::MAX, scopes }))
+        Caller::Principal(Arc::new(Principal { subject: "game".into(), expires: u64::MAX, scopes }), None)
     }
 
     #[test]

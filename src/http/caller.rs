@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
-use super::problem::Problem;
+use super::{problem::Problem, request_id::RequestId};
 use crate::{
     domain::caller::{Caller, Permission},
     services::error::ServiceError,
@@ -43,7 +43,10 @@ impl<S: Sync> FromRequestParts<S> for Manager {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        allowed(parts, state, Permission::Manage).await.map(Self)
+        let caller = allowed(parts, state, Permission::Manage).await?;
+        // What managers do is recorded, with the request that asked for it.
+        let id = parts.extensions.get::<RequestId>();
+        Ok(Self(id.map_or(caller.clone(), |id| caller.in_request(id.as_str()))))
     }
 }
 

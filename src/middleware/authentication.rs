@@ -41,7 +41,7 @@ pub async fn authenticate(State(layer): State<Authentication>, mut request: Requ
     let streams = is_stream(&request);
     let verified = token(&request, streams).and_then(|token| token.map(|token| layer.services.tokens.verify(&token)).transpose());
     let caller = match verified {
-        Ok(Some(principal)) => Caller::Principal(principal),
+        Ok(Some(principal)) => Caller::Principal(principal, None),
         Ok(None) => Caller::ANONYMOUS,
         Err(ServiceError::InvalidToken(why)) if streams => Caller::Anonymous { refused: Some(why) },
         Err(error) => return Problem::from(error).into_response(),

@@ -5,6 +5,7 @@
 //! engine (`batch`, `locks`, `place`, `walk`); docs/adr/0001 explains how and why.
 
 mod actions;
+mod audit;
 mod corrections;
 mod entries;
 mod failure;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     domain::{
         action::{Action, ActionSettings},
+        audit::Act,
         caller::{Caller, Permission},
         definition::Definitions,
         ids::{ActionId, LeaderboardId, Noun},
@@ -61,7 +62,7 @@ impl Actions {
     pub async fn create(&self, caller: &Caller, id: &ActionId, settings: &ActionSettings) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
         self.check_leaderboards(&settings.leaderboards).await?;
-        let action = self.ledger.create_action(id, settings, self.clock.now()).await?;
+        let action = self.ledger.create_action(id, settings, Act::of(caller, self.clock.now())).await?;
         self.definitions.refresh().await?;
         Ok(action)
     }
@@ -76,7 +77,7 @@ impl Actions {
     ) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
         self.check_leaderboards(leaderboards.unwrap_or_default()).await?;
-        let action = self.ledger.update_action(id, self.clock.now(), change).await?;
+        let action = self.ledger.update_action(id, Act::of(caller, self.clock.now()), change).await?;
         self.definitions.refresh().await?;
         Ok(action)
     }
@@ -84,7 +85,7 @@ impl Actions {
     /// Deletes an action; scores that it has already given stay.
     pub async fn delete(&self, caller: &Caller, id: &ActionId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
-        self.ledger.delete_action(id).await?;
+        self.ledger.delete_action(id, Act::of(caller, self.clock.now())).await?;
         self.definitions.refresh().await
     }
 

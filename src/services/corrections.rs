@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
+        audit::Act,
         caller::{Caller, Permission},
         ids::{LeaderboardId, Noun, UserId},
         time::Clock,
@@ -27,8 +28,8 @@ impl Corrections {
     pub async fn remove_entry(&self, caller: &Caller, id: &LeaderboardId, user: &UserId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
         let leaderboard = self.definitions.leaderboard(id.as_str()).await?;
-        let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
-        let removed = self.ledger.remove_entry(&leaderboard.id, user, &subject, self.clock.now()).await?;
+        let act = Act::of(caller, self.clock.now());
+        let removed = self.ledger.remove_entry(&leaderboard.id, user, act).await?;
         let removed = removed.ok_or(ServiceError::NotFound(Noun::Entry))?;
         if let Some((row, announcement)) = &removed.outbox {
             self.announcer.announce_row(*row, announcement).await;

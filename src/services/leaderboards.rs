@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     domain::{
+        audit::Act,
         caller::{Caller, Permission},
         ids::LeaderboardId,
         leaderboard::{InvalidSetting, Leaderboard, LeaderboardSettings, Visibility},
@@ -129,7 +130,7 @@ impl Leaderboards {
         caller.authorize(Permission::Manage)?;
         let now = self.clock.now();
         check_schedule(settings, now).map_err(LedgerError::Invalid)?;
-        let leaderboard = self.ledger.create_leaderboard(id, settings, now).await?;
+        let leaderboard = self.ledger.create_leaderboard(id, settings, Act::of(caller, now)).await?;
         self.definitions.refresh().await?;
         self.rebuilder.prepare(leaderboard.board(), PREPARATION).await;
         Ok(Overview { leaderboard, total: 0, watchers: 0 })
@@ -152,10 +153,11 @@ impl Leaderboards {
             }
             Ok(settings)
         };
-        let updated = match self.ledger.update_leaderboard(id, now, checked.clone()).await {
+        let act = Act::of(caller, now);
+        let updated = match self.ledger.update_leaderboard(id, act.clone(), checked.clone()).await {
             Err(LedgerError::BoundaryDue(pks)) => {
                 self.boundaries.carry_out(Some(pks)).await?;
-                self.ledger.update_leaderboard(id, now, checked).await?
+                self.ledger.update_leaderboard(id, act, checked).await?
             }
             updated => updated?,
         };
@@ -167,7 +169,7 @@ impl Leaderboards {
     /// Deletes a leaderboard with its entries and its history, announces that to its watchers and ends their streams.
     pub async fn delete(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
-        let deleted = self.ledger.delete_leaderboard(id, self.clock.now()).await?;
+        let deleted = self.ledger.delete_leaderboard(id, Act::of(caller, self.clock.now())).await?;
         self.tell(deleted).await?;
         Ok(())
     }
@@ -176,7 +178,7 @@ impl Leaderboards {
     pub async fn ensure_default(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
         caller.authorize(Permission::Manage)?;
         let settings = LeaderboardSettings::named(id.as_str());
-        if self.ledger.ensure_default_leaderboard(id, &settings, self.clock.now()).await?.is_some() {
+        if self.ledger.ensure_default_leaderboard(id, &settings, Act::of(caller, self.clock.now())).await?.is_some() {
             tracing::info!(leaderboard = %id, "created the default leaderboard");
         }
         self.definitions.refresh().await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
+        audit::Act,
         caller::{Caller, Permission},
         entry::{Head, Neighbourhood, Window},
         ids::{LeaderboardId, Noun, UserId},
@@ -144,8 +145,8 @@ impl Seasons {
         caller.authorize(Permission::Manage)?;
         let EndSeason { ends, name, key } = request;
         for _ in 0..ATTEMPTS {
-            let now = self.clock.now();
-            match self.ledger.end_season(id, ends, name.clone(), now, key.clone(), answer.clone()).await {
+            let act = Act::of(caller, self.clock.now());
+            match self.ledger.end_season(id, ends, name.clone(), act, key.clone(), answer.clone()).await {
                 Err(LedgerError::BoundaryDue(pks)) => {
                     self.boundaries.carry_out(Some(pks)).await?;
                 }
@@ -176,7 +177,7 @@ impl Seasons {
             Chosen::Current(leaderboard) => leaderboard.season,
             Chosen::Ended(number) => number,
         };
-        let season = self.ledger.rename_season(&leaderboard.id, number, name).await?;
+        let season = self.ledger.rename_season(&leaderboard.id, number, name, Act::of(caller, self.clock.now())).await?;
         Ok(self.overview(season).await)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
+        audit::Act,
         caller::{Caller, Permission},
         ids::{Noun, UserId},
         time::Clock,
@@ -34,7 +35,7 @@ impl Users {
     /// announced to watchers.
     pub async fn put(&self, caller: &Caller, id: &UserId, profile: &Profile) -> Result<User, ServiceError> {
         caller.authorize(Permission::Manage)?;
-        let updated = self.ledger.put_user(id, profile, self.clock.now()).await?;
+        let updated = self.ledger.put_user(id, profile, Act::of(caller, self.clock.now())).await?;
         if let Some((row, announcement)) = &updated.outbox {
             self.announcer.announce_row(*row, announcement).await;
         }

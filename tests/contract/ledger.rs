@@ -36,6 +36,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod audit;
 mod corrections;
 mod definitions;
 mod history;

@@ -60,7 +60,14 @@ impl Mix {
         let (scoring, reading) = (window.beside(), window.beside());
         let crowd = self.streams.gather(&self.target, self.threads, window)?;
         let posters = (0..16).map(|_| Submissions::new(&self.target, 1000)).collect();
-        let readers = (0..64).map(|_| Reads { target: self.target.clone(), what: What::Top, limit: 10, around: 0, users: 1000, season: String::new() });
+        let readers = (0..64).map(|_| Reads {
+            target: self.target.clone(),
+            what: What::Top,
+            limit: 10,
+            around: 0,
+            users: 1000,
+            season: String::new(),
+        });
         let posters = Crew::start(&[server], posters, Pace::Fixed { per_second: self.scores }, 1, &scoring)?;
         let readers = Crew::start(&[server], readers.collect(), Pace::Fixed { per_second: self.reads }, 1, &reading)?;
         window.watch();

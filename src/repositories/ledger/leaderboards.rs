@@ -2,9 +2,9 @@
 
 use super::{LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
+    audit::Act,
     ids::LeaderboardId,
     leaderboard::{Board, InvalidSetting, Leaderboard, LeaderboardSettings},
-    time::Timestamp,
 };
 
 impl Ledger {
@@ -13,10 +13,10 @@ impl Ledger {
         &self,
         id: &LeaderboardId,
         settings: &LeaderboardSettings,
-        now: Timestamp,
+        act: impl Into<Act>,
     ) -> Result<Leaderboard, LedgerError> {
-        let (id, settings) = (id.clone(), settings.clone());
-        Ok(transact!(self.write(LIMIT), leaderboards::create(&id, &settings, now))?)
+        let (id, settings, act) = (id.clone(), settings.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), leaderboards::create(&id, &settings, &act))?)
     }
 
     /// Creates the leaderboard if there is none and none ever existed: a deleted default leaderboard is not created again.
@@ -24,10 +24,10 @@ impl Ledger {
         &self,
         id: &LeaderboardId,
         settings: &LeaderboardSettings,
-        now: Timestamp,
+        act: impl Into<Act>,
     ) -> Result<Option<Leaderboard>, LedgerError> {
-        let (id, settings) = (id.clone(), settings.clone());
-        Ok(transact!(self.write(LIMIT), leaderboards::ensure_default(&id, &settings, now))?)
+        let (id, settings, act) = (id.clone(), settings.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), leaderboards::ensure_default(&id, &settings, &act))?)
     }
 
     /// Changes the settings to what `change` makes of the present ones. Every later commit uses them. `NotFound`;
@@ -36,11 +36,11 @@ impl Ledger {
     pub async fn update_leaderboard(
         &self,
         id: &LeaderboardId,
-        now: Timestamp,
+        act: impl Into<Act>,
         change: impl FnOnce(&Leaderboard) -> Result<LeaderboardSettings, InvalidSetting> + Send + 'static,
     ) -> Result<Updated<Leaderboard>, LedgerError> {
-        let id = id.clone();
-        Ok(transact!(self.write(LIMIT), leaderboards::update(&id, now, change))?)
+        let (id, act) = (id.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), leaderboards::update(&id, &act, change))?)
     }
 
     /// Allots the epoch of a ranking that is being rebuilt: `earliest`, or one more than the greatest that this leaderboard
@@ -50,8 +50,8 @@ impl Ledger {
     }
 
     /// Deletes the leaderboard with its entries and its history. No later commit feeds it. `NotFound`.
-    pub async fn delete_leaderboard(&self, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, LedgerError> {
-        let id = id.clone();
-        Ok(transact!(self.write(LIMIT), leaderboards::delete(&id, now))?)
+    pub async fn delete_leaderboard(&self, id: &LeaderboardId, act: impl Into<Act>) -> Result<Updated<Leaderboard>, LedgerError> {
+        let (id, act) = (id.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), leaderboards::delete(&id, &act))?)
     }
 }

@@ -227,6 +227,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        action -> Text,
+        request_id -> Nullable<Text>,
+        subject -> Nullable<Text>,
+        subject_digest -> Nullable<Text>,
+        target -> Nullable<Text>,
+        target_digest -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        reason_digest -> Nullable<Text>,
+        details -> Nullable<Text>,
+        details_digest -> Nullable<Text>,
+        salt -> Nullable<Text>,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
     ranking_claims (id) {
         id -> BigInt,
         token -> Text,

@@ -4,6 +4,7 @@ use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
     announcement::Announcement,
     archive::Mark,
+    audit::Act,
     entry::{Head, Neighbourhood, Window},
     ids::{LeaderboardId, UserId},
     season::{Season, SeasonResult},
@@ -34,9 +35,15 @@ impl Ledger {
     }
 
     /// Gives a season another name, or none. `NotFound`.
-    pub async fn rename_season(&self, id: &LeaderboardId, number: i64, name: Option<String>) -> Result<Season, LedgerError> {
-        let id = id.clone();
-        Ok(transact!(self.write(LIMIT), seasons::rename(&id, number, name.as_deref()))?)
+    pub async fn rename_season(
+        &self,
+        id: &LeaderboardId,
+        number: i64,
+        name: Option<String>,
+        act: impl Into<Act>,
+    ) -> Result<Season, LedgerError> {
+        let (id, act) = (id.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), seasons::rename(&id, number, name.as_deref(), &act))?)
     }
 
     /// Carries out scheduled boundaries that have come by the ledger's clock, of these leaderboards or of all, for up to `limit`
@@ -58,12 +65,12 @@ impl Ledger {
         id: &LeaderboardId,
         ends: i64,
         name: Option<String>,
-        own_time: Timestamp,
+        act: impl Into<Act>,
         key: Option<RequestKey>,
         answer: impl FnOnce(&Season) -> String + Send + 'static,
     ) -> Result<SeasonAnswer, LedgerError> {
-        let id = id.clone();
-        Ok(transact!(self.write(LIMIT), requests::end_season(&id, ends, name, own_time, key.as_ref(), answer))?)
+        let (id, act) = (id.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), requests::end_season(&id, ends, name, &act, key.as_ref(), answer))?)
     }
 
     /// A season, and up to `limit` entries of it from `from_rank` on, in time that hardly depends on the rank once the season

@@ -2,8 +2,8 @@
 
 use super::{LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
+    audit::Act,
     ids::UserId,
-    time::Timestamp,
     user::{Profile, User},
 };
 
@@ -16,8 +16,8 @@ impl Ledger {
 
     /// Creates the user or replaces the profile. The change is announced to every current ranking that has an entry of the
     /// user; the user stays locked meanwhile, so a commit announces either the old name before or the new name after.
-    pub async fn put_user(&self, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, LedgerError> {
-        let (id, profile) = (id.clone(), profile.clone());
-        Ok(transact!(self.write(LIMIT), users::put(&id, &profile, now))?)
+    pub async fn put_user(&self, id: &UserId, profile: &Profile, act: impl Into<Act>) -> Result<Updated<User>, LedgerError> {
+        let (id, profile, act) = (id.clone(), profile.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), users::put(&id, &profile, &act))?)
     }
 }

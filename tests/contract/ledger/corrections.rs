@@ -12,7 +12,7 @@ on_both_engines![
 ];
 
 async fn remove(ledger: &Ledger, user: &str) -> Option<Change> {
-    let removed = ledger.remove_entry(&slug("main"), &user_id(user), "admin", Clock::system().now()).await.unwrap();
+    let removed = ledger.remove_entry(&slug("main"), &user_id(user), Clock::system().now()).await.unwrap();
     removed.map(|removed| {
         let (_, announcement) = removed.outbox.expect("there is something to tell");
         assert_eq!(announcement, Announcement::Scores { changes: vec![removed.value.clone()] });
@@ -54,7 +54,7 @@ async fn a_score_after_it_is_a_first_one(database: Database) {
     for operator in [Operator::Sum, Operator::Best, Operator::Last] {
         let ledger = database.ledger().await;
         ledger.delete_leaderboard(&slug("main"), NOW).await.ok();
-        ledger.delete_action(&action_id("goal")).await.ok();
+        ledger.delete_action(&action_id("goal"), NOW).await.ok();
         let board = main_and_goal(&ledger, operator, Order::Desc).await;
         accepted(commit_one(&ledger, goal("ann", 9)).await);
         remove(&ledger, "ann").await.expect("there is an entry");

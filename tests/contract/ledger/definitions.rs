@@ -90,7 +90,7 @@ async fn what_is_not_there_is_not_found(database: Database) {
         ledger.update_action(&action, NOW, |now| now.settings.clone()).await.unwrap_err(),
         LedgerError::NotFound(Noun::Action)
     );
-    assert_eq!(ledger.delete_action(&action).await.unwrap_err(), LedgerError::NotFound(Noun::Action));
+    assert_eq!(ledger.delete_action(&action, NOW).await.unwrap_err(), LedgerError::NotFound(Noun::Action));
     assert_eq!(ledger.definitions_revision().await.unwrap(), 0, "what fails changes nothing");
 }
 
@@ -114,7 +114,7 @@ async fn every_change_grows_the_revision_and_no_change_does_not(database: Databa
     let gone = ledger.delete_leaderboard(&slug("main"), NOW).await.unwrap();
     let Some((_, Announcement::Definition(change))) = gone.outbox else { panic!("not announced") };
     assert_eq!((change.deleted, change.revision), (true, 3));
-    ledger.delete_action(&action_id("goal")).await.unwrap();
+    ledger.delete_action(&action_id("goal"), NOW).await.unwrap();
     assert_eq!(ledger.definitions_revision().await.unwrap(), before + 3);
 }
 
@@ -138,7 +138,7 @@ async fn another_handle_obeys_a_changed_action_at_once(database: Database) {
     one.update_action(&action_id("goal"), NOW, fixed).await.unwrap();
     let without_value = Submission { value: None, ..goal("ann", 0) };
     assert_eq!(accepted(commit_one(&other, without_value).await).standings[0].new_score, 12);
-    one.delete_action(&action_id("goal")).await.unwrap();
+    one.delete_action(&action_id("goal"), NOW).await.unwrap();
     assert_eq!(refusal(commit_one(&other, goal("ann", 5)).await), Refusal::UnknownAction);
 }
 
@@ -272,7 +272,7 @@ async fn a_change_is_read_by_itself(database: Database) {
             5 => {
                 one.delete_leaderboard(&slug("main"), NOW).await.unwrap();
                 one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap();
-                one.delete_action(&action_id("goal")).await.unwrap();
+                one.delete_action(&action_id("goal"), NOW).await.unwrap();
             }
             // A release that notes nothing was here.
             6 => database.execute("UPDATE installation SET definitions_revision = definitions_revision + 1").await,

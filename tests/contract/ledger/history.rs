@@ -269,15 +269,15 @@ async fn a_history_that_does_not_add_up_is_found(database: Database) {
     database.execute("UPDATE score_events SET new_score = 4, delta = delta + 1 WHERE user_id = 'i' AND revision = 2").await;
     let found = ledger.history_mismatches(board, 10).await.unwrap();
     let expected = [
-        "\"a\": the history ends at another score",
-        "\"b\": the revision is not the number of changes",
-        "\"c\": has a history but no entry",
-        "\"d\": has an entry but no history",
-        "\"e\": the history has a hole",
-        "\"f\": the entry is sorted by another score than its own",
-        "\"g\": the history ends at another time",
-        "\"h\": the history does not add up",
-        "\"i\": the history does not add up",
+        "season 1, \"a\": the history ends at another score",
+        "season 1, \"b\": the revision is not the number of changes",
+        "season 1, \"c\": has a history but no entry",
+        "season 1, \"d\": has an entry but no history",
+        "season 1, \"e\": the history has a hole",
+        "season 1, \"f\": the entry is sorted by another score than its own",
+        "season 1, \"g\": the history ends at another time",
+        "season 1, \"h\": the history does not add up",
+        "season 1, \"i\": the history does not add up",
     ];
     assert_eq!(found, expected);
     assert_eq!(ledger.history_mismatches(board, 2).await.unwrap().len(), 2);

@@ -68,7 +68,7 @@ async fn a_leaderboard_begins_with_its_first_season(database: Database) {
     assert_eq!((first.state(), first.result.clone()), (SeasonState::Open, None));
     assert_eq!(ledger.season(&slug("main"), 2).await.unwrap_err(), LedgerError::NotFound(Noun::Season));
     assert_eq!(ledger.season(&slug("none"), 1).await.unwrap_err(), LedgerError::NotFound(Noun::Leaderboard));
-    let named = ledger.rename_season(&slug("main"), 1, Some("Spring".into())).await.unwrap();
+    let named = ledger.rename_season(&slug("main"), 1, Some("Spring".into()), NOW).await.unwrap();
     assert_eq!(named.name.as_deref(), Some("Spring"));
     assert_eq!(ledger.season(&slug("main"), 1).await.unwrap().name.as_deref(), Some("Spring"));
 }
@@ -292,7 +292,7 @@ async fn a_leaderboard_from_before_seasons_has_one(database: Database) {
     database.execute("UPDATE leaderboards SET season_starts_at = NULL").await;
     let seasons = ledger.seasons(&slug("main"), None, 10).await.unwrap();
     assert_eq!(seasons.iter().map(|season| (season.number, season.starts_at)).collect::<Vec<_>>(), [(1, NOW)]);
-    let named = ledger.rename_season(&slug("main"), 1, Some("First".into())).await.unwrap();
+    let named = ledger.rename_season(&slug("main"), 1, Some("First".into()), NOW).await.unwrap();
     assert_eq!((named.name.as_deref(), named.pk), (Some("First"), board.pk));
     database.execute("DELETE FROM seasons").await;
     end(&ledger, 1).await.unwrap();

@@ -16,14 +16,23 @@ use crate::domain::{ids::UserId, user::User};
 pub const DEFINITIONS: i64 = 0x5C0_7EB0_A7D0;
 
 statement!(
-    /// Blocks commits until the end of the transaction.
-    Db, LockDefinitions { key: BigInt = i64 } -> BigInt,
+    /// Takes an advisory lock until the end of the transaction.
+    Db, LockFor { key: BigInt = i64 } -> BigInt,
     "SELECT pg_advisory_xact_lock(?)"
 );
 
 /// Blocks commits while definitions change.
 pub async fn definitions_exclusively(conn: &mut Conn) -> Result<(), Failure> {
-    LockDefinitions { key: &DEFINITIONS }.execute(conn).await?;
+    LockFor { key: &DEFINITIONS }.execute(conn).await?;
+    Ok(())
+}
+
+/// The advisory lock of the audit trail's end.
+const AUDIT: i64 = 0x5C0_7EB0_A0D1;
+
+/// Blocks others that record something until the end of the transaction. Taken last, so that nobody waits for each other.
+pub async fn audit(conn: &mut Conn) -> Result<(), Failure> {
+    LockFor { key: &AUDIT }.execute(conn).await?;
     Ok(())
 }
 

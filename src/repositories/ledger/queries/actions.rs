@@ -2,16 +2,18 @@
 
 use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
+use serde_json::{Map, Value, json};
 
 use super::{
     super::super::{
         LedgerError,
         schema::{action_leaderboards, actions},
     },
-    Conn, Db, Failure, definitions, locks,
+    Conn, Db, Failure, audit, definitions, locks,
 };
 use crate::domain::{
     action::{Action, ActionSettings, Limit, Points},
+    audit::{Act, Deed},
     definition::Changed,
     ids::{ActionId, LeaderboardId, Noun},
     time::Timestamp,
@@ -37,13 +39,14 @@ pub struct ActionRow {
 }
 
 /// Creates an action.
-pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, now: Timestamp) -> Result<Action, Failure> {
+pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, act: &Act) -> Result<Action, Failure> {
     definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
     if find(conn, id).await?.is_some() {
         return Err(LedgerError::Taken.into());
     }
-    let action = Action { id: id.clone(), settings: settings.clone(), created_at: now, updated_at: now };
+    let action = Action { id: id.clone(), settings: settings.clone(), created_at: act.at, updated_at: act.at };
     insert(conn, &action).await?;
+    audit::record(conn, act, &Deed::new("action.create", target(id), value_of(&action))).await?;
     Ok(action)
 }
 
@@ -51,29 +54,53 @@ pub async fn create(conn: &mut Conn, id: &ActionId, settings: &ActionSettings, n
 pub async fn update(
     conn: &mut Conn,
     id: &ActionId,
-    now: Timestamp,
+    act: &Act,
     change: impl FnOnce(&Action) -> ActionSettings,
 ) -> Result<Action, Failure> {
     locks::definitions_exclusively(conn).await?;
     let before = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Action))?;
     let settings = change(&before);
     if settings == before.settings {
+        audit::record(conn, act, &Deed::new("action.update", target(id), Value::Object(Map::new()))).await?;
         return Ok(before);
     }
+    let former = value_of(&before);
     definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
     remove(conn, id).await?;
-    let after = Action { settings, updated_at: now, ..before };
+    let after = Action { settings, updated_at: act.at, ..before };
     insert(conn, &after).await?;
+    audit::record(conn, act, &Deed::change("action.update", target(id), &former, &value_of(&after))).await?;
     Ok(after)
 }
 
 /// Deletes the action; scores that it has already given stay.
-pub async fn delete(conn: &mut Conn, id: &ActionId) -> Result<(), Failure> {
+pub async fn delete(conn: &mut Conn, id: &ActionId, act: &Act) -> Result<(), Failure> {
     definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
     if remove(conn, id).await? == 0 {
         return Err(LedgerError::NotFound(Noun::Action).into());
     }
-    Ok(())
+    audit::record(conn, act, &Deed::new("action.delete", target(id), Value::Object(Map::new()))).await
+}
+
+fn target(id: &ActionId) -> String {
+    format!("action:{id}")
+}
+
+fn value_of(action: &Action) -> Value {
+    let settings = &action.settings;
+    let points = match settings.points {
+        Points::Fixed(points) => json!(points),
+        Points::Range { min, max } => json!({ "min": min, "max": max }),
+    };
+    json!({
+        "name": settings.name,
+        "leaderboards": settings.leaderboards,
+        "points": points,
+        "cooldownSeconds": settings.cooldown_seconds,
+        "limit": settings.limit.map(|limit| json!({ "count": limit.count, "perSeconds": limit.per_seconds })),
+        "selfService": settings.self_service,
+        "enabled": settings.enabled,
+    })
 }
 
 /// The action of this id.

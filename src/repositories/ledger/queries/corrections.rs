@@ -13,10 +13,11 @@ use super::{
         schema::{corrections, leaderboards, users},
         statement::statement,
     },
-    Conn, Db, Failure, leaderboards as definitions, outbox,
+    Conn, Db, Failure, audit, leaderboards as definitions, outbox,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
+    audit::{Act, Deed},
     entry::{DisplayName, TAKEN_OUT},
     event::{ScoreRemoved, fields},
     ids::{LeaderboardId, Noun, UserId},
@@ -43,9 +44,9 @@ pub async fn remove_entry(
     conn: &mut Conn,
     id: &LeaderboardId,
     user_id: &UserId,
-    subject: &str,
-    now: Timestamp,
+    act: &Act,
 ) -> Result<Option<Updated<Change>>, Failure> {
+    let now = act.at;
     let Some(leaderboard) = definitions::find(conn, id).await? else { return Ok(None) };
     let board = leaderboard.board();
     let (user, sort_score) = (user_id.as_str(), &TAKEN_OUT);
@@ -64,7 +65,7 @@ pub async fn remove_entry(
         (corrections::event_id.eq(event.as_bytes().as_slice()), corrections::leaderboard_pk.eq(board.pk)),
         (corrections::season.eq(board.season), corrections::user_id.eq(user), corrections::revision.eq(revision)),
         (corrections::previous_score.eq(previous), corrections::new_score.eq(None::<i64>), corrections::at.eq(at)),
-        (corrections::cause.eq(REMOVED), corrections::subject.eq(subject)),
+        (corrections::cause.eq(REMOVED), corrections::subject.eq(&*act.subject)),
     );
     diesel::insert_into(corrections::table).values(row).execute(conn).await?;
     let Some(change) = changes(conn, &[event]).await?.pop() else {
@@ -73,6 +74,8 @@ pub async fn remove_entry(
     };
     let announcement = Announcement::Scores { changes: vec![change.clone()] };
     let row = outbox::add(conn, now, &announcement).await?;
+    let target = format!("{}/entry:{user_id}", definitions::season_target(id, board.season));
+    audit::record(conn, act, &Deed::new("entry.remove", target, serde_json::json!({ "previousScore": previous }))).await?;
     Ok(Some(Updated { value: change, outbox: Some((row, announcement)) }))
 }
 

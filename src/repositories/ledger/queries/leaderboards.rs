@@ -7,13 +7,15 @@ use diesel::{
     dsl::exists, select, sql_types::BigInt,
 };
 use diesel_async::RunQueryDsl;
+use serde_json::{Map, Value};
 
 use super::{
     super::super::{LedgerError, Updated, schema::entries, schema::installation, schema::leaderboards, statement::statement},
-    Conn, Db, Failure, clock, definitions, maintenance, outbox, seasons,
+    Conn, Db, Failure, audit, clock, definitions, maintenance, outbox, seasons,
 };
 use crate::domain::{
     announcement::{Announcement, DefinitionChange},
+    audit::{Act, Deed},
     definition::Changed,
     ids::{LeaderboardId, Noun},
     leaderboard::{Board, Bounds, InvalidSetting, Leaderboard, LeaderboardSettings, OnExceed, Operator, Order, Visibility},
@@ -81,8 +83,9 @@ pub async fn create(
     conn: &mut Conn,
     id: &LeaderboardId,
     settings: &LeaderboardSettings,
-    now: Timestamp,
+    act: &Act,
 ) -> Result<Leaderboard, Failure> {
+    let now = act.at;
     definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
     if find(conn, id).await?.is_some() {
         return Err(LedgerError::Taken.into());
@@ -115,6 +118,7 @@ pub async fn create(
         .await?;
     let made = find(conn, id).await?.ok_or(Failure::Raced)?;
     seasons::first(conn, &made).await?;
+    audit::record(conn, act, &Deed::new("leaderboard.create", target(id), value_of(&made)?)).await?;
     Ok(made)
 }
 
@@ -123,14 +127,14 @@ pub async fn ensure_default(
     conn: &mut Conn,
     id: &LeaderboardId,
     settings: &LeaderboardSettings,
-    now: Timestamp,
+    act: &Act,
 ) -> Result<Option<Leaderboard>, Failure> {
     super::locks::definitions_exclusively(conn).await?;
     let made: i64 = installation::table.select(installation::leaderboards_made).first(conn).await?;
     if made > 0 {
         return Ok(None);
     }
-    create(conn, id, settings, now).await.map(Some)
+    create(conn, id, settings, act).await.map(Some)
 }
 
 /// Changes the settings. The rules stay once the current season has entries. A boundary that has come is carried out first:
@@ -138,13 +142,15 @@ pub async fn ensure_default(
 pub async fn update(
     conn: &mut Conn,
     id: &LeaderboardId,
-    now: Timestamp,
+    act: &Act,
     change: impl FnOnce(&Leaderboard) -> Result<LeaderboardSettings, InvalidSetting>,
 ) -> Result<Updated<Leaderboard>, Failure> {
+    let now = act.at;
     super::locks::definitions_exclusively(conn).await?;
     let before = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     let settings = change(&before).map_err(LedgerError::Invalid)?;
     if settings == before.settings {
+        audit::record(conn, act, &Deed::new("leaderboard.update", target(id), Value::Object(Map::new()))).await?;
         return Ok(Updated { value: before, outbox: None });
     }
     let time = clock::now(conn, now).await?;
@@ -167,10 +173,12 @@ pub async fn update(
     } else {
         before.next_boundary_at
     };
+    let former = value_of(&before)?;
     let after = Leaderboard { settings, next_boundary_at, revision: before.revision + 1, updated_at: now, ..before };
     store(conn, &after).await?;
     let announcement = Announcement::Definition(DefinitionChange::changed(&after, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
+    audit::record(conn, act, &Deed::change("leaderboard.update", target(id), &former, &value_of(&after)?)).await?;
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
 }
 
@@ -191,7 +199,8 @@ fn changed_rule(before: &LeaderboardSettings, after: &LeaderboardSettings) -> Op
 
 /// Deletes the leaderboard. Its entries and its history become invisible at once, because they refer to its pk, and are swept
 /// later.
-pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Result<Updated<Leaderboard>, Failure> {
+pub async fn delete(conn: &mut Conn, id: &LeaderboardId, act: &Act) -> Result<Updated<Leaderboard>, Failure> {
+    let now = act.at;
     let definitions = definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
     let gone = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     diesel::delete(leaderboards::table.find(gone.pk)).execute(conn).await?;
@@ -199,7 +208,22 @@ pub async fn delete(conn: &mut Conn, id: &LeaderboardId, now: Timestamp) -> Resu
     maintenance::leave_to_sweep(conn, &gone, now).await?;
     let announcement = Announcement::Definition(DefinitionChange::deleted(&gone, definitions));
     let outbox = outbox::add(conn, now, &announcement).await?;
+    audit::record(conn, act, &Deed::new("leaderboard.delete", target(id), Value::Object(Map::new()))).await?;
     Ok(Updated { value: gone, outbox: Some((outbox, announcement)) })
+}
+
+/// A leaderboard as the audit trail names it.
+pub fn target(id: &LeaderboardId) -> String {
+    format!("leaderboard:{id}")
+}
+
+/// A season as the audit trail names it.
+pub fn season_target(id: &LeaderboardId, number: i64) -> String {
+    format!("leaderboard:{id}/season:{number}")
+}
+
+fn value_of(leaderboard: &Leaderboard) -> Result<Value, Failure> {
+    serde_json::to_value(leaderboard).map_err(Failure::corrupt)
 }
 
 /// Allots the next epoch of a leaderboard, if it still exists, in that season.

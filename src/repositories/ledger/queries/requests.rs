@@ -2,12 +2,20 @@
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 use super::{
     super::super::{LedgerError, Updated, schema::idempotency_keys, seasons::SeasonAnswer},
-    Conn, Failure, locks, seasons,
+    Conn, Failure, audit, leaderboards, locks, seasons,
 };
-use crate::domain::{ids::LeaderboardId, season::Season, settlement::event_id, submission::RequestKey, time::Timestamp};
+use crate::domain::{
+    audit::{Act, Deed},
+    ids::LeaderboardId,
+    season::Season,
+    settlement::event_id,
+    submission::RequestKey,
+    time::Timestamp,
+};
 
 /// Ends a season, once for each key; see [`seasons::end_now`].
 pub async fn end_season(
@@ -15,7 +23,7 @@ pub async fn end_season(
     id: &LeaderboardId,
     ends: i64,
     name: Option<String>,
-    own_time: Timestamp,
+    act: &Act,
     key: Option<&RequestKey>,
     answer: impl FnOnce(&Season) -> String,
 ) -> Result<SeasonAnswer, Failure> {
@@ -23,9 +31,11 @@ pub async fn end_season(
     if let Some(body) = answered(conn, key).await? {
         return Ok(SeasonAnswer::Before(body));
     }
-    let (season, announced) = seasons::end_now(conn, id, ends, name, own_time).await?;
+    let (season, announced) = seasons::end_now(conn, id, ends, name, act.at).await?;
     let body = answer(&season);
-    store(conn, key, &body, own_time).await?;
+    store(conn, key, &body, act.at).await?;
+    let details = json!({ "season": season.number, "name": season.name, "startsAt": season.starts_at });
+    audit::record(conn, act, &Deed::new("season.end", leaderboards::season_target(id, ends), details)).await?;
     Ok(SeasonAnswer::Now(Box::new(Updated { value: (season, body), outbox: Some(announced) })))
 }
 

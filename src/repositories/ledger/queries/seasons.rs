@@ -10,13 +10,14 @@ use super::{
         LedgerError,
         schema::{leaderboards, score_events, season_marks, seasons},
     },
-    Conn, Db, Failure, clock, definitions, jobs,
+    Conn, Db, Failure, audit, clock, definitions, jobs,
     leaderboards::{self as boards, LeaderboardRow},
     outbox,
 };
 use crate::domain::{
     announcement::Announcement,
     archive::EMPTY_DIGEST,
+    audit::{Act, Deed},
     definition::Changed,
     ids::{LeaderboardId, Noun},
     job::{ArchiveSeason, NewJob},
@@ -185,14 +186,17 @@ pub async fn list(conn: &mut Conn, id: &LeaderboardId, before: Option<i64>, limi
 }
 
 /// Names a season. `NotFound`.
-pub async fn rename(conn: &mut Conn, id: &LeaderboardId, number: i64, name: Option<&str>) -> Result<Season, Failure> {
+pub async fn rename(conn: &mut Conn, id: &LeaderboardId, number: i64, name: Option<&str>, act: &Act) -> Result<Season, Failure> {
     let leaderboard = boards::find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     let named = diesel::update(seasons::table.find((leaderboard.pk, number))).set(seasons::name.eq(name)).execute(conn).await?;
     if named == 0 && number == leaderboard.season {
         let row = Row { name: name.map(str::to_owned), ..of_creation(&leaderboard) };
         diesel::insert_into(seasons::table).values(row).execute(conn).await?;
     }
-    season_of(conn, &leaderboard, number).await?.ok_or_else(|| LedgerError::NotFound(Noun::Season).into())
+    let season = season_of(conn, &leaderboard, number).await?.ok_or(LedgerError::NotFound(Noun::Season))?;
+    let details = serde_json::json!({ "name": name });
+    audit::record(conn, act, &Deed::new("season.rename", boards::season_target(id, number), details)).await?;
+    Ok(season)
 }
 
 /// Carries out the scheduled boundaries that have come, of these leaderboards or of all, for up to `limit` of them. Returns the

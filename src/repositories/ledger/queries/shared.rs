@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod archive;
+pub mod audit;
 pub mod corrections;
 pub mod definitions;
 pub mod entries;

@@ -5,18 +5,20 @@ use diesel::{
     SelectableHelper,
 };
 use diesel_async::RunQueryDsl;
+use serde_json::{Value, json};
 
 use super::{
     super::super::{
         Updated,
         schema::{entries, leaderboards, users},
     },
-    Conn, Db, Failure,
+    Conn, Db, Failure, audit,
     leaderboards::order,
     locks, outbox,
 };
 use crate::domain::{
     announcement::Announcement,
+    audit::{Act, Deed},
     entry::TAKEN_OUT,
     ids::{LeaderboardId, UserId},
     leaderboard::Board,
@@ -45,13 +47,16 @@ pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure>
 }
 
 /// Creates the user or replaces the profile. The change is announced to every ranking that has an entry of the user.
-pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp) -> Result<Updated<User>, Failure> {
+pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, act: &Act) -> Result<Updated<User>, Failure> {
+    let now = act.at;
     // Either this transaction inserts the row, or it exists: a commit that is inserting it at this moment is waited for.
     let fresh =
         UserRow::of(&User { id: id.clone(), profile: Profile::default(), revision: 0, created_at: now, updated_at: now })?;
     let made = diesel::insert_into(users::table).values(fresh).on_conflict_do_nothing().execute(conn).await?;
     let before = locks::user(conn, id).await?.ok_or(Failure::Raced)?;
+    let deed = Deed::change("user.replace", format!("user:{id}"), &value_of(&before.profile)?, &value_of(profile)?);
     if made == 0 && before.profile == *profile {
+        audit::record(conn, act, &deed).await?;
         return Ok(Updated { value: before, outbox: None });
     }
     let shown = !before.profile.shows_the_same(profile);
@@ -70,11 +75,19 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, now: Timestamp
         .await?;
     let leaderboards = if shown { leaderboards_of(conn, id).await? } else { Vec::new() };
     if leaderboards.is_empty() {
+        audit::record(conn, act, &deed).await?;
         return Ok(Updated { value: after, outbox: None });
     }
     let announcement = Announcement::user_changed(&after, &leaderboards);
     let outbox = outbox::add(conn, now, &announcement).await?;
+    audit::record(conn, act, &deed).await?;
     Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
+}
+
+fn value_of(profile: &Profile) -> Result<Value, Failure> {
+    let Profile { display_name, avatar_url, country, metadata } = profile;
+    let metadata = metadata.clone().map(Value::Object);
+    Ok(json!({ "displayName": display_name, "avatarUrl": avatar_url, "country": country, "metadata": metadata }))
 }
 
 /// The current rankings that have an entry of the user.
