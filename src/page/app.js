@@ -1,4 +1,4 @@
-// The live page: one leaderboard and its latest scores, each followed over an EventSource of its own.
+// The live page: one leaderboard and its latest scores, each followed over an EventSource of its own, and its past seasons.
 // Whatever comes from the server is put into the page as text, never as markup: user ids are anybody's.
 
 // Everything is addressed from where this file lies, so that the page works below any path that a proxy strips.
@@ -19,19 +19,33 @@ const SPEAK_EVERY = 10_000;
 const ARROW_STAYS = 8_000;
 const FEED_EVERY = 250;
 const FEED_LENGTH = 30;
+const TRY_AGAIN = 5_000;
+
+// Seasons in one request for more of them, and the choice that makes it.
+const SEASONS = 50;
+const EARLIER = 'earlier';
 
 const whole = new Intl.NumberFormat('en');
 const signed = new Intl.NumberFormat('en', { signDisplay: 'exceptZero' });
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
-const calendar = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+const DAY = { day: 'numeric', month: 'short', year: 'numeric' };
+const calendar = new Intl.DateTimeFormat('en-GB', DAY);
+const exact = new Intl.DateTimeFormat('en-GB', { ...DAY, hour: '2-digit', minute: '2-digit' });
 const number = (value) => whole.format(value).replace('-', '−');
 const plural = new Intl.PluralRules('en', { type: 'ordinal' });
 const ordinal = (value) => number(value) + { one: 'st', two: 'nd', few: 'rd', other: 'th' }[plural.select(value)];
 const change = (value) => signed.format(value).replace('-', '−');
+const amount = (value, unit) => new Intl.NumberFormat('en', { style: 'unit', unit, unitDisplay: 'short' }).format(value);
+const sameDay = (one, other) => one.toDateString() === other.toDateString();
 
 function moment(at) {
   const date = new Date(at);
-  return date.toDateString() === new Date().toDateString() ? clock.format(date) : calendar.format(date);
+  return sameDay(date, new Date()) ? clock.format(date) : calendar.format(date);
+}
+
+function span(startsAt, endsAt) {
+  const [from, to] = [new Date(startsAt), new Date(endsAt)];
+  return (sameDay(from, to) ? exact : calendar).formatRange(from, to);
 }
 
 function element(tag, className, text) {
@@ -53,9 +67,10 @@ function nameOf(entry, className) {
 
 const token = () => new URLSearchParams(location.hash.slice(1)).get('access_token');
 const url = (path) => new URL(path, root);
+const pathOf = (id) => `api/leaderboards/${encodeURIComponent(id)}`;
 
 function streamUrl(parameters) {
-  const address = url(wanted ? `api/leaderboards/${encodeURIComponent(wanted)}/stream` : 'api/leaderboard/stream');
+  const address = url(wanted ? `${pathOf(wanted)}/stream` : 'api/leaderboard/stream');
   address.search = new URLSearchParams(parameters);
   if (token()) address.searchParams.set('access_token', token());
   return address;
@@ -176,6 +191,10 @@ function glide(container, alter) {
 /* What the page knows. */
 
 const board = { id: wanted, window: [], version: null, season: null, total: 0, watchers: null, definition: null };
+/* The ended season that is shown instead of the live one, as the address asks for it. */
+let past = null;
+const shown = () => past ?? board;
+const ascending = () => (past?.order ?? board.definition?.order) === 'asc';
 let paused = false;
 let lastNews = null;
 
@@ -186,31 +205,40 @@ const inSight = new IntersectionObserver((seen) => {
   for (const { target, isIntersecting } of seen) target.toggleAttribute('data-seen', isIntersecting);
 });
 let drawing = 0;
+/* The season that the rows are of: between two of them nobody moves. */
+let drawn = null;
 
 function draw() {
-  if (!paused && !drawing) drawing = requestAnimationFrame(() => { drawing = 0; render(); });
+  if (!paused) redraw();
+}
+
+function redraw() {
+  drawing ||= requestAnimationFrame(() => { drawing = 0; render(); });
 }
 
 function render() {
-  const known = board.version !== null;
-  const empty = known && board.total === 0;
-  if (empty && $('empty').hidden) showFirstSteps();
+  const { window, version, total } = shown();
+  const known = version !== null;
+  const empty = known && total === 0;
+  if (empty) showEmpty();
   $('empty').hidden = !empty;
-  $('table').hidden = $('ties').hidden = !known || board.window.length === 0;
-  $('total').textContent = known ? number(board.total) : '–';
-  $('season').textContent = known ? board.season : '–';
-  $('caption').textContent = known ? `Top ${board.window.length} of ${number(board.total)}` : '';
+  $('table').hidden = $('ties').hidden = !known || window.length === 0;
+  $('total').textContent = known ? number(total) : '–';
+  $('caption').textContent = known ? `${past ? 'Final top' : 'Top'} ${window.length} of ${number(total)}` : '';
   $('watchers').textContent = board.watchers === null ? '–' : number(board.watchers);
-  const longest = Math.max(0, ...board.window.map((entry) => number(entry.score).length));
+  const longest = Math.max(0, ...window.map((entry) => number(entry.score).length));
   $('table').toggleAttribute('data-long', longest > 10);
   glide($('rows'), arrangeRows);
-  document.body.dataset.version = board.version ?? '';
+  showSeasons();
+  document.body.dataset.version = version ?? '';
 }
 
 function arrangeRows() {
+  const { window, season } = shown();
   const body = $('rows');
-  const first = rows.size === 0;
-  const users = new Set(board.window.map((entry) => entry.userId));
+  const users = new Set(season === drawn ? window.map((entry) => entry.userId) : []);
+  drawn = season;
+  const first = users.size === 0 || rows.size === 0;
   for (const [user, row] of rows) {
     if (users.has(user)) continue;
     inSight.unobserve(row.line);
@@ -218,7 +246,7 @@ function arrangeRows() {
     rows.delete(user);
   }
   let place = body.firstElementChild;
-  for (const entry of board.window) {
+  for (const entry of window) {
     let row = rows.get(entry.userId);
     if (!row) {
       row = makeRow(entry);
@@ -273,8 +301,8 @@ function fillRow(row, entry) {
 
 /* Only where more is better can a score be a part of the leader's. */
 function share(score) {
-  const best = board.window[0].score;
-  const measurable = (board.definition?.order ?? 'desc') === 'desc' && best > 0 && score > 0;
+  const best = shown().window[0].score;
+  const measurable = !ascending() && best > 0 && score > 0;
   return measurable ? (100 * score) / best : 0;
 }
 
@@ -300,7 +328,7 @@ function arrow(places) {
 }
 
 function showDelta(row, delta) {
-  const better = (board.definition?.order ?? 'desc') === 'desc' ? delta > 0 : delta < 0;
+  const better = ascending() ? delta < 0 : delta > 0;
   row.delta.textContent = change(delta);
   row.delta.dataset.way = better ? 'up' : 'down';
   for (const flash of row.flashes) flash.cancel();
@@ -314,25 +342,192 @@ function showDelta(row, delta) {
   ];
 }
 
-/* The feed: the newest scores, a bounded number of them, however fast they come. Those from before its stream began are asked for when it has
-   begun, so that none falls between, and the event's id, which is in the order of time, tells which are known already. */
+/* Seasons. The streams tell of the turn from one to the next; the list is asked for where they have not. */
+
+const seasons = new Map();
+let earlier = null;
+/* The last season with a result whose end this page has met, until that result has been looked at. */
+let turned = null;
+
+async function listSeasons(cursor = null) {
+  const parameters = new URLSearchParams({ limit: SEASONS, ...(cursor && { cursor }) });
+  const { body } = await get(`${pathOf(board.id)}/seasons?${parameters}`).catch(() => ({ body: null }));
+  if (!body || over) return;
+  earlier = body.nextCursor;
+  learn(...body.seasons);
+}
+
+function learn(...told) {
+  for (const season of told) {
+    const known = seasons.get(season.season);
+    // What was asked for before the season's end may come after it.
+    seasons.set(season.season, { ...known, ...season, endsAt: season.endsAt ?? known?.endsAt });
+  }
+  const newest = [...seasons.values()].sort((one, other) => other.season - one.season);
+  const choices = newest.map((season) => new Option(choiceOf(season), season.season));
+  if (earlier !== null) choices.push(new Option('Earlier seasons…', EARLIER));
+  $('seasons').replaceChildren(...choices);
+  $('seasons').value = shown().season ?? '';
+  draw();
+}
+
+/* More to choose from. The choice stays where it was, and opens again where the browser can do that. */
+async function listEarlier() {
+  $('seasons').value = shown().season ?? '';
+  await listSeasons(earlier);
+  $('status').textContent = `${seasons.size} seasons to choose from.`;
+  try {
+    $('seasons').showPicker();
+  } catch {
+    // Not known to older browsers, and refused where the answer took long.
+  }
+}
+
+/* A choice holds text alone: without its own marks of direction and between two others, a name turns nothing around it. */
+function choiceOf({ season, name, endsAt }) {
+  const tame = name && `\u2068${name.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')}\u2069`;
+  const story = [season, tame ?? (endsAt && `ended ${moment(endsAt)}`)].filter(Boolean).join(' · ');
+  return endsAt ? story : `${story} (live)`;
+}
+
+function called(season) {
+  const name = seasons.get(season)?.name;
+  if (!name) return [`Season ${season}`];
+  const called = element('bdi', '', name);
+  called.dir = 'auto';
+  return [`Season ${season} (`, called, ')'];
+}
+
+function showSeasons() {
+  const { season } = shown();
+  const several = seasons.size > 1;
+  $('seasons').hidden = !several;
+  $('seasons').value = season ?? '';
+  $('season').hidden = several;
+  $('season').textContent = [season ?? '–', seasons.get(season)?.name].filter(Boolean).join(' · ');
+  document.body.toggleAttribute('data-past', past !== null);
+  const result = past ? null : turned ?? lastResult();
+  say('past', past && pastWords());
+  say('result', result && resultWords(result));
+  lead('back', null);
+  lead('see', result?.season ?? null);
+  const { id, name } = board.definition ?? {};
+  document.title = [past?.season && `Season ${past.season}`, name || id, 'Scoreboard'].filter(Boolean).join(' · ');
+}
+
+/* What a season without scores has to show: how the last one with scores ended. */
+function lastResult() {
+  if (board.version === null || board.total > 0) return null;
+  const ended = [...seasons.values()].filter(({ endsAt, total }) => endsAt && total !== 0);
+  return ended.sort((one, other) => other.season - one.season)[0] ?? null;
+}
+
+function resultWords({ season, winner }) {
+  const ended = [...called(season), ' has ended.'];
+  if (!winner) return ended;
+  const unit = board.definition?.unit;
+  const score = number(winner.score);
+  return [...ended, ' ', nameOf(winner, 'name'), ` won with ${unit ? `${score} ${unit}` : `a score of ${score}`}.`];
+}
+
+function pastWords() {
+  if (past.missing) return ['There is no season ', element('bdi', '', past.asked), '.'];
+  if (past.failed) return ['The result cannot be loaded just now. The page tries again by itself.'];
+  if (!past.about) return ['Loading'];
+  const { season, startsAt, endsAt } = past.about;
+  return [...called(season), `: final result. ${span(startsAt, endsAt)}.`];
+}
+
+/* Says this above the table, or nothing. What is said already stays as it is, for whoever is marking it. */
+function say(id, words) {
+  $(id).hidden = !words;
+  const told = element('span');
+  told.append(...(words ?? []));
+  if ($(`${id}-words`).textContent !== told.textContent) $(`${id}-words`).replaceChildren(...told.childNodes);
+}
+
+/* Links to seasons have an address, for a tab of their own, and turn this page where it is. */
+function lead(id, season) {
+  $(id).href = addressOf(season);
+  $(id).dataset.season = season ?? '';
+}
+
+function addressOf(season) {
+  const search = new URLSearchParams(location.search);
+  search.delete('season');
+  if (season) search.set('season', season);
+  return (search.toString() && `?${search}` || './') + location.hash;
+}
+
+function visit(season) {
+  history.pushState(null, '', addressOf(season));
+  choose();
+}
+
+/* Shows the season that the address asks for. */
+function choose() {
+  const asked = new URLSearchParams(location.search).get('season') || null;
+  if (asked === (past?.asked ?? null)) return;
+  past = asked === null ? null : { asked, season: null, window: [], version: null, total: 0 };
+  if (past) load(past);
+  redraw();
+}
+
+async function load(chosen) {
+  const [about, window] = await ask(chosen.asked).catch(() => []);
+  if (past !== chosen || over) return;
+  chosen.missing = about?.status === 404;
+  chosen.failed = !chosen.missing && !(about?.body && window?.body);
+  if (chosen.failed) setTimeout(() => { if (past === chosen) load(chosen); }, TRY_AGAIN);
+  else if (about.body?.state === 'open') stayLive();
+  else if (about.body) showPast(about.body, window.body);
+  redraw();
+}
+
+async function ask(season) {
+  const id = board.id ?? (await get('api/leaderboard?limit=1')).body?.leaderboardId;
+  if (!id) return [];
+  const entries = new URLSearchParams({ season, limit });
+  return Promise.all([get(`${pathOf(id)}/seasons/${encodeURIComponent(season)}`), get(`${pathOf(id)}/entries?${entries}`)]);
+}
+
+function showPast(about, { season, version, total, entries }) {
+  Object.assign(past, { about, order: about.order, season, version: version ?? '', total, window: entries });
+  if (turned?.season === season) turned = null;
+  learn(about);
+}
+
+/* The address asks for the season that goes on. */
+function stayLive() {
+  past = null;
+  history.replaceState(null, '', addressOf(null));
+}
+
+/* The feed: the newest scores of the season, a bounded number of them, however fast they come. Those from before its stream began are asked for
+   when it has begun, so that none falls between, and the event's id, which is in the order of time, tells which are known already. */
 
 let news = [];
+let newsOf = null;
 let latest = null;
 let feeding = 0;
 
 function hear(score, id) {
   latest = id;
-  take([score]);
+  take([score], score.season);
 }
 
-async function recall({ leaderboardId }) {
-  const path = `api/leaderboards/${encodeURIComponent(leaderboardId)}/scores?limit=${FEED_LENGTH}`;
-  const { body } = await get(path).catch(() => ({ body: null }));
-  if (body && !over) take(body.scores);
+async function recall({ leaderboardId, season }) {
+  take([], season);
+  const { body } = await get(`${pathOf(leaderboardId)}/scores?limit=${FEED_LENGTH}`).catch(() => ({ body: null }));
+  if (body && !over) take(body.scores, body.season);
 }
 
-function take(scores) {
+function take(scores, season) {
+  if (season < newsOf) return;
+  if (season > newsOf) {
+    [news, newsOf] = [[], season];
+    drawFeed();
+  }
   const known = new Set(news.map((item) => item.score.eventId));
   const fresh = scores.filter((score) => !known.has(score.eventId)).map((score) => ({ score, line: null }));
   if (fresh.length === 0) return;
@@ -382,12 +577,14 @@ function tell(score) {
 /* The definition: name, unit, order; and the other leaderboards. */
 
 let definedAt = 0;
+/* When the season began and will end, as told at its beginning. */
+let begun = null;
 
 async function define() {
   if (Date.now() - definedAt < 60_000) return;
   definedAt = Date.now();
   try {
-    const { body } = await get(`api/leaderboards/${encodeURIComponent(board.id)}`);
+    const { body } = await get(pathOf(board.id));
     if (body) adopt(body);
   } catch {
     definedAt = 0;
@@ -395,14 +592,16 @@ async function define() {
 }
 
 function adopt(definition) {
-  board.definition = definition;
+  // What was asked for before the season's end may come after it.
+  const turn = definition.seasonStartsAt < begun?.seasonStartsAt ? begun : {};
+  board.definition = { ...definition, ...turn };
   board.watchers ??= definition.watchers ?? null;
   $('name').textContent = definition.name || definition.id;
   $('description').textContent = definition.description ?? '';
   $('description').hidden = !definition.description;
   $('unit').textContent = definition.unit || 'Score';
   $('closed').hidden = !definition.closed;
-  document.title = `${definition.name || definition.id} · Scoreboard`;
+  countDown();
   draw();
 }
 
@@ -414,6 +613,7 @@ async function listBoards() {
     const link = element('a', '', name || id);
     const search = new URLSearchParams(query);
     search.set('leaderboard', id);
+    search.delete('season');
     link.href = `?${search}${location.hash}`;
     link.dir = 'auto';
     link.dataset.leaderboard = id;
@@ -429,7 +629,45 @@ function markBoard() {
   }
 }
 
-/* An empty leaderboard says how to fill it, with an action that really feeds it where there is one. */
+/* The time until the season's end, by the server's clock. It stands at the end of its line, so that its width moves nothing, and as a timer
+   it is read when it is looked for, not at every tick. */
+
+let ahead = 0;
+let ticking = 0;
+
+function countDown() {
+  clearTimeout(ticking);
+  const reset = board.definition?.nextReset;
+  $('ends').hidden = !reset;
+  if (!reset) return;
+  const left = Date.parse(reset) - ahead - Date.now();
+  const text = timeLeft(Math.max(0, Math.ceil(left / 1000)));
+  if ($('countdown').textContent !== text) $('countdown').textContent = text;
+  $('countdown').dateTime = reset;
+  $('countdown').title = exact.format(new Date(reset));
+  ticking = setTimeout(countDown, left > 0 ? left % 1000 || 1000 : 1000);
+}
+
+function timeLeft(seconds) {
+  const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  if (days > 0) return `${amount(days, 'day')} ${amount(hours, 'hour')}`;
+  if (hours > 0) return `${amount(hours, 'hour')} ${amount(minutes, 'minute')}`;
+  return `${minutes}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
+/* An empty leaderboard says how to fill it; an empty season of one that was filled before only says so. */
+function showEmpty() {
+  const fresh = !past && (board.season === 1 || (seasons.has(board.season) && !lastResult()));
+  const [title, words] = past ? ['Nobody scored in this season', '']
+    : fresh ? ['Nobody has scored yet', 'Post the first score and it appears here at once.']
+      : ['Nobody has scored in this season yet', 'The first score appears here at once.'];
+  $('empty-title').textContent = title;
+  $('empty-words').textContent = words;
+  if (fresh && $('steps').hidden) showFirstSteps();
+  $('steps').hidden = !fresh;
+}
+
+/* Commands, with an action that really feeds this leaderboard where there is one. */
 async function showFirstSteps() {
   const { body } = await get('api/actions').catch(() => ({ body: null }));
   const action = body?.actions?.find((rule) => rule.leaderboards?.includes(board.id) && rule.enabled !== false);
@@ -488,16 +726,18 @@ function end(state, notice) {
 }
 
 function begin() {
-  [over, definedAt] = [false, 0];
+  [over, definedAt, past] = [false, 0, null];
   connection('connecting');
   for (const stream of streams) stream.open();
   listBoards();
+  choose();
 }
 
 function clear() {
-  Object.assign(board, { window: [], version: null, watchers: null });
-  [news, latest] = [[], null];
-  draw();
+  Object.assign(board, { window: [], version: null, season: null, watchers: null });
+  [news, newsOf, latest, past, turned, earlier] = [[], null, null, null, null, null];
+  seasons.clear();
+  redraw();
   drawFeed();
 }
 
@@ -508,8 +748,7 @@ function gone() {
 
 /* EventSource does not tell which status closed it; a plain request does. */
 async function diagnose() {
-  const path = wanted ? `api/leaderboards/${encodeURIComponent(wanted)}` : 'api/leaderboard';
-  const { status } = await get(path).catch(() => ({ status: 0 }));
+  const { status } = await get(wanted ? pathOf(wanted) : 'api/leaderboard').catch(() => ({ status: 0 }));
   if (over || document.body.dataset.connection === 'live') return;
   if (status === 404) gone();
   else if (status === 401 || status === 403) end('refused', PRIVATE);
@@ -522,7 +761,7 @@ let spokenTop = null;
 let spokenLive = true;
 
 function speak() {
-  if (paused || document.hidden) return;
+  if (paused || past || document.hidden) return;
   const top = board.window.slice(0, 3);
   const line = top.map((entry) => `${entry.displayName || entry.userId}, ${number(entry.score)}`);
   const now = top.map((entry) => entry.userId);
@@ -541,10 +780,18 @@ function speak() {
 
 const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
   leaderboard(snapshot) {
+    const before = board.season;
     Object.assign(board, { id: snapshot.leaderboardId, window: [...snapshot.entries] });
     follow(snapshot);
     markBoard();
-    define();
+    const told = seasons.has(snapshot.season);
+    if (!told) {
+      if (before !== null && before !== snapshot.season) turned = { season: before };
+      definedAt = 0;
+      listSeasons();
+    }
+    // Of a season that the stream has told of, nothing is to be asked: everybody who watches would, at one moment.
+    if (!told || before === snapshot.season) define();
   },
   'leaderboard-patch'(patch) {
     if (patch.since !== board.version) return boardStream.reopen();
@@ -558,9 +805,23 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
     adopt(definition);
     listBoards();
   },
-  heartbeat({ watchers }) {
+  // What it ended with stays in sight until the empty table of the next one comes, and is in the archive from now on.
+  'season-ended'({ season, startsAt, endsAt, version, total, entries }) {
+    board.window = entries;
+    if (total > 0) turned = { season, winner: entries[0] };
+    learn({ season, startsAt, endsAt, total });
+    follow({ version, season, total });
+  },
+  'season-started'({ season, startsAt, nextReset, name }) {
+    begun = { seasonStartsAt: startsAt, nextReset };
+    if (board.definition) adopt(board.definition);
+    learn({ season, startsAt, name, endsAt: null });
+    if (!paused && !past) $('status').textContent = `Season ${season - 1} has ended. Season ${season} has begun.`;
+  },
+  heartbeat({ at, watchers }) {
     board.watchers = watchers;
     lastNews = Date.now();
+    ahead = Date.parse(at) - lastNews;
     draw();
   },
 }, fate);
@@ -571,6 +832,11 @@ const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: lat
   leaderboard: recall,
   'score-updated': hear,
   'score-removed': (_, id) => { latest = id; },
+  'season-ended': (_, id) => { latest = id; },
+  'season-started'({ season }, id) {
+    latest = id;
+    take([], season);
+  },
   'user-changed': rename,
   heartbeat() {},
 });
@@ -612,6 +878,21 @@ addEventListener('pagehide', sleep);
 addEventListener('online', wake);
 addEventListener('offline', () => fate('offline'));
 addEventListener('hashchange', begin);
+addEventListener('popstate', choose);
+addEventListener('click', (event) => {
+  const link = event.target.closest('a[data-season]');
+  if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  visit(link.dataset.season);
+  // The link is gone with what it stood in: the choice is where a reader goes on.
+  $('seasons').focus();
+});
+
+$('seasons').addEventListener('change', () => {
+  const choice = $('seasons').value;
+  if (choice === EARLIER) listEarlier();
+  else visit(Number(choice) === board.season ? null : choice);
+});
 
 $('pause').addEventListener('click', () => {
   paused = !paused;
