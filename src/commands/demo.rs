@@ -1,8 +1,9 @@
-//! `scoreboard demo`: a server of its own on a database of its own, and a real season played back through the public API.
+//! `scoreboard demo`: a server of its own on a database of its own, and a real season played back through the public API, up to
+//! the start of the next one.
 
 mod season;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -11,10 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{app, config::Settings, domain::time::Clock, services::tokens::Tokens};
-use season::{Match, season};
+use season::{Match, next_season, season};
 
 /// How long the season takes at speed 1.
 const SEASON: Duration = Duration::from_secs(120);
+/// How long its final table stays before the next season begins, at speed 1.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The names of the two seasons.
+const NAMES: [&str; 2] = ["2015/16", "2016/17"];
 
 /// How the season is played back.
 #[derive(Debug, Args)]
@@ -25,7 +30,7 @@ pub struct DemoArgs {
     /// Where the page is served; a free port is taken where this one is in use.
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_parser = crate::config::parse::address)]
     listen_addr: SocketAddr,
-    /// Stop after the last match instead of going on showing the table.
+    /// Stop after the last match instead of going on showing the tables.
     #[arg(long)]
     once: bool,
 }
@@ -72,7 +77,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
         () = interrupted.cancelled() => Ok(()),
     };
     if played.is_ok() && !args.once && !interrupted.is_cancelled() {
-        println!("The season is over; the table stays at http://{}/ until you press Ctrl-C.", running.address);
+        println!("The tables stay at http://{}/ until you press Ctrl-C.", running.address);
         interrupted.cancelled().await;
     }
     running.stop().await;
@@ -81,21 +86,27 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 async fn play(client: &Client, speed: f64) -> anyhow::Result<()> {
-    client.prepare().await?;
-    let matches = season();
+    let (matches, next) = (season(), next_season());
+    let pace = SEASON.div_f64(speed) / matches.len() as u32;
+    client.prepare([&matches[..], &next[..]].concat().iter()).await?;
     println!();
-    println!("  Premier League 2015/16, {} matches: open http://{}/", matches.len(), client.address);
+    println!("  Premier League {}, {} matches: open http://{}/", NAMES[0], matches.len(), client.address);
     println!("  or watch it here:  curl -N 'http://{}/api/leaderboard/stream?view=top'", client.address);
     println!();
-    let mut teams: Vec<&str> = matches.iter().flat_map(|played| [played.home, played.away]).collect();
-    teams.sort_unstable();
-    teams.dedup();
-    for team in teams {
-        client.call(reqwest::Method::PUT, &format!("/api/users/{}", slug(team)), json!({ "displayName": team })).await?;
-    }
-    let mut ticks = tokio::time::interval(SEASON.div_f64(speed) / matches.len() as u32);
+    play_matches(client, &matches, pace).await?;
+    tokio::time::sleep(PAUSE.div_f64(speed)).await;
+    client.end_season(1, NAMES[1]).await?;
+    client.print_table(1).await?;
+    println!("  {} has ended: http://{}/?season=1 shows how. {} begins.", NAMES[0], client.address, NAMES[1]);
+    println!();
+    play_matches(client, &next, pace).await?;
+    client.print_table(2).await
+}
+
+async fn play_matches(client: &Client, matches: &[Match], pace: Duration) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(pace);
     let mut day = "";
-    for played in &matches {
+    for played in matches {
         ticks.tick().await;
         if day != played.date {
             day = played.date;
@@ -104,7 +115,7 @@ async fn play(client: &Client, speed: f64) -> anyhow::Result<()> {
         println!("  {} {}–{} {}", played.home, played.goals[0], played.goals[1], played.away);
         client.post_match(played).await?;
     }
-    client.print_table().await
+    Ok(())
 }
 
 /// A client of the public API, as any game's backend would be.
@@ -129,13 +140,27 @@ impl Client {
         Ok(answer)
     }
 
-    async fn prepare(&self) -> anyhow::Result<()> {
-        let about = json!({ "name": "Premier League 2015/16", "description": "Win 3, draw 1, loss 0", "unit": "points" });
+    /// The leaderboard, its actions, and the names of its first season and of all teams.
+    async fn prepare(&self, matches: impl Iterator<Item = &Match>) -> anyhow::Result<()> {
+        let about = json!({ "name": "Premier League", "description": "Win 3, draw 1, loss 0", "unit": "points" });
         self.call(reqwest::Method::PATCH, "/api/leaderboards/premier-league", about).await?;
+        let season = json!({ "name": NAMES[0] });
+        self.call(reqwest::Method::PATCH, "/api/leaderboards/premier-league/seasons/1", season).await?;
         for outcome in [season::Outcome::Win, season::Outcome::Draw, season::Outcome::Loss] {
             let action = json!({ "id": outcome.action_id(), "leaderboards": ["premier-league"], "points": outcome.points() });
             self.call(reqwest::Method::POST, "/api/actions", action).await?;
         }
+        let teams: BTreeSet<&str> = matches.flat_map(|played| [played.home, played.away]).collect();
+        for team in teams {
+            self.call(reqwest::Method::PUT, &format!("/api/users/{}", slug(team)), json!({ "displayName": team })).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a season; the next one has this name.
+    async fn end_season(&self, ends: i64, name: &str) -> anyhow::Result<()> {
+        let body = json!({ "ends": ends, "name": name });
+        self.call(reqwest::Method::POST, "/api/leaderboards/premier-league/seasons", body).await?;
         Ok(())
     }
 
@@ -149,8 +174,9 @@ impl Client {
         Ok(())
     }
 
-    async fn print_table(&self) -> anyhow::Result<()> {
-        let window = self.call(reqwest::Method::GET, "/api/leaderboard?limit=20", Value::Null).await?;
+    async fn print_table(&self, season: i64) -> anyhow::Result<()> {
+        let path = format!("/api/leaderboard?season={season}&limit=20");
+        let window = self.call(reqwest::Method::GET, &path, Value::Null).await?;
         println!();
         for entry in window["entries"].as_array().context("a window has entries")? {
             let (rank, score) = (entry["rank"].to_string(), entry["score"].to_string());

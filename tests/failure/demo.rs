@@ -1,4 +1,4 @@
-//! `scoreboard demo` plays the true season.
+//! `scoreboard demo` plays the true season, and the start of the next one.
 
 use crate::server::{Server, Stores, said};
 
@@ -26,15 +26,41 @@ const TABLE: [(&str, i64); 20] = [
     ("Aston Villa", 17),
 ];
 
+/// The table after everybody's first match of the next one: among equal points, who reached them first.
+const NEXT_TABLE: [(&str, i64); 20] = [
+    ("Hull City", 3),
+    ("Swansea", 3),
+    ("West Bromwich Albion", 3),
+    ("Manchester City", 3),
+    ("Manchester United", 3),
+    ("Liverpool", 3),
+    ("Chelsea", 3),
+    ("Everton", 1),
+    ("Tottenham Hotspur", 1),
+    ("Middlesbrough", 1),
+    ("Stoke City", 1),
+    ("Southampton", 1),
+    ("Watford", 1),
+    ("Leicester City", 0),
+    ("Burnley", 0),
+    ("Crystal Palace", 0),
+    ("Sunderland", 0),
+    ("Bournemouth", 0),
+    ("Arsenal", 0),
+    ("West Ham United", 0),
+];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_ends_with_the_true_table() {
+async fn the_demo_ends_its_season_with_the_true_table_and_begins_the_next() {
     let server = Server::prepare(Stores::default());
     let output = server.command_beside(&["demo", "--speed", "60", "--once", "--listen-addr", "127.0.0.1:0"]).await;
     assert!(output.status.success(), "{}", said(&output));
     let printed = String::from_utf8(output.stdout).unwrap();
-    let table: Vec<String> = printed.lines().rev().skip_while(|line| line.is_empty()).take(20).map(squeeze).collect();
-    let expected = TABLE.iter().zip(1..).map(|((team, points), rank)| format!("{rank} {team} {points}"));
-    assert_eq!(table.into_iter().rev().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let is_row = |line: &String| line.split(' ').next().is_some_and(|rank| rank.parse::<u32>().is_ok());
+    let rows: Vec<String> = printed.lines().map(squeeze).filter(is_row).collect();
+    let table =
+        |table: [(&'static str, i64); 20]| (1..).zip(table).map(|(rank, (team, points))| format!("{rank} {team} {points}"));
+    assert_eq!(rows, table(TABLE).chain(table(NEXT_TABLE)).collect::<Vec<_>>());
 }
 
 /// A line with single blanks.

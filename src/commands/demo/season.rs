@@ -1,6 +1,7 @@
-//! The Premier League season 2015/16, the one Leicester City won: the scores that `scoreboard demo` plays back.
+//! The Premier League season 2015/16, the one Leicester City won, and the first matches of the next one: the scores that
+//! `scoreboard demo` plays back.
 //!
-//! `premier-league-2015-16.json` holds the results as public-domain facts from openfootball
+//! `premier-league-2015-16.json` and `premier-league-2016-17.json` hold the results as public-domain facts from openfootball
 //! (<https://github.com/openfootball>), one match a line by date. One date differs from that source: Manchester United
 //! against Bournemouth stood there on its first date, 15 May 2016, and was played on 17 May.
 //!
@@ -13,6 +14,7 @@ use std::cmp::Reverse;
 use serde::Deserialize;
 
 const RESULTS: &str = include_str!("premier-league-2015-16.json");
+const NEXT_RESULTS: &str = include_str!("premier-league-2016-17.json");
 
 /// One match that was played to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -69,9 +71,18 @@ impl Match {
     }
 }
 
-/// All 380 matches in playing order: by date, the widest win of a day first.
+/// All 380 matches of 2015/16 in playing order: by date, the widest win of a day first.
 pub fn season() -> Vec<Match> {
-    let mut matches: Vec<Match> = serde_json::from_str(RESULTS).expect("the results are part of the program");
+    in_playing_order(RESULTS)
+}
+
+/// The first match of each team in 2016/17.
+pub fn next_season() -> Vec<Match> {
+    in_playing_order(NEXT_RESULTS)
+}
+
+fn in_playing_order(results: &'static str) -> Vec<Match> {
+    let mut matches: Vec<Match> = serde_json::from_str(results).expect("the results are part of the program");
     matches.sort_by_key(|played| (played.date, Reverse(played.margin())));
     matches
 }
@@ -126,7 +137,16 @@ mod tests {
 
     #[test]
     fn matches_come_in_the_order_they_were_played() {
-        assert!(season().is_sorted_by_key(|played| played.date));
+        let matches = [season(), next_season()].concat();
+        assert!(matches.is_sorted_by_key(|played| played.date));
+    }
+
+    #[test]
+    fn the_next_season_begins_with_a_match_of_each_team() {
+        let teams: BTreeSet<_> = next_season().iter().flat_map(Match::outcomes).map(|(team, _)| team).collect();
+        assert_eq!((next_season().len(), teams.len()), (10, 20));
+        let stayed = season().iter().map(|played| played.home).collect::<BTreeSet<_>>();
+        assert_eq!(teams.difference(&stayed).collect::<Vec<_>>(), [&"Burnley", &"Hull City", &"Middlesbrough"]);
     }
 
     #[test]
