@@ -4,6 +4,8 @@
 //! the actions `goal` (10 points) and `point` (1 point), with no score yet; `restart` comes back on
 //! the same port with the same data.
 
+mod seasons;
+
 use std::time::Duration;
 
 use reqwest::Method;
