@@ -1,6 +1,6 @@
 //! Scheduled ends of seasons: carried out by whoever meets them first, a worker or a submission.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -11,8 +11,10 @@ use crate::{
 
 use super::{announcer::Announcer, definitions::DefinitionCache, error::ServiceError};
 
-/// Leaderboards in one transaction, during which no score can be committed: some ten milliseconds.
-const AT_ONCE: i64 = 64;
+/// Leaderboards in one transaction, during which no score can be committed: some ten milliseconds. In between there is time
+/// for commits.
+const AT_ONCE: i64 = 32;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// See the module's documentation.
 pub struct Boundaries {
@@ -42,8 +44,13 @@ impl Boundaries {
             turned += rows.len();
             metrics::counter!("scoreboard_season_boundaries_total").increment(rows.len() as u64);
             let announcer = Arc::clone(&self.announcer);
+            let full = rows.len() as i64 == AT_ONCE;
             // A submission that met the boundary does not wait for its announcement.
             tokio::spawn(async move { announcer.announce_turns(rows).await });
+            if !full {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
         if turned > 0 {
             self.definitions.refresh().await?;

@@ -4,6 +4,7 @@ mod abuse;
 mod access;
 mod answers;
 mod app;
+mod audit;
 mod batch;
 mod browser;
 mod corrections;

@@ -42,6 +42,9 @@ CREATE TABLE season_marks (
     PRIMARY KEY (leaderboard_pk, season, number)
 );
 
+CREATE INDEX season_marks_by_key ON season_marks (leaderboard_pk, season, sort_score, reached_at, user_id);
+CREATE INDEX season_marks_by_count ON season_marks (leaderboard_pk, season, ahead);
+
 ALTER TABLE leaderboards ADD COLUMN bounds_min bigint;
 ALTER TABLE leaderboards ADD COLUMN bounds_max bigint;
 -- 'refuse' or 'clamp'.

@@ -32,6 +32,9 @@ CREATE TABLE season_marks (
     PRIMARY KEY (leaderboard_pk, season, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX season_marks_by_key ON season_marks (leaderboard_pk, season, sort_score, reached_at, user_id);
+CREATE INDEX season_marks_by_count ON season_marks (leaderboard_pk, season, ahead);
+
 ALTER TABLE leaderboards ADD COLUMN bounds_min integer;
 ALTER TABLE leaderboards ADD COLUMN bounds_max integer;
 ALTER TABLE leaderboards ADD COLUMN on_exceed text;

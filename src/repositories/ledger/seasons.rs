@@ -55,7 +55,7 @@ impl Ledger {
         only: Option<Vec<i64>>,
         limit: i64,
     ) -> Result<Vec<(i64, Announcement)>, LedgerError> {
-        Ok(transact!(self.write(LIMIT), seasons::turn_due(own_time, only.as_deref(), limit))?)
+        Ok(transact!(self.write(LIMIT), boundaries::turn_due(own_time, only.as_deref(), limit))?)
     }
 
     /// Ends season `ends` now and begins the next one, once for each key. `answer` makes the answer from the season that begins.

@@ -1,10 +1,12 @@
 //! Index walks on PostgreSQL: readers' queries, each as one statement.
 
+use std::collections::HashMap;
+
 use diesel::sql_types::{Array, BigInt, Binary, Text};
 use diesel_async::RunQueryDsl;
 
 use super::{super::statement::statement, Conn, Db, Failure};
-use crate::domain::ids::UserId;
+use crate::domain::{ids::UserId, leaderboard::Board};
 
 statement!(
     Db, NewestEvents { boards: Array<BigInt> = [i64], user: Text = str, before: Binary = [u8], limit: BigInt = i64 } -> Binary,
@@ -13,6 +15,28 @@ statement!(
       WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
       ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT ?) h"
 );
+
+statement!(
+    /// Users' ranks in an ended season, each counted from the last mark before it.
+    Db, ArchivedRanks { users: Array<Text> = [&'a str], board: BigInt = i64, season: BigInt = i64 } -> (Text, BigInt),
+    "SELECT e.user_id, coalesce(m.ahead, 0) + 1 + (SELECT count(*) FROM entries a \
+       WHERE abs(a.leaderboard_pk) = e.leaderboard_pk AND abs(a.season) = e.season \
+       AND (a.sort_score, a.reached_at, a.user_id) < (e.sort_score, e.reached_at, e.user_id) \
+       AND (a.sort_score, a.reached_at, a.user_id) > \
+         (coalesce(m.sort_score, -9223372036854775808), coalesce(m.reached_at, 0), coalesce(m.user_id, ''))) \
+     FROM unnest(?) AS n(id) \
+     JOIN entries e ON e.leaderboard_pk = ? AND e.season = ? AND e.user_id = n.id AND e.sort_score < 9223372036854775807 \
+     LEFT JOIN LATERAL (SELECT k.ahead, k.sort_score, k.reached_at, k.user_id FROM season_marks k \
+       WHERE k.leaderboard_pk = e.leaderboard_pk AND k.season = e.season \
+       AND (k.sort_score, k.reached_at, k.user_id) < (e.sort_score, e.reached_at, e.user_id) \
+       ORDER BY k.sort_score DESC, k.reached_at DESC, k.user_id DESC LIMIT 1) m ON true"
+);
+
+/// Users' ranks in an ended season, all by one statement; `None` if they are better counted one by one.
+pub async fn archived_ranks(conn: &mut Conn, board: Board, users: &[&str]) -> Result<Option<HashMap<String, u64>>, Failure> {
+    let rows: Vec<(String, i64)> = ArchivedRanks { users, board: &board.pk, season: &board.season }.load(conn).await?;
+    Ok(Some(rows.into_iter().map(|(user, rank)| (user, rank.unsigned_abs())).collect()))
+}
 
 /// The user's newest events before `before` in each of these leaderboards, up to `limit` of each, in any order.
 pub async fn newest(conn: &mut Conn, user: &UserId, boards: &[i64], before: &[u8], limit: i64) -> Result<Vec<Vec<u8>>, Failure> {

@@ -30,7 +30,7 @@ statement!(
     /// The last mark up to which there are no more entries than this.
     Db, MarkByCount { board: BigInt = i64, season: BigInt = i64, most: BigInt = i64 } -> (BigInt, BigInt, BigInt, Text),
     "SELECT ahead, sort_score, reached_at, user_id FROM season_marks WHERE leaderboard_pk = ? AND season = ? AND ahead <= ? \
-     ORDER BY number DESC LIMIT 1"
+     ORDER BY ahead DESC LIMIT 1"
 );
 
 statement!(
@@ -38,7 +38,8 @@ statement!(
     Db, MarkBefore { board: BigInt = i64, season: BigInt = i64, sort_score: BigInt = i64, reached_at: BigInt = i64, user: Text = str }
     -> (BigInt, BigInt, BigInt, Text),
     "SELECT ahead, sort_score, reached_at, user_id FROM season_marks WHERE leaderboard_pk = ? AND season = ? \
-     AND (sort_score, reached_at, user_id) < (?, ?, ?) ORDER BY number DESC LIMIT 1"
+     AND (sort_score, reached_at, user_id) < (?, ?, ?) \
+     ORDER BY sort_score DESC, reached_at DESC, user_id DESC LIMIT 1"
 );
 
 statement!(

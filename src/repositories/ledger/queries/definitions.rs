@@ -49,8 +49,11 @@ pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> 
         corrections::table.order(corrections::event_id.desc()).select(corrections::at).first(conn).await.optional()?;
     let of_leaderboards: Option<i64> =
         schema::leaderboards::table.select(max(schema::leaderboards::updated_at)).first(conn).await?;
+    // A season that was ended by hand begins after everything else.
+    let of_seasons: Option<i64> =
+        schema::leaderboards::table.select(max(schema::leaderboards::season_starts_at)).first(conn).await?;
     let of_actions: Option<i64> = schema::actions::table.select(max(schema::actions::updated_at)).first(conn).await?;
-    Ok(times.into_iter().max().max(of_corrections).max(of_leaderboards).max(of_actions).map(Timestamp))
+    Ok(times.into_iter().max().max(of_corrections).max(of_leaderboards).max(of_seasons).max(of_actions).map(Timestamp))
 }
 
 /// All definitions. The transaction must read from one snapshot, or hold the lock that keeps definitions from changing.

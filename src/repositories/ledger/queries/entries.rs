@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     super::super::schema::{entries, users},
-    Conn, Failure, archive,
+    Conn, Failure, archive, walk,
 };
 use crate::domain::{
     archive::Mark,
@@ -145,8 +145,13 @@ async fn places(conn: &mut Conn, board: Board, users: &[UserId], archived: bool)
         .order((entries::sort_score, entries::reached_at, entries::user_id))
         .load(conn)
         .await?;
+    let known = if archived { walk::archived_ranks(conn, board, &ids).await? } else { None };
     let mut places: Vec<(u64, Row)> = Vec::with_capacity(rows.len());
     for row in rows {
+        if let Some(rank) = known.as_ref().and_then(|ranks| ranks.get(&row.user_id)) {
+            places.push((*rank, row));
+            continue;
+        }
         let key = key_of(&row)?;
         let ahead = entries::table.filter(by_rank!(board)).filter(beyond!(key, le, lt)).count();
         let mark = if archived { archive::mark_before(conn, board, &key).await? } else { None };

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     super::super::{LedgerError, Updated, schema::idempotency_keys, seasons::SeasonAnswer},
-    Conn, Failure, audit, leaderboards, locks, seasons,
+    Conn, Failure, audit, boundaries, leaderboards, locks,
 };
 use crate::domain::{
     audit::{Act, Deed},
@@ -17,7 +17,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Ends a season, once for each key; see [`seasons::end_now`].
+/// Ends a season, once for each key; see [`boundaries::end_now`].
 pub async fn end_season(
     conn: &mut Conn,
     id: &LeaderboardId,
@@ -31,7 +31,7 @@ pub async fn end_season(
     if let Some(body) = answered(conn, key).await? {
         return Ok(SeasonAnswer::Before(body));
     }
-    let (season, announced) = seasons::end_now(conn, id, ends, name, act.at).await?;
+    let (season, announced) = boundaries::end_now(conn, id, ends, name, act.at).await?;
     let body = answer(&season);
     store(conn, key, &body, act.at).await?;
     let details = json!({ "season": season.number, "name": season.name, "startsAt": season.starts_at });

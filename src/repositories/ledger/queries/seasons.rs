@@ -1,4 +1,4 @@
-//! Seasons: their list, and the boundaries between them.
+//! Seasons: their list. `boundaries.rs` ends them.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
@@ -8,31 +8,23 @@ use diesel_async::RunQueryDsl;
 use super::{
     super::super::{
         LedgerError,
-        schema::{leaderboards, score_events, season_marks, seasons},
+        schema::{score_events, season_marks, seasons},
     },
-    Conn, Db, Failure, audit, clock, definitions, jobs,
-    leaderboards::{self as boards, LeaderboardRow},
-    outbox,
+    Conn, Db, Failure, audit, leaderboards as boards,
 };
 use crate::domain::{
-    announcement::Announcement,
     archive::EMPTY_DIGEST,
     audit::{Act, Deed},
-    definition::Changed,
     ids::{LeaderboardId, Noun},
-    job::{ArchiveSeason, NewJob},
     leaderboard::{Leaderboard, Rules},
-    season::{Begun, Season, SeasonCause, SeasonResult, Turn},
+    season::{Begun, Season, SeasonCause, SeasonResult},
     time::Timestamp,
 };
-
-/// The most boundaries that are carried out for one leaderboard, if they passed while nothing ran.
-const MISSED: usize = 1_000;
 
 /// A row of `seasons`.
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = seasons, check_for_backend(Db))]
-struct Row {
+pub struct Row {
     leaderboard_pk: i64,
     season: i64,
     name: Option<String>,
@@ -44,7 +36,7 @@ struct Row {
     bounds_min: Option<i64>,
     bounds_max: Option<i64>,
     on_exceed: Option<String>,
-    skipped: i64,
+    pub skipped: i64,
     corrections: i64,
     total: Option<i64>,
     digest: Option<String>,
@@ -54,7 +46,7 @@ struct Row {
 
 impl Row {
     /// The season that begins now.
-    fn begun(pk: i64, begun: &Begun, cause: SeasonCause) -> Self {
+    pub fn begun(pk: i64, begun: &Begun, cause: SeasonCause) -> Self {
         Self {
             leaderboard_pk: pk,
             season: begun.season,
@@ -76,7 +68,7 @@ impl Row {
         }
     }
 
-    fn ended(self, rules: Rules, ends_at: i64) -> Self {
+    pub fn ended(self, rules: Rules, ends_at: i64) -> Self {
         Self {
             ends_at: Some(ends_at),
             sort_order: Some(rules.order.as_str().to_owned()),
@@ -89,7 +81,7 @@ impl Row {
     }
 
     /// With the result of a season in which nobody scored.
-    fn empty(self, now: Timestamp) -> Self {
+    pub fn empty(self, now: Timestamp) -> Self {
         Self { total: Some(0), digest: Some(EMPTY_DIGEST.to_owned()), finalized_at: Some(now.0), ..self }
     }
 
@@ -140,7 +132,8 @@ pub async fn first(conn: &mut Conn, leaderboard: &Leaderboard) -> Result<(), Fai
     Ok(())
 }
 
-fn of_creation(leaderboard: &Leaderboard) -> Row {
+/// The season of a leaderboard's creation.
+pub fn of_creation(leaderboard: &Leaderboard) -> Row {
     let at = leaderboard.season_starts_at.0;
     let begun = Begun { season: leaderboard.season, starts_at: at, ended_at: at, next_reset: None, name: None };
     Row::begun(leaderboard.pk, &begun, SeasonCause::Created)
@@ -197,150 +190,4 @@ pub async fn rename(conn: &mut Conn, id: &LeaderboardId, number: i64, name: Opti
     let details = serde_json::json!({ "name": name });
     audit::record(conn, act, &Deed::new("season.rename", boards::season_target(id, number), details)).await?;
     Ok(season)
-}
-
-/// Carries out the scheduled boundaries that have come, of these leaderboards or of all, for up to `limit` of them. Returns the
-/// outbox rows that announce them.
-pub async fn turn_due(
-    conn: &mut Conn,
-    own_time: Timestamp,
-    only: Option<&[i64]>,
-    limit: i64,
-) -> Result<Vec<(i64, Announcement)>, Failure> {
-    let now = clock::now(conn, own_time).await?;
-    // Nobody is locked out for nothing.
-    if due(conn, now, only, 1).await?.is_empty() {
-        return Ok(Vec::new());
-    }
-    super::locks::definitions_exclusively(conn).await?;
-    let due = due(conn, now, only, limit).await?;
-    if due.is_empty() {
-        return Ok(Vec::new());
-    }
-    let changed: Vec<Changed> = due.iter().map(|leaderboard| Changed::Leaderboard(leaderboard.id.clone())).collect();
-    definitions::begin_change(conn, &changed).await?;
-    let mut rows = Vec::with_capacity(due.len());
-    for leaderboard in &due {
-        let (begun, skipped) = boundaries(leaderboard, now);
-        rows.push(turn(conn, leaderboard, begun, SeasonCause::Schedule, skipped, now).await?);
-    }
-    crate::failpoints::failpoint!("boundary-written", Failure::Unreachable);
-    Ok(rows)
-}
-
-async fn due(conn: &mut Conn, now: Timestamp, only: Option<&[i64]>, limit: i64) -> Result<Vec<Leaderboard>, Failure> {
-    let mut due = leaderboards::table
-        .filter(leaderboards::next_boundary_at.le(now.0))
-        .order((leaderboards::next_boundary_at, leaderboards::pk))
-        .limit(limit)
-        .select(LeaderboardRow::as_select())
-        .into_boxed();
-    if let Some(only) = only {
-        due = due.filter(leaderboards::pk.eq_any(only.to_vec()));
-    }
-    due.load(conn).await?.into_iter().map(LeaderboardRow::into_leaderboard).collect()
-}
-
-/// The seasons that begin at the boundaries up to now, and how many others were left out before the first of them.
-fn boundaries(leaderboard: &Leaderboard, now: Timestamp) -> (Vec<Begun>, i64) {
-    let settings = &leaderboard.settings;
-    let zone = settings.timezone.parse().unwrap_or_default();
-    let first = leaderboard.next_boundary_at.unwrap_or(now);
-    let before_first = Timestamp(first.0 - 1);
-    let (mut at, skipped) = match &settings.reset_schedule {
-        Some(schedule) => schedule.missed(zone, before_first, now, MISSED),
-        None => (Vec::new(), 0),
-    };
-    if at.is_empty() {
-        // What a schedule says may change with the data on time zones.
-        at.push(first);
-    }
-    let next = |of: Timestamp| settings.next_boundary(of).map(|at| at.0);
-    let begun = at.iter().enumerate().map(|(index, starts_at)| Begun {
-        season: leaderboard.season + 1 + index as i64,
-        starts_at: starts_at.0,
-        ended_at: if index == 0 { first.0 } else { starts_at.0 },
-        next_reset: at.get(index + 1).map(|at| at.0).or_else(|| next(*starts_at)),
-        name: None,
-    });
-    (begun.collect(), i64::try_from(skipped).unwrap_or(i64::MAX))
-}
-
-/// Ends the current season and begins these, of which the last one is current then.
-async fn turn(
-    conn: &mut Conn,
-    leaderboard: &Leaderboard,
-    begun: Vec<Begun>,
-    cause: SeasonCause,
-    skipped: i64,
-    now: Timestamp,
-) -> Result<(i64, Announcement), Failure> {
-    let (pk, rules) = (leaderboard.pk, leaderboard.settings.rules());
-    let ([first, ..], [.., last]) = (begun.as_slice(), begun.as_slice()) else {
-        return Err(Failure::corrupt("a boundary at which no season begins"));
-    };
-    let gone = diesel::delete(seasons::table.find((pk, leaderboard.season))).returning(Row::as_select());
-    let gone: Option<Row> = gone.get_result(conn).await.optional()?;
-    let ended = gone.unwrap_or_else(|| of_creation(leaderboard)).ended(rules, first.ended_at);
-    diesel::insert_into(seasons::table).values(ended).execute(conn).await?;
-    for (index, season) in begun.iter().enumerate() {
-        let mut row = Row::begun(pk, season, cause);
-        row.skipped = if index == 0 { skipped } else { 0 };
-        if let Some(next) = begun.get(index + 1) {
-            row = row.ended(rules, next.ended_at).empty(now);
-        }
-        diesel::insert_into(seasons::table).values(row).execute(conn).await?;
-    }
-    diesel::update(leaderboards::table.find(pk))
-        .set((
-            leaderboards::season.eq(last.season),
-            leaderboards::season_starts_at.eq(last.starts_at),
-            leaderboards::next_boundary_at.eq(last.next_reset),
-        ))
-        .execute(conn)
-        .await?;
-    let archive = ArchiveSeason { pk, season: leaderboard.season };
-    jobs::add(conn, &NewJob::new(&archive, now), now).await?;
-    let announcement = Announcement::Turn(Turn {
-        board: leaderboard.board(),
-        leaderboard_id: leaderboard.id.clone(),
-        starts_at: leaderboard.season_starts_at.0,
-        begun,
-    });
-    let row = outbox::add(conn, now, &announcement).await?;
-    Ok((row, announcement))
-}
-
-/// Ends season `ends` now, on request; returns the one that begins. `SeasonEnded` if it is not the current one, `BoundaryDue`
-/// if the schedule has to end it first.
-pub async fn end_now(
-    conn: &mut Conn,
-    id: &LeaderboardId,
-    ends: i64,
-    name: Option<String>,
-    own_time: Timestamp,
-) -> Result<(Season, (i64, Announcement)), Failure> {
-    super::locks::definitions_exclusively(conn).await?;
-    let leaderboard = boards::find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
-    if leaderboard.season != ends {
-        return Err(LedgerError::OtherSeason { current: leaderboard.season }.into());
-    }
-    let now = clock::now(conn, own_time).await?;
-    if leaderboard.next_boundary_at.is_some_and(|boundary| boundary <= now) {
-        return Err(LedgerError::BoundaryDue(vec![leaderboard.pk]).into());
-    }
-    // All of its scores come before its end, also those of an instance whose clock is ahead.
-    let after = newest_time(conn).await?.unwrap_or(leaderboard.season_starts_at).max(leaderboard.season_starts_at);
-    let starts_at = now.max(Timestamp(after.0 + 1));
-    definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
-    let begun = Begun {
-        season: ends + 1,
-        starts_at: starts_at.0,
-        ended_at: starts_at.0,
-        next_reset: leaderboard.settings.next_boundary(starts_at).map(|at| at.0),
-        name,
-    };
-    let announced = turn(conn, &leaderboard, vec![begun], SeasonCause::Manual, 0, now).await?;
-    let season = find(conn, id, ends + 1).await?;
-    Ok((season, announced))
 }

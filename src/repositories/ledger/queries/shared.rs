@@ -7,6 +7,7 @@
 pub mod actions;
 pub mod archive;
 pub mod audit;
+pub mod boundaries;
 pub mod corrections;
 pub mod definitions;
 pub mod entries;

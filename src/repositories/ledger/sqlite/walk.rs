@@ -1,15 +1,22 @@
 //! Index walks on SQLite: readers' queries, in a loop of prepared statements.
 
+use std::collections::HashMap;
+
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel_async::RunQueryDsl;
 
 use super::{super::statement::statement, Conn, Db, Failure};
-use crate::domain::ids::UserId;
+use crate::domain::{ids::UserId, leaderboard::Board};
 
 statement!(
     Db, NewestEvents { user: Text = str, board: BigInt = i64, before: Binary = [u8], limit: BigInt = i64 } -> Binary,
     "SELECT event_id FROM score_events WHERE user_id = ? AND leaderboard_pk = ? AND event_id < ? ORDER BY event_id DESC LIMIT ?"
 );
+
+/// Users' ranks in an ended season: a statement costs no round trip here, so they are counted one by one.
+pub async fn archived_ranks(_: &mut Conn, _: Board, _: &[&str]) -> Result<Option<HashMap<String, u64>>, Failure> {
+    Ok(None)
+}
 
 /// The user's newest events before `before` in each of these leaderboards, up to `limit` of each, in any order.
 pub async fn newest(conn: &mut Conn, user: &UserId, boards: &[i64], before: &[u8], limit: i64) -> Result<Vec<Vec<u8>>, Failure> {
