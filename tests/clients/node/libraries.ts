@@ -14,7 +14,7 @@ export type Follow = (url: string, hear: (heard: Heard) => void) => () => void
 // EventSource hears only what it listens for; a message without a name would be a 'message'.
 const EVENTS = [
   'message', 'leaderboard', 'score-updated', 'score-removed', 'leaderboard-patch', 'standing', 'leaderboard-changed', 'user-changed',
-  'heartbeat', 'busy', 'closed',
+  'season-ended', 'season-started', 'heartbeat', 'busy', 'closed',
 ]
 
 function eventsource(url: string, hear: (heard: Heard) => void): () => void {
