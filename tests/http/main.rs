@@ -22,5 +22,6 @@ mod protocols;
 mod proxies;
 mod reads;
 mod scores;
+mod seasons;
 mod sse;
 mod streams;

@@ -1,0 +1,199 @@
+//! Reading seasons that have ended: the same answers as when they were live, and a digest that proves them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{end, post, result, season};
+use crate::{
+    answers::{Expect, broken},
+    app::{Backend, TestApp},
+    streams::{scores, text},
+};
+
+crate::both_backends!(
+    an_ended_season_reads_as_it_last_did,
+    a_large_season_is_read_at_any_rank,
+    the_digest_is_that_of_the_standing,
+    an_ended_season_can_be_kept_by_clients,
+    a_season_is_chosen_by_word_or_number,
+    an_ended_season_without_entries_reads_as_empty,
+);
+
+const ENTRIES: &str = "/api/leaderboards/cup/entries";
+
+/// A leaderboard `cup` in which so many users have scores, some of them equal.
+async fn filled(backend: Backend, users: i64, settings: Value) -> TestApp {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("cup", settings).await;
+    fill(&app, users).await;
+    app
+}
+
+async fn fill(app: &TestApp, users: i64) {
+    let submissions: Vec<_> =
+        (0..users).map(|n| json!({ "actionId": "cup", "userId": format!("u-{n:04}"), "value": n * 7919 % 101 })).collect();
+    for batch in submissions.chunks(1000) {
+        let answer = app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": batch })).answers(200).await;
+        assert!(answer["results"].as_array().unwrap().iter().all(|result| result["status"] == 200), "{answer}");
+    }
+}
+
+/// An answer without what tells the season apart: its version.
+fn of_no_version(mut answer: Value) -> Value {
+    answer.as_object_mut().unwrap().remove("version").expect("a version");
+    answer
+}
+
+async fn query(app: &TestApp, season: &str) -> Value {
+    let friends = json!({ "userIds": ["u-0003", "nobody", "u-0011", "u-0000"] });
+    app.anonymous(Method::POST, &format!("{ENTRIES}/query{season}")).json(&friends).answers(200).await
+}
+
+async fn an_ended_season_reads_as_it_last_did(backend: Backend) {
+    for settings in [json!({}), json!({ "order": "asc", "operator": "best" })] {
+        let app = filled(backend, 40, settings).await;
+        let name = json!({ "displayName": "Ada" });
+        app.admin(Method::PUT, "/api/users/u-0003").json(&name).answers(200).await;
+        let paths = [
+            format!("{ENTRIES}?limit=1000"),
+            format!("{ENTRIES}?limit=5&fromRank=18"),
+            format!("{ENTRIES}?limit=5&fromRank=39"),
+            format!("{ENTRIES}?limit=5&fromRank=41"),
+            format!("{ENTRIES}/u-0003?around=3"),
+            format!("{ENTRIES}/u-0000?around=50"),
+            format!("{ENTRIES}/u-0021?around=0"),
+        ];
+        let mut live = Vec::new();
+        for path in &paths {
+            live.push(of_no_version(app.get(path).await));
+        }
+        let friends = of_no_version(query(&app, "").await);
+        end(&app, "cup", 1).await;
+        // At once, and again when its result is known and others have scored.
+        for round in 0..2 {
+            for (path, live) in paths.iter().zip(&live) {
+                let and = if path.contains('?') { '&' } else { '?' };
+                let archived = of_no_version(app.get(&format!("{path}{and}season=1")).await);
+                assert_eq!(archived, *live, "{path} in round {round}");
+            }
+            assert_eq!(of_no_version(query(&app, "?season=previous").await), friends);
+            app.anonymous(Method::GET, &format!("{ENTRIES}/nobody?season=1")).refused(404).await;
+            post(&app, "cup", "u-0003", 1000).await;
+            result(&app, "cup", 1).await;
+        }
+        let current = app.get(ENTRIES).await;
+        assert_eq!((&current["season"], &current["total"]), (&json!(2), &json!(1)));
+    }
+}
+
+async fn a_large_season_is_read_at_any_rank(backend: Backend) {
+    const USERS: i64 = 1300;
+    let app = filled(backend, USERS, json!({})).await;
+    let mut live = app.get(&format!("{ENTRIES}?limit=1000")).await["entries"].as_array().unwrap().clone();
+    live.extend(app.get(&format!("{ENTRIES}?limit=1000&fromRank=1001")).await["entries"].as_array().unwrap().iter().cloned());
+    assert_eq!(live.len(), USERS as usize);
+    end(&app, "cup", 1).await;
+    let final_season = result(&app, "cup", 1).await;
+    assert_eq!(final_season["total"], USERS);
+    for from in [1, 2, 511, 512, 513, 1023, 1024, 1025, 1290, 1300] {
+        let window = app.get(&format!("{ENTRIES}?season=1&limit=7&fromRank={from}")).await;
+        let expected: Vec<_> = live.iter().skip(from - 1).take(7).cloned().collect();
+        assert_eq!(window["entries"], json!(expected), "from {from}");
+        assert_eq!((&window["total"], &window["version"]), (&json!(USERS), &final_season["version"]));
+        let entry = &live[from - 1];
+        let place = app.get(&format!("{ENTRIES}/{}?season=1&around=2", text(&entry["userId"]))).await;
+        assert_eq!(place["entry"], *entry);
+        let around: Vec<_> =
+            live.iter().skip(from.saturating_sub(3)).take(if from < 3 { from + 2 } else { 5 }).cloned().collect();
+        assert_eq!(place["around"], json!(around), "around {from}");
+    }
+}
+
+/// The standing as the contract writes it: a line for each entry, tabs between rank, user, score and time, a line feed behind.
+async fn digest(app: &TestApp, season: i64) -> String {
+    let window = app.get(&format!("{ENTRIES}?season={season}&limit=1000")).await;
+    let lines = window["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| format!("{}\t{}\t{}\t{}\n", entry["rank"], text(&entry["userId"]), entry["score"], text(&entry["at"])));
+    Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn the_digest_is_that_of_the_standing(backend: Backend) {
+    let app = filled(backend, 30, json!({})).await;
+    for (user, value) in [("Åsa 🏒", 55), ("minus", -3), ("a b", 55)] {
+        post(&app, "cup", user, value).await;
+    }
+    let receipt = post(&app, "cup", "u-0003", 7).await;
+    end(&app, "cup", 1).await;
+    end(&app, "cup", 2).await;
+    let first = result(&app, "cup", 1).await;
+    assert_eq!((&first["digest"], &first["total"]), (&json!(digest(&app, 1).await), &json!(33)));
+    assert_ne!(first["version"], receipt["version"], "a version of its own");
+    let empty = result(&app, "cup", 2).await;
+    assert_eq!(empty["digest"], digest(&app, 2).await);
+    assert_eq!(empty["digest"], "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    post(&app, "cup", "u-0003", 7).await;
+    assert_eq!(season(&app, "cup", 1).await, first, "what comes later changes nothing");
+}
+
+async fn an_ended_season_can_be_kept_by_clients(backend: Backend) {
+    let app = filled(backend, 20, json!({})).await;
+    end(&app, "cup", 1).await;
+    result(&app, "cup", 1).await;
+    for path in [format!("{ENTRIES}?season=1&limit=4"), format!("{ENTRIES}/u-0003?season=1&around=1")] {
+        let first = app.anonymous(Method::GET, &path).responds(200).await;
+        assert_eq!(first.headers()["cache-status"], "archive; hit", "{path}");
+        let tag = first.headers()["etag"].clone();
+        post(&app, "cup", "u-0003", 900).await;
+        let again = app.anonymous(Method::GET, &path).header("If-None-Match", &tag).responds(304).await;
+        assert_eq!((&again.headers()["etag"], &again.headers()["cache-status"]), (&tag, &"archive; hit".parse().unwrap()));
+        let other = app.anonymous(Method::GET, &path).header("If-None-Match", "\"other\"").responds(200).await;
+        assert_eq!(other.headers()["etag"], tag);
+        let current = path.replace("season=1", "season=current");
+        let current = app.anonymous(Method::GET, &current).header("If-None-Match", &tag).responds(200).await;
+        assert_ne!(current.headers()["etag"], tag);
+    }
+    let friends = app.anonymous(Method::POST, &format!("{ENTRIES}/query?season=1")).json(&json!({ "userIds": ["u-0003"] }));
+    assert_eq!(friends.responds(200).await.headers()["cache-status"], "archive; hit");
+}
+
+async fn a_season_is_chosen_by_word_or_number(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let get = |season: &str| app.anonymous(Method::GET, &format!("/api/leaderboard?season={season}"));
+    get("previous").refused(404).await;
+    for number in 1..=3 {
+        app.post_value("ann", number).await;
+        end(&app, "main", number).await;
+    }
+    app.post_value("ann", 4).await;
+    for (which, expected) in [("current", 4), ("4", 4), ("previous", 3), ("3", 3), ("2", 2), ("1", 1)] {
+        let window = get(which).answers(200).await;
+        assert_eq!((window["season"].as_i64(), scores(&window)), (Some(expected), vec![("ann".to_owned(), expected)]), "{which}");
+        let place = app.get(&format!("/api/leaderboards/main/entries/ann?season={which}")).await;
+        assert_eq!((&place["season"], &place["entry"]["score"]), (&json!(expected), &json!(expected)), "{which}");
+    }
+    for none in ["5", "1000000"] {
+        get(none).refused(404).await;
+    }
+    for bad in ["0", "-1", "first", "1.5", "", "99999999999999999999"] {
+        assert_eq!(broken(&get(bad).refused(422).await), ["season"], "{bad}");
+        let place = app.anonymous(Method::GET, &format!("/api/leaderboards/main/entries/ann?season={bad}"));
+        assert_eq!(broken(&place.refused(422).await), ["season"], "{bad}");
+        let friends = app.anonymous(Method::POST, &format!("/api/leaderboards/main/entries/query?season={bad}"));
+        assert_eq!(broken(&friends.json(&json!({ "userIds": ["ann"] })).refused(422).await), ["season"], "{bad}");
+        let stream = app.anonymous(Method::GET, &format!("/api/leaderboard/stream?season={bad}"));
+        assert_eq!(broken(&stream.refused(422).await), ["season"], "{bad}");
+    }
+}
+
+async fn an_ended_season_without_entries_reads_as_empty(backend: Backend) {
+    let app = filled(backend, 0, json!({})).await;
+    end(&app, "cup", 1).await;
+    post(&app, "cup", "ann", 1).await;
+    let window = app.get(&format!("{ENTRIES}?season=1")).await;
+    assert_eq!((&window["season"], &window["total"], &window["entries"]), (&json!(1), &json!(0), &json!([])));
+    app.anonymous(Method::GET, &format!("{ENTRIES}/ann?season=1")).refused(404).await;
+}
