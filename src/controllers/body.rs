@@ -25,7 +25,7 @@ use crate::{
     http::problem::Problem,
 };
 
-pub use unambiguous::unambiguous;
+pub use unambiguous::{Unambiguous, unambiguous};
 
 /// Largest body of an ordinary request, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;

@@ -6,7 +6,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use validator::{Validate, ValidationError};
 
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
 
 use super::{
     App,
-    body::{self, Json, broken, nullable, present},
+    body::{self, Json, Unambiguous, broken, nullable, nullable_object, present},
     params::Segments,
     seasons,
     whole::Whole,
@@ -51,11 +50,11 @@ pub struct Settings {
     unit: Option<String>,
     #[serde(default, deserialize_with = "body::word")]
     visibility: Option<Visibility>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable_object")]
     #[validate(nested)]
     bounds: Option<Option<BoundsBody>>,
     #[serde(default, deserialize_with = "nullable")]
-    reset_schedule: Option<Option<Value>>,
+    reset_schedule: Option<Option<Unambiguous>>,
     #[serde(default, deserialize_with = "present")]
     #[validate(custom(function = "known_timezone"))]
     timezone: Option<String>,

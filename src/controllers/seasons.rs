@@ -33,7 +33,7 @@ use crate::{
 
 use super::{
     App,
-    body::{self, Json, nullable},
+    body::{self, Json, Unambiguous, nullable},
     params::{Params, Segments},
     scores::header_key,
     whole::Whole,
@@ -229,7 +229,7 @@ pub async fn rename(
 #[derive(Debug, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PreviewBody {
-    reset_schedule: Value,
+    reset_schedule: Unambiguous,
     #[validate(custom(function = "super::leaderboards::known_timezone"))]
     timezone: Option<String>,
     after: Option<String>,
@@ -258,8 +258,8 @@ pub async fn preview(State(services): App, Json(body): Json<PreviewBody>) -> Res
 }
 
 /// A schedule as clients write it.
-pub fn schedule(value: &Value) -> Result<ResetSchedule, ServiceError> {
-    ResetSchedule::from_json(value).map_err(|error| {
+pub fn schedule(Unambiguous(written): &Unambiguous) -> Result<ResetSchedule, ServiceError> {
+    ResetSchedule::from_json(&Value::Object(written.clone())).map_err(|error| {
         let InvalidSetting { field, message } = InvalidSetting::in_schedule(error.field, error.reason);
         ServiceError::invalid(field, "format", message)
     })

@@ -11,26 +11,28 @@ use serde_json::{Map, Number, Value};
 
 /// Accepts an object, null or nothing; goes with `#[serde(default)]`.
 pub fn unambiguous<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Map<String, Value>>, D::Error> {
-    Ok(Option::<Object>::deserialize(deserializer)?.map(|Object(map)| map))
+    Ok(Option::<Unambiguous>::deserialize(deserializer)?.map(|Unambiguous(map)| map))
 }
 
-struct Object(Map<String, Value>);
+/// An object in which no name occurs twice.
+#[derive(Debug, Clone)]
+pub struct Unambiguous(pub Map<String, Value>);
 
 /// What serde_json takes an object for something else by, when it is read again.
 const RESERVED: &str = "$serde_json::private::";
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for Unambiguous {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OfObject;
 
         impl<'de> Visitor<'de> for OfObject {
-            type Value = Object;
+            type Value = Unambiguous;
 
             fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
                 formatter.write_str("a map")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Object, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unambiguous, A::Error> {
                 let mut map = Map::new();
                 while let Some(name) = members.next_key::<String>()? {
                     if name.starts_with(RESERVED) {
@@ -41,7 +43,7 @@ impl<'de> Deserialize<'de> for Object {
                     }
                     map.insert(name, members.next_value_seed(OfAny)?);
                 }
-                Ok(Object(map))
+                Ok(Unambiguous(map))
             }
         }
         deserializer.deserialize_map(OfObject)
@@ -104,7 +106,7 @@ impl<'de> Visitor<'de> for OfAny {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Value, A::Error> {
         let map = serde::de::value::MapAccessDeserializer::new(members);
-        Object::deserialize(map).map(|Object(map)| Value::Object(map))
+        Unambiguous::deserialize(map).map(|Unambiguous(map)| Value::Object(map))
     }
 }
 
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_name_may_occur_once_in_each_object() {
-        let read = |text: &str| serde_json::from_str::<Object>(text).map(|Object(map)| Value::Object(map));
+        let read = |text: &str| serde_json::from_str::<Unambiguous>(text).map(|Unambiguous(map)| Value::Object(map));
         for text in [r#"{"a":{"a":[{"a":1,"b":-2},{"a":0.1,"b":null}]},"b":["x","\u00e9",true,18446744073709551615]}"#, "{}"] {
             assert_eq!(read(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         }

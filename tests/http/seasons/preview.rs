@@ -168,6 +168,12 @@ async fn every_broken_schedule_is_named_by_its_field(backend: Backend) {
         let made = app.admin(Method::POST, "/api/leaderboards").json(&json!({ "id": "new", "resetSchedule": schedule }));
         assert_eq!(made.refused(422).await["errors"], changed["errors"]);
     }
+    let twice = r#"{"resetSchedule":{"cron":"0 0 * * *","cron":"0 1 * * *"}}"#;
+    let changed = app.admin(Method::PATCH, "/api/leaderboards/main").body(twice).header("content-type", "application/json");
+    let preview = app.anonymous(Method::POST, PREVIEW).body(twice).header("content-type", "application/json");
+    for refused in [changed.refused(422).await, preview.refused(422).await] {
+        assert_eq!(broken(&refused), ["resetSchedule"], "{refused}");
+    }
     assert_eq!(app.get("/api/leaderboards/main").await, before);
 }
 

@@ -218,6 +218,7 @@ async fn every_broken_bound_is_named(backend: Backend) {
         (json!({ "min": "0", "max": 1 }), "bounds.min"),
         (json!({ "min": 0, "max": 1, "onExceed": "wrap" }), "bounds.onExceed"),
         (json!({ "min": 0, "max": 1, "step": 1 }), "bounds.step"),
+        (json!([0, 1]), "bounds"),
         (json!("0..1"), "bounds"),
     ] {
         let made = app.admin(Method::POST, "/api/leaderboards").json(&json!({ "id": "cup", "bounds": bounds }));
