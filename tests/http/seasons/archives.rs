@@ -18,6 +18,8 @@ crate::both_backends!(
     an_ended_season_can_be_kept_by_clients,
     a_season_is_chosen_by_word_or_number,
     an_ended_season_without_entries_reads_as_empty,
+    the_latest_scores_of_an_ended_season_are_its_own,
+    a_history_can_be_that_of_one_season,
 );
 
 const ENTRIES: &str = "/api/leaderboards/cup/entries";
@@ -196,4 +198,75 @@ async fn an_ended_season_without_entries_reads_as_empty(backend: Backend) {
     let window = app.get(&format!("{ENTRIES}?season=1")).await;
     assert_eq!((&window["season"], &window["total"], &window["entries"]), (&json!(1), &json!(0), &json!([])));
     app.anonymous(Method::GET, &format!("{ENTRIES}/ann?season=1")).refused(404).await;
+}
+
+async fn the_latest_scores_of_an_ended_season_are_its_own(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("cup", json!({})).await;
+    let mut receipts = Vec::new();
+    for user in ["ann", "bob", "ann"] {
+        receipts.push(text(&post(&app, "cup", user, 3).await["eventId"]));
+    }
+    end(&app, "cup", 1).await;
+    let later = post(&app, "cup", "cy", 4).await;
+    receipts.reverse();
+    let ids =
+        |latest: &Value| latest["scores"].as_array().unwrap().iter().map(|score| text(&score["eventId"])).collect::<Vec<_>>();
+    for which in ["1", "previous"] {
+        let latest = app.get(&format!("/api/leaderboards/cup/scores?season={which}")).await;
+        assert_eq!((&latest["season"], ids(&latest)), (&json!(1), receipts.clone()));
+        assert_eq!(latest["version"], season(&app, "cup", 1).await["version"]);
+    }
+    let two = app.get("/api/leaderboards/cup/scores?season=1&limit=2").await;
+    assert_eq!(ids(&two), receipts[..2]);
+    for which in ["", "?season=current", "?season=2"] {
+        let latest = app.get(&format!("/api/leaderboards/cup/scores{which}")).await;
+        assert_eq!((&latest["season"], ids(&latest)), (&json!(2), vec![text(&later["eventId"])]), "{which}");
+    }
+    app.anonymous(Method::GET, "/api/leaderboards/cup/scores?season=3").refused(404).await;
+    let bad = app.anonymous(Method::GET, "/api/leaderboards/cup/scores?season=x").refused(422).await;
+    assert_eq!(broken(&bad), ["season"]);
+}
+
+async fn a_history_can_be_that_of_one_season(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("cup", json!({})).await;
+    let both = json!({ "id": "both", "leaderboards": ["main", "cup"], "points": 3 });
+    app.admin(Method::POST, "/api/actions").json(&both).answers(201).await;
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        let mut of_season = Vec::new();
+        for action in ["both", "both", "both"] {
+            of_season.insert(0, text(&app.post_score("ann", action).await["eventId"]));
+            app.post_score("ann", "goal").await;
+        }
+        ids.push(of_season);
+        end(&app, "cup", number).await;
+    }
+    let read = async |query: &str| {
+        let (mut read, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = app.get(&format!("/api/users/ann/scores?leaderboardId=cup{query}{cursor}")).await;
+            for event in page["scores"].as_array().unwrap() {
+                read.push(text(&event["eventId"]));
+            }
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return read,
+            }
+        }
+    };
+    for limit in ["", "&limit=1", "&limit=2", "&limit=3"] {
+        for (season, expected) in
+            [("1", &ids[0]), ("2", &ids[1]), ("previous", &ids[2]), ("4", &Vec::new()), ("current", &Vec::new())]
+        {
+            assert_eq!(read(&format!("&season={season}{limit}")).await, *expected, "{season} {limit}");
+        }
+        assert_eq!(read(limit).await, [ids[2].clone(), ids[1].clone(), ids[0].clone()].concat(), "all of them");
+    }
+    let get = |query: &str| app.anonymous(Method::GET, &format!("/api/users/ann/scores?{query}"));
+    get("leaderboardId=cup&season=5").refused(404).await;
+    for bad in ["leaderboardId=cup&season=0", "season=1"] {
+        assert_eq!(broken(&get(bad).refused(422).await), ["season"], "{bad}");
+    }
 }
