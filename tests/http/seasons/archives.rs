@@ -18,6 +18,7 @@ crate::both_backends!(
     an_ended_season_can_be_kept_by_clients,
     a_season_is_chosen_by_word_or_number,
     an_ended_season_without_entries_reads_as_empty,
+    what_was_taken_out_is_in_no_archive,
     the_latest_scores_of_an_ended_season_are_its_own,
     a_history_can_be_that_of_one_season,
 );
@@ -198,6 +199,26 @@ async fn an_ended_season_without_entries_reads_as_empty(backend: Backend) {
     let window = app.get(&format!("{ENTRIES}?season=1")).await;
     assert_eq!((&window["season"], &window["total"], &window["entries"]), (&json!(1), &json!(0), &json!([])));
     app.anonymous(Method::GET, &format!("{ENTRIES}/ann?season=1")).refused(404).await;
+}
+
+async fn what_was_taken_out_is_in_no_archive(backend: Backend) {
+    let app = filled(backend, 25, json!({})).await;
+    let remove = |user: &str| app.admin(Method::DELETE, &format!("{ENTRIES}/{user}"));
+    for user in ["u-0000", "u-0013", "u-0024"] {
+        remove(user).responds(204).await;
+    }
+    post(&app, "cup", "u-0013", 3).await;
+    let live = app.get(&format!("{ENTRIES}?limit=100")).await;
+    end(&app, "cup", 1).await;
+    remove("u-0001").refused(404).await;
+    for _ in 0..2 {
+        let archived = app.get(&format!("{ENTRIES}?limit=100&season=1")).await;
+        assert_eq!(of_no_version(archived), of_no_version(live.clone()));
+        app.anonymous(Method::GET, &format!("{ENTRIES}/u-0024?season=1")).refused(404).await;
+        result(&app, "cup", 1).await;
+    }
+    let first = season(&app, "cup", 1).await;
+    assert_eq!((&first["total"], &first["digest"]), (&json!(23), &json!(digest(&app, 1).await)));
 }
 
 async fn the_latest_scores_of_an_ended_season_are_its_own(backend: Backend) {

@@ -101,6 +101,13 @@ async fn a_repeat_with_the_same_key_ends_nothing_more(backend: Backend) {
     end(&app, "main", 2).await;
     assert_eq!(ask(&app).await.1, body, "also when that season has ended, too");
     assert_eq!(seasons(&app, "main").await.len(), 3);
+    let at_once = (0..8).map(|_| {
+        let request = app.admin(Method::POST, &path("main")).header("Idempotency-Key", "at-once");
+        request.json(&json!({ "ends": 3 })).answers(201)
+    });
+    let answers = futures_util::future::join_all(at_once).await;
+    assert!(answers.iter().all(|answer| *answer == answers[0] && answer["season"] == 4), "{answers:?}");
+    assert_eq!(seasons(&app, "main").await.len(), 4);
 }
 
 async fn a_key_belongs_to_one_request(backend: Backend) {
