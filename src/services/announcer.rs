@@ -81,6 +81,8 @@ pub struct Announcer {
     announced: tokio::sync::Mutex<mpsc::Receiver<Announced>>,
     /// Wakes the outbox sweeper: a change was left unannounced, and later commits have to wait for it.
     overdue: Notify,
+    /// Has announced rows deleted at once: a boundary waits for those from before it.
+    awaited: Notify,
     /// Entries that a submitter waited for without success, and when. At most [`STUCK`].
     stuck: Mutex<HashMap<(i64, UserId), Instant>>,
     /// When the other instances were last notified that a board is behind.
@@ -103,7 +105,7 @@ impl Announcer {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { ranking_store, feed, ledger, definitions, rebuilder, backlog, changes } = parts;
         let (done, announced) = mpsc::channel(DONE_QUEUE);
-        let (announced, overdue) = (tokio::sync::Mutex::new(announced), Notify::new());
+        let (announced, overdue, awaited) = (tokio::sync::Mutex::new(announced), Notify::new(), Notify::new());
         let (stuck, reported) = (Mutex::default(), Mutex::default());
         Arc::new(Self {
             ranking_store,
@@ -116,6 +118,7 @@ impl Announcer {
             done,
             announced,
             overdue,
+            awaited,
             stuck,
             reported,
         })

@@ -18,10 +18,12 @@ use crate::{
     },
 };
 
-use super::{Announcer, Told};
+use super::{Announcer, REBUILD_PATIENCE, Told};
 
 /// How often announced outbox rows are deleted, in bulk.
 const DONE_INTERVAL: Duration = Duration::from_millis(200);
+/// How soon a ranking is asked again that is about to turn over.
+const TURNS_SOON: Duration = Duration::from_millis(10);
 /// Rows deleted in one statement.
 const AT_ONCE: usize = 1_024;
 /// The shortest interval between notices to the other instances that boards are behind.
@@ -39,10 +41,26 @@ pub enum Outcome {
 }
 
 impl Announcer {
-    /// Announces an outbox row, and has it deleted or notes what remains of it. Never waits for another instance or a rebuild.
+    /// Announces an outbox row, and has it deleted or notes what remains of it. Never waits for another instance or a rebuild,
+    /// but for a ranking that is about to turn over: left in the outbox, the row would keep everybody from reading it.
     pub async fn announce_row(&self, row: i64, announcement: &Announcement) {
-        let outcome = self.announce(row, announcement).await;
+        let deadline = Instant::now() + REBUILD_PATIENCE;
+        let mut outcome = self.announce(row, announcement).await;
+        while matches!(outcome, Outcome::Away(_)) && Instant::now() < deadline && self.is_turning(announcement).await {
+            tokio::time::sleep(TURNS_SOON).await;
+            outcome = self.announce(row, announcement).await;
+        }
         self.close_row(row, outcome);
+    }
+
+    /// Whether one of the rankings has yet to reach the season that this is of.
+    async fn is_turning(&self, announcement: &Announcement) -> bool {
+        for board in announcement.boards() {
+            if matches!(self.ranking_store.head(board).await, Err(RankingError::EarlierSeason { .. })) {
+                return true;
+            }
+        }
+        false
     }
 
     /// The same for rows in their order; the caller deletes them. Consecutive scores go to the rankings together.
@@ -194,7 +212,10 @@ impl Announcer {
         while announced.recv_many(&mut rows, AT_ONCE).await > 0 {
             self.delete(&rows).await;
             rows.clear();
-            tokio::time::sleep(DONE_INTERVAL).await;
+            tokio::select! {
+                () = tokio::time::sleep(DONE_INTERVAL) => {}
+                () = self.awaited.notified() => {}
+            }
         }
     }
 

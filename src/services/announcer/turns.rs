@@ -60,6 +60,7 @@ impl Announcer {
             if left.is_empty() {
                 return;
             }
+            self.awaited.notify_one();
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

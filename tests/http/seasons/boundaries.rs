@@ -19,6 +19,7 @@ crate::both_backends!(
     a_manual_end_leaves_the_schedule_alone,
     scores_across_manual_ends_lie_in_their_seasons,
     a_wrong_clock_moves_no_score_out_of_its_season,
+    a_profile_changed_at_a_boundary_takes_no_ranks_away,
 );
 
 const USERS: [&str; 6] = ["ann", "bob", "cy", "dot", "eve", "fay"];
@@ -162,6 +163,31 @@ async fn a_wrong_clock_moves_no_score_out_of_its_season(backend: Backend) {
         assert!(time(&event["at"]) >= time(&of["startsAt"]), "{event} in {of}");
         assert!(of["endsAt"].is_null() || time(&event["at"]) < time(&of["endsAt"]), "{event} in {of}");
     }
+}
+
+/// A profile is announced to the ranking of the new season as a score is, a moment later, and not left for the sweeper, for whom
+/// everybody would have to wait.
+async fn a_profile_changed_at_a_boundary_takes_no_ranks_away(backend: Backend) {
+    let app = Arc::new(TestApp::spawn(backend).await);
+    let writers = Writers::start(&[Arc::clone(&app)], "value", &USERS[..4]);
+    let renamer = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move {
+            for round in 0.. {
+                let name = json!({ "displayName": format!("Ann {round}") });
+                app.admin(Method::PUT, "/api/users/ann").json(&name).answers(200).await;
+            }
+        }
+    });
+    for number in 1..=6 {
+        pass(250).await;
+        end(&app, "main", number).await;
+    }
+    pass(250).await;
+    let receipts: Vec<Value> = writers.stop().await.into_iter().flatten().collect();
+    renamer.abort();
+    let unranked = receipts.iter().filter(|receipt| receipt["version"].is_null()).count();
+    assert!(unranked * 10 < receipts.len(), "{unranked} of {} without ranks", receipts.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
