@@ -34,7 +34,7 @@ fn change(app: &TestApp, id: &str, body: &Value) -> RequestBuilder {
 /// What was defined, without times and numbers.
 fn settings(definition: &Value) -> Value {
     let mut settings = definition.clone();
-    for field in ["createdAt", "updatedAt", "season", "total", "watchers"] {
+    for field in ["createdAt", "updatedAt", "season", "seasonStartsAt", "nextReset", "total", "watchers"] {
         assert!(settings.as_object_mut().unwrap().remove(field).is_some(), "{field}: {definition}");
     }
     settings
@@ -46,7 +46,7 @@ async fn a_new_leaderboard_has_defaults_and_a_location(backend: Backend) {
     assert_eq!(response.headers()["location"], "/api/leaderboards/laps");
     let made: Value = response.json().await.unwrap();
     let expected = json!({"id": "laps", "name": "laps", "description": "", "order": "desc", "operator": "sum", "unit": "points",
-        "visibility": "public", "resetSchedule": null, "timezone": "UTC", "closed": false});
+        "visibility": "public", "bounds": null, "resetSchedule": null, "timezone": "UTC", "closed": false});
     assert_eq!(settings(&made), expected);
     assert_eq!((&made["season"], &made["total"], &made["watchers"]), (&json!(1), &json!(0), &json!(0)));
     assert_eq!(made["createdAt"], made["updatedAt"]);
@@ -57,8 +57,8 @@ async fn a_new_leaderboard_has_defaults_and_a_location(backend: Backend) {
 async fn a_leaderboard_keeps_every_setting(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     let body = json!({"id": "0.a_b-c", "name": "Fastest lap 🏁", "description": "First line\n\tSecond 'line'; --", "order": "asc",
-        "operator": "best", "unit": "ms", "visibility": "private", "resetSchedule": null, "timezone": "Europe/London",
-        "closed": true});
+        "operator": "best", "unit": "ms", "visibility": "private", "bounds": {"min": -5, "max": 600_000, "onExceed": "clamp"},
+        "resetSchedule": {"every": "P2W", "from": "2026-11-23T00:00:00"}, "timezone": "Europe/London", "closed": true});
     let made = create(&app, &body).answers(201).await;
     assert_eq!(settings(&made), body);
     assert_eq!(app.admin(Method::GET, "/api/leaderboards/0.a_b-c").answers(200).await, made);
