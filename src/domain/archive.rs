@@ -14,7 +14,7 @@ use super::{
 pub const EMPTY_DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Entries between two marks: a rank is found by counting at most as many.
-pub const MARK_EVERY: u64 = 512;
+pub const MARK_EVERY: u64 = 64;
 
 /// An entry of an ended season, and how many there are up to it, itself included.
 #[derive(Debug, Clone, PartialEq, Eq)]

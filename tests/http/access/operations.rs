@@ -12,7 +12,7 @@ use crate::{
 
 use Access::{Anybody, Needs, PrivateNeeds};
 
-const SCOPES: [&str; 4] = ["scores:write", "scores:self", "leaderboards:read", "leaderboards:admin"];
+const SCOPES: [&str; 5] = ["scores:write", "scores:self", "leaderboards:read", "leaderboards:admin", "audit:read"];
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,7 @@ fn cases() -> Vec<Case> {
         with_body("endSeason", ADMIN, "/api/leaderboards/secret/seasons", nothing()),
         case("getSeason", READ, "/api/leaderboards/secret/seasons/1"),
         with_body("renameSeason", ADMIN, "/api/leaderboards/secret/seasons/1", nothing()),
+        case("listAuditEntries", Needs(&["audit:read"]), "/api/audit"),
         with_body("previewSchedule", Anybody, "/api/schedules/preview", json!({"resetSchedule": {"cron": "0 0 * * MON"}})),
         case("streamLeaderboard", READ, "/api/leaderboards/secret/stream"),
         case("listDefaultEntries", READ, "/api/leaderboard"),
