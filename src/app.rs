@@ -277,6 +277,7 @@ async fn build(
             ledger: ledger.clone(),
             definitions: Arc::clone(&definitions),
             announcer: Arc::clone(&announcer),
+            boundaries: Arc::clone(&boundaries),
             clock: clock.clone(),
         },
         seasons: Seasons {

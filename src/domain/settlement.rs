@@ -162,7 +162,10 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
     let entries: Vec<_> = fed.iter().map(|board| state.entries.get(&entry_key(board, &submission.user_id)).copied()).collect();
     // An entry's time never runs backwards, even where another instance's clock was ahead of ours.
     let at = entries.iter().flatten().map(|entry| Timestamp(entry.reached_at.0 + 1)).fold(now, Timestamp::max);
-    let at = within_seasons(at, &fed);
+    let Some(at) = within_seasons(at, &fed) else {
+        // One of them was ended by a clock that ran ahead: its season begins when another one's is over.
+        return Err(Refusal::TooSoon { retry_after: 1 });
+    };
     let standings = fed.iter().zip(entries).map(|(leaderboard, entry)| {
         let rules = leaderboard.settings.rules();
         let outcome = score::settle(rules, entry.and_then(|entry| entry.score), points).map_err(|exceeded| match exceeded {
@@ -191,12 +194,13 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
 }
 
 /// The time, moved into the present seasons of these leaderboards, whatever an instance's clock says: a score is of the season
-/// in which it is committed.
-fn within_seasons(at: Timestamp, fed: &[&Leaderboard]) -> Timestamp {
+/// in which it is committed. `None` if they have no time in common.
+fn within_seasons(at: Timestamp, fed: &[&Leaderboard]) -> Option<Timestamp> {
     let last = fed.iter().filter_map(|leaderboard| leaderboard.next_boundary_at).map(|end| Timestamp(end.0 - 1)).min();
     let first = fed.iter().map(|leaderboard| leaderboard.season_starts_at).max();
     let at = last.map_or(at, |last| at.min(last));
-    first.map_or(at, |first| at.max(first))
+    let at = first.map_or(at, |first| at.max(first));
+    last.is_none_or(|last| at <= last).then_some(at)
 }
 
 /// A UUID v7 of this time: 48 bits of milliseconds, 12 of microseconds, and the rest at random. So events are stored in the

@@ -44,12 +44,8 @@ impl Boundaries {
             turned += rows.len();
             metrics::counter!("scoreboard_season_boundaries_total").increment(rows.len() as u64);
             let announcer = Arc::clone(&self.announcer);
-            let full = rows.len() as i64 == AT_ONCE;
             // A submission that met the boundary does not wait for its announcement.
             tokio::spawn(async move { announcer.announce_turns(rows).await });
-            if !full {
-                break;
-            }
             tokio::time::sleep(PAUSE).await;
         }
         if turned > 0 {
@@ -67,6 +63,11 @@ impl Boundaries {
     /// How long it is until then by this instance's clock, in microseconds; negative if it has come.
     pub fn until(&self, boundary: Timestamp) -> i64 {
         boundary.micros_since(self.clock.now())
+    }
+
+    /// Whether it is another clock than this instance's that decides.
+    pub fn follows_the_ledger(&self) -> bool {
+        self.ledger.is_shared()
     }
 
     /// Schedules may have changed.

@@ -9,16 +9,17 @@ use crate::{
         ids::{LeaderboardId, Noun, UserId},
         time::Clock,
     },
-    repositories::ledger::Ledger,
+    repositories::ledger::{Ledger, LedgerError},
 };
 
-use super::{announcer::Announcer, definitions::DefinitionCache, error::ServiceError};
+use super::{announcer::Announcer, boundaries::Boundaries, definitions::DefinitionCache, error::ServiceError};
 
 /// See the module's documentation.
 pub struct Corrections {
     pub ledger: Ledger,
     pub definitions: Arc<DefinitionCache>,
     pub announcer: Arc<Announcer>,
+    pub boundaries: Arc<Boundaries>,
     pub clock: Clock,
 }
 
@@ -29,7 +30,13 @@ impl Corrections {
         caller.authorize(Permission::Manage)?;
         let leaderboard = self.definitions.leaderboard(id.as_str()).await?;
         let act = Act::of(caller, self.clock.now());
-        let removed = self.ledger.remove_entry(&leaderboard.id, user, act).await?;
+        let removed = match self.ledger.remove_entry(&leaderboard.id, user, act.clone()).await {
+            Err(LedgerError::BoundaryDue(pks)) => {
+                self.boundaries.carry_out(Some(pks)).await?;
+                self.ledger.remove_entry(&leaderboard.id, user, act).await?
+            }
+            removed => removed?,
+        };
         let removed = removed.ok_or(ServiceError::NotFound(Noun::Entry))?;
         if let Some((row, announcement)) = &removed.outbox {
             self.announcer.announce_row(*row, announcement).await;

@@ -55,6 +55,8 @@ impl History {
         let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable).await?;
         if let Some(season) = season {
             let of_season = |event: &ScoreEvent| event.standings.first().is_some_and(|standing| standing.season == season.number);
+            let first = events.iter().position(of_season).unwrap_or(events.len());
+            events.drain(..first);
             events.truncate(events.iter().position(|event| !of_season(event)).unwrap_or(events.len()));
         }
         let more = events.len() > limit;

@@ -22,6 +22,7 @@ use crate::{
         leaderboard::{Board, Leaderboard},
         season::Season,
         submission::LatestScore,
+        time::Timestamp,
         version::Version,
     },
     repositories::{feed::Feed, ledger::Ledger},
@@ -129,7 +130,7 @@ impl LatestScores {
         season: &Season,
         limit: usize,
     ) -> Result<Served<Arc<Encoded>>, ServiceError> {
-        let scores = self.stored(season.board(), limit).await?;
+        let scores = self.stored(season.board(), season.ends_at, limit).await?;
         let version = season.archived_version();
         let view = View { leaderboard_id: &leaderboard.id, season: season.number, version: version.as_ref(), scores: &scores };
         Ok(Served { value: Arc::new(Encoded::new(views::json(&view))), source: Source::Ledger })
@@ -152,7 +153,7 @@ impl LatestScores {
         let Some((version, total, source)) =
             head.and_then(|served| Some((served.value.version?, served.value.total, served.source)))
         else {
-            return Ok((None, self.stored(board, limit).await?, Source::Ledger));
+            return Ok((None, self.stored(board, None, limit).await?, Source::Ledger));
         };
         // Twice as many events, because some are not scores.
         let after = version.seq.saturating_sub(2 * limit as u64);
@@ -212,7 +213,7 @@ impl LatestScores {
             return Ok(Arc::clone(&older.scores));
         }
         let asked = Instant::now();
-        let scores: Arc<[LatestScore]> = self.stored(board, MOST).await?.into();
+        let scores: Arc<[LatestScore]> = self.stored(board, None, MOST).await?.into();
         let mut boards = self.older.lock();
         if boards.len() >= KEPT {
             boards.retain(|_, older| older.asked.elapsed() < AGE_OF_OLDER);
@@ -224,8 +225,8 @@ impl LatestScores {
         Ok(scores)
     }
 
-    async fn stored(&self, board: Board, limit: usize) -> Result<Vec<LatestScore>, ServiceError> {
+    async fn stored(&self, board: Board, before: Option<Timestamp>, limit: usize) -> Result<Vec<LatestScore>, ServiceError> {
         let _turn = self.turns.next().await?;
-        Ok(self.ledger.latest_scores(board, limit as i64).await?)
+        Ok(self.ledger.latest_scores(board, before, limit as i64).await?)
     }
 }

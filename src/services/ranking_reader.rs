@@ -159,15 +159,16 @@ impl RankingReader {
         self.neighbourhoods_by(self.ranking_store.neighbourhoods(board, users, around), board, users, around).await
     }
 
-    /// The same of a season that has just ended, from the ledger.
+    /// The same of a season that has just ended with so many entries, from the ledger.
     pub async fn past_neighbourhoods(
         &self,
         board: Board,
         users: &[UserId],
         around: u64,
+        total: u64,
     ) -> Result<(Head, Vec<Neighbourhood>), ServiceError> {
         let _turn = self.turns.next().await?;
-        Ok(self.ledger.neighbourhoods_of(board, users, around, None).await?)
+        Ok(self.ledger.neighbourhoods_of(board, users, around, Some(total)).await?)
     }
 
     /// The ranking's answer, which is queried once, or else the ledger's.

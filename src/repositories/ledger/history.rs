@@ -8,6 +8,7 @@ use crate::domain::{
     ids::{LeaderboardId, UserId},
     leaderboard::{Board, Readable},
     submission::{Accepted, LatestScore, ScoreEvent},
+    time::Timestamp,
 };
 
 impl Ledger {
@@ -34,8 +35,13 @@ impl Ledger {
 
     /// The newest scores that changed a board's entries, newest first: up to `limit`, provided that they are among the newest
     /// few thousand events of all boards. Costs no more than a scan of those, however quiet the board is.
-    pub async fn latest_scores(&self, board: Board, limit: i64) -> Result<Vec<LatestScore>, LedgerError> {
-        Ok(transact!(self.serve(LIMIT), events::latest(board, limit))?)
+    pub async fn latest_scores(
+        &self,
+        board: Board,
+        before: Option<Timestamp>,
+        limit: i64,
+    ) -> Result<Vec<LatestScore>, LedgerError> {
+        Ok(transact!(self.serve(LIMIT), events::latest(board, before, limit))?)
     }
 
     /// Entries of all seasons of a leaderboard that differ from the sum of their history, histories without an entry, and scores

@@ -253,5 +253,5 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events, corrections);
+diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events, corrections, seasons);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipt_batches, receipts);

@@ -219,7 +219,9 @@ impl Log {
     }
 
     fn ready(&mut self, cursor: &mut Cursor) -> Option<Bytes> {
-        if cursor.resume.is_some() || cursor.over {
+        // The season that it is bound to may have begun in the ledger, and not yet here.
+        let early = self.season > 0 && cursor.season.is_some_and(|season| self.season < season);
+        if cursor.resume.is_some() || cursor.over || early {
             return None;
         }
         let continuous = cursor.generation == self.generation && self.generation > 0;

@@ -72,6 +72,8 @@ struct Shown {
     leaderboard_id: Option<LeaderboardId>,
     window: Option<Arc<Window>>,
     standing: Option<(Head, Neighbourhood)>,
+    /// They are of a season that has ended: nobody starts from them.
+    ended: bool,
 }
 
 impl Shown {
@@ -102,6 +104,7 @@ impl SharedView {
             leaderboard_id: None,
             window: None,
             standing: None,
+            ended: false,
         };
         Self { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) }
     }
@@ -166,7 +169,7 @@ impl SharedView {
     }
 
     fn state(&self, shown: &Shown) -> Option<State> {
-        let id = shown.leaderboard_id.clone()?;
+        let id = shown.leaderboard_id.clone().filter(|_| !shown.ended)?;
         let window = shown.window.clone().map(|window| State::Window { leaderboard_id: id.clone(), window });
         window.or_else(|| shown.standing.as_ref().map(|(head, found)| State::Encoded(standing_frame(&id, head, found))))
     }
@@ -177,6 +180,7 @@ impl SharedView {
         let new = Arc::new(Window { head: widest.head.clone(), entries });
         let mut shown = self.shown.lock();
         let renew = std::mem::take(&mut shown.renew);
+        shown.ended = false;
         let state = State::Window { leaderboard_id: leaderboard_id.clone(), window: Arc::clone(&new) };
         match shown.window.clone() {
             Some(old) if epoch(&old.head) == epoch(&new.head) && old.head.season != new.head.season => {
@@ -217,7 +221,7 @@ impl SharedView {
     /// A season has ended: its watchers are told, with what they watch of it.
     pub(super) fn end_season(&self, version: &Version, event: &Event) {
         let mut shown = self.shown.lock();
-        shown.dirty = true;
+        (shown.dirty, shown.ended) = (true, true);
         let Some(id) = shown.leaderboard_id.clone() else { return };
         let (fields, first_hundred) = event.fields_and_more();
         let (entries, standing) = match &self.key.subject {
@@ -240,6 +244,7 @@ impl SharedView {
     pub(super) fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {
         let mut shown = self.shown.lock();
         let renew = std::mem::take(&mut shown.renew);
+        shown.ended = false;
         let old = shown.standing.as_ref();
         if let Some((old_head, old)) = old.filter(|(of, old)| *old == new && epoch(of) == epoch(head) && of.season == head.season)
             && !(renew && old_head != head)

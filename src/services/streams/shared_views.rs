@@ -3,10 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     domain::{
@@ -33,6 +37,8 @@ use super::{
 
 /// The most events that a slow reader may be behind before it gets the whole state instead.
 const BACKLOG: usize = 16;
+/// How long the end of a season waits for the last standings of those who watch a user.
+const STANDINGS_PATIENCE: Duration = Duration::from_secs(1);
 /// Users requested in one call to the ranking.
 const USERS_A_CALL: usize = 200;
 
@@ -114,11 +120,13 @@ impl SharedViews {
     pub(super) async fn end_season(&self, rankings: &RankingReader, board: Board, version: &Version, event: &Event) {
         let open: Vec<_> = self.open.lock().by_key.values().cloned().collect();
         let outdated: Vec<_> = open.iter().filter(|shared_view| shared_view.is_outdated()).cloned().collect();
-        for (around, watched) in users_by_distance(&outdated) {
+        let deadline = Instant::now() + STANDINGS_PATIENCE;
+        'standings: for (around, watched) in users_by_distance(&outdated) {
             for some in watched.chunks(USERS_A_CALL) {
                 let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
-                // If the ledger does not answer, what was shown last is the best that is known.
-                let Ok((head, found)) = rankings.past_neighbourhoods(board, &users, around).await else { break };
+                let asked = rankings.past_neighbourhoods(board, &users, around, event.total);
+                // If the ledger does not answer in time, what was shown last is the best that is known.
+                let Ok(Ok((head, found))) = timeout_at(deadline, asked).await else { break 'standings };
                 for ((shared_view, _), neighbourhood) in some.iter().zip(found) {
                     shared_view.keep_standing(head.clone(), neighbourhood);
                 }

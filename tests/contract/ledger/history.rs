@@ -137,7 +137,7 @@ async fn the_latest_scores_of_a_board_are_among_the_newest_of_all(database: Data
     let profile = Profile { display_name: Some("Bob B.".into()), ..Profile::default() };
     ledger.put_user(&user_id("bob"), &profile, NOW).await.unwrap();
     let latest = async |board, limit| -> Vec<_> {
-        let latest = ledger.latest_scores(board, limit).await.unwrap().into_iter();
+        let latest = ledger.latest_scores(board, None, limit).await.unwrap().into_iter();
         latest.map(|score| (score.event_id, score.display_name, score.delta, score.score, score.previous_score)).collect()
     };
     let row = |index: usize, name: &str, delta, score, previous| (ids[index], name.to_owned(), delta, score, previous);

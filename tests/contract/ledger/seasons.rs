@@ -32,6 +32,9 @@ on_both_engines![
     an_archived_season_is_read_from_its_marks,
     a_leaderboard_from_before_seasons_has_one,
     what_is_pending_before_a_boundary_is_known,
+    a_season_that_is_ended_by_hand_leaves_the_schedule_alone,
+    a_due_boundary_comes_before_a_removal,
+    changes_of_an_ended_season_keep_its_order,
 ];
 
 fn dates(at: &[Timestamp]) -> ResetSchedule {
@@ -307,4 +310,39 @@ async fn what_is_pending_before_a_boundary_is_known(database: Database) {
     let pending = async |before| ledger.outbox_first_pending(&[board.pk, 999], before).await.unwrap();
     assert_eq!(pending(row + 1).await, std::collections::HashMap::from([(board.pk, row)]));
     assert!(pending(row).await.is_empty(), "only what comes before");
+}
+
+/// Where scores are ahead of the ledger's clock, because an instance's clock was.
+async fn a_season_that_is_ended_by_hand_leaves_the_schedule_alone(database: Database) {
+    let ledger = database.ledger().await;
+    let at = scheduled(&ledger, &[3_600_000, 7_200_000]).await;
+    commit_one(&ledger, goal("ann", 1)).await;
+    database.execute(&format!("UPDATE score_events SET at = {}", at[0].0 + 1_000_000)).await;
+    let second = end(&ledger, 1).await.unwrap();
+    assert_eq!(second.starts_at, at[0], "no later than the boundary");
+    let definitions = ledger.definitions().await.unwrap();
+    assert_eq!(leaderboard(&definitions, "main").next_boundary_at, Some(at[1]));
+}
+
+async fn a_due_boundary_comes_before_a_removal(database: Database) {
+    let ledger = database.ledger().await;
+    scheduled(&ledger, &[300]).await;
+    commit_one(&ledger, goal("ann", 1)).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let remove = async || ledger.remove_entry(&slug("main"), &user_id("ann"), Clock::system().now()).await;
+    let refused = remove().await.unwrap_err();
+    assert!(matches!(refused, LedgerError::BoundaryDue(_)), "{refused:?}");
+    ledger.turn_due(Clock::system().now(), None, 10).await.unwrap();
+    assert!(remove().await.unwrap().is_none(), "there is no such entry in the present season");
+}
+
+async fn changes_of_an_ended_season_keep_its_order(database: Database) {
+    let ledger = database.ledger().await;
+    let board = main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let committed = commit(&ledger, &[goal("ann", 7)], &Clock::system()).await.unwrap();
+    end(&ledger, 1).await.unwrap();
+    let turned = |now: &Leaderboard| Ok(LeaderboardSettings { order: Order::Asc, ..now.settings.clone() });
+    ledger.update_leaderboard(&slug("main"), NOW, turned).await.unwrap();
+    let (_, changes) = ledger.committed(vec![committed.changes[0].event_id]).await.unwrap();
+    assert_eq!(changes[0].board, board, "with the order of its season");
 }

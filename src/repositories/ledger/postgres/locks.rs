@@ -21,6 +21,18 @@ statement!(
     "SELECT pg_advisory_xact_lock(?)"
 );
 
+statement!(
+    /// Takes an advisory lock that others may hold as well, until the end of the transaction.
+    Db, ShareFor { key: BigInt = i64 } -> BigInt,
+    "SELECT pg_advisory_xact_lock_shared(?)"
+);
+
+/// Keeps definitions and seasons as they are, as a commit does.
+pub async fn definitions_shared(conn: &mut Conn) -> Result<(), Failure> {
+    ShareFor { key: &DEFINITIONS }.execute(conn).await?;
+    Ok(())
+}
+
 /// Blocks commits while definitions change.
 pub async fn definitions_exclusively(conn: &mut Conn) -> Result<(), Failure> {
     LockFor { key: &DEFINITIONS }.execute(conn).await?;

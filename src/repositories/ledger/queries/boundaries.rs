@@ -15,10 +15,11 @@ use super::{
     Conn, Db, Failure, clock, definitions, jobs,
     leaderboards::{self as boards, LeaderboardRow},
     locks, outbox,
-    seasons::{Row, find, newest_time, of_creation},
+    seasons::{find, newest_time, of_creation},
 };
 use crate::domain::{
     announcement::Announcement,
+    archive::EMPTY_DIGEST,
     definition::Changed,
     ids::{LeaderboardId, Noun},
     job::{ArchiveSeason, NewJob},
@@ -33,6 +34,21 @@ const MISSED: usize = 1_000;
 /// If at least this many leaderboards turn over together, they are archived over a while, in microseconds: scores come first.
 const CROWD: usize = 16;
 const SPREAD: i64 = 20_000_000;
+
+/// Seasons that one transaction may begin before it ends: commits wait for it.
+const SEASONS_AT_ONCE: usize = 500;
+
+statement!(
+    /// A season that began and ended while nothing ran.
+    Db, PassSeason {
+        board: BigInt = i64, season: BigInt = i64, cause: Text = str, starts_at: BigInt = i64, ends_at: BigInt = i64,
+        order: Text = str, operator: Text = str, bounds_min: Nullable<BigInt> = Option<i64>,
+        bounds_max: Nullable<BigInt> = Option<i64>, on_exceed: Nullable<Text> = Option<&'a str>, skipped: BigInt = i64,
+        digest: Text = str, finalized_at: BigInt = i64,
+    } -> BigInt,
+    "INSERT INTO seasons (leaderboard_pk, season, cause, starts_at, ends_at, sort_order, operator, bounds_min, bounds_max, on_exceed, \
+     skipped, total, digest, finalized_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
+);
 
 statement!(
     Db, EndSeason {
@@ -78,11 +94,16 @@ pub async fn turn_due(
     let changed: Vec<Changed> = due.iter().map(|leaderboard| Changed::Leaderboard(leaderboard.id.clone())).collect();
     definitions::begin_change(conn, &changed).await?;
     let mut rows = Vec::with_capacity(due.len());
-    let many = due.len() >= CROWD;
+    let (many, mut written) = (due.len() >= CROWD, 0);
     for leaderboard in &due {
         let (begun, skipped) = boundaries(leaderboard, now);
         let archived_from = if many { Timestamp(now.0 + fastrand::i64(0..SPREAD)) } else { now };
+        written += begun.len();
         rows.push(turn(conn, leaderboard, begun, SeasonCause::Schedule, skipped, now, archived_from).await?);
+        // The others come in the next transaction: after a long downtime each may have a thousand.
+        if written >= SEASONS_AT_ONCE {
+            break;
+        }
     }
     crate::failpoints::failpoint!("boundary-written", Failure::Unreachable);
     Ok(rows)
@@ -159,9 +180,22 @@ async fn turn(
         let skipped = if index == 0 { skipped } else { 0 };
         match begun.get(index + 1) {
             Some(next) => {
-                let mut row = Row::begun(pk, season, cause).ended(rules, next.ended_at).empty(now);
-                row.skipped = skipped;
-                diesel::insert_into(seasons::table).values(row).execute(conn).await?;
+                let pass = PassSeason {
+                    board: &pk,
+                    season: &season.season,
+                    cause: cause.as_str(),
+                    starts_at: &season.starts_at,
+                    ends_at: &next.ended_at,
+                    order: rules.order.as_str(),
+                    operator: rules.operator.as_str(),
+                    bounds_min: &bounds.map(|bounds| bounds.min),
+                    bounds_max: &bounds.map(|bounds| bounds.max),
+                    on_exceed: &bounds.map(|bounds| bounds.on_exceed.as_str()),
+                    skipped: &skipped,
+                    digest: EMPTY_DIGEST,
+                    finalized_at: &now.0,
+                };
+                pass.execute(conn).await?;
             }
             None => {
                 let begin = BeginSeason {
@@ -210,7 +244,9 @@ pub async fn end_now(
     }
     // All of its scores come before its end, also those of an instance whose clock is ahead.
     let after = newest_time(conn).await?.unwrap_or(leaderboard.season_starts_at).max(leaderboard.season_starts_at);
+    // They come before the next boundary as well, which is left alone.
     let starts_at = now.max(Timestamp(after.0 + 1));
+    let starts_at = leaderboard.next_boundary_at.map_or(starts_at, |boundary| starts_at.min(boundary));
     definitions::begin_change(conn, &[Changed::Leaderboard(id.clone())]).await?;
     let begun = Begun {
         season: ends + 1,

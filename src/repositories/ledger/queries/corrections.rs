@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::{
     super::super::{
         LedgerError, Updated,
-        schema::{corrections, leaderboards, users},
+        schema::{corrections, leaderboards, seasons, users},
         statement::statement,
     },
-    Conn, Db, Failure, audit, leaderboards as definitions, outbox,
+    Conn, Db, Failure, audit, clock, leaderboards as definitions, locks, outbox,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
@@ -47,7 +47,13 @@ pub async fn remove_entry(
     act: &Act,
 ) -> Result<Option<Updated<Change>>, Failure> {
     let now = act.at;
+    // As a commit: no season ends meanwhile, and one that has ended takes no more changes.
+    locks::definitions_shared(conn).await?;
     let Some(leaderboard) = definitions::find(conn, id).await? else { return Ok(None) };
+    let time = clock::now(conn, now).await?;
+    if leaderboard.next_boundary_at.is_some_and(|boundary| boundary <= time) {
+        return Err(LedgerError::BoundaryDue(vec![leaderboard.pk]).into());
+    }
     let board = leaderboard.board();
     let (user, sort_score) = (user_id.as_str(), &TAKEN_OUT);
     let take_out = TakeOut {
@@ -86,6 +92,7 @@ struct Row {
     leaderboard_pk: i64,
     season: i64,
     sort_order: String,
+    season_order: Option<String>,
     leaderboard_id: String,
     user_id: String,
     revision: i64,
@@ -100,6 +107,10 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
     let rows: Vec<Row> = corrections::table
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(corrections::leaderboard_pk)))
         .left_join(users::table.on(users::id.eq(corrections::user_id)))
+        .left_join(
+            seasons::table
+                .on(seasons::leaderboard_pk.eq(corrections::leaderboard_pk).and(seasons::season.eq(corrections::season))),
+        )
         .filter(corrections::event_id.eq_any(&ids))
         .order(corrections::event_id)
         .select((
@@ -107,6 +118,7 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
             corrections::leaderboard_pk,
             corrections::season,
             leaderboards::sort_order,
+            seasons::sort_order.nullable(),
             leaderboards::id,
             corrections::user_id,
             corrections::revision,
@@ -126,7 +138,11 @@ fn change(row: Row) -> Result<Change, Failure> {
     let (season, at) = (row.season, Timestamp(row.at));
     let known = ScoreRemoved { leaderboard_id: &leaderboard_id, season, event_id, user_id: &user_id, at };
     Ok(Change {
-        board: Board { pk: row.leaderboard_pk, season, order: definitions::order(&row.sort_order)? },
+        board: Board {
+            pk: row.leaderboard_pk,
+            season,
+            order: definitions::order(row.season_order.as_deref().unwrap_or(&row.sort_order))?,
+        },
         event_id,
         score: None,
         reached_at: row.at,

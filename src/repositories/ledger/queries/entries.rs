@@ -122,7 +122,7 @@ pub async fn neighbourhoods(
     let mut head = head(conn, board, total).await?;
     let around = i64::try_from(around).unwrap_or(i64::MAX);
     let mut found = HashMap::with_capacity(users.len());
-    for (rank, row) in places(conn, board, users, archived).await? {
+    for (rank, row) in places(conn, board, users, archived && total.is_some()).await? {
         let user_id = UserId::parse(&row.user_id).map_err(Failure::corrupt)?;
         let neighbours =
             if around > 0 { neighbours(conn, board, rank, &row, around).await? } else { vec![ranked(rank, row.clone())?] };

@@ -21,6 +21,7 @@ use super::{
 use crate::domain::{
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Readable, Visibility},
+    settlement::first_event_id,
     submission::{LatestScore, PastOutcome, ScoreEvent},
     time::Timestamp,
 };
@@ -55,18 +56,21 @@ type LatestRow = (Vec<u8>, String, String, i64, i64, Option<i64>, i64, Option<St
 statement!(
     /// A board's newest applied events among the newest of all. Every score would pay for an index by leaderboard, which would
     /// serve only the few readers for whom the feed remembers nothing.
-    Db, Latest { board: BigInt = i64, season: BigInt = i64, limit: BigInt = i64 }
+    Db, Latest { before: Binary = [u8], board: BigInt = i64, season: BigInt = i64, limit: BigInt = i64 }
     -> (Binary, Text, Text, BigInt, BigInt, Nullable<BigInt>, BigInt, Nullable<Text>),
     "SELECT h.event_id, h.user_id, h.action_id, h.at, h.new_score, h.previous_score, h.delta, \
        (SELECT u.display_name FROM users u WHERE u.id = h.user_id) \
      FROM (SELECT event_id, position, leaderboard_pk, season, applied, user_id, action_id, at, new_score, previous_score, delta \
-           FROM score_events ORDER BY event_id DESC, position DESC LIMIT 5000) h \
+           FROM score_events WHERE event_id < ? ORDER BY event_id DESC, position DESC LIMIT 5000) h \
      WHERE h.leaderboard_pk = ? AND h.season = ? AND h.applied ORDER BY h.event_id DESC, h.position DESC LIMIT ?"
 );
 
-/// A board's newest applied events, newest first, with their users' present names.
-pub async fn latest(conn: &mut Conn, board: Board, limit: i64) -> Result<Vec<LatestScore>, Failure> {
-    let rows: Vec<LatestRow> = Latest { board: &board.pk, season: &board.season, limit: &limit }.load(conn).await?;
+/// A board's newest applied events, those before a moment if one is given, newest first, with their users' present names.
+pub async fn latest(conn: &mut Conn, board: Board, before: Option<Timestamp>, limit: i64) -> Result<Vec<LatestScore>, Failure> {
+    // 17 bytes of 0xff come after all possible ids.
+    let before = before.map_or(vec![0xff; 17], |at| first_event_id(at).as_bytes().to_vec());
+    let latest = Latest { before: &before, board: &board.pk, season: &board.season, limit: &limit };
+    let rows: Vec<LatestRow> = latest.load(conn).await?;
     rows.into_iter().map(latest_score).collect()
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
-    super::super::schema::{leaderboards, score_events, users},
+    super::super::schema::{leaderboards, score_events, seasons, users},
     Conn, Failure, corrections, evidence,
     leaderboards::order,
 };
@@ -27,6 +27,8 @@ struct OutcomeRow {
     pk: i64,
     season: i64,
     sort_order: String,
+    /// That of the season, if it has ended: the leaderboard's may be another one now.
+    season_order: Option<String>,
     leaderboard_id: String,
     applied: bool,
     previous_score: Option<i64>,
@@ -42,6 +44,7 @@ macro_rules! outcome_columns {
             score_events::leaderboard_pk,
             score_events::season,
             leaderboards::sort_order,
+            seasons::sort_order.nullable(),
             score_events::leaderboard_id,
             score_events::applied,
             score_events::previous_score,
@@ -93,6 +96,10 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
     let mut rows: Vec<(EventRow, OutcomeRow)> = score_events::table
         .inner_join(leaderboards::table.on(leaderboards::pk.eq(score_events::leaderboard_pk)))
         .left_join(users::table.on(users::id.eq(score_events::user_id)))
+        .left_join(
+            seasons::table
+                .on(seasons::leaderboard_pk.eq(score_events::leaderboard_pk).and(seasons::season.eq(score_events::season))),
+        )
         .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id, score_events::position))
         .select((
@@ -136,7 +143,7 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
 fn entry_outcome(row: OutcomeRow) -> Result<EntryOutcome, Failure> {
     Ok(EntryOutcome {
         leaderboard_id: LeaderboardId::parse(&row.leaderboard_id).map_err(Failure::corrupt)?,
-        board: Board { pk: row.pk, season: row.season, order: order(&row.sort_order)? },
+        board: Board { pk: row.pk, season: row.season, order: order(row.season_order.as_deref().unwrap_or(&row.sort_order))? },
         applied: row.applied,
         previous_score: row.previous_score,
         new_score: row.new_score,

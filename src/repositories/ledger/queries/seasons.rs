@@ -13,7 +13,6 @@ use super::{
     Conn, Db, Failure, audit, leaderboards as boards,
 };
 use crate::domain::{
-    archive::EMPTY_DIGEST,
     audit::{Act, Deed},
     ids::{LeaderboardId, Noun},
     leaderboard::{Leaderboard, Rules},
@@ -36,7 +35,7 @@ pub struct Row {
     bounds_min: Option<i64>,
     bounds_max: Option<i64>,
     on_exceed: Option<String>,
-    pub skipped: i64,
+    skipped: i64,
     corrections: i64,
     total: Option<i64>,
     digest: Option<String>,
@@ -78,11 +77,6 @@ impl Row {
             on_exceed: rules.bounds.map(|bounds| bounds.on_exceed.as_str().to_owned()),
             ..self
         }
-    }
-
-    /// With the result of a season in which nobody scored.
-    pub fn empty(self, now: Timestamp) -> Self {
-        Self { total: Some(0), digest: Some(EMPTY_DIGEST.to_owned()), finalized_at: Some(now.0), ..self }
     }
 
     fn into_season(self, current: Rules) -> Result<Season, Failure> {

@@ -19,6 +19,8 @@ impl Follower {
         hub.events.end_season(Frame::of(&position.epoch, event));
         self.position = Some(position);
         self.board.season = ended.season + 1;
+        // Its order may be another one.
+        self.adopted = None;
         // This instance may have yet to hear of it.
         let known = self.sources.definitions.current().leaderboard_by_pk(self.board.pk).map(|found| found.season);
         if known.is_some_and(|season| season < self.board.season) {
