@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     domain::{
         definition::Definitions,
+        entry::Head,
         event::{Event, EventKind},
         leaderboard::Board,
         version::Version,
@@ -226,7 +227,8 @@ impl Follower {
                 // An earlier snapshot shows the old name, also to clients that skip such events.
                 EventKind::UserChanged => self.hub.events.forget_snapshot(),
                 EventKind::SeasonStarted => {
-                    self.hub.shared_views.topics().iter().for_each(|topic| topic.append([frame.clone()]));
+                    let head = Head { season: self.board.season, version: Some(position.clone()), total: 0 };
+                    self.hub.shared_views.begin_season(&frame, &head);
                 }
                 EventKind::LeaderboardChanged => {
                     self.take_definition(&event.fields);

@@ -24,6 +24,9 @@ use super::{frame::Frame, snapshot::State, topic::Topic};
 /// The greatest delay of the last of many watchers behind the first.
 const LONGEST_SPREAD: Duration = Duration::from_millis(135);
 
+/// The entries that the end of a season has for those who watch no window.
+const ENTRIES_OF_AN_END: usize = 10;
+
 /// What a shared view shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ViewSubject {
@@ -205,9 +208,10 @@ impl SharedView {
         (shown.window, shown.leaderboard_id) = (Some(new), Some(leaderboard_id.clone()));
     }
 
-    /// Whether it may show something else than what was shown last.
+    /// Whether anything has happened, be it elsewhere on the leaderboard, since it was shown last.
     pub(super) fn is_outdated(&self) -> bool {
-        self.shown.lock().dirty
+        let shown = self.shown.lock();
+        shown.dirty || shown.behind
     }
 
     /// What it shows at the end of the season, which its watchers learn with that event.
@@ -229,7 +233,7 @@ impl SharedView {
             ViewSubject::User { .. } => {
                 let standing = shown.standing.as_ref();
                 let standing = standing.map(|(head, found)| views::json(&StandingView::new(&id, head, found)));
-                ("[]".to_owned(), standing.unwrap_or_else(|| "null".to_owned()))
+                (first(ENTRIES_OF_AN_END, first_hundred.unwrap_or("[]")), standing.unwrap_or_else(|| "null".to_owned()))
             }
         };
         let since = Version::new(Arc::clone(&version.epoch), version.seq - 1);
@@ -239,6 +243,20 @@ impl SharedView {
         let mut frame = Frame::event(Some(version), event.kind.name(), &data);
         frame.ends = event.ended_season();
         self.topic.end_season(frame);
+    }
+
+    /// A season has begun: its watchers see it empty before they see any score of it.
+    pub(super) fn begin_season(&self, head: &Head) {
+        let shown = self.shown.lock();
+        let Some(id) = shown.leaderboard_id.clone().filter(|_| shown.ended) else { return };
+        drop(shown);
+        match &self.key.subject {
+            ViewSubject::Top { .. } => self.show_window(&id, &Window { head: head.clone(), entries: Vec::new() }),
+            ViewSubject::User { user_id, .. } => {
+                let nothing = Neighbourhood { user_id: user_id.clone(), entry: None, around: Vec::new() };
+                self.show_standing(&id, head, nothing);
+            }
+        }
     }
 
     pub(super) fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {

@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     domain::{
+        entry::Head,
         event::Event,
         ids::{LeaderboardId, UserId},
         leaderboard::Board,
@@ -121,18 +122,28 @@ impl SharedViews {
         let open: Vec<_> = self.open.lock().by_key.values().cloned().collect();
         let outdated: Vec<_> = open.iter().filter(|shared_view| shared_view.is_outdated()).cloned().collect();
         let deadline = Instant::now() + STANDINGS_PATIENCE;
+        let last = Version::new(Arc::clone(&version.epoch), version.seq - 1);
         'standings: for (around, watched) in users_by_distance(&outdated) {
             for some in watched.chunks(USERS_A_CALL) {
                 let users: Vec<UserId> = some.iter().map(|(_, user_id)| (*user_id).clone()).collect();
                 let asked = rankings.past_neighbourhoods(board, &users, around, event.total);
                 // If the ledger does not answer in time, what was shown last is the best that is known.
                 let Ok(Ok((head, found))) = timeout_at(deadline, asked).await else { break 'standings };
+                let head = Head { version: Some(last.clone()), ..head };
                 for ((shared_view, _), neighbourhood) in some.iter().zip(found) {
                     shared_view.keep_standing(head.clone(), neighbourhood);
                 }
             }
         }
         open.iter().for_each(|shared_view| shared_view.end_season(version, event));
+    }
+
+    /// The season after it has begun: tells every watcher, and shows it empty.
+    pub(super) fn begin_season(&self, frame: &Frame, head: &Head) {
+        for shared_view in self.open.lock().by_key.values() {
+            shared_view.topic.append([frame.clone()]);
+            shared_view.begin_season(head);
+        }
     }
 
     /// The last event, for all present and future shared views.

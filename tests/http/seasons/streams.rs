@@ -16,6 +16,8 @@ use crate::{
 crate::both_backends!(
     the_top_sees_the_result_and_then_nobody,
     a_user_sees_their_final_standing_and_then_none,
+    what_happened_elsewhere_is_in_the_final_standing,
+    the_new_season_is_shown_empty_however_soon_a_score_follows,
     a_user_without_an_entry_sees_the_end_as_well,
     several_leaderboards_turn_each_for_itself,
     views_under_load_show_nothing_of_a_season_that_has_ended,
@@ -87,11 +89,13 @@ async fn a_user_sees_their_final_standing_and_then_none(backend: Backend) {
     while ended.event == "standing" {
         ended = stream.next().await.unwrap();
     }
-    assert_eq!((&*ended.event, &ended.data["entries"]), ("season-ended", &json!([])));
+    let window = app.get("/api/leaderboards/cup/entries?limit=10&season=1").await;
+    assert_eq!((&*ended.event, &ended.data["entries"]), ("season-ended", &window["entries"]));
     let standing = &ended.data["standing"];
     let archived = app.get("/api/leaderboards/cup/entries/ann?around=1&season=1").await;
     assert_eq!(without(standing, &["version"]), without(&archived, &["version"]));
     assert_eq!(without(standing, &["version"]), without(&live, &["version"]));
+    assert_eq!(standing["version"], ended.data["since"], "the last of the season");
     let started = stream.expect("season-started").await;
     let none = stream.expect("standing").await;
     let expected = json!({
@@ -104,6 +108,39 @@ async fn a_user_sees_their_final_standing_and_then_none(backend: Backend) {
         (&first.data["season"], &first.data["entry"]["score"], &first.data["entry"]["rank"]),
         (&json!(2), &json!(2), &json!(1))
     );
+}
+
+async fn what_happened_elsewhere_is_in_the_final_standing(backend: Backend) {
+    let app = cup(backend).await;
+    let mut stream = Sse::open(&app, &format!("{STREAM}?view=user&userId=bob&around=0&hz=20")).await;
+    stream.expect("standing").await;
+    // Neither of these moves the first.
+    for user in ["fay", "gus"] {
+        post(&app, "cup", user, 2).await;
+    }
+    end(&app, "cup", 1).await;
+    let ended = stream.expect("season-ended").await;
+    let standing = &ended.data["standing"];
+    let archived = app.get("/api/leaderboards/cup/entries/bob?season=1").await;
+    assert_eq!((&standing["total"], &standing["percentile"]), (&json!(7), &archived["percentile"]));
+    assert_eq!(standing["version"], ended.data["since"]);
+}
+
+async fn the_new_season_is_shown_empty_however_soon_a_score_follows(backend: Backend) {
+    let app = cup(backend).await;
+    let mut top = Sse::open(&app, &format!("{STREAM}?view=top&hz=1&limit=3")).await;
+    let mut user = Sse::open(&app, &format!("{STREAM}?view=user&userId=ann&hz=1")).await;
+    top.expect("leaderboard").await;
+    user.expect("standing").await;
+    end(&app, "cup", 1).await;
+    post(&app, "cup", "ann", 4).await;
+    for (stream, state, after) in [(&mut top, "leaderboard", "leaderboard-patch"), (&mut user, "standing", "standing")] {
+        stream.expect("season-ended").await;
+        let started = stream.expect("season-started").await;
+        let empty = stream.expect(state).await;
+        assert_eq!((&empty.data["total"], &empty.id), (&json!(0), &started.id), "{state}");
+        assert_eq!(stream.expect(after).await.data["total"], 1, "{state}");
+    }
 }
 
 async fn a_user_without_an_entry_sees_the_end_as_well(backend: Backend) {
