@@ -15,8 +15,9 @@ use crate::{
     domain::{
         audit::GENESIS,
         entry::{RankKey, StoredEntry, TAKEN_OUT},
-        ids::UserId,
+        ids::{LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard},
+        season::Season,
         time::Clock,
     },
     repositories::{
@@ -104,13 +105,16 @@ pub async fn run(VerifyArgs { stores: args, audit }: &VerifyArgs) -> anyhow::Res
 /// Walks through the audit trail; an error at the first entry that does not follow from the one before.
 async fn walk_audit(ledger: &Ledger) -> anyhow::Result<()> {
     let (mut seq, mut hash) = (0, GENESIS.to_owned());
+    // No number is too small to be an entry that somebody put in.
+    let mut after = i64::MIN;
     loop {
-        let (entries, _) = ledger.audit(seq, AUDIT_PAGE).await?;
+        let (entries, _) = ledger.audit(after, AUDIT_PAGE).await?;
         for entry in &entries {
             if let Some(fault) = entry.fault(seq, &hash) {
                 bail!("audit entry {}: {fault}", entry.seq);
             }
             (seq, hash) = (entry.seq, entry.hash.clone());
+            after = seq;
         }
         if (entries.len() as i64) < AUDIT_PAGE {
             println!("{} of the audit trail verified; the head is {seq} {hash}", counted(seq.unsigned_abs() as usize, "entry"));
@@ -131,7 +135,7 @@ async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -
         let compared = compare(&stores.ledger, &*stores.ranking_store, board).await?;
         let missing = compared.is_none();
         found.extend(compared.unwrap_or_default());
-        found.extend(archives(&stores.ledger, leaderboard).await?);
+        found.extend(past_seasons(&stores.ledger, &leaderboard.id, board.season).await?);
         if found.is_empty() && !missing {
             println!("{}: ok", leaderboard.id);
             return Ok(Found::Agreement);
@@ -153,23 +157,38 @@ async fn verify(stores: &Stores, leaderboard: &Leaderboard, deadline: Instant) -
     }
 }
 
-/// Ended seasons whose entries are not those that their result was made of.
-async fn archives(ledger: &Ledger, leaderboard: &Leaderboard) -> anyhow::Result<Vec<String>> {
+/// What is wrong with the list of seasons, and which ended ones do not have the entries that their result was made of.
+async fn past_seasons(ledger: &Ledger, id: &LeaderboardId, current: i64) -> anyhow::Result<Vec<String>> {
     let (mut differences, mut before) = (Vec::new(), None);
+    let mut following: Option<Season> = None;
     loop {
-        let seasons = ledger.seasons(&leaderboard.id, before, SEASONS).await?;
-        for season in &seasons {
-            let Some(result) = &season.result else { continue };
-            let (total, digest, _) = archive::read(ledger, season.board()).await?.end();
-            if total != result.total || digest != result.digest {
-                differences.push(format!("season {}: its entries are not those of its result", season.number));
+        let seasons = ledger.seasons(id, before, SEASONS).await?;
+        let full = seasons.len() as i64 == SEASONS;
+        for season in seasons {
+            let in_order = match &following {
+                None => season.number == current && season.ends_at.is_none(),
+                Some(next) => season.number + 1 == next.number && season.ends_at.is_some_and(|end| end <= next.starts_at),
+            };
+            if !in_order || season.ends_at.is_some_and(|end| end < season.starts_at) {
+                differences.push(format!("season {}: it does not lead to the one after it", season.number));
             }
+            if let Some(result) = &season.result {
+                let (total, digest, _) = archive::read(ledger, season.board()).await?.end();
+                if total != result.total || digest != result.digest {
+                    differences.push(format!("season {}: its entries are not those of its result", season.number));
+                }
+            }
+            before = Some(season.number);
+            following = Some(season);
         }
-        match seasons.last() {
-            Some(last) if seasons.len() as i64 == SEASONS => before = Some(last.number),
-            _ => return Ok(differences),
+        if !full {
+            break;
         }
     }
+    if following.is_none_or(|first| first.number != 1) {
+        differences.push("its first season is missing".to_owned());
+    }
+    Ok(differences)
 }
 
 /// What differs; `None` where the ranking is not there.

@@ -169,7 +169,8 @@ impl AuditEntry {
         let altered = |field: &&Erasable| match (&field.text, &self.salt) {
             (Some(text), Some(salt)) => field.digest.as_deref() != Some(&digest(salt, text)),
             (Some(_), None) => true,
-            (None, _) => false,
+            // Whoever erases a text takes the salt as well.
+            (None, salt) => salt.is_some() && field.digest.is_some(),
         };
         if self.seq != previous_seq + 1 {
             return Some("an entry before it is missing");
@@ -226,6 +227,7 @@ mod tests {
             faults(&entries).first().map(|(seq, _)| *seq)
         };
         assert_eq!(altered(|entries| entries[1].subject.text = Some("somebody".into())), Some(2));
+        assert_eq!(altered(|entries| entries[1].target.text = None), Some(2));
         assert_eq!(altered(|entries| entries[1].at = Timestamp(8)), Some(2));
         assert_eq!(altered(|entries| drop(entries.remove(1))), Some(3));
         assert_eq!(altered(|entries| entries[0].hash = GENESIS.to_owned()), Some(1));

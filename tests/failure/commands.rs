@@ -49,6 +49,45 @@ async fn verify_finds_an_entry_that_was_tampered_with_in_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_what_was_altered_in_the_seasons_and_in_the_audit_trail() {
+    use diesel::{Connection, RunQueryDsl};
+    let server = Server::embedded().await;
+    server.post_point("ann").await;
+    server.assert_verified().await;
+    let path = server.directory.join("scoreboard.db");
+    let tampered = |alter: &str, mend: &str, words: &'static [&'static str], told: &'static str| {
+        let (alter, mend) = (alter.to_owned(), mend.to_owned());
+        let (server, path) = (&server, &path);
+        async move {
+            let execute = |statement: &str| {
+                let mut connection = diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+                assert!(diesel::sql_query(statement).execute(&mut connection).unwrap() > 0, "{statement}");
+            };
+            execute(&alter);
+            let found = server.command_beside(words).await;
+            assert!(!found.status.success() && said(&found).contains(told), "{alter}: {}", said(&found));
+            execute(&mend);
+            let found = server.command_beside(words).await;
+            assert!(found.status.success(), "{mend}: {}", said(&found));
+        }
+    };
+    let ended = "UPDATE seasons SET ends_at = starts_at + 1";
+    tampered(ended, "UPDATE seasons SET ends_at = NULL", &["verify"], "season 1").await;
+    let audit = &["verify", "--audit"];
+    let before = "INSERT INTO audit (seq, at, action, hash) VALUES (0, 0, 'nothing', 'none')";
+    tampered(before, "DELETE FROM audit WHERE seq = 0", audit, "entry 0").await;
+    let hidden = "UPDATE audit SET action = action || '!' WHERE seq = 1";
+    tampered(hidden, "UPDATE audit SET action = rtrim(action, '!') WHERE seq = 1", audit, "entry 1").await;
+    tampered(
+        "UPDATE audit SET target = NULL WHERE seq = 1",
+        "UPDATE audit SET target = 'leaderboard:main' WHERE seq = 1",
+        audit,
+        "a text in it",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verify_finds_an_entry_that_was_tampered_with_in_postgres_and_rebuild_does_not_hide_it() {
     let redis = RedisServer::start(&[]);
     let (server, database_url) = shared(&redis).await;
