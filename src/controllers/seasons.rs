@@ -218,10 +218,12 @@ pub async fn rename(
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.definition(&caller, &id).await?;
     let choice = named(&season)?;
-    let season = match body.name {
-        Some(name) => services.seasons.rename(&caller, &leaderboard, choice, name).await?,
-        None => services.seasons.get(&leaderboard, choice).await?,
+    // Without a name it is what an administrator did all the same, and stands in the audit trail.
+    let name = match body.name {
+        Some(name) => name,
+        None => services.seasons.get(&leaderboard, choice).await?.season.name,
     };
+    let season = services.seasons.rename(&caller, &leaderboard, choice, name).await?;
     Ok(axum::Json(View::of(&leaderboard.id, &season)).into_response())
 }
 

@@ -44,7 +44,7 @@ pub struct Seasons {
 #[derive(Debug, Clone)]
 pub struct SeasonOverview {
     pub season: Season,
-    /// Entries; `None` if they have not been counted since it ended.
+    /// Entries; `None` if the ledger did not count them in time.
     pub total: Option<u64>,
     pub version: Option<Version>,
 }
@@ -99,7 +99,7 @@ impl Seasons {
             Chosen::Ended(number) => number,
         };
         let season = self.ledger.season(&leaderboard.id, number).await?;
-        Ok(self.overview(season).await)
+        Ok(self.overview(&leaderboard.id, season).await)
     }
 
     /// Up to `limit` seasons before number `before`, newest first.
@@ -111,12 +111,12 @@ impl Seasons {
         let next = seasons.last().filter(|_| more).map(|season| season.number);
         let mut overviews = Vec::with_capacity(seasons.len());
         for season in seasons {
-            overviews.push(self.overview(season).await);
+            overviews.push(self.overview(&leaderboard.id, season).await);
         }
         Ok(Page { seasons: overviews, next })
     }
 
-    async fn overview(&self, season: Season) -> SeasonOverview {
+    async fn overview(&self, id: &LeaderboardId, season: Season) -> SeasonOverview {
         match season.state() {
             SeasonState::Open => {
                 let head = self.rankings.head(season.board()).await.map(|served| served.value);
@@ -127,7 +127,13 @@ impl Seasons {
                 SeasonOverview { total: Some(total), version: head.and_then(|head| head.version), season }
             }
             SeasonState::Ended | SeasonState::Final => {
-                let total = season.result.as_ref().map(|result| result.total);
+                let total = match &season.result {
+                    Some(result) => Some(result.total),
+                    None => {
+                        let window = self.ledger.archived_window(id, season.number, 1, 1).await;
+                        window.ok().map(|(_, window)| window.head.total)
+                    }
+                };
                 SeasonOverview { total, version: season.archived_version(), season }
             }
         }
@@ -178,7 +184,7 @@ impl Seasons {
             Chosen::Ended(number) => number,
         };
         let season = self.ledger.rename_season(&leaderboard.id, number, name, Act::of(caller, self.clock.now())).await?;
-        Ok(self.overview(season).await)
+        Ok(self.overview(&leaderboard.id, season).await)
     }
 
     /// Entries of a season that has ended.

@@ -45,6 +45,7 @@ async fn each_management_call_has_one_entry(backend: Backend) {
     end().responds(201).await;
     end().responds(201).await;
     app.admin(Method::PATCH, "/api/leaderboards/main/seasons/1").json(&json!({"name": "One"})).responds(200).await;
+    app.admin(Method::PATCH, "/api/leaderboards/main/seasons/1").json(&json!({})).responds(200).await;
     app.admin(Method::DELETE, "/api/leaderboards/cup").responds(204).await;
 
     let trail = trail(&app).await;
@@ -56,6 +57,7 @@ async fn each_management_call_has_one_entry(backend: Backend) {
         ("user.replace", "user:ann"),
         ("entry.remove", "leaderboard:main/season:1/entry:ann"),
         ("season.end", "leaderboard:main/season:1"),
+        ("season.rename", "leaderboard:main/season:1"),
         ("season.rename", "leaderboard:main/season:1"),
         ("leaderboard.delete", "leaderboard:cup"),
     ];
