@@ -19,6 +19,10 @@ use crate::{
 
 use super::{App, params::Params};
 
+/// The greatest number that every JSON parser reads exactly. Less than an `i64` holds, as a number beyond that is read as the
+/// greatest `i64`.
+const GREATEST: i64 = (1 << 53) - 1;
+
 /// An entry as clients see it; what was erased is null.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,7 +69,7 @@ struct PageView<'a> {
 /// `GET /api/audit`
 pub async fn list(State(services): App, caller: Caller, mut params: Params) -> Result<Response, Problem> {
     caller.authorize(Permission::ReadAudit).map_err(ServiceError::from)?;
-    let after = params.number("after", 0..=i64::MAX, 0);
+    let after = params.number("after", 0..=GREATEST, 0);
     let limit = params.number("limit", 1..=1000, 100);
     params.finish()?;
     let page = services.audit.page(&caller, after, limit).await?;

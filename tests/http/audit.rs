@@ -95,6 +95,10 @@ async fn it_is_read_page_by_page(backend: Backend) {
         pages.extend(page["entries"].as_array().unwrap().clone());
     }
     assert_eq!(pages, all);
+    for after in ["-1", "9007199254740992", "9223372036854775808", "1e300", "two"] {
+        let problem = auditor(&app, &format!("/api/audit?after={after}")).refused(422).await;
+        assert_eq!(problem["errors"][0]["field"], "after", "{after}");
+    }
 }
 
 async fn its_head_is_among_the_metrics(backend: Backend) {
