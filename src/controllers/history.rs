@@ -5,7 +5,6 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -25,7 +24,7 @@ use crate::{
 use super::{
     App,
     cached::answer,
-    params::{Params, Segments},
+    params::{Params, Segments, next_cursor},
     seasons,
 };
 
@@ -99,7 +98,7 @@ pub async fn page(
 ) -> Result<Response, Problem> {
     let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::User))?;
     let limit = params.number("limit", 1..=100, 20);
-    let before = params.parsed("cursor", cursor_from);
+    let before = params.cursor().map(Uuid::from_bytes);
     let leaderboard = params.parsed("leaderboardId", |id| LeaderboardId::parse(id).map_err(|error| error.0.to_owned()));
     let season = params.parsed("season", seasons::parse_choice);
     if season.is_some() && params.text("leaderboardId").is_none() {
@@ -116,7 +115,7 @@ pub async fn page(
     };
     let leaderboard = leaderboard.map(|leaderboard| leaderboard.id);
     let page = services.history.page(&caller, &user_id, leaderboard.as_ref(), season.as_ref(), before, limit).await?;
-    let next_cursor = page.next.map(|event_id| URL_SAFE_NO_PAD.encode(event_id.as_bytes()));
+    let next_cursor = page.next.map(|event_id| next_cursor(event_id.as_bytes()));
     let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())
 }
@@ -143,9 +142,4 @@ pub async fn latest(
     };
     let Served { value, source } = services.latest.of(&leaderboard, limit).await?;
     Ok(answer(&leaderboard, source, &value, &headers))
-}
-
-fn cursor_from(text: &str) -> Result<Uuid, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
-    bytes.ok_or_else(|| "must be a nextCursor of this server".to_owned())
 }

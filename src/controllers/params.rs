@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 
 use crate::domain::ids::Noun;
@@ -34,6 +35,11 @@ impl<S: Sync> FromRequestParts<S> for Params {
         }
         Ok(params)
     }
+}
+
+/// The cursor of a page that goes on after what these bytes tell.
+pub fn next_cursor(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 impl Params {
@@ -70,6 +76,14 @@ impl Params {
                 default
             }
         }
+    }
+
+    /// The bytes of a cursor that [`next_cursor`] made, if the parameter is present.
+    pub fn cursor<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.parsed("cursor", |text| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+            bytes.ok_or_else(|| "must be a nextCursor of this server".to_owned())
+        })
     }
 
     /// A parsed value, if the parameter is present.

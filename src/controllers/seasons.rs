@@ -5,7 +5,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -34,7 +33,7 @@ use crate::{
 use super::{
     App,
     body::{self, Json, Unambiguous, nullable},
-    params::{Params, Segments},
+    params::{Params, Segments, next_cursor},
     scores::header_key,
     whole::Whole,
 };
@@ -137,17 +136,12 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let limit = params.number("limit", 1..=1000, 50);
-    let before = params.parsed("cursor", cursor_from);
+    let before = params.cursor().map(i64::from_be_bytes);
     params.finish()?;
     let page = services.seasons.page(&leaderboard, before, limit).await?;
     let seasons = page.seasons.iter().map(|season| View::of(&leaderboard.id, season)).collect();
-    let next_cursor = page.next.map(|last| URL_SAFE_NO_PAD.encode(last.to_be_bytes()));
+    let next_cursor = page.next.map(|last| next_cursor(last.to_be_bytes()));
     Ok(axum::Json(PageView { seasons, next_cursor }).into_response())
-}
-
-fn cursor_from(text: &str) -> Result<i64, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.map(i64::from_be_bytes).ok_or_else(|| "must be a nextCursor of this server".to_owned())
 }
 
 /// `GET /api/leaderboards/{id}/seasons/{n}`
