@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     domain::{
         entry::{Head, Neighbourhood, Window},
-        event::{Event, SeasonEnded},
+        event::Event,
         ids::{LeaderboardId, UserId},
         version::Version,
     },
@@ -222,22 +222,19 @@ impl SharedView {
         }
     }
 
-    /// A season has ended: its watchers are told, with what they watch of it.
-    pub(super) fn end_season(&self, version: &Version, event: &Event) {
+    /// A season has ended: its watchers are told what is `known` of it, with what they watch: the first of its `entries`, or a
+    /// standing.
+    pub(super) fn end_season(&self, version: &Version, event: &Event, known: &str, entries: &[&RawValue]) {
         let mut shown = self.shown.lock();
         (shown.dirty, shown.ended) = (true, true);
         let Some(id) = shown.leaderboard_id.clone() else { return };
-        let (fields, first_hundred) = event.fields_and_more();
-        let (entries, standing) = match &self.key.subject {
-            ViewSubject::Top { limit } => (first(*limit, first_hundred.unwrap_or("[]")), "null".to_owned()),
-            ViewSubject::User { .. } => {
-                let standing = shown.standing.as_ref();
-                let standing = standing.map(|(head, found)| views::json(&StandingView::new(&id, head, found)));
-                (first(ENTRIES_OF_AN_END, first_hundred.unwrap_or("[]")), standing.unwrap_or_else(|| "null".to_owned()))
-            }
+        let (count, standing) = match &self.key.subject {
+            ViewSubject::Top { limit } => (*limit, None),
+            ViewSubject::User { .. } => (ENTRIES_OF_AN_END, shown.standing.as_ref()),
         };
+        let entries = views::json(&&entries[..count.min(entries.len())]);
+        let standing = views::json(&standing.map(|(head, found)| StandingView::new(&id, head, found)));
         let since = Version::new(Arc::clone(&version.epoch), version.seq - 1);
-        let known = SeasonEnded::without_entries(fields);
         let data =
             format!("{{{known},\"entries\":{entries},\"standing\":{standing},\"version\":\"{version}\",\"since\":\"{since}\"}}");
         let mut frame = Frame::event(Some(version), event.kind.name(), &data);
@@ -278,12 +275,6 @@ impl SharedView {
         }
         (shown.standing, shown.leaderboard_id) = (Some((head.clone(), new)), Some(leaderboard_id.clone()));
     }
-}
-
-/// The first elements of a JSON array, as one.
-fn first(count: usize, array: &str) -> String {
-    let elements: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
-    views::json(&elements.into_iter().take(count).collect::<Vec<_>>())
 }
 
 fn standing_frame(leaderboard_id: &LeaderboardId, head: &Head, found: &Neighbourhood) -> Frame {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -15,7 +16,7 @@ use tokio::{
 use crate::{
     domain::{
         entry::Head,
-        event::Event,
+        event::{Event, SeasonEnded},
         ids::{LeaderboardId, UserId},
         leaderboard::Board,
         version::Version,
@@ -135,7 +136,10 @@ impl SharedViews {
                 }
             }
         }
-        open.iter().for_each(|shared_view| shared_view.end_season(version, event));
+        let (fields, entries) = event.fields_and_more();
+        let entries: Vec<&RawValue> = serde_json::from_str(entries.unwrap_or("[]")).unwrap_or_default();
+        let known = SeasonEnded::without_entries(fields);
+        open.iter().for_each(|shared_view| shared_view.end_season(version, event, known, &entries));
     }
 
     /// The season after it has begun: tells every watcher, and shows it empty.
