@@ -129,7 +129,8 @@ impl Announcer {
 
     /// The present season of a leaderboard; `None` if it is gone.
     async fn present_board(&self, pk: i64) -> Option<Board> {
-        let known = || self.definitions.current().leaderboard_by_pk(pk).map(|found| found.board());
-        if self.definitions.refresh().await.is_ok() { known() } else { known().or(None) }
+        // Without an answer of the ledger, what was known last is the best there is.
+        self.definitions.refresh().await.ok();
+        self.definitions.current().leaderboard_by_pk(pk).map(|found| found.board())
     }
 }
