@@ -1,7 +1,7 @@
 //! When a leaderboard starts a new season: its reset schedule, and the boundaries that follow from it in a time zone.
 //!
 //! Every boundary follows from the schedule and the zone alone, never from the boundary before. Local times become instants by
-//! one rule, [`first_instant`]: the first instant at which the clocks show that time or a later one. So a local time in a gap
+//! one rule, `first_instant`: the first instant at which the clocks show that time or a later one. So a local time in a gap
 //! moves to the end of the gap, and one that is repeated is the first of the two. Boundaries on one instant are one.
 //!
 //! A cron whose hour has `*` or a step keeps to real hours instead: its boundaries are the instants at which the clocks show a
