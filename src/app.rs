@@ -43,13 +43,14 @@ use crate::{
         boundaries::Boundaries,
         census::Census,
         changes::Changes,
-        corrections::Corrections,
         definitions::DefinitionCache,
         health::Health,
+        hidden::Hidden,
         history::History,
         inspection::Inspection,
         latest::LatestScores,
         leaderboards::Leaderboards,
+        moderation::Moderation,
         ranking_reader::RankingReader,
         rebuild::Rebuilder,
         scores::Scores,
@@ -238,6 +239,13 @@ async fn build(
     prepare_rankings(&inspection, &definitions, &rebuilder).await;
 
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), Arc::clone(&boundaries), clock.clone());
+    let moderation = Arc::new(Moderation {
+        ledger: ledger.clone(),
+        definitions: Arc::clone(&definitions),
+        announcer: Arc::clone(&announcer),
+        boundaries: Arc::clone(&boundaries),
+        clock: clock.clone(),
+    });
     let turning = Arc::clone(&boundaries);
     workers.spawn("boundaries", move || boundaries::run(Arc::clone(&turning)));
     let admission = Admission::new(limits.caps);
@@ -253,7 +261,7 @@ async fn build(
     let messages = feed.take_messages().context("the feed's messages are taken")?;
     let fan_out = (Arc::clone(&streams), Arc::new(tokio::sync::Mutex::new(messages)));
     let sweeper = (Arc::clone(&announcer), Arc::clone(&backlog));
-    upkeep::spawn(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions);
+    upkeep::spawn(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions, &moderation);
 
     let tops = Arc::new(TopCache::new(Arc::clone(&rankings), Arc::clone(&streams)));
     let kept = Arc::clone(&tops);
@@ -273,13 +281,7 @@ async fn build(
         leaderboards,
         actions: Actions { ledger: ledger.clone(), definitions: Arc::clone(&definitions), clock: clock.clone() },
         audit: Audit { ledger: ledger.clone(), turns: Arc::clone(&turns) },
-        corrections: Corrections {
-            ledger: ledger.clone(),
-            definitions: Arc::clone(&definitions),
-            announcer: Arc::clone(&announcer),
-            boundaries: Arc::clone(&boundaries),
-            clock: clock.clone(),
-        },
+        moderation,
         seasons: Seasons {
             ledger: ledger.clone(),
             definitions: Arc::clone(&definitions),
@@ -289,6 +291,7 @@ async fn build(
             clock: clock.clone(),
             turns: Arc::clone(&turns),
         },
+        hidden: Hidden { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         history: History { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         latest: LatestScores::new(Arc::clone(&rankings), Arc::clone(feed), ledger.clone(), Arc::clone(&turns)),
         users: Users { ledger: ledger.clone(), announcer, clock, turns },

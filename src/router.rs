@@ -6,14 +6,14 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 
 use crate::{
     controllers::{
         actions, audit,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
-        entries, history, leaderboards,
+        entries, history, leaderboards, moderation,
         operations::{self, Metrics},
         page, scores, seasons, streams, users,
     },
@@ -42,6 +42,11 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/leaderboards/{id}/seasons", get(seasons::list).post(seasons::end))
         .route("/api/leaderboards/{id}/seasons/{season}", get(seasons::get).patch(seasons::rename))
         .route("/api/audit", get(audit::list))
+        .route(
+            "/api/moderation/decisions",
+            get(moderation::list).post(moderation::decide).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)),
+        )
+        .route("/api/moderation/decisions/{id}", delete(moderation::take_back))
         .route("/api/schedules/preview", post(seasons::preview))
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))

@@ -9,16 +9,17 @@ pub mod backlog;
 pub mod boundaries;
 pub mod census;
 pub mod changes;
-pub mod corrections;
 pub mod definitions;
 pub mod encoded;
 pub mod entry_reads;
 pub mod error;
 pub mod health;
+pub mod hidden;
 pub mod history;
 pub mod inspection;
 pub mod latest;
 pub mod leaderboards;
+pub mod moderation;
 pub mod ranking_reader;
 pub mod rebuild;
 pub mod receipts;
@@ -41,11 +42,12 @@ pub struct Services {
     pub leaderboards: leaderboards::Leaderboards,
     pub actions: actions::Actions,
     pub users: users::Users,
-    pub corrections: corrections::Corrections,
+    pub moderation: Arc<moderation::Moderation>,
     pub audit: audit::Audit,
     pub scores: Arc<scores::Scores>,
     pub seasons: seasons::Seasons,
     pub history: history::History,
+    pub hidden: hidden::Hidden,
     pub latest: latest::LatestScores,
     pub rankings: Arc<ranking_reader::RankingReader>,
     pub tops: Arc<top_cache::TopCache>,

@@ -54,7 +54,7 @@ fn settle(bencher: Bencher, size: u64) {
             season: None,
         })
         .collect();
-    let before = EntryState { score: Some(100), reached_at: Timestamp(1_763_722_800_000_000), revision: 10 };
+    let before = EntryState { score: Some(100), reached_at: Timestamp(1_763_722_800_000_000), revision: 10, hidden: false };
     bencher
         .counter(ItemsCount::new(size))
         .with_inputs(|| {

@@ -7,7 +7,10 @@ use tokio::sync::mpsc;
 use crate::{
     domain::time::Clock,
     repositories::{feed::FeedMessage, ledger::Ledger},
-    services::{announcer::Announcer, backlog::Backlog, definitions::DefinitionCache, inspection::Inspection, streams::Streams},
+    services::{
+        announcer::Announcer, backlog::Backlog, definitions::DefinitionCache, inspection::Inspection, moderation::Moderation,
+        streams::Streams,
+    },
     workers::{Workers, inspector, jobs, sweeper},
 };
 
@@ -22,6 +25,7 @@ pub fn spawn(
     (announcer, backlog): (Arc<Announcer>, Arc<Backlog>),
     inspection: Arc<Inspection>,
     definitions: &Arc<DefinitionCache>,
+    moderation: &Arc<Moderation>,
 ) {
     let (fed, swept, expiring, deleting) = (Arc::clone(&streams), Arc::clone(&streams), streams, Arc::clone(&announcer));
     workers.spawn("feed", move || Arc::clone(&fed).distribute(Arc::clone(&messages)));
@@ -31,7 +35,7 @@ pub fn spawn(
     let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
     workers
         .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
-    let context = jobs::Context::new(ledger.clone(), clock.clone());
+    let context = jobs::Context::new(ledger.clone(), clock.clone(), Arc::clone(moderation));
     workers.spawn("jobs", move || jobs::run(Arc::clone(&context)));
     workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
     if ledger.is_shared() {

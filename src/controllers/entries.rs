@@ -15,7 +15,7 @@ use crate::{
         caller::Caller,
         entry::{Head, Neighbourhood, RankedEntry},
         ids::{LeaderboardId, Noun, UserId},
-        leaderboard::Leaderboard,
+        leaderboard::{Leaderboard, Projection},
         version::Version,
     },
     http::{caller::Manager, problem::Problem},
@@ -23,6 +23,7 @@ use crate::{
         Services,
         encoded::Encoded,
         error::{FieldError, ServiceError},
+        hidden,
         ranking_reader::{Served, Source},
         seasons::Chosen,
         views::{self, StandingView, WindowView},
@@ -34,7 +35,7 @@ use super::{
     body::Json,
     cached::{answer, cache_status},
     params::{Params, Segments},
-    seasons,
+    restricted, seasons,
 };
 
 /// The most users in one friends query.
@@ -53,7 +54,7 @@ pub async fn window(
     params: Params,
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
-    answer_window(&services, leaderboard, &headers, params).await
+    answer_window(&services, &caller, leaderboard, &headers, params).await
 }
 
 /// `GET /api/leaderboard`
@@ -64,11 +65,12 @@ pub async fn default_window(
     params: Params,
 ) -> Result<Response, Problem> {
     let leaderboard = services.leaderboards.readable(&caller, &services.default_leaderboard).await?;
-    answer_window(&services, leaderboard, &headers, params).await
+    answer_window(&services, &caller, leaderboard, &headers, params).await
 }
 
 async fn answer_window(
     services: &Services,
+    caller: &Caller,
     leaderboard: Leaderboard,
     headers: &HeaderMap,
     mut params: Params,
@@ -77,8 +79,17 @@ async fn answer_window(
     let from_rank = params.number("fromRank", 1..=LAST_RANK, 1);
     let min_version = params.parsed("minVersion", |text| text.parse::<Version>().map_err(|error| error.to_string()));
     let season = seasons::choice(&mut params);
+    let projection = params.projection();
+    if projection == Projection::Own {
+        params.refuse("projection", "format", "must be public or restricted: own is of one user");
+    }
     params.finish()?;
-    let leaderboard = match seasons::chosen(services, leaderboard.clone(), season).await? {
+    hidden::authorize(caller, projection, None)?;
+    let chosen = seasons::chosen(services, leaderboard.clone(), season).await?;
+    if projection == Projection::Restricted {
+        return restricted::window(services, leaderboard, &chosen, from_rank, limit).await;
+    }
+    let leaderboard = match chosen {
         Chosen::Current(leaderboard) => *leaderboard,
         Chosen::Ended(number) => {
             let Served { value, source } = services.seasons.window(&leaderboard, number, from_rank, limit).await?;
@@ -101,8 +112,17 @@ pub async fn entry(
     let leaderboard = services.leaderboards.readable(&caller, &id).await?;
     let around = params.number("around", AROUND, 0);
     let season = seasons::choice(&mut params);
+    let projection = params.projection();
     params.finish()?;
-    match seasons::chosen(&services, leaderboard.clone(), season).await? {
+    let chosen = seasons::chosen(&services, leaderboard.clone(), season).await?;
+    if projection != Projection::Public {
+        let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
+        hidden::authorize(&caller, projection, Some(&user_id))?;
+        if let Some(answer) = restricted::entry(&services, &leaderboard, &chosen, &user_id).await? {
+            return Ok(answer);
+        }
+    }
+    match chosen {
         Chosen::Current(leaderboard) => answer_entry(&services, &leaderboard, &user_id, around, &headers).await,
         Chosen::Ended(number) => {
             let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
@@ -122,7 +142,7 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     let id = LeaderboardId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Leaderboard))?;
     let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
-    services.corrections.remove_entry(&caller, &id, &user_id).await?;
+    services.moderation.remove_entry(&caller, &id, &user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

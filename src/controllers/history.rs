@@ -18,7 +18,7 @@ use crate::{
         time::Timestamp,
     },
     http::problem::Problem,
-    services::{error::ServiceError, latest::MOST, ranking_reader::Served, seasons::Chosen},
+    services::{error::ServiceError, hidden, latest::MOST, ranking_reader::Served, seasons::Chosen},
 };
 
 use super::{
@@ -57,13 +57,16 @@ impl<'a> From<&'a PastOutcome> for PastOutcomeView<'a> {
 #[serde(rename_all = "camelCase")]
 struct ScoreEventView<'a> {
     event_id: Uuid,
-    action_id: &'a ActionId,
+    /// `None`: an adjustment.
+    action_id: Option<&'a ActionId>,
     user_id: &'a UserId,
     #[serde(flatten)]
     leading: PastOutcomeView<'a>,
     value: Option<i64>,
     metadata: Option<&'a Map<String, Value>>,
     at: Timestamp,
+    counts: bool,
+    withheld: Option<&'a str>,
     standings: Vec<PastOutcomeView<'a>>,
 }
 
@@ -71,12 +74,14 @@ impl<'a> ScoreEventView<'a> {
     fn new(event: &'a ScoreEvent) -> Option<Self> {
         Some(Self {
             event_id: event.event_id,
-            action_id: &event.action_id,
+            action_id: event.action_id.as_ref(),
             user_id: &event.user_id,
             leading: event.standings.first()?.into(),
             value: event.value,
             metadata: event.metadata.as_ref(),
             at: event.at,
+            counts: event.withheld.is_none(),
+            withheld: event.withheld.as_deref(),
             standings: event.standings.iter().map(PastOutcomeView::from).collect(),
         })
     }
@@ -104,7 +109,9 @@ pub async fn page(
     if season.is_some() && params.text("leaderboardId").is_none() {
         params.refuse("season", "required", "is a season of a leaderboard: leaderboardId has to name it");
     }
+    let projection = params.projection();
     params.finish()?;
+    hidden::authorize(&caller, projection, Some(&user_id))?;
     let leaderboard = match leaderboard {
         Some(id) => Some(services.leaderboards.readable(&caller, id.as_str()).await?),
         None => None,
@@ -114,7 +121,8 @@ pub async fn page(
         _ => None,
     };
     let leaderboard = leaderboard.map(|leaderboard| leaderboard.id);
-    let page = services.history.page(&caller, &user_id, leaderboard.as_ref(), season.as_ref(), before, limit).await?;
+    let (leaderboard, season) = (leaderboard.as_ref(), season.as_ref());
+    let page = services.history.page(&caller, &user_id, leaderboard, season, before, limit, projection).await?;
     let next_cursor = page.next.map(|event_id| next_cursor(event_id.as_bytes()));
     let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())

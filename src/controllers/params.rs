@@ -9,7 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 
-use crate::domain::ids::Noun;
+use crate::domain::{ids::Noun, leaderboard::Projection};
 use crate::{
     http::problem::Problem,
     services::error::{FieldError, ServiceError},
@@ -95,6 +95,12 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// What of a leaderboard's data is asked for.
+    pub fn projection(&mut self) -> Projection {
+        let named = |name: &str| Projection::named(name).ok_or_else(|| "must be public, own or restricted".to_owned());
+        self.parsed("projection", named).unwrap_or_default()
     }
 
     /// Notes that a parameter is invalid.

@@ -131,7 +131,8 @@ pub async fn submit_batch(
     Ok(([(header::CONTENT_TYPE, "application/json")], format!("{{\"results\":[{}]}}", items.join(","))).into_response())
 }
 
-fn item_of_problem(problem: &Problem, request_id: &str) -> String {
+/// A problem as the answer to one item of several.
+pub(super) fn item_of_problem(problem: &Problem, request_id: &str) -> String {
     format!("{{\"status\":{},\"body\":{}}}", problem.status().as_u16(), problem.document(request_id))
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     entry::DisplayName,
-    event::{self, EventKind, ScoreUpdated, UserChanged},
+    event::{self, Cause, EventKind, ScoreUpdated, UserChanged},
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Leaderboard, Visibility},
     season::Turn,
@@ -93,21 +93,32 @@ pub struct Change {
     /// The entry's revision after this change: the ranking applies it exactly once, after revision − 1.
     pub revision: i64,
     pub name: DisplayName,
-    /// The part of the event that is known at commit: the fields of a JSON object without the braces.
+    /// The part of the event that is known at commit: the fields of a JSON object without the braces. Empty if nobody is told,
+    /// because the entry is hidden: the ranking only takes the revision.
     pub event: String,
 }
 
 impl Change {
+    /// Whether nobody is told.
+    pub fn is_silent(&self) -> bool {
+        self.event.is_empty()
+    }
+
+    /// The same change of a hidden entry.
+    pub fn silenced(self) -> Self {
+        Self { score: None, event: String::new(), ..self }
+    }
+
     /// The kind of the event that announces it.
     pub fn kind(&self) -> EventKind {
         if self.score.is_some() { EventKind::ScoreUpdated } else { EventKind::ScoreRemoved }
     }
 
-    /// The change that an applied standing makes to its ranking.
+    /// The change that an applied standing makes to its ranking; without an action it is an adjustment.
     pub fn new(
         event_id: Uuid,
         user_id: &UserId,
-        action_id: &ActionId,
+        action_id: Option<&ActionId>,
         at: Timestamp,
         standing: &EntryOutcome,
         name: DisplayName,
@@ -119,12 +130,13 @@ impl Change {
             user_id,
             display_name: name.name.as_deref().unwrap_or(user_id.as_str()),
             action_id,
+            cause: action_id.is_none().then_some(Cause::Adjust),
             delta: standing.delta,
             score: standing.new_score,
             previous_score: standing.previous_score,
             at,
         };
-        Self {
+        let change = Self {
             board: standing.board,
             event_id,
             user_id: user_id.clone(),
@@ -133,7 +145,8 @@ impl Change {
             revision: standing.revision,
             event: event::fields(&known),
             name,
-        }
+        };
+        if standing.hidden { change.silenced() } else { change }
     }
 }
 

@@ -46,12 +46,18 @@ pub struct Deed {
     pub action: &'static str,
     /// For example `leaderboard:main`.
     pub target: String,
+    pub reason: Option<String>,
     pub details: Value,
 }
 
 impl Deed {
     pub fn new(action: &'static str, target: impl Into<String>, details: Value) -> Self {
-        Self { action, target: target.into(), details }
+        Self { action, target: target.into(), reason: None, details }
+    }
+
+    /// The same, for this reason.
+    pub fn because(self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self }
     }
 
     /// A change from one state to another: the fields that differ, as `{"field": [before, after]}`.
@@ -138,7 +144,7 @@ impl AuditEntry {
             request_id: act.request_id.as_deref().map(str::to_owned),
             subject: salted(act.subject.to_string()),
             target: salted(deed.target.clone()),
-            reason: Erasable::default(),
+            reason: Erasable::salted(&salt, deed.reason.clone()),
             details: salted(deed.details.to_string()),
             salt: None,
             hash: String::new(),

@@ -16,11 +16,22 @@ pub enum Scope {
     LeaderboardsAdmin,
     /// Read the audit trail.
     AuditRead,
+    /// See what is hidden or withheld.
+    LeaderboardsRestricted,
+    /// Make decisions about users and scores.
+    ModerationWrite,
 }
 
 impl Scope {
-    pub const ALL: [Self; 5] =
-        [Self::ScoresWrite, Self::ScoresSelf, Self::LeaderboardsRead, Self::LeaderboardsAdmin, Self::AuditRead];
+    pub const ALL: [Self; 7] = [
+        Self::ScoresWrite,
+        Self::ScoresSelf,
+        Self::LeaderboardsRead,
+        Self::LeaderboardsAdmin,
+        Self::AuditRead,
+        Self::LeaderboardsRestricted,
+        Self::ModerationWrite,
+    ];
 
     /// The scope of this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -35,6 +46,8 @@ impl Scope {
             Self::LeaderboardsRead => "leaderboards:read",
             Self::LeaderboardsAdmin => "leaderboards:admin",
             Self::AuditRead => "audit:read",
+            Self::LeaderboardsRestricted => "leaderboards:restricted",
+            Self::ModerationWrite => "moderation:write",
         }
     }
 }
@@ -72,6 +85,10 @@ pub enum Permission {
     Manage,
     /// Read who changed what.
     ReadAudit,
+    /// See what is hidden or withheld.
+    ReadRestricted,
+    /// Make decisions about users and scores, and read them.
+    Moderate,
 }
 
 impl Permission {
@@ -84,6 +101,8 @@ impl Permission {
             Self::SeePrivateDefinitions | Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
             Self::Manage => &[Scope::LeaderboardsAdmin],
             Self::ReadAudit => &[Scope::AuditRead],
+            Self::ReadRestricted => &[Scope::LeaderboardsRestricted],
+            Self::Moderate => &[Scope::ModerationWrite],
         }
     }
 }
@@ -160,6 +179,14 @@ impl Caller {
             Self::Anonymous { .. } => false,
             Self::Principal(principal, _) => permission.scopes().iter().any(|&scope| principal.scopes.has(scope)),
             Self::Server => true,
+        }
+    }
+
+    /// Refuses a caller whom nobody knows.
+    pub fn authenticated(&self) -> Result<(), Denied> {
+        match self {
+            Self::Anonymous { refused } => Err(Denied::Unauthenticated(refused.clone())),
+            Self::Principal(..) | Self::Server => Ok(()),
         }
     }
 

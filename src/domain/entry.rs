@@ -55,6 +55,15 @@ pub struct Head {
     pub total: u64,
 }
 
+/// An entry that is in no ranking because its user is hidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenEntry {
+    pub user_id: UserId,
+    pub display_name: Arc<str>,
+    pub score: i64,
+    pub at: Timestamp,
+}
+
 /// Consecutive ranks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {

@@ -182,11 +182,46 @@ pub struct ScoreUpdated<'a> {
     pub event_id: Uuid,
     pub user_id: &'a UserId,
     pub display_name: &'a str,
-    pub action_id: &'a ActionId,
+    /// `None`: a correction.
+    pub action_id: Option<&'a ActionId>,
+    /// Why the entry was corrected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     pub delta: i64,
     pub score: i64,
     pub previous_score: Option<i64>,
     pub at: Timestamp,
+}
+
+/// Why an entry has another score without a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Scores of it no longer count.
+    Void,
+    /// They count again.
+    Restore,
+    /// A moderator has changed it.
+    Adjust,
+    /// It is seen again.
+    Unhide,
+}
+
+impl Cause {
+    /// The name used in events and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Void => "void",
+            Self::Restore => "restore",
+            Self::Adjust => "adjust",
+            Self::Unhide => "unhide",
+        }
+    }
+
+    /// The cause of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Void, Self::Restore, Self::Adjust, Self::Unhide].into_iter().find(|cause| cause.as_str() == name)
+    }
 }
 
 /// The part of a `score-removed` that is known at commit.

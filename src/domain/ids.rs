@@ -128,6 +128,7 @@ pub enum Noun {
     Action,
     User,
     Entry,
+    Decision,
     /// Whatever an address that cannot be decoded was meant to name.
     Resource,
 }
@@ -140,6 +141,7 @@ impl fmt::Display for Noun {
             Self::Action => "action",
             Self::User => "user",
             Self::Entry => "entry",
+            Self::Decision => "decision",
             Self::Resource => "resource",
         })
     }

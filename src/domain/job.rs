@@ -93,13 +93,32 @@ impl Payload for SweepLeaderboard {
 pub struct ArchiveSeason {
     pub pk: i64,
     pub season: i64,
+    /// The correction after which it is read; 0: its end.
+    #[serde(default)]
+    pub correction: i64,
 }
 
 impl Payload for ArchiveSeason {
     const QUEUE: &'static str = "archive-season";
 
     fn key(&self) -> String {
-        format!("{}-{}", self.pk, self.season)
+        let Self { pk, season, correction } = self;
+        if *correction == 0 { format!("{pk}-{season}") } else { format!("{pk}-{season}-{correction}") }
+    }
+}
+
+/// Ends a decision that lapses by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndDecision {
+    pub decision: Uuid,
+}
+
+impl Payload for EndDecision {
+    const QUEUE: &'static str = "end-decision";
+
+    fn key(&self) -> String {
+        self.decision.to_string()
     }
 }
 

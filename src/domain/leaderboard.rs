@@ -119,6 +119,30 @@ pub enum Readable {
     All,
 }
 
+/// What of a leaderboard's data a reader asks for. What an address shows never depends on who asks, only whether they may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Projection {
+    /// What everybody may see.
+    #[default]
+    Public,
+    /// Also what others do not see of one's own scores.
+    Own,
+    /// Also what is hidden or withheld.
+    Restricted,
+}
+
+impl Projection {
+    /// The projection of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "public" => Some(Self::Public),
+            "own" => Some(Self::Own),
+            "restricted" => Some(Self::Restricted),
+            _ => None,
+        }
+    }
+}
+
 /// The settings of a leaderboard that clients write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderboardSettings {

@@ -54,6 +54,20 @@ pub fn settle(rules: Rules, previous: Option<i64>, points: i64) -> Result<Outcom
     Ok(Outcome { applied: previous != Some(new), previous, new, delta })
 }
 
+/// Applies points that were accepted once, after a score that is another one now. What would leave the range or the bounds stops
+/// there: an accepted event is never refused afterwards.
+pub fn settle_again(rules: Rules, previous: Option<i64>, points: i64) -> Outcome {
+    settle(rules, previous, points).unwrap_or_else(|_| {
+        let aim = match (previous, rules.operator) {
+            (Some(score), Operator::Sum) => score.saturating_add(points),
+            _ => points,
+        };
+        let (min, max) = rules.bounds.map_or((-MAX_SCORE, MAX_SCORE), |bounds| (bounds.min, bounds.max));
+        let new = aim.clamp(min, max);
+        Outcome { applied: previous != Some(new), previous, new, delta: new - previous.unwrap_or(0) }
+    })
+}
+
 fn bounded(rules: Rules, score: i64) -> Result<i64, Exceeded> {
     match rules.bounds {
         Some(bounds) if !(bounds.min..=bounds.max).contains(&score) => match bounds.on_exceed {

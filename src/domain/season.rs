@@ -66,6 +66,8 @@ pub struct Season {
     pub corrections: i64,
     pub result: Option<SeasonResult>,
     pub revised_at: Option<Timestamp>,
+    /// How many of the corrections the result takes into account.
+    pub archived: i64,
 }
 
 /// What is known of an ended season once all of it has been read.
@@ -89,6 +91,11 @@ impl Season {
             (Some(_), None) => SeasonState::Ended,
             (Some(_), Some(_)) => SeasonState::Final,
         }
+    }
+
+    /// The number of entries, if it is known: not right after a correction.
+    pub fn known_total(&self) -> Option<u64> {
+        self.result.as_ref().filter(|_| self.archived == self.corrections).map(|result| result.total)
     }
 
     /// The version of an ended season: in an epoch of its own, which begins with its end, each correction is one more.

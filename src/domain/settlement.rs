@@ -1,17 +1,21 @@
 //! Settles a batch: every submission in order against the state that the batch uses. Pure, so that both ledgers commit exactly
 //! the same outcomes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use uuid::Uuid;
 
 use super::{
     announcement::Change,
     definition::Definitions,
-    entry::DisplayName,
+    entry::{DisplayName, TAKEN_OUT},
     ids::{ActionId, UserId},
-    leaderboard::{Leaderboard, Visibility},
+    leaderboard::{Leaderboard, Order, Visibility},
     receipt_batches::ReceiptBatches,
+    sanction::Sanctions,
     score::{self, Exceeded},
     submission::{Accepted, EntryOutcome, Refusal, Settled, Submission},
     time::{Clock, Timestamp},
@@ -27,6 +31,18 @@ pub struct EntryState {
     pub score: Option<i64>,
     pub reached_at: Timestamp,
     pub revision: i64,
+    /// Whether it has a score and is in no ranking.
+    pub hidden: bool,
+}
+
+impl EntryState {
+    /// See [`RankKey::sort_score`](super::entry::RankKey::sort_score); [`TAKEN_OUT`] if it is in no ranking.
+    pub fn sort_score(&self, order: Order) -> i64 {
+        match self.score {
+            Some(score) if !self.hidden => order.sort_score(score),
+            _ => TAKEN_OUT,
+        }
+    }
 }
 
 /// An idempotency key that was used before.
@@ -47,6 +63,10 @@ pub struct State {
     pub keys: HashMap<(Arc<str>, String), UsedKey>,
     /// Times of accepted submissions, newest first, for the pairs of user and action that have a cooldown or a limit.
     pub recent: HashMap<(UserId, ActionId), Vec<Timestamp>>,
+    /// Users against whom there are sanctions.
+    pub sanctioned: BTreeSet<UserId>,
+    /// Those sanctions.
+    pub sanctions: HashMap<UserId, Sanctions>,
     /// The time of the newest score event in the ledger, whichever instance wrote it.
     pub newest: Option<Timestamp>,
     /// The ledger's own time, if it has a clock: it decides which season is the current one.
@@ -144,6 +164,11 @@ fn replay(submission: &Submission, state: &State) -> Option<Settled> {
 
 fn settle_one(submission: &Submission, definitions: &Definitions, state: &State, clock: &Clock) -> Result<Accepted, Refusal> {
     let fed = fed_by(submission, definitions)?;
+    let sanctions = state.sanctions.get(&submission.user_id);
+    let judged_at = state.ledger_time.unwrap_or_else(|| clock.now());
+    if let Some(until) = sanctions.and_then(|sanctions| sanctions.ban(fed.iter().map(|board| board.pk), judged_at)) {
+        return Err(Refusal::Banned { until });
+    }
     if let Some(closed) = fed.iter().find(|leaderboard| leaderboard.settings.closed) {
         return Err(Refusal::Closed(closed.id.clone()));
     }
@@ -168,7 +193,8 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
     };
     let standings = fed.iter().zip(entries).map(|(leaderboard, entry)| {
         let rules = leaderboard.settings.rules();
-        let outcome = score::settle(rules, entry.and_then(|entry| entry.score), points).map_err(|exceeded| match exceeded {
+        let scored = entry.filter(|entry| entry.score.is_some());
+        let outcome = score::settle(rules, scored.and_then(|entry| entry.score), points).map_err(|exceeded| match exceeded {
             Exceeded::Range => Refusal::ScoreOutOfRange(leaderboard.id.clone()),
             Exceeded::Bounds => Refusal::OutOfBounds(leaderboard.id.clone()),
         })?;
@@ -181,6 +207,10 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
             delta: outcome.delta,
             revision: entry.map_or(0, |entry| entry.revision) + i64::from(outcome.applied),
             points: (submission.value.is_none() && outcome.points(rules.operator) != points).then_some(points),
+            hidden: match scored {
+                Some(entry) => entry.hidden,
+                None => sanctions.is_some_and(|sanctions| sanctions.hide(leaderboard.pk, judged_at)),
+            },
         })
     });
     Ok(Accepted {
@@ -214,6 +244,13 @@ pub fn first_event_id(at: Timestamp) -> Uuid {
     id_of(at, 0)
 }
 
+/// The time in the id of an event: when it was committed, or the end of its season, if that came first.
+pub fn time_of_event(id: Uuid) -> Timestamp {
+    let bits = id.as_u128();
+    let (millis, micros) = (bits >> 80, bits >> 66 & 0x3ff);
+    Timestamp(i64::try_from(millis * 1000 + micros).unwrap_or(i64::MAX))
+}
+
 fn id_of(at: Timestamp, random: u128) -> Uuid {
     let micros = at.0.max(0).unsigned_abs();
     let millis = u128::from(micros / 1000) & ((1 << 48) - 1);
@@ -231,11 +268,16 @@ fn take_over(
     let user_id = &accepted.user_id;
     for standing in accepted.standings.iter().filter(|standing| standing.applied) {
         let key = (standing.board.pk, standing.board.season, user_id.clone());
-        let entry = EntryState { score: Some(standing.new_score), reached_at: accepted.at, revision: standing.revision };
+        let entry = EntryState {
+            score: Some(standing.new_score),
+            reached_at: accepted.at,
+            revision: standing.revision,
+            hidden: standing.hidden,
+        };
         let before = state.entries.insert(key.clone(), entry).map(|before| before.revision);
         changed.entry(key.clone()).or_insert(EntryChange { key, before, after: entry }).after = entry;
         let name = state.names.get(user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 });
-        changes.push(Change::new(accepted.event_id, user_id, &accepted.action_id, accepted.at, standing, name));
+        changes.push(Change::new(accepted.event_id, user_id, Some(&accepted.action_id), accepted.at, standing, name));
     }
     if let Some(idempotency) = &submission.idempotency {
         let used = UsedKey { fingerprint: idempotency.fingerprint.to_vec(), event_id: accepted.event_id, receipt: None };

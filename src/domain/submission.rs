@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     action::ValueError,
+    event::Cause,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
     time::Timestamp,
@@ -99,6 +100,8 @@ pub struct EntryOutcome {
     pub revision: i64,
     /// The points, where neither the submission's value nor this outcome tells them.
     pub points: Option<i64>,
+    /// Whether the entry is hidden: nobody is told, and there is no rank.
+    pub hidden: bool,
 }
 
 /// Why a submission changed nothing.
@@ -126,6 +129,10 @@ pub enum Refusal {
     TooSoon {
         retry_after: u64,
     },
+    /// One of the leaderboards bans the user; `None`: for ever.
+    Banned {
+        until: Option<Timestamp>,
+    },
     /// The idempotency key was used with another body.
     KeyReused,
     /// The database cannot store the content of the submission.
@@ -136,11 +143,14 @@ pub enum Refusal {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreEvent {
     pub event_id: Uuid,
-    pub action_id: ActionId,
+    /// `None`: an adjustment.
+    pub action_id: Option<ActionId>,
     pub user_id: UserId,
     pub value: Option<i64>,
     pub metadata: Option<Map<String, Value>>,
     pub at: Timestamp,
+    /// Why it does not count; `None` if it does.
+    pub withheld: Option<String>,
     /// One per leaderboard that was fed, the leading one (or the requested one) first.
     pub standings: Vec<PastOutcome>,
 }
@@ -167,7 +177,10 @@ pub struct LatestScore {
     pub event_id: Uuid,
     pub user_id: UserId,
     pub display_name: String,
-    pub action_id: ActionId,
+    /// `None`: an adjustment, or another correction.
+    pub action_id: Option<ActionId>,
+    #[serde(default, skip_serializing)]
+    pub cause: Option<Cause>,
     pub delta: i64,
     pub score: i64,
     /// `None` for a newcomer.

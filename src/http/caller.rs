@@ -43,10 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Manager {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let caller = allowed(parts, state, Permission::Manage).await?;
-        // What managers do is recorded, with the request that asked for it.
-        let id = parts.extensions.get::<RequestId>();
-        Ok(Self(id.map_or(caller.clone(), |id| caller.in_request(id.as_str()))))
+        recorded(parts, state, Permission::Manage).await.map(Self)
     }
 }
 
@@ -60,6 +57,25 @@ impl<S: Sync> FromRequestParts<S> for Submitter {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         allowed(parts, state, Permission::SubmitScores).await.map(Self)
     }
+}
+
+/// Whoever makes decisions about users and scores. Named before a handler's body, as [`Manager`] is.
+#[derive(Debug, Clone)]
+pub struct Moderator(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for Moderator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        recorded(parts, state, Permission::Moderate).await.map(Self)
+    }
+}
+
+/// A caller whose doings are recorded, with the request that asked for them.
+async fn recorded<S: Sync>(parts: &mut Parts, state: &S, permission: Permission) -> Result<Caller, Problem> {
+    let caller = allowed(parts, state, permission).await?;
+    let id = parts.extensions.get::<RequestId>();
+    Ok(id.map_or(caller.clone(), |id| caller.in_request(id.as_str())))
 }
 
 async fn allowed<S: Sync>(parts: &mut Parts, state: &S, permission: Permission) -> Result<Caller, Problem> {

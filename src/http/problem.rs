@@ -7,7 +7,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::services::error::{FieldError, ServiceError};
+use crate::{
+    domain::time::Timestamp,
+    services::error::{FieldError, ServiceError},
+};
 
 /// An error as clients see it. As a response it is finished by `middleware/problems.rs`, which adds the request's id.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
+    /// Until when a user is banned; `Some(None)`: for ever.
+    until: Option<Option<Timestamp>>,
 }
 
 #[derive(Serialize)]
@@ -29,6 +34,8 @@ struct Document<'a> {
     detail: &'a str,
     request_id: &'a str,
     errors: Vec<ErrorView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Option<Timestamp>>,
 }
 
 #[derive(Serialize)]
@@ -40,7 +47,7 @@ struct ErrorView<'a> {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None, until: None }
     }
 
     fn retry_after(mut self, seconds: u64) -> Self {
@@ -118,6 +125,7 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: errors.collect(),
+            until: self.until,
         };
         serde_json::to_string(&document).expect("a problem always serialises")
     }
@@ -154,6 +162,10 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(_) => Self::new(S::NOT_FOUND, "not-found", "There is nothing here", detail),
             ServiceError::Taken => Self::new(S::CONFLICT, "taken", "This id is taken", detail),
             ServiceError::Closed(_) => Self::new(S::CONFLICT, "closed", "The leaderboard is closed", detail),
+            ServiceError::NameLocked => Self::new(S::CONFLICT, "name-locked", "The name is locked", detail),
+            ServiceError::Banned { until } => {
+                Self { until: Some(until), ..Self::new(S::FORBIDDEN, "banned", "The user is banned", detail) }
+            }
             ServiceError::SeasonEnded { .. } => Self::new(S::CONFLICT, "season-ended", "The season has ended", detail),
             ServiceError::Conflict(_) => Self::new(S::CONFLICT, "conflict", "This can no longer be done", detail),
             ServiceError::Unauthenticated => {

@@ -6,7 +6,6 @@
 
 mod actions;
 mod audit;
-mod corrections;
 mod entries;
 mod failure;
 mod history;
@@ -14,9 +13,11 @@ mod installation;
 mod jobs;
 mod leaderboards;
 mod maintenance;
+mod moderation;
 mod outbox;
 mod postgres;
 mod receipts;
+mod requests;
 mod schema;
 mod scores;
 mod seasons;
@@ -36,6 +37,7 @@ use arc_swap::ArcSwap;
 
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 pub use self::{
+    moderation::{Decided, Moderated},
     outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},
@@ -67,6 +69,9 @@ pub enum LedgerError {
     /// The leaderboard is in another season than the one named.
     #[error("the current season is {current}")]
     OtherSeason { current: i64 },
+    /// A moderator has set the user's name.
+    #[error("the name is locked")]
+    NameLocked,
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used before")]
     KeyReused,

@@ -7,6 +7,7 @@ use crate::{
         caller::Denied,
         ids::{LeaderboardId, Noun},
         leaderboard::InvalidSetting,
+        time::Timestamp,
     },
     repositories::{cause::Cause, ledger::LedgerError, ranking_store::RankingError},
 };
@@ -41,6 +42,12 @@ pub enum ServiceError {
     Closed(LeaderboardId),
     #[error("{0}")]
     Conflict(String),
+    /// A moderator has set the user's name.
+    #[error("a moderator has set this name: it cannot be changed")]
+    NameLocked,
+    /// The user's scores are refused; `None`: for ever.
+    #[error("{}", banned(.until))]
+    Banned { until: Option<Timestamp> },
     /// The leaderboard has gone on to another season than the one named.
     #[error("the season has ended: the current one is {current}")]
     SeasonEnded { current: i64 },
@@ -63,6 +70,13 @@ pub enum ServiceError {
     LedgerAway(Cause),
     #[error("{0}")]
     Internal(String),
+}
+
+fn banned(until: &Option<Timestamp>) -> String {
+    match until {
+        Some(until) => format!("the user is banned until {until}"),
+        None => "the user is banned".to_owned(),
+    }
 }
 
 impl ServiceError {
@@ -90,6 +104,7 @@ impl From<LedgerError> for ServiceError {
             LedgerError::Conflict(field) => Self::Conflict(format!("{field} can no longer change once scores exist")),
             LedgerError::Invalid(InvalidSetting { field, message }) => Self::invalid(field, "format", message),
             LedgerError::OtherSeason { current } => Self::SeasonEnded { current },
+            LedgerError::NameLocked => Self::NameLocked,
             LedgerError::KeyReused => Self::invalid("Idempotency-Key", "reused", "this key was used before with another request"),
             // Whoever meets a boundary carries it out and tries again.
             LedgerError::BoundaryDue(_) => Self::NotYet,

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         caller::{Caller, Permission},
         ids::{LeaderboardId, UserId},
-        leaderboard::Readable,
+        leaderboard::{Projection, Readable},
         season::Season,
         settlement::first_event_id,
         submission::ScoreEvent,
@@ -16,7 +16,7 @@ use crate::{
     repositories::ledger::Ledger,
 };
 
-use super::{error::ServiceError, turns::Turns};
+use super::{error::ServiceError, hidden, turns::Turns};
 
 /// See the module's documentation.
 pub struct History {
@@ -43,7 +43,9 @@ impl History {
         season: Option<&Season>,
         before: Option<Uuid>,
         limit: usize,
+        projection: Projection,
     ) -> Result<Page, ServiceError> {
+        hidden::authorize(caller, projection, Some(user))?;
         // Ids are in the order of times, and each score lies in its season.
         let end = season.and_then(|season| season.ends_at).map(first_event_id);
         let before = match (before, end) {
@@ -52,7 +54,7 @@ impl History {
         };
         let readable = if caller.may(Permission::ReadPrivate) { Readable::All } else { Readable::Public };
         let _turn = self.turns.next().await?;
-        let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable).await?;
+        let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable, projection).await?;
         if let Some(season) = season {
             let of_season = |event: &ScoreEvent| event.standings.first().is_some_and(|standing| standing.season == season.number);
             let first = events.iter().position(of_season).unwrap_or(events.len());

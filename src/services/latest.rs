@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{
-        event::{Event, EventKind},
+        event::{Cause, Event, EventKind},
         ids::{LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard},
         season::Season,
@@ -157,13 +157,15 @@ impl LatestScores {
         };
         // Twice as many events, because some are not scores.
         let after = version.seq.saturating_sub(2 * limit as u64);
-        let (mut scores, names) = self.remembered(board, after, &version).await;
+        let (scores, names) = self.remembered(board, after, &version).await;
+        let mut scores = self.seen(board, scores).await;
         let mut completed = source;
         if scores.len() < limit && total > 0 {
             match self.older(board, after, &version).await {
                 Ok(older) => {
                     let known: HashSet<_> = scores.iter().map(|score| score.event_id).collect();
-                    scores.extend(older.iter().filter(|score| !known.contains(&score.event_id)).cloned());
+                    let older = older.iter().filter(|score| !known.contains(&score.event_id)).cloned();
+                    scores.extend(self.seen(board, older.collect()).await);
                     completed = Source::Ledger;
                 }
                 Err(error) if scores.is_empty() => return Err(error),
@@ -196,12 +198,36 @@ impl LatestScores {
                 names.entry(user_id).or_insert(display_name);
             }
             let mut score: LatestScore = serde_json::from_str(&data).ok().filter(|_| event.kind == EventKind::ScoreUpdated)?;
+            // Other corrections move entries, and are no scores.
+            if score.cause.is_some_and(|cause| cause != Cause::Adjust) {
+                return None;
+            }
             score.version = Some(Version::new(Arc::clone(&version.epoch), event.seq));
             (score.rank, score.previous_rank) = (Some(event.rank), event.previous_rank);
             names.entry(score.user_id.clone()).or_insert_with(|| score.display_name.clone());
             Some(score)
         });
         (scores.collect(), names)
+    }
+
+    /// Those that may still be seen: not withheld since, and of users who are in the ranking.
+    async fn seen(&self, board: Board, mut scores: Vec<LatestScore>) -> Vec<LatestScore> {
+        if scores.is_empty() {
+            return scores;
+        }
+        let asked = scores.iter().map(|score| (score.event_id, score.user_id.clone())).collect();
+        let unseen = match self.turns.next().await {
+            Ok(_turn) => self.ledger.unseen(board, asked).await.map_err(ServiceError::from),
+            Err(error) => Err(error),
+        };
+        match unseen {
+            Ok((withheld, out)) => {
+                scores.retain(|score| !withheld.contains(&score.event_id) && !out.contains(&score.user_id));
+            }
+            // What the ranking shows is right all the same; only older scores of it may show what was withheld since.
+            Err(error) => tracing::debug!(%error, "showing the latest scores as they were announced"),
+        }
+        scores
     }
 
     /// The scores that the ledger holds, or recently held: at this position or later, within this epoch.

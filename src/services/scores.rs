@@ -217,6 +217,7 @@ fn refused(refusal: Refusal) -> ServiceError {
             let message = format!("has not begun: the current season of leaderboard {id} is {current}");
             ServiceError::invalid("season", "not-begun", message)
         }
+        Refusal::Banned { until } => ServiceError::Banned { until },
         Refusal::TooSoon { retry_after } => {
             ServiceError::TooSoon { retry_after, detail: format!("this user may submit this action again in {retry_after} s") }
         }

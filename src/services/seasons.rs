@@ -127,8 +127,8 @@ impl Seasons {
                 SeasonOverview { total: Some(total), version: head.and_then(|head| head.version), season }
             }
             SeasonState::Ended | SeasonState::Final => {
-                let total = match &season.result {
-                    Some(result) => Some(result.total),
+                let total = match season.known_total() {
+                    Some(total) => Some(total),
                     None => {
                         let window = self.ledger.archived_window(id, season.number, 1, 1).await;
                         window.ok().map(|(_, window)| window.head.total)

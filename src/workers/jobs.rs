@@ -10,6 +10,7 @@
 //! a dead job keeps its key, and no other one would take its place.
 
 mod archive_season;
+mod end_decision;
 mod prune;
 mod sweep_leaderboard;
 
@@ -23,14 +24,16 @@ use tokio::{
 
 use crate::{
     domain::{
-        job::{ArchiveSeason, Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, SweepLeaderboard},
+        job::{ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, SweepLeaderboard},
         time::{Clock, Timestamp},
     },
     repositories::ledger::Ledger,
+    services::moderation::Moderation,
 };
 
 /// Every kind of job. Jobs of other queues are left to a release that knows them.
-const KINDS: [Kind; 4] = [kind::<SweepLeaderboard>(), kind::<ArchiveSeason>(), kind::<PruneKeys>(), kind::<PruneReceipts>()];
+const KINDS: [Kind; 5] =
+    [kind::<SweepLeaderboard>(), kind::<ArchiveSeason>(), kind::<EndDecision>(), kind::<PruneKeys>(), kind::<PruneReceipts>()];
 
 /// Jobs that an instance runs at once.
 const AT_ONCE: usize = 2;
@@ -67,13 +70,14 @@ type JobError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Context {
     ledger: Ledger,
     clock: Clock,
+    moderation: Arc<Moderation>,
     begun: (Instant, Timestamp),
 }
 
 impl Context {
-    pub fn new(ledger: Ledger, clock: Clock) -> Arc<Self> {
+    pub fn new(ledger: Ledger, clock: Clock, moderation: Arc<Moderation>) -> Arc<Self> {
         let begun = (Instant::now(), clock.now());
-        Arc::new(Self { ledger, clock, begun })
+        Arc::new(Self { ledger, clock, moderation, begun })
     }
 
     /// The present time, as far as this process saw it pass: a clock that is set forward ages nothing.

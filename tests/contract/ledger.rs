@@ -8,7 +8,7 @@ use scoreboard::{
         announcement::{Announcement, Change},
         definition::Definitions,
         ids::{ActionId, LeaderboardId, UserId},
-        leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Readable, Visibility},
+        leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Projection, Readable, Visibility},
         submission::{Accepted, Idempotency, Refusal, Settled, Submission},
         time::{Clock, Timestamp},
     },

@@ -105,7 +105,7 @@ fn event_ids_are_in_the_order_of_their_times() {
 #[test]
 fn an_entry_s_time_never_runs_backwards() {
     let mut state = State::default();
-    let ahead = EntryState { score: Some(1), reached_at: Timestamp(i64::MAX / 2), revision: 1 };
+    let ahead = EntryState { score: Some(1), reached_at: Timestamp(i64::MAX / 2), revision: 1, hidden: false };
     state.entries.insert((1, 1, UserId::parse("ann").unwrap()), ahead);
     let settlement = settle_batch(&[submission("ann", 5, None)], &definitions(None), state, &Clock::system());
     assert_eq!(settlement.accepted[0].1.at, Timestamp(i64::MAX / 2 + 1));

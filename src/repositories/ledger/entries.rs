@@ -2,7 +2,7 @@
 
 use super::{LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
-    entry::{Head, Neighbourhood, RankKey, StoredEntry, Window},
+    entry::{Head, HiddenEntry, Neighbourhood, RankKey, StoredEntry, Window},
     ids::UserId,
     leaderboard::Board,
 };
@@ -56,5 +56,11 @@ impl Ledger {
     ) -> Result<Vec<StoredEntry>, LedgerError> {
         let after = after.cloned();
         Ok(transact!(self.read(LIMIT), entries::after_key(board, after.as_ref(), limit))?)
+    }
+
+    /// Up to `limit` entries of hidden users, or that of one of them, best first.
+    pub async fn hidden_entries(&self, board: Board, user: Option<&UserId>, limit: i64) -> Result<Vec<HiddenEntry>, LedgerError> {
+        let user = user.cloned();
+        Ok(transact!(self.serve(LIMIT), entries::hidden(board, user.as_ref(), limit))?)
     }
 }

@@ -1,12 +1,14 @@
 //! The history of scores in the ledger.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
     announcement::Change,
     ids::{LeaderboardId, UserId},
-    leaderboard::{Board, Readable},
+    leaderboard::{Board, Projection, Readable},
     submission::{Accepted, LatestScore, ScoreEvent},
     time::Timestamp,
 };
@@ -28,9 +30,10 @@ impl Ledger {
         before: Option<Uuid>,
         limit: i64,
         readable: Readable,
+        projection: Projection,
     ) -> Result<Vec<ScoreEvent>, LedgerError> {
         let (user, leaderboard) = (user.clone(), leaderboard.cloned());
-        Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, readable))?)
+        Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, readable, projection))?)
     }
 
     /// The newest scores that changed a board's entries, newest first: up to `limit`, provided that they are among the newest
@@ -42,6 +45,15 @@ impl Ledger {
         limit: i64,
     ) -> Result<Vec<LatestScore>, LedgerError> {
         Ok(transact!(self.serve(LIMIT), events::latest(board, before, limit))?)
+    }
+
+    /// Of the newest scores of a board: those that are withheld, and the users whose entries are in no ranking.
+    pub async fn unseen(
+        &self,
+        board: Board,
+        scores: Vec<(Uuid, UserId)>,
+    ) -> Result<(HashSet<Uuid>, HashSet<UserId>), LedgerError> {
+        Ok(transact!(self.serve(LIMIT), events::unseen(board, &scores))?)
     }
 
     /// Entries of all seasons of a leaderboard that differ from the sum of their history, histories without an entry, and scores

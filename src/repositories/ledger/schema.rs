@@ -56,6 +56,7 @@ diesel::table! {
         digest -> Nullable<Text>,
         finalized_at -> Nullable<BigInt>,
         revised_at -> Nullable<BigInt>,
+        archived -> BigInt,
     }
 }
 
@@ -106,6 +107,8 @@ diesel::table! {
         revision -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
+        sanctioned -> Bool,
+        name_locked -> Bool,
     }
 }
 
@@ -118,6 +121,7 @@ diesel::table! {
         reached_at -> BigInt,
         revision -> BigInt,
         user_id -> Text,
+        hidden -> Bool,
     }
 }
 
@@ -141,6 +145,7 @@ diesel::table! {
         subject -> Text,
         metadata -> Nullable<Text>,
         points -> Nullable<BigInt>,
+        kind -> Nullable<Text>,
     }
 }
 
@@ -208,6 +213,57 @@ diesel::table! {
         at -> BigInt,
         cause -> Text,
         subject -> Text,
+        silent -> Bool,
+    }
+}
+
+diesel::table! {
+    decisions (id) {
+        id -> Binary,
+        seq -> BigInt,
+        #[sql_name = "type"]
+        kind -> Text,
+        reason -> Text,
+        subject -> Text,
+        at -> BigInt,
+        until -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+        request -> Text,
+        undo -> Nullable<Text>,
+        entries -> Text,
+    }
+}
+
+diesel::table! {
+    decision_users (user_id, decision_id) {
+        user_id -> Text,
+        decision_id -> Binary,
+    }
+}
+
+diesel::table! {
+    sanctions (decision_id) {
+        decision_id -> Binary,
+        user_id -> Text,
+        leaderboard_pk -> Nullable<BigInt>,
+        hides -> Bool,
+        bans -> Bool,
+        until -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    withheld_events (event_id, decision_id) {
+        event_id -> Binary,
+        decision_id -> Binary,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    silent_events (event_id, leaderboard_pk) {
+        event_id -> Binary,
+        leaderboard_pk -> BigInt,
     }
 }
 
@@ -254,4 +310,7 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events, corrections, seasons);
+diesel::allow_tables_to_appear_in_same_query!(score_events, withheld_events);
+diesel::allow_tables_to_appear_in_same_query!(score_events, silent_events);
+diesel::allow_tables_to_appear_in_same_query!(decisions, decision_users);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipt_batches, receipts);

@@ -110,6 +110,11 @@ impl Ranking {
             let rank = previous_rank.unwrap_or(0);
             return (Applied::Known { version: self.version(), rank, total: self.total(), revision }, None);
         }
+        if change.is_silent() {
+            let (version, total) = (self.version(), self.total());
+            self.remove(&change.user_id, change.revision);
+            return (Applied::Known { version, rank: 0, total, revision: change.revision }, None);
+        }
         let rank = match placed {
             Some((sort_score, reached_at)) => self.place(&change.user_id, sort_score, reached_at, change.revision),
             None => self.remove(&change.user_id, change.revision),

@@ -1,7 +1,8 @@
 -- Applies changes of one board in order, as one step. Follows the preludes `ready` and `tell`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, channel, history; then for each change: user, revision, sort score ('' where the entry leaves the ranking), time reached
---       (14 hex digits), name revision ('' where there is no name worth keeping), name record, event body.
+--       (14 hex digits), name revision ('' where there is no name worth keeping), name record, event body ('' where nobody is told: then only
+--       the revision of an entry that is in no ranking is taken, which is answered like a change that is known).
 -- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, then for each change: what became of it, seq, rank, previous rank (0: none),
 -- total}, a rank of 0 being none, what became of it being 0 early, 1 known (the previous rank of both tells the revision held), 2 ranked, 3 in conflict: this very
 -- revision is held with another score or time, so another ledger than the caller's has fed this ranking.
@@ -19,6 +20,7 @@ local answer = { state.epoch }
 local some_left = state.names > 0
 -- The published events, in pieces: Lua would hash every intermediate text, and `tell` concatenates the pieces once.
 local pieces, size = { '' }, 1
+local taken = false
 
 local function keep_name(user, revision, record)
   local held = redis.call('HGET', names, user)
@@ -67,20 +69,27 @@ for i = 4, #ARGV, 7 do
       rank = redis.call('ZRANK', places, new) + 1
     end
     n = n + (rank > 0 and 1 or 0) - (held and 1 or 0)
+    taken = true
     if ARGV[i + 4] ~= '' then
       keep_name(user, ARGV[i + 4], ARGV[i + 5])
     end
-    seq = seq + 1
-    pieces[size + 1], pieces[size + 2], pieces[size + 3], pieces[size + 4] = '\nS ', seq, ' ', rank
-    pieces[size + 5], pieces[size + 6], pieces[size + 7], pieces[size + 8] = ' ', previous, ' ', n
-    pieces[size + 9], pieces[size + 10] = ' ', ARGV[i + 6]
-    size = size + 10
-    answered(2, rank, previous)
+    if ARGV[i + 6] == '' then
+      answered(1, 0, wanted)
+    else
+      seq = seq + 1
+      pieces[size + 1], pieces[size + 2], pieces[size + 3], pieces[size + 4] = '\nS ', seq, ' ', rank
+      pieces[size + 5], pieces[size + 6], pieces[size + 7], pieces[size + 8] = ' ', previous, ' ', n
+      pieces[size + 9], pieces[size + 10] = ' ', ARGV[i + 6]
+      size = size + 10
+      answered(2, rank, previous)
+    end
   end
 end
 
-if size > 1 then
+if taken then
   redis.call('HSET', KEYS[1], 'seq', seq, 'n', n, 'names', redis.call('HLEN', names))
+end
+if size > 1 then
   tell(ARGV[2], state.epoch, seq, tonumber(ARGV[3]), pieces)
 end
 return answer

@@ -285,7 +285,7 @@ fn number(number: u64) -> Value {
 }
 
 fn change_columns(board: Board, change: &Change) -> [Value; 7] {
-    let (name_revision, name) = if worth_keeping(&change.name) {
+    let (name_revision, name) = if worth_keeping(&change.name) && !change.is_silent() {
         (change.name.revision.into(), record::name(&change.name).into())
     } else {
         (text(""), text(""))
@@ -297,7 +297,7 @@ fn change_columns(board: Board, change: &Change) -> [Value; 7] {
         record::hex_time(Timestamp(change.reached_at)).into(),
         name_revision,
         name,
-        record::line(change.kind(), &change.event).into(),
+        if change.is_silent() { text("") } else { record::line(change.kind(), &change.event).into() },
     ]
 }
 

@@ -12,6 +12,10 @@ impl Job for ArchiveSeason {
     async fn run(self, context: &Context) -> Result<Next<Self>, JobError> {
         loop {
             let Some(season) = context.ledger.season_to_archive(self.pk, self.season).await? else { return Ok(Next::Done) };
+            // A later correction has a job of its own.
+            if season.corrections > self.correction {
+                return Ok(Next::Done);
+            }
             let (total, digest, marks) = archive::read(&context.ledger, season.board()).await?.end();
             let result = SeasonResult { total, digest, finalized_at: context.clock.now() };
             crate::failpoints::failpoint!("season-read", |why: String| JobError::from(why));

@@ -13,10 +13,10 @@ on_both_engines![
 
 async fn remove(ledger: &Ledger, user: &str) -> Option<Change> {
     let removed = ledger.remove_entry(&slug("main"), &user_id(user), Clock::system().now()).await.unwrap();
-    removed.map(|removed| {
-        let (_, announcement) = removed.outbox.expect("there is something to tell");
-        assert_eq!(announcement, Announcement::Scores { changes: vec![removed.value.clone()] });
-        removed.value
+    removed.map(|mut removed| {
+        let (_, announcement) = removed.outbox.pop().expect("there is something to tell");
+        assert_eq!(announcement, Announcement::Scores { changes: removed.changes.clone() });
+        removed.changes.pop().expect("an entry has changed")
     })
 }
 
@@ -45,8 +45,10 @@ async fn an_entry_that_is_taken_out_is_gone_for_every_reader(database: Database)
     let stored = ledger.entries_after(board, None, 9).await.unwrap();
     let stored: Vec<_> = stored.iter().map(|entry| (entry.user_id.as_str(), entry.score, entry.revision)).collect();
     assert_eq!(stored, [("ann", None, 2), ("bob", Some(5), 1), ("cid", Some(1), 1)], "a ranking that is built remembers it");
-    let history = ledger.history(&user_id("ann"), None, None, 9, Readable::All).await.unwrap();
-    assert_eq!(history.len(), 1, "the history keeps the score");
+    let history = async |projection| ledger.history(&user_id("ann"), None, None, 9, Readable::All, projection).await.unwrap();
+    assert_eq!(history(Projection::Public).await, []);
+    let kept = history(Projection::Restricted).await;
+    assert_eq!((kept.len(), kept[0].withheld.as_deref()), (1, Some("voided")), "the history keeps the score");
     assert_eq!(ledger.history_mismatches(board, 9).await.unwrap(), Vec::<String>::new());
 }
 

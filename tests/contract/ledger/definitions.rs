@@ -148,7 +148,7 @@ async fn a_leaderboard_made_anew_starts_from_nothing(database: Database) {
     let told = accepted(commit_one(&other, goal("ann", 5)).await);
     one.delete_leaderboard(&slug("main"), NOW).await.unwrap();
     assert_eq!(refusal(commit_one(&other, goal("ann", 5)).await), Refusal::NoLeaderboard);
-    assert_eq!(other.history(&user_id("ann"), None, None, 10, Readable::All).await.unwrap(), []);
+    assert_eq!(other.history(&user_id("ann"), None, None, 10, Readable::All, Projection::Public).await.unwrap(), []);
     assert_eq!(other.committed(vec![told.event_id]).await.unwrap(), (vec![], vec![]));
 
     let settings = leaderboard_settings(Operator::Sum, Order::Asc);
@@ -156,7 +156,10 @@ async fn a_leaderboard_made_anew_starts_from_nothing(database: Database) {
     assert!(new.pk > old.pk, "an incarnation is never reused");
     let standing = accepted(commit_one(&other, goal("ann", 7)).await).standings.remove(0);
     assert_eq!((standing.previous_score, standing.new_score, standing.revision), (None, 7, 1));
-    assert_eq!(one.history(&user_id("ann"), Some(&slug("main")), None, 10, Readable::All).await.unwrap().len(), 1);
+    assert_eq!(
+        one.history(&user_id("ann"), Some(&slug("main")), None, 10, Readable::All, Projection::Public).await.unwrap().len(),
+        1
+    );
     assert_eq!(one.window(new.board(), 1, 10).await.unwrap().head.total, 1);
 }
 
@@ -187,7 +190,7 @@ async fn what_a_deletion_leaves_is_swept_bite_by_bite(database: Database) {
     }
     left.sort();
     assert_eq!(left, [0, 11]);
-    let history = ledger.history(&user_id("u-0"), None, None, 100, Readable::All).await.unwrap();
+    let history = ledger.history(&user_id("u-0"), None, None, 100, Readable::All, Projection::Public).await.unwrap();
     assert_eq!(history.iter().map(|event| event.standings.len()).collect::<Vec<_>>(), [1, 1, 1]);
 }
 

@@ -37,19 +37,23 @@ async fn a_submission_is_told_as_it_was_settled(database: Database) {
         |of: &Accepted| of.standings.iter().map(|s| (of.event_id, s.board, Some(s.new_score), s.revision)).collect::<Vec<_>>();
     assert_eq!(changed, [applied(&later), applied(&told)].concat());
 
-    let history = ledger.history(&user_id("ann"), None, None, 10, Readable::All).await.unwrap();
+    let history = ledger.history(&user_id("ann"), None, None, 10, Readable::All, Projection::Public).await.unwrap();
     let event = &history[0];
     assert_eq!((history.len(), event.event_id, event.at), (1, told.event_id, told.at));
     assert_eq!((&event.metadata, event.value), (&metadata, Some(5)));
     let fed: Vec<_> =
         event.standings.iter().map(|s| (s.leaderboard_id.as_str(), s.previous_score, s.new_score, s.delta)).collect();
     assert_eq!(fed, [("main", None, 5, 5), ("best", None, 5, 5)]);
-    let filtered = ledger.history(&user_id("ann"), Some(&slug("best")), None, 10, Readable::All).await.unwrap();
+    let filtered =
+        ledger.history(&user_id("ann"), Some(&slug("best")), None, 10, Readable::All, Projection::Public).await.unwrap();
     assert_eq!((filtered.len(), &filtered[0].metadata), (1, &metadata));
     let fed: Vec<_> = filtered[0].standings.iter().map(|standing| standing.leaderboard_id.as_str()).collect();
     assert_eq!(fed, ["best", "main"], "the one asked for first");
-    assert_eq!(ledger.history(&user_id("ann"), Some(&slug("none")), None, 10, Readable::All).await.unwrap(), []);
-    assert_eq!(ledger.history(&user_id("cid"), None, None, 10, Readable::All).await.unwrap(), []);
+    assert_eq!(
+        ledger.history(&user_id("ann"), Some(&slug("none")), None, 10, Readable::All, Projection::Public).await.unwrap(),
+        []
+    );
+    assert_eq!(ledger.history(&user_id("cid"), None, None, 10, Readable::All, Projection::Public).await.unwrap(), []);
 }
 
 async fn pages_follow_each_other_without_gap_or_repeat(database: Database) {
@@ -68,7 +72,8 @@ async fn pages_follow_each_other_without_gap_or_repeat(database: Database) {
         expected.sort_by_key(|event| std::cmp::Reverse(event.event_id));
         let (mut pages, mut before) = (vec![], None);
         loop {
-            let page = ledger.history(&user_id("ann"), filter.as_ref(), before, 4, Readable::All).await.unwrap();
+            let page =
+                ledger.history(&user_id("ann"), filter.as_ref(), before, 4, Readable::All, Projection::Public).await.unwrap();
             assert!(page.len() <= 4);
             let Some(last) = page.last() else { break };
             before = Some(last.event_id);
@@ -96,12 +101,12 @@ async fn what_is_not_readable_leaves_no_trace(database: Database) {
     let told = async |readable, limit| -> Vec<(String, Vec<String>, bool)> {
         let (mut told, mut before) = (Vec::new(), None);
         loop {
-            let page = ledger.history(&user_id("ann"), None, before, limit, readable).await.unwrap();
+            let page = ledger.history(&user_id("ann"), None, before, limit, readable, Projection::Public).await.unwrap();
             let Some(last) = page.last() else { break told };
             before = Some(last.event_id);
             told.extend(page.iter().map(|event| {
                 let fed = event.standings.iter().map(|standing| standing.leaderboard_id.to_string()).collect();
-                (event.action_id.to_string(), fed, event.metadata.is_some())
+                (event.action_id.as_ref().unwrap().to_string(), fed, event.metadata.is_some())
             }));
         }
     };
@@ -121,8 +126,11 @@ async fn what_is_not_readable_leaves_no_trace(database: Database) {
     assert_eq!((all.len(), &all[4]), (7, &row("led-openly", &["main", "secret"], true)));
     assert_eq!(all[5], row("led-secretly", &["secret", "main"], true));
     let secret = slug("secret");
-    assert_eq!(ledger.history(&user_id("ann"), Some(&secret), None, 9, Readable::Public).await.unwrap(), []);
-    assert_eq!(ledger.history(&user_id("ann"), Some(&secret), None, 9, Readable::All).await.unwrap().len(), 5);
+    assert_eq!(ledger.history(&user_id("ann"), Some(&secret), None, 9, Readable::Public, Projection::Public).await.unwrap(), []);
+    assert_eq!(
+        ledger.history(&user_id("ann"), Some(&secret), None, 9, Readable::All, Projection::Public).await.unwrap().len(),
+        5
+    );
     // Nobody may read a leaderboard that is gone, and what it was told goes with it.
     ledger.delete_leaderboard(&secret, NOW).await.unwrap();
     assert_eq!(told(Readable::All, 10).await, open);
@@ -183,7 +191,7 @@ async fn a_page_costs_the_same_whatever_the_user_did_elsewhere(database: Databas
         let mut best = Duration::MAX;
         for _ in 0..10 {
             let begun = Instant::now();
-            let page = ledger.history(&user_id(user), leaderboard, None, 3, Readable::Public).await.unwrap();
+            let page = ledger.history(&user_id(user), leaderboard, None, 3, Readable::Public, Projection::Public).await.unwrap();
             assert_eq!(page.iter().map(|event| event.value).collect::<Vec<_>>(), [Some(3), Some(2), Some(1)]);
             best = best.min(begun.elapsed());
         }
@@ -213,7 +221,7 @@ async fn pages_are_merged_from_many_leaderboards(database: Database) {
     for limit in [1, 7, 100] {
         let (mut told, mut before) = (Vec::new(), None);
         loop {
-            let page = ledger.history(&user_id("ann"), None, before, limit, Readable::Public).await.unwrap();
+            let page = ledger.history(&user_id("ann"), None, before, limit, Readable::Public, Projection::Public).await.unwrap();
             let Some(last) = page.last() else { break };
             before = Some(last.event_id);
             told.extend(page.iter().map(|event| event.event_id));
@@ -235,7 +243,7 @@ async fn readers_leave_connections_to_the_commits() {
     let readers: Vec<_> = (0..40)
         .map(|_| {
             let ledger = ledger.clone();
-            tokio::spawn(async move { ledger.history(&user_id("ann"), None, None, 10, Readable::All).await })
+            tokio::spawn(async move { ledger.history(&user_id("ann"), None, None, 10, Readable::All, Projection::Public).await })
         })
         .collect();
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'leaderboards'::regclass AND NOT granted";

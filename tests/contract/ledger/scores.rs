@@ -72,7 +72,7 @@ async fn what_changes_nothing_leaves_the_entry_and_is_not_announced(database: Da
     assert_eq!((committed.changes.len(), committed.outbox), (0, None));
     assert_eq!(ledger.window(board, 1, 1).await.unwrap().entries[0].at, first.at);
     assert_eq!(
-        ledger.history(&user_id("ann"), None, None, 10, Readable::All).await.unwrap().len(),
+        ledger.history(&user_id("ann"), None, None, 10, Readable::All, Projection::Public).await.unwrap().len(),
         3,
         "it is in the history all the same"
     );
@@ -130,7 +130,7 @@ async fn a_key_counts_once_however_many_instances_race(database: Database) {
         let reused = outcomes.iter().filter(|outcome| matches!(outcome, Settled::Refused(Refusal::KeyReused))).count();
         assert_eq!((accepted, replayed, reused), (1, 5, 6), "of two bodies one counts once");
     }
-    assert_eq!(handles[0].history(&user_id("ann"), None, None, 100, Readable::All).await.unwrap().len(), 8);
+    assert_eq!(handles[0].history(&user_id("ann"), None, None, 100, Readable::All, Projection::Public).await.unwrap().len(), 8);
     assert_eq!(handles[0].history_mismatches(board, 10).await.unwrap(), Vec::<String>::new());
 }
 

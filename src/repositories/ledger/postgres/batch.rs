@@ -83,9 +83,13 @@ pub async fn lock(conn: &mut Conn, users: &BTreeSet<&UserId>, state: &mut State)
         return Ok(());
     }
     let ids: Vec<&str> = users.iter().map(|id| id.as_str()).collect();
-    let rows: Vec<(String, Option<String>, i64)> = LockUsers { ids: &ids }.load(conn).await?;
-    for (id, name, revision) in rows {
-        state.names.insert(UserId::parse(&id).map_err(Failure::corrupt)?, DisplayName { name, revision });
+    let rows: Vec<(String, Option<String>, i64, bool)> = LockUsers { ids: &ids }.load(conn).await?;
+    for (id, name, revision, sanctioned) in rows {
+        let user = UserId::parse(&id).map_err(Failure::corrupt)?;
+        if sanctioned {
+            state.sanctioned.insert(user.clone());
+        }
+        state.names.insert(user, DisplayName { name, revision });
     }
     Ok(())
 }
@@ -140,13 +144,16 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
         let batched = receipts::unpack_all(packed, &receipts::wanted(&state))?;
         receipts::give(&mut state, batched);
     }
-    for (_, board, season, user, score, reached_at, revision, name, name_revision) in entries {
+    for (_, board, season, user, score, reached_at, revision, name, name_revision, sanctioned) in entries {
         let user = UserId::parse(&user).map_err(Failure::corrupt)?;
+        if sanctioned == Some(true) {
+            state.sanctioned.insert(user.clone());
+        }
         if let Some(revision) = name_revision {
             state.names.insert(user.clone(), DisplayName { name, revision });
         }
         if let (Some(reached_at), Some(revision)) = (reached_at, revision) {
-            let entry = EntryState { score, reached_at: Timestamp(reached_at), revision };
+            let entry = EntryState { score, reached_at: Timestamp(reached_at), revision, hidden: false };
             state.entries.insert((board, season, user), entry);
         }
     }
@@ -214,7 +221,7 @@ impl<'a> EntryColumns<'a> {
             let order = writes.orders.get(board).ok_or_else(|| Failure::corrupt("an entry without its board"))?;
             let score = change.after.score.ok_or_else(|| Failure::corrupt("a score without a score"))?;
             columns.scores.push(score);
-            columns.sort_scores.push(order.sort_score(score));
+            columns.sort_scores.push(change.after.sort_score(*order));
             columns.times.push(change.after.reached_at.0);
             columns.revisions.push(change.after.revision);
             columns.boards.push(*board);

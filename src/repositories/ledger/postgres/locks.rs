@@ -7,8 +7,9 @@ use super::{
     super::{schema::users, statement::statement},
     Conn, Db, Failure,
     queries::users::UserRow,
+    statements::LockEntries,
 };
-use crate::domain::{ids::UserId, user::User};
+use crate::domain::{ids::UserId, settlement::EntryKey, user::User};
 
 /// The advisory lock between definitions and commits. Commits hold it shared, in memory only: `FOR SHARE` on a row would make
 /// every commit write that one row. A change of definitions takes it exclusively, so it waits for the commits in flight and
@@ -45,6 +46,17 @@ const AUDIT: i64 = 0x5C0_7EB0_A0D1;
 /// Blocks others that record something until the end of the transaction. Taken last, so that nobody waits for each other.
 pub async fn audit(conn: &mut Conn) -> Result<(), Failure> {
     LockFor { key: &AUDIT }.execute(conn).await?;
+    Ok(())
+}
+
+/// Locks entries until the end of the transaction, in their order.
+pub async fn entries(conn: &mut Conn, keys: &[EntryKey]) -> Result<(), Failure> {
+    if !keys.is_empty() {
+        let boards: Vec<i64> = keys.iter().map(|key| key.0).collect();
+        let seasons: Vec<i64> = keys.iter().map(|key| key.1).collect();
+        let users: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
+        LockEntries { boards: &boards, seasons: &seasons, users: &users }.load::<i64>(conn).await?;
+    }
     Ok(())
 }
 

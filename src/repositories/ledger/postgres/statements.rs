@@ -8,7 +8,7 @@ use super::{super::statement::statement, Db};
 pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 /// A row of [`FindEntries`].
 pub type EntryRow =
-    ((i64, Option<i64>, i64), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
+    ((i64, Option<i64>, i64), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<bool>);
 /// A row of [`FindRecent`].
 pub type RecentRow = (String, String, i64);
 
@@ -21,19 +21,19 @@ statement!(
 
 statement!(
     /// The definitions' revision, the time of the newest event and the server's own time, and each requested entry, if it exists, with its user's
-    /// name, if there is one.
+    /// name, if there is one, and whether there are sanctions against the user.
     Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
-    -> ((BigInt, Nullable<BigInt>, BigInt), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>),
+    -> ((BigInt, Nullable<BigInt>, BigInt), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>, Nullable<Bool>),
     "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), \
-     (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision \
+     (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision, u.sanctioned \
      FROM unnest(?, ?, ?) AS n(board, season, id) \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
 );
 
 statement!(
-    Db, LockUsers { ids: Array<Text> = [&'a str] } -> (Text, Nullable<Text>, BigInt),
-    "SELECT u.id, u.display_name, u.revision FROM unnest(?) AS n(id) JOIN users u ON u.id = n.id \
+    Db, LockUsers { ids: Array<Text> = [&'a str] } -> (Text, Nullable<Text>, BigInt, Bool),
+    "SELECT u.id, u.display_name, u.revision, u.sanctioned FROM unnest(?) AS n(id) JOIN users u ON u.id = n.id \
      ORDER BY u.id FOR NO KEY UPDATE OF u"
 );
 

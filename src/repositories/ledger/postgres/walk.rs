@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
-use diesel::sql_types::{Array, BigInt, Binary, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Text};
 use diesel_async::RunQueryDsl;
 
 use super::{super::statement::statement, Conn, Db, Failure};
 use crate::domain::{ids::UserId, leaderboard::Board};
 
 statement!(
-    Db, NewestEvents { boards: Array<BigInt> = [i64], user: Text = str, before: Binary = [u8], limit: BigInt = i64 } -> Binary,
+    Db, NewestEvents { boards: Array<BigInt> = [i64], user: Text = str, before: Binary = [u8], withheld: Bool = bool, limit: BigInt = i64 } -> Binary,
     "SELECT h.event_id FROM unnest(?) AS b(pk) CROSS JOIN LATERAL \
      (SELECT event_id FROM score_events h \
       WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
+      AND (? OR NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id)) \
       ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT ?) h"
 );
 
@@ -38,7 +39,15 @@ pub async fn archived_ranks(conn: &mut Conn, board: Board, users: &[&str]) -> Re
     Ok(Some(rows.into_iter().map(|(user, rank)| (user, rank.unsigned_abs())).collect()))
 }
 
-/// The user's newest events before `before` in each of these leaderboards, up to `limit` of each, in any order.
-pub async fn newest(conn: &mut Conn, user: &UserId, boards: &[i64], before: &[u8], limit: i64) -> Result<Vec<Vec<u8>>, Failure> {
-    Ok(NewestEvents { boards, user: user.as_str(), before, limit: &limit }.load(conn).await?)
+/// The user's newest events before `before` in each of these leaderboards, up to `limit` of each, in any order; what is withheld
+/// only if that is asked for.
+pub async fn newest(
+    conn: &mut Conn,
+    user: &UserId,
+    boards: &[i64],
+    before: &[u8],
+    withheld: bool,
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    Ok(NewestEvents { boards, user: user.as_str(), before, withheld: &withheld, limit: &limit }.load(conn).await?)
 }

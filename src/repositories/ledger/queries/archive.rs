@@ -83,8 +83,8 @@ pub async fn window(
     limit: u64,
 ) -> Result<(Season, Window), Failure> {
     let season = list::find(conn, id, number).await?;
-    let total = season.result.as_ref().map(|result| result.total);
-    let mut window = entries::window(conn, season.board(), from_rank, limit, total, true).await?;
+    let total = season.known_total();
+    let mut window = entries::window(conn, season.board(), from_rank, limit, total, total.is_some()).await?;
     window.head.version = season.archived_version();
     Ok((season, window))
 }
@@ -98,8 +98,8 @@ pub async fn neighbourhoods(
     around: u64,
 ) -> Result<(Season, Head, Vec<Neighbourhood>), Failure> {
     let season = list::find(conn, id, number).await?;
-    let total = season.result.as_ref().map(|result| result.total);
-    let (head, found) = entries::neighbourhoods(conn, season.board(), users, around, total, true).await?;
+    let total = season.known_total();
+    let (head, found) = entries::neighbourhoods(conn, season.board(), users, around, total, total.is_some()).await?;
     Ok((season.clone(), Head { version: season.archived_version(), ..head }, found))
 }
 
@@ -118,7 +118,8 @@ pub async fn store(conn: &mut Conn, season: &Season, result: &SeasonResult, mark
     let stored = diesel::update(row).set((
         seasons::total.eq(i64::try_from(result.total).unwrap_or(i64::MAX)),
         seasons::digest.eq(&result.digest),
-        seasons::finalized_at.eq(result.finalized_at.0),
+        seasons::finalized_at.eq(season.result.as_ref().unwrap_or(result).finalized_at.0),
+        seasons::archived.eq(season.corrections),
     ));
     if stored.execute(conn).await? == 0 {
         return Ok(false);

@@ -31,11 +31,22 @@ struct Row {
 
 /// Records what the transaction does, as its last step: from here on others that record something wait for its end.
 pub async fn record(conn: &mut Conn, act: &Act, deed: &Deed) -> Result<(), Failure> {
+    record_all(conn, act, std::slice::from_ref(deed)).await
+}
+
+/// Records several deeds, in their order.
+pub async fn record_all(conn: &mut Conn, act: &Act, deeds: &[Deed]) -> Result<(), Failure> {
+    if deeds.is_empty() {
+        return Ok(());
+    }
     locks::audit(conn).await?;
-    let (seq, previous) = head(conn).await?.unwrap_or_else(|| (0, GENESIS.to_owned()));
-    let salt = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    let entry = AuditEntry::after(&previous, seq + 1, act, deed, salt);
-    diesel::insert_into(audit::table).values(Row::from(entry)).execute(conn).await?;
+    let (mut seq, mut previous) = head(conn).await?.unwrap_or_else(|| (0, GENESIS.to_owned()));
+    for deed in deeds {
+        let salt = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let entry = AuditEntry::after(&previous, seq + 1, act, deed, salt);
+        (seq, previous) = (entry.seq, entry.hash.clone());
+        diesel::insert_into(audit::table).values(Row::from(entry)).execute(conn).await?;
+    }
     crate::failpoints::failpoint!("audit-written", Failure::Unreachable);
     Ok(())
 }

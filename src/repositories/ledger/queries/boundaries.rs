@@ -212,7 +212,7 @@ async fn turn(
     }
     let goes_on = GoOn { season: &last.season, starts_at: &last.starts_at, next: &last.next_reset, board: &pk };
     goes_on.execute(conn).await?;
-    let archive = ArchiveSeason { pk, season: leaderboard.season };
+    let archive = ArchiveSeason { pk, season: leaderboard.season, correction: 0 };
     jobs::add(conn, &NewJob::new(&archive, archived_from), now).await?;
     let announcement = Announcement::Turn(Turn {
         board: leaderboard.board(),

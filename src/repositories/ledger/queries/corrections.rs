@@ -1,88 +1,165 @@
-//! Corrections: changes of entries other than scores.
+//! Corrections: changes of entries other than scores. Each takes a revision of its entry and an event of its own.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl, Queryable,
-    sql_types::{BigInt, Text},
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable,
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
     super::super::{
-        LedgerError, Updated,
         schema::{corrections, leaderboards, seasons, users},
         statement::statement,
     },
-    Conn, Db, Failure, audit, clock, leaderboards as definitions, locks, outbox,
+    Conn, Db, Failure, leaderboards as definitions,
+    targets::Target,
 };
 use crate::domain::{
-    announcement::{Announcement, Change},
-    audit::{Act, Deed},
-    entry::{DisplayName, TAKEN_OUT},
-    event::{ScoreRemoved, fields},
-    ids::{LeaderboardId, Noun, UserId},
+    announcement::Change,
+    entry::DisplayName,
+    event::{Cause, ScoreRemoved, ScoreUpdated, fields},
+    ids::{LeaderboardId, UserId},
     leaderboard::Board,
-    settlement::event_id,
+    settlement::{EntryKey, EntryState, time_of_event},
     time::Timestamp,
 };
 
+/// Why an entry was corrected, as the ledger stores it, where its event does not say: it was removed, or hidden.
+pub const REMOVED: &str = "removed";
+pub const HIDDEN: &str = "hide";
+
 statement!(
-    /// Removes an entry from its ranking, if it is in it. Its time never runs backwards.
-    Db, TakeOut {
-        sort_score: BigInt = i64, from: BigInt = i64, otherwise: BigInt = i64, board: BigInt = i64, season: BigInt = i64, user: Text = str,
-        in_ranking: BigInt = i64,
-    } -> (BigInt, BigInt, BigInt),
-    "UPDATE entries SET sort_score = ?, revision = revision + 1, reached_at = CASE WHEN reached_at >= ? THEN reached_at + 1 ELSE ? END \
-     WHERE leaderboard_pk = ? AND season = ? AND user_id = ? AND sort_score < ? RETURNING score, reached_at, revision"
+    /// Changes an entry that is as it was read.
+    Db, CorrectEntry {
+        score: BigInt = i64, sort_score: BigInt = i64, reached_at: BigInt = i64, revision: BigInt = i64, hidden: Bool = bool,
+        board: BigInt = i64, season: BigInt = i64, user: Text = str, before: BigInt = i64,
+    } -> BigInt,
+    "UPDATE entries SET score = ?, sort_score = ?, reached_at = ?, revision = ?, hidden = ? \
+     WHERE leaderboard_pk = ? AND season = ? AND user_id = ? AND revision = ?"
 );
 
-/// The reason recorded when an entry is removed on somebody's behalf.
-const REMOVED: &str = "removed";
+statement!(
+    Db, MakeEntry {
+        score: BigInt = i64, sort_score: BigInt = i64, reached_at: BigInt = i64, revision: BigInt = i64, hidden: Bool = bool,
+        board: BigInt = i64, season: BigInt = i64, user: Text = str,
+    } -> BigInt,
+    "INSERT INTO entries (score, sort_score, reached_at, revision, hidden, leaderboard_pk, season, user_id) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (leaderboard_pk, season, user_id) DO NOTHING"
+);
 
-/// Removes a user's entry from the present season of a leaderboard; `None` if there is none.
-pub async fn remove_entry(
+/// Writes an entry that is still at the revision `before`, or is not there yet; `Raced` if another transaction was faster.
+pub async fn store(
     conn: &mut Conn,
-    id: &LeaderboardId,
-    user_id: &UserId,
-    act: &Act,
-) -> Result<Option<Updated<Change>>, Failure> {
-    let now = act.at;
-    // As a commit: no season ends meanwhile, and one that has ended takes no more changes.
-    locks::definitions_shared(conn).await?;
-    let Some(leaderboard) = definitions::find(conn, id).await? else { return Ok(None) };
-    let time = clock::now(conn, now).await?;
-    if leaderboard.next_boundary_at.is_some_and(|boundary| boundary <= time) {
-        return Err(LedgerError::BoundaryDue(vec![leaderboard.pk]).into());
+    (pk, season, user): &EntryKey,
+    board: Board,
+    before: Option<i64>,
+    after: &EntryState,
+) -> Result<(), Failure> {
+    let (sort_score, user) = (&after.sort_score(board.order), user.as_str());
+    let (score, reached_at, revision, hidden) = (&after.score.unwrap_or(0), &after.reached_at.0, &after.revision, &after.hidden);
+    let written = match &before {
+        Some(before) => {
+            let correct = CorrectEntry { score, sort_score, reached_at, revision, hidden, board: pk, season, user, before };
+            correct.execute(conn).await?
+        }
+        None => {
+            let make = MakeEntry { score, sort_score, reached_at, revision, hidden, board: pk, season, user };
+            make.execute(conn).await?
+        }
+    };
+    if written == 1 { Ok(()) } else { Err(Failure::Raced) }
+}
+
+/// A correction of one entry.
+#[derive(Debug, Clone)]
+pub struct Correction {
+    pub event_id: Uuid,
+    pub board: Board,
+    pub leaderboard_id: LeaderboardId,
+    pub user_id: UserId,
+    /// The entry's revision after it.
+    pub revision: i64,
+    pub previous_score: Option<i64>,
+    pub score: Option<i64>,
+    /// When the score was reached.
+    pub at: Timestamp,
+    /// That of its event, or [`REMOVED`], or [`HIDDEN`].
+    pub cause: String,
+    /// Whether nobody sees it.
+    pub silent: bool,
+}
+
+impl Correction {
+    /// The correction of an entry from one state to another.
+    pub fn new(event_id: Uuid, target: &Target, before: &EntryState, after: &EntryState, cause: &str) -> Self {
+        let seen = |entry: &EntryState| entry.score.is_some() && !entry.hidden;
+        Self {
+            event_id,
+            board: target.board(),
+            leaderboard_id: target.leaderboard.id.clone(),
+            user_id: target.user_id.clone(),
+            revision: after.revision,
+            previous_score: before.score,
+            score: after.score,
+            at: after.reached_at,
+            cause: cause.to_owned(),
+            silent: !seen(before) && !seen(after),
+        }
     }
-    let board = leaderboard.board();
-    let (user, sort_score) = (user_id.as_str(), &TAKEN_OUT);
-    let take_out = TakeOut {
-        sort_score,
-        from: &now.0,
-        otherwise: &now.0,
-        board: &board.pk,
-        season: &board.season,
-        user,
-        in_ranking: sort_score,
-    };
-    let Some((previous, at, revision)) = take_out.get_result::<(i64, i64, i64)>(conn).await.optional()? else { return Ok(None) };
-    let event = event_id(Timestamp(at));
-    let row = (
-        (corrections::event_id.eq(event.as_bytes().as_slice()), corrections::leaderboard_pk.eq(board.pk)),
-        (corrections::season.eq(board.season), corrections::user_id.eq(user), corrections::revision.eq(revision)),
-        (corrections::previous_score.eq(previous), corrections::new_score.eq(None::<i64>), corrections::at.eq(at)),
-        (corrections::cause.eq(REMOVED), corrections::subject.eq(&*act.subject)),
-    );
-    diesel::insert_into(corrections::table).values(row).execute(conn).await?;
-    let Some(change) = changes(conn, &[event]).await?.pop() else {
-        // Deleted meanwhile: what was written is rolled back.
-        return Err(LedgerError::NotFound(Noun::Leaderboard).into());
-    };
-    let announcement = Announcement::Scores { changes: vec![change.clone()] };
-    let row = outbox::add(conn, now, &announcement).await?;
-    let target = format!("{}/entry:{user_id}", definitions::season_target(id, board.season));
-    audit::record(conn, act, &Deed::new("entry.remove", target, serde_json::json!({ "previousScore": previous }))).await?;
-    Ok(Some(Updated { value: change, outbox: Some((row, announcement)) }))
+
+    /// Records it.
+    pub async fn record(&self, conn: &mut Conn, subject: &str) -> Result<(), Failure> {
+        let Self { event_id, board, user_id, .. } = self;
+        let row = (
+            (corrections::event_id.eq(event_id.as_bytes().as_slice()), corrections::leaderboard_pk.eq(board.pk)),
+            (corrections::season.eq(board.season), corrections::user_id.eq(user_id.as_str())),
+            (corrections::revision.eq(self.revision), corrections::previous_score.eq(self.previous_score)),
+            (corrections::new_score.eq(self.score), corrections::at.eq(self.at.0), corrections::cause.eq(&self.cause)),
+            (corrections::subject.eq(subject), corrections::silent.eq(self.silent)),
+        );
+        diesel::insert_into(corrections::table).values(row).execute(conn).await?;
+        Ok(())
+    }
+
+    /// The scores before and after it that anybody sees; those of an entry that nobody sees, if it stays so.
+    pub fn scores(&self) -> (Option<i64>, Option<i64>) {
+        match self.cause.as_str() {
+            HIDDEN if !self.silent => (self.previous_score, None),
+            "unhide" => (None, self.score),
+            _ => (self.previous_score, self.score),
+        }
+    }
+
+    /// What the ranking has to be told. `name` is the user's.
+    pub fn change(self, name: DisplayName) -> Change {
+        let (previous_score, score) = self.scores();
+        let Self { event_id, board, leaderboard_id, user_id, revision, at, cause, silent, .. } = self;
+        let event = match score {
+            Some(score) => fields(&ScoreUpdated {
+                leaderboard_id: &leaderboard_id,
+                season: board.season,
+                event_id,
+                user_id: &user_id,
+                display_name: name.name.as_deref().unwrap_or(user_id.as_str()),
+                action_id: None,
+                cause: Cause::named(&cause),
+                delta: score - previous_score.unwrap_or(0),
+                score,
+                previous_score,
+                at,
+            }),
+            None => fields(&ScoreRemoved {
+                leaderboard_id: &leaderboard_id,
+                season: board.season,
+                event_id,
+                user_id: &user_id,
+                at: time_of_event(event_id),
+            }),
+        };
+        let change = Change { board, event_id, user_id, score, reached_at: at.0, revision, name, event };
+        if silent { change.silenced() } else { change }
+    }
 }
 
 /// A correction, with the columns that its change is made of.
@@ -96,7 +173,10 @@ struct Row {
     leaderboard_id: String,
     user_id: String,
     revision: i64,
+    scores: (Option<i64>, Option<i64>),
     at: i64,
+    cause: String,
+    silent: bool,
     display_name: Option<String>,
     name_revision: Option<i64>,
 }
@@ -122,7 +202,10 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
             leaderboards::id,
             corrections::user_id,
             corrections::revision,
+            (corrections::previous_score, corrections::new_score),
             corrections::at,
+            corrections::cause,
+            corrections::silent,
             users::display_name.nullable(),
             users::revision.nullable(),
         ))
@@ -132,25 +215,24 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
 }
 
 fn change(row: Row) -> Result<Change, Failure> {
-    let event_id = Uuid::from_slice(&row.event_id).map_err(Failure::corrupt)?;
-    let user_id = UserId::parse(&row.user_id).map_err(Failure::corrupt)?;
-    let leaderboard_id = LeaderboardId::parse(&row.leaderboard_id).map_err(Failure::corrupt)?;
-    let (season, at) = (row.season, Timestamp(row.at));
-    let known = ScoreRemoved { leaderboard_id: &leaderboard_id, season, event_id, user_id: &user_id, at };
-    Ok(Change {
+    let (previous_score, score) = row.scores;
+    let correction = Correction {
+        event_id: Uuid::from_slice(&row.event_id).map_err(Failure::corrupt)?,
         board: Board {
             pk: row.leaderboard_pk,
-            season,
+            season: row.season,
             order: definitions::order(row.season_order.as_deref().unwrap_or(&row.sort_order))?,
         },
-        event_id,
-        score: None,
-        reached_at: row.at,
+        leaderboard_id: LeaderboardId::parse(&row.leaderboard_id).map_err(Failure::corrupt)?,
+        user_id: UserId::parse(&row.user_id).map_err(Failure::corrupt)?,
         revision: row.revision,
-        name: DisplayName { name: row.display_name, revision: row.name_revision.unwrap_or_default() },
-        event: fields(&known),
-        user_id,
-    })
+        previous_score,
+        score,
+        at: Timestamp(row.at),
+        cause: row.cause,
+        silent: row.silent,
+    };
+    Ok(correction.change(DisplayName { name: row.display_name, revision: row.name_revision.unwrap_or_default() }))
 }
 
 /// The corrections that made revisions of an entry between two others: revision and event.

@@ -3,17 +3,21 @@
 use std::{collections::HashMap, sync::Arc};
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, sql_types::BigInt,
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable,
+    sql_types::{BigInt, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::schema::{entries, users},
-    Conn, Failure, archive, walk,
+    super::super::{
+        schema::{entries, users},
+        statement::statement,
+    },
+    Conn, Db, Failure, archive, walk,
 };
 use crate::domain::{
     archive::Mark,
-    entry::{DisplayName, Head, Neighbourhood, RankKey, RankedEntry, StoredEntry, TAKEN_OUT, Window},
+    entry::{DisplayName, Head, HiddenEntry, Neighbourhood, RankKey, RankedEntry, StoredEntry, TAKEN_OUT, Window},
     ids::UserId,
     leaderboard::Board,
     time::Timestamp,
@@ -37,6 +41,19 @@ diesel::define_sql_function! {
     /// statistics would also take it to look up one user, which scans the whole board.
     fn abs(number: BigInt) -> BigInt;
 }
+
+/// The most entries that are counted for one rank.
+const COUNTED: i64 = 100_000;
+
+statement!(
+    /// How many entries come before one key and after another, up to a limit.
+    Db, CountAhead {
+        board: BigInt = i64, season: BigInt = i64, sort_score: BigInt = i64, reached_at: BigInt = i64, user: Text = str,
+        from_score: BigInt = i64, from_time: BigInt = i64, from_user: Text = str, limit: BigInt = i64,
+    } -> BigInt,
+    "SELECT count(*) FROM (SELECT 1 FROM entries WHERE abs(leaderboard_pk) = ? AND abs(season) = ? \
+     AND (sort_score, reached_at, user_id) < (?, ?, ?) AND (sort_score, reached_at, user_id) > (?, ?, ?) LIMIT ?) n"
+);
 
 /// The entries of one board, to be looked up by user in the primary key, including removed ones.
 macro_rules! by_user {
@@ -192,6 +209,48 @@ async fn neighbours(conn: &mut Conn, board: Board, rank: u64, row: &Row, around:
     rows.push(row.clone());
     rows.extend(below);
     rows.into_iter().zip(first..).map(|(row, rank)| ranked(rank, row)).collect()
+}
+
+/// Up to `limit` entries of hidden users, or that of one of them, best first.
+pub async fn hidden(conn: &mut Conn, board: Board, user: Option<&UserId>, limit: i64) -> Result<Vec<HiddenEntry>, Failure> {
+    let out = abs(entries::leaderboard_pk).eq(board.pk).and(abs(entries::season).eq(board.season));
+    let mut rows = entries::table
+        .left_join(users::table.on(users::id.eq(entries::user_id)))
+        .filter(entries::hidden.eq(true))
+        .select((entries::user_id, users::display_name.nullable(), entries::score, entries::reached_at))
+        .limit(limit)
+        .into_boxed();
+    rows = match user {
+        Some(user) => rows.filter(by_user!(board)).filter(entries::user_id.eq(user.as_str().to_owned())),
+        None => rows.filter(out.and(entries::sort_score.ge(TAKEN_OUT))),
+    };
+    let mut rows: Vec<(String, Option<String>, i64, i64)> = rows.load(conn).await?;
+    rows.sort_by_key(|(_, _, score, at)| (board.order.sort_score(*score), *at));
+    let entry = |(user, name, score, at): (String, Option<String>, i64, i64)| {
+        let display_name = name.unwrap_or_else(|| user.clone()).into();
+        Ok(HiddenEntry { user_id: UserId::parse(&user).map_err(Failure::corrupt)?, display_name, score, at: Timestamp(at) })
+    };
+    rows.into_iter().map(entry).collect()
+}
+
+/// How many entries come before a key in ranking order; `None` if they are too many to be counted. An `archived` season has marks
+/// to count from.
+pub async fn ahead(conn: &mut Conn, board: Board, key: &RankKey, archived: bool) -> Result<Option<u64>, Failure> {
+    let mark = if archived { archive::mark_before(conn, board, key).await? } else { None };
+    let passed = mark.as_ref().map_or(0, |mark| mark.ahead);
+    let count = CountAhead {
+        board: &board.pk,
+        season: &board.season,
+        sort_score: &key.sort_score,
+        reached_at: &key.reached_at.0,
+        user: key.user_id.as_str(),
+        from_score: &mark.as_ref().map_or(i64::MIN, |mark| mark.key.sort_score),
+        from_time: &mark.as_ref().map_or(0, |mark| mark.key.reached_at.0),
+        from_user: mark.as_ref().map_or("", |mark| mark.key.user_id.as_str()),
+        limit: &(COUNTED + 1),
+    };
+    let counted: i64 = count.get_result(conn).await?;
+    Ok((counted <= COUNTED).then(|| passed + counted.unsigned_abs()))
 }
 
 /// Up to `limit` entries after a user id, in the order of the user ids, including removed ones.

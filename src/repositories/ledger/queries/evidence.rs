@@ -14,16 +14,24 @@ const REVISIONS_AT_ONCE: i64 = 1_000;
 /// Ids that one statement looks up.
 const IDS_AT_ONCE: usize = 500;
 
-/// Which of these events do not exist.
+/// Which of these events do not exist, whether scores or corrections.
 pub async fn unknown(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let unknown = unknown_scores(conn, ids).await?;
+    if unknown.is_empty() {
+        return Ok(unknown);
+    }
+    let bytes: Vec<&[u8]> = unknown.iter().map(|id| id.as_bytes().as_slice()).collect();
+    let corrections: HashSet<Vec<u8>> = corrections::known(conn, &bytes).await?.into_iter().collect();
+    Ok(unknown.iter().filter(|id| !corrections.contains(id.as_bytes().as_slice())).copied().collect())
+}
+
+/// Which of these score events do not exist.
+pub async fn unknown_scores(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
     let mut unknown = Vec::new();
     for page in ids.chunks(IDS_AT_ONCE) {
         let bytes: Vec<&[u8]> = page.iter().map(|id| id.as_bytes().as_slice()).collect();
         let known = score_events::table.filter(score_events::event_id.eq_any(&bytes)).select(score_events::event_id);
-        let mut known: HashSet<Vec<u8>> = known.load(conn).await?.into_iter().collect();
-        if known.len() < bytes.len() {
-            known.extend(corrections::known(conn, &bytes).await?);
-        }
+        let known: HashSet<Vec<u8>> = known.load(conn).await?.into_iter().collect();
         unknown.extend(page.iter().filter(|id| !known.contains(id.as_bytes().as_slice())));
     }
     Ok(unknown)

@@ -11,6 +11,7 @@ use super::{
     super::super::schema::{leaderboards, score_events, seasons, users},
     Conn, Failure, corrections, evidence,
     leaderboards::order,
+    sanctions,
 };
 use crate::domain::{
     announcement::Change,
@@ -35,6 +36,8 @@ struct OutcomeRow {
     new_score: i64,
     delta: i64,
     revision: i64,
+    /// That of an adjustment; `None` for a submission.
+    kind: Option<String>,
 }
 
 /// The columns of a [`OutcomeRow`].
@@ -51,6 +54,7 @@ macro_rules! outcome_columns {
             score_events::new_score,
             score_events::delta,
             score_events::revision,
+            score_events::kind,
         )
     };
 }
@@ -90,7 +94,7 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
 
 /// Committed submissions, assembled again from their rows, in the requested order, and the changes to announce to the ranking:
 /// one for each standing that was applied. Leaderboards that were deleted since are left out, and so are submissions with none
-/// left; names are the present ones, which are the same or newer.
+/// left; names are the present ones, which are the same or newer. Adjustments are among the changes only.
 pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, Vec<Change>), Failure> {
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
     let mut rows: Vec<(EventRow, OutcomeRow)> = score_events::table
@@ -115,6 +119,7 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
         ))
         .load(conn)
         .await?;
+    let silent = sanctions::silent(conn, &ids).await?;
     let turns: HashMap<&[u8], usize> = ids.iter().enumerate().map(|(turn, id)| (*id, turn)).collect();
     // Stable: the leaderboards of one event stay in the action's order.
     rows.sort_by_key(|(event, _)| turns.get(event.event_id.as_slice()).copied());
@@ -123,12 +128,17 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
     for (event, outcome) in rows {
         let (event_id, at) = (Uuid::from_slice(&event.event_id).map_err(Failure::corrupt)?, Timestamp(event.at));
         let user_id = UserId::parse(&event.user_id).map_err(Failure::corrupt)?;
-        let action_id = ActionId::parse(&event.action_id).map_err(Failure::corrupt)?;
-        let standing = entry_outcome(outcome)?;
+        let hidden = silent.contains(&(event.event_id, outcome.pk));
+        let action_id = match outcome.kind {
+            Some(_) => None,
+            None => Some(ActionId::parse(&event.action_id).map_err(Failure::corrupt)?),
+        };
+        let standing = entry_outcome(outcome, hidden)?;
         if standing.applied {
             let name = DisplayName { name: event.display_name, revision: event.name_revision.unwrap_or_default() };
-            changes.push(Change::new(event_id, &user_id, &action_id, at, &standing, name));
+            changes.push(Change::new(event_id, &user_id, action_id.as_ref(), at, &standing, name));
         }
+        let Some(action_id) = action_id else { continue };
         match accepted.last_mut().filter(|last| last.event_id == event_id) {
             Some(last) => last.standings.push(standing),
             None => {
@@ -140,7 +150,7 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
     Ok((accepted, changes))
 }
 
-fn entry_outcome(row: OutcomeRow) -> Result<EntryOutcome, Failure> {
+fn entry_outcome(row: OutcomeRow, hidden: bool) -> Result<EntryOutcome, Failure> {
     Ok(EntryOutcome {
         leaderboard_id: LeaderboardId::parse(&row.leaderboard_id).map_err(Failure::corrupt)?,
         board: Board { pk: row.pk, season: row.season, order: order(row.season_order.as_deref().unwrap_or(&row.sort_order))? },
@@ -150,5 +160,6 @@ fn entry_outcome(row: OutcomeRow) -> Result<EntryOutcome, Failure> {
         delta: row.delta,
         revision: row.revision,
         points: None,
+        hidden,
     })
 }

@@ -39,6 +39,30 @@ pub async fn end_season(
     Ok(SeasonAnswer::Now(Box::new(Updated { value: (season, body), outbox: Some(announced) })))
 }
 
+/// The answer that was given under a key; `None` if it is new, and taken from now on, or was never answered. `KeyReused`.
+pub async fn begin(conn: &mut Conn, key: &RequestKey, now: Timestamp) -> Result<Option<String>, Failure> {
+    let row = idempotency_keys::table.find((&key.subject, &key.key));
+    let used = row.select((idempotency_keys::fingerprint, idempotency_keys::receipt));
+    match used.first::<(Vec<u8>, Option<String>)>(conn).await.optional()? {
+        Some((print, answer)) if print == key.fingerprint => Ok(answer),
+        Some(_) => Err(LedgerError::KeyReused.into()),
+        None => {
+            add(conn, key, None, now).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Stores the answer under a key that was begun, unless there is one; returns the stored one.
+pub async fn answer(conn: &mut Conn, key: &RequestKey, body: &str) -> Result<String, Failure> {
+    let row = idempotency_keys::table.find((&key.subject, &key.key));
+    let unanswered = row.filter(idempotency_keys::receipt.is_null());
+    diesel::update(unanswered).set(idempotency_keys::receipt.eq(body)).execute(conn).await?;
+    let stored: Option<Option<String>> = row.select(idempotency_keys::receipt).first(conn).await.optional()?;
+    // Pruned meanwhile: nobody will ask again.
+    Ok(stored.flatten().unwrap_or_else(|| body.to_owned()))
+}
+
 /// The answer that was given under this key. `KeyReused` if it was used for something else.
 async fn answered(conn: &mut Conn, key: Option<&RequestKey>) -> Result<Option<String>, Failure> {
     let Some(RequestKey { subject, key, fingerprint }) = key else { return Ok(None) };
@@ -52,7 +76,14 @@ async fn answered(conn: &mut Conn, key: Option<&RequestKey>) -> Result<Option<St
 }
 
 async fn store(conn: &mut Conn, key: Option<&RequestKey>, body: &str, now: Timestamp) -> Result<(), Failure> {
-    let Some(RequestKey { subject, key, fingerprint }) = key else { return Ok(()) };
+    match key {
+        Some(key) => add(conn, key, Some(body), now).await,
+        None => Ok(()),
+    }
+}
+
+async fn add(conn: &mut Conn, key: &RequestKey, body: Option<&str>, now: Timestamp) -> Result<(), Failure> {
+    let RequestKey { subject, key, fingerprint } = key;
     let event = event_id(now);
     let row = (
         (idempotency_keys::subject.eq(subject), idempotency_keys::key.eq(key), idempotency_keys::created_at.eq(now.0)),

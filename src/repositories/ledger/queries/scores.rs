@@ -17,6 +17,7 @@ use super::{
     },
     Conn, Failure, batch, definitions,
     outbox::AddToOutbox,
+    sanctions,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
@@ -145,6 +146,7 @@ pub async fn commit(
         let unplaced = needs.entries.iter().filter(|key| !placed(key)).map(|key| &key.2).collect();
         batch::lock(conn, &unplaced, &mut state).await?;
     }
+    sanctions::read(conn, &needs, &mut state).await?;
     if let Some(newest) = state.newest {
         // What another instance wrote is in the past, whatever its clock and ours say.
         clock.witness(newest);
@@ -166,7 +168,10 @@ pub async fn commit(
     } else {
         let (settlement, definitions) = (&settlement, &*definitions);
         let now = clock.now();
-        batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?
+        let row =
+            batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?;
+        sanctions::write(conn, settlement).await?;
+        row
     };
     progress.set_written();
     if mode.trial {

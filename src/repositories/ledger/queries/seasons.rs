@@ -41,6 +41,7 @@ pub struct Row {
     digest: Option<String>,
     finalized_at: Option<i64>,
     revised_at: Option<i64>,
+    archived: i64,
 }
 
 impl Row {
@@ -64,6 +65,7 @@ impl Row {
             digest: None,
             finalized_at: None,
             revised_at: None,
+            archived: 0,
         }
     }
 
@@ -108,6 +110,7 @@ impl Row {
             corrections: self.corrections,
             result,
             revised_at: self.revised_at.map(Timestamp),
+            archived: self.archived,
         })
     }
 }
@@ -146,7 +149,8 @@ pub async fn find(conn: &mut Conn, id: &LeaderboardId, number: i64) -> Result<Se
     season_of(conn, &leaderboard, number).await?.ok_or_else(|| LedgerError::NotFound(Noun::Season).into())
 }
 
-async fn season_of(conn: &mut Conn, leaderboard: &Leaderboard, number: i64) -> Result<Option<Season>, Failure> {
+/// A season of this leaderboard, if there is one.
+pub async fn season_of(conn: &mut Conn, leaderboard: &Leaderboard, number: i64) -> Result<Option<Season>, Failure> {
     if !(1..=leaderboard.season).contains(&number) {
         return Ok(None);
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::super::{
-        Updated,
+        LedgerError, Updated,
         schema::{entries, leaderboards, users},
     },
     Conn, Db, Failure, audit,
@@ -59,6 +59,9 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, act: &Act) -> 
         audit::record(conn, act, &deed).await?;
         return Ok(Updated { value: before, outbox: None });
     }
+    if before.profile.display_name != profile.display_name && name_is_locked(conn, id).await? {
+        return Err(LedgerError::NameLocked.into());
+    }
     let shown = !before.profile.shows_the_same(profile);
     let after = User { profile: profile.clone(), revision: before.revision + 1, updated_at: now, ..before };
     let row = UserRow::of(&after)?;
@@ -73,15 +76,24 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, act: &Act) -> 
         ))
         .execute(conn)
         .await?;
-    let leaderboards = if shown { leaderboards_of(conn, id).await? } else { Vec::new() };
-    if leaderboards.is_empty() {
-        audit::record(conn, act, &deed).await?;
-        return Ok(Updated { value: after, outbox: None });
-    }
-    let announcement = Announcement::user_changed(&after, &leaderboards);
-    let outbox = outbox::add(conn, now, &announcement).await?;
+    let announcement = if shown { name_changed(conn, &after).await? } else { None };
+    let outbox = match announcement {
+        Some(announcement) => Some((outbox::add(conn, now, &announcement).await?, announcement)),
+        None => None,
+    };
     audit::record(conn, act, &deed).await?;
-    Ok(Updated { value: after, outbox: Some((outbox, announcement)) })
+    Ok(Updated { value: after, outbox })
+}
+
+/// Whether a moderator has set the name.
+pub async fn name_is_locked(conn: &mut Conn, id: &UserId) -> Result<bool, Failure> {
+    Ok(users::table.find(id.as_str()).select(users::name_locked).first(conn).await?)
+}
+
+/// What has to be announced of a user's new name; `None` if the user is in no ranking.
+pub async fn name_changed(conn: &mut Conn, user: &User) -> Result<Option<Announcement>, Failure> {
+    let leaderboards = leaderboards_of(conn, &user.id).await?;
+    Ok((!leaderboards.is_empty()).then(|| Announcement::user_changed(user, &leaderboards)))
 }
 
 fn value_of(profile: &Profile) -> Result<Value, Failure> {

@@ -3,7 +3,8 @@
 use diesel::{QueryableByName, sql_types};
 use diesel_async::RunQueryDsl;
 
-use super::{Conn, Failure};
+use super::{Conn, Failure, targets};
+use crate::domain::{fold::fold, ids::UserId};
 
 #[derive(QueryableByName)]
 struct Mismatch {
@@ -42,7 +43,7 @@ said AS ( \
   FROM chain GROUP BY season, user_id), \
 held AS ( \
   SELECT e.*, CASE WHEN coalesce(spans.sort_order, board.sort_order) = 'desc' THEN -1 ELSE 1 END AS sign, \
-    CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END AS shown \
+    CASE WHEN e.sort_score < 9223372036854775807 OR e.hidden THEN e.score END AS shown \
   FROM entries e JOIN board ON e.leaderboard_pk = board.pk LEFT JOIN spans ON spans.season = e.season), \
 checked AS ( \
   SELECT held.season, held.user_id, \
@@ -52,7 +53,8 @@ checked AS ( \
          WHEN said.breaks <> 0 THEN 'the history does not add up' \
          WHEN said.score IS DISTINCT FROM held.shown THEN 'the history ends at another score' \
          WHEN said.at <> held.reached_at THEN 'the history ends at another time' \
-         WHEN held.sort_score <> held.sign * held.shown THEN 'the entry is sorted by another score than its own' END AS what \
+         WHEN held.hidden AND held.sort_score < 9223372036854775807 THEN 'the entry is hidden, and in its ranking' \
+         WHEN NOT held.hidden AND held.sort_score <> held.sign * held.shown THEN 'the entry is sorted by another score than its own' END AS what \
   FROM held LEFT JOIN said ON said.season = held.season AND said.user_id = held.user_id \
   UNION ALL \
   SELECT said.season, said.user_id, 'has a history but no entry' FROM said \
@@ -62,9 +64,47 @@ checked AS ( \
   JOIN spans ON spans.season = h.season WHERE h.at >= spans.ends_at OR (h.at < spans.starts_at AND spans.cause <> 'created')) \
 SELECT season, user_id, what FROM checked WHERE what IS NOT NULL ORDER BY 1, 2 LIMIT $2";
 
+/// Entries that were corrected, or of which score events are withheld: only those may differ from what their own history says.
+const CORRECTED: &str = "\
+SELECT season, user_id FROM corrections WHERE leaderboard_pk = $1 \
+UNION \
+SELECT h.season, h.user_id FROM withheld_events w JOIN score_events h ON h.event_id = w.event_id WHERE h.leaderboard_pk = $2 ORDER BY 1, 2";
+
+#[derive(QueryableByName)]
+struct Corrected {
+    #[diesel(sql_type = sql_types::BigInt)]
+    season: i64,
+    #[diesel(sql_type = sql_types::Text)]
+    user_id: String,
+}
+
+/// Entries that are not the fold of their score events that count.
+async fn misfolded(conn: &mut Conn, pk: i64, limit: i64) -> Result<Vec<String>, Failure> {
+    let corrected = diesel::sql_query(CORRECTED).bind::<sql_types::BigInt, _>(pk).bind::<sql_types::BigInt, _>(pk);
+    let mut found = Vec::new();
+    for Corrected { season, user_id } in corrected.load(conn).await? {
+        let user = UserId::parse(&user_id).map_err(Failure::corrupt)?;
+        let Some(target) = targets::find(conn, &(pk, season, user)).await? else { continue };
+        let folded = fold(target.season.rules, targets::log(conn, &target).await?);
+        let held = target.entry.and_then(|entry| Some((entry.score?, entry.reached_at)));
+        if folded != held {
+            found.push(format!("season {season}, {user_id:?}: the entry is not what its events that count add up to"));
+        }
+        if found.len() as i64 >= limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Up to `limit` differences, one sentence each.
 pub async fn mismatches(conn: &mut Conn, pk: i64, limit: i64) -> Result<Vec<String>, Failure> {
     let rows: Vec<Mismatch> =
         diesel::sql_query(MISMATCHES).bind::<sql_types::BigInt, _>(pk).bind::<sql_types::BigInt, _>(limit).load(conn).await?;
-    Ok(rows.into_iter().map(|row| format!("season {}, {:?}: {}", row.season, row.user_id, row.what)).collect())
+    let mut found: Vec<String> =
+        rows.into_iter().map(|row| format!("season {}, {:?}: {}", row.season, row.user_id, row.what)).collect();
+    if (found.len() as i64) < limit {
+        found.extend(misfolded(conn, pk, limit - found.len() as i64).await?);
+    }
+    Ok(found)
 }

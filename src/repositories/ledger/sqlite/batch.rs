@@ -36,8 +36,9 @@ pub const SKIP_CLAIMED: &str = "";
 /// A row of [`FindKey`]: fingerprint, event, batch of receipts, receipt by itself.
 type KeyRow = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 
-/// A row of [`FindEntry`]: display name, revision of the name, score, time, revision.
-type EntryRow = (Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+/// A row of [`FindEntry`]: display name, revision of the name, whether there are sanctions against the user; score, time,
+/// revision.
+type EntryRow = (Option<String>, Option<i64>, Option<bool>, Option<i64>, Option<i64>, Option<i64>);
 
 statement!(
     Db, FindKey { subject: Text = str, key: Text = str } -> (Binary, Binary, Nullable<Binary>, Nullable<Text>),
@@ -48,8 +49,8 @@ statement!(
 statement!(
     /// The entry, if it exists, and its user's name, if there is one.
     Db, FindEntry { board: BigInt = i64, season: BigInt = i64, user: Text = str }
-    -> (Nullable<Text>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
-    "SELECT u.display_name, u.revision, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
+    -> (Nullable<Text>, Nullable<BigInt>, Nullable<Bool>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
+    "SELECT u.display_name, u.revision, u.sanctioned, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
 );
@@ -139,12 +140,15 @@ async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     receipts::give(&mut state, batched);
     for key in &needs.entries {
         let find = FindEntry { board: &key.0, season: &key.1, user: key.2.as_str() };
-        let (name, name_revision, score, reached_at, revision): EntryRow = find.get_result(conn).await?;
+        let (name, name_revision, sanctioned, score, reached_at, revision): EntryRow = find.get_result(conn).await?;
+        if sanctioned == Some(true) {
+            state.sanctioned.insert(key.2.clone());
+        }
         if let Some(revision) = name_revision {
             state.names.insert(key.2.clone(), DisplayName { name, revision });
         }
         if let (Some(reached_at), Some(revision)) = (reached_at, revision) {
-            state.entries.insert(key.clone(), EntryState { score, reached_at: Timestamp(reached_at), revision });
+            state.entries.insert(key.clone(), EntryState { score, reached_at: Timestamp(reached_at), revision, hidden: false });
         }
     }
     for ((user, action), (since, count)) in &needs.recent {
@@ -181,7 +185,7 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
             season,
             user: user.as_str(),
             score: &score,
-            sort_score: &order.sort_score(score),
+            sort_score: &entry.sort_score(*order),
             reached_at: &entry.reached_at.0,
             revision: &entry.revision,
         };

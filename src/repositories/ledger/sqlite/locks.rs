@@ -1,7 +1,7 @@
 //! Locks on SQLite: none are needed, because a write transaction holds the whole file from its first statement on.
 
 use super::{Conn, Failure, queries::users};
-use crate::domain::{ids::UserId, user::User};
+use crate::domain::{ids::UserId, settlement::EntryKey, user::User};
 
 /// Keeps definitions and seasons as they are, as a commit does.
 pub async fn definitions_shared(_: &mut Conn) -> Result<(), Failure> {
@@ -15,6 +15,11 @@ pub async fn definitions_exclusively(_: &mut Conn) -> Result<(), Failure> {
 
 /// Blocks others that record something.
 pub async fn audit(_: &mut Conn) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Locks entries until the end of the transaction.
+pub async fn entries(_: &mut Conn, _: &[EntryKey]) -> Result<(), Failure> {
     Ok(())
 }
 

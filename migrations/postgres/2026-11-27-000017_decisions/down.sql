@@ -1,0 +1,11 @@
+ALTER TABLE seasons DROP COLUMN archived;
+ALTER TABLE score_events DROP COLUMN kind;
+ALTER TABLE corrections DROP COLUMN silent;
+ALTER TABLE entries DROP COLUMN hidden;
+ALTER TABLE users DROP COLUMN name_locked;
+ALTER TABLE users DROP COLUMN sanctioned;
+DROP TABLE silent_events;
+DROP TABLE withheld_events;
+DROP TABLE sanctions;
+DROP TABLE decision_users;
+DROP TABLE decisions;

@@ -1,0 +1,119 @@
+//! Reads of a ranking with what is not for all: the entries of hidden users. They have no rank, and are never stored on the way.
+
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        entry::{HiddenEntry, RankedEntry},
+        ids::{LeaderboardId, UserId},
+        leaderboard::Leaderboard,
+        time::Timestamp,
+        version::Version,
+    },
+    http::problem::Problem,
+    services::{Services, seasons::Chosen, views},
+};
+
+/// A row: of the ranking, or of a hidden user.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row<'a> {
+    Ranked(&'a RankedEntry),
+    Hidden(HiddenView<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HiddenView<'a> {
+    rank: Option<u64>,
+    user_id: &'a UserId,
+    display_name: &'a str,
+    score: i64,
+    at: Timestamp,
+    hidden: bool,
+}
+
+impl<'a> From<&'a HiddenEntry> for HiddenView<'a> {
+    fn from(entry: &'a HiddenEntry) -> Self {
+        let HiddenEntry { user_id, display_name, score, at } = entry;
+        Self { rank: None, user_id, display_name, score: *score, at: *at, hidden: true }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WindowView<'a> {
+    leaderboard_id: &'a LeaderboardId,
+    season: i64,
+    version: Option<&'a Version>,
+    total: u64,
+    entries: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StandingView<'a> {
+    leaderboard_id: &'a LeaderboardId,
+    season: i64,
+    version: Option<&'a Version>,
+    total: Option<u64>,
+    entry: HiddenView<'a>,
+    percentile: Option<f64>,
+    around: [(); 0],
+}
+
+/// The window that everybody sees, and behind it the entries of hidden users, best first.
+pub async fn window(
+    services: &Services,
+    leaderboard: Leaderboard,
+    chosen: &Chosen,
+    from_rank: u64,
+    limit: u64,
+) -> Result<Response, Problem> {
+    let window = match chosen {
+        Chosen::Current(leaderboard) => services.rankings.window(leaderboard.board(), from_rank, limit, None).await?.value,
+        Chosen::Ended(number) => services.seasons.window(&leaderboard, *number, from_rank, limit).await?.value,
+    };
+    let board = services.hidden.board(&leaderboard, chosen).await?;
+    let hidden = services.hidden.entries(board, None).await?;
+    let ranked = window.entries.iter().map(Row::Ranked);
+    let view = WindowView {
+        leaderboard_id: &leaderboard.id,
+        season: window.head.season,
+        version: window.head.version.as_ref(),
+        total: window.head.total,
+        entries: ranked.chain(hidden.iter().map(|entry| Row::Hidden(entry.into()))).collect(),
+    };
+    Ok(private(views::json(&view)))
+}
+
+/// A user's entry, if it is hidden.
+pub async fn entry(
+    services: &Services,
+    leaderboard: &Leaderboard,
+    chosen: &Chosen,
+    user: &UserId,
+) -> Result<Option<Response>, Problem> {
+    let board = services.hidden.board(leaderboard, chosen).await?;
+    let hidden = services.hidden.entries(board, Some(user)).await?;
+    let Some(entry) = hidden.first() else { return Ok(None) };
+    let view = StandingView {
+        leaderboard_id: &leaderboard.id,
+        season: board.season,
+        version: None,
+        total: None,
+        entry: entry.into(),
+        percentile: None,
+        around: [],
+    };
+    Ok(Some(private(views::json(&view))))
+}
+
+fn private(body: String) -> Response {
+    let cache = (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), cache], body).into_response()
+}

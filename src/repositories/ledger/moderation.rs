@@ -1,0 +1,138 @@
+//! Decisions of moderators in the ledger.
+
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::{
+    Engine, LIMIT, Ledger, LedgerError,
+    failure::{Failure, Remedy},
+    transact,
+};
+use crate::domain::{
+    announcement::{Announcement, Change},
+    audit::Act,
+    decision::{CorrectedEntry, Decision, DecisionFilter, NewDecision},
+    ids::{LeaderboardId, UserId},
+    settlement::EntryKey,
+    time::Timestamp,
+};
+
+/// Decisions that were committed together, or tried.
+#[derive(Debug)]
+pub struct Moderated {
+    /// One per decision: what was made, or why it was refused.
+    pub decided: Vec<Result<Decided, LedgerError>>,
+    /// The changes to announce to the rankings, in order.
+    pub changes: Vec<Change>,
+    /// The outbox rows: these changes, if there are any, and new names.
+    pub outbox: Vec<(i64, Announcement)>,
+}
+
+/// A decision that was made.
+#[derive(Debug)]
+pub struct Decided {
+    pub decision: Decision,
+    /// For each of its entries that is announced: the entry's place in it, and the change's in [`Moderated::changes`].
+    pub changes: Vec<(usize, usize)>,
+}
+
+/// The entries that a transaction wrote, or would have written if no commit had changed them first. Its repeat locks them.
+#[derive(Clone, Default)]
+pub(super) struct Held(Arc<Mutex<BTreeSet<EntryKey>>>);
+
+impl Held {
+    pub fn add<'a>(&self, keys: impl Iterator<Item = &'a EntryKey>) {
+        self.0.lock().extend(keys.cloned());
+    }
+
+    pub fn keys(&self) -> Vec<EntryKey> {
+        self.0.lock().iter().cloned().collect()
+    }
+}
+
+/// How often a transaction is repeated that raced with commits.
+const ATTEMPTS: u32 = 8;
+
+impl Ledger {
+    /// Carries out decisions together, each for itself; with `dry`, rolls them back. `BoundaryDue`: a season of one of their
+    /// leaderboards has to be ended first, and nothing was done.
+    pub async fn decide(&self, new: Vec<NewDecision>, act: Act, dry: bool) -> Result<Moderated, LedgerError> {
+        let (new, held, tried): (Arc<[_]>, Held, Arc<Mutex<Option<Moderated>>>) = (new.into(), Held::default(), Arc::default());
+        let sanctions = new.iter().any(|decision| decision.measure.sanctions());
+        let decide = || {
+            let (new, act, held, tried) = (Arc::clone(&new), act.clone(), held.clone(), Arc::clone(&tried));
+            async move { transact!(self.write(LIMIT), moderation::decide_or_try(&new, &act, dry, &held, &tried)) }
+        };
+        let moderated = match repeating(decide).await {
+            Err(Failure::Trial) => return tried.lock().take().ok_or_else(|| Failure::Trial.into()),
+            moderated => moderated?,
+        };
+        if sanctions {
+            self.outlast_commits().await?;
+        }
+        Ok(moderated)
+    }
+
+    /// Takes a decision back; one that has `lapsed` ends by itself, which nobody has done. `NotFound`; `Conflict` if it cannot be
+    /// taken back; `BoundaryDue` as above.
+    pub async fn take_back(&self, id: Uuid, act: impl Into<Act>, lapsed: bool) -> Result<Moderated, LedgerError> {
+        let (act, held) = (act.into(), Held::default());
+        let take_back = || {
+            let (act, held) = (act.clone(), held.clone());
+            async move { transact!(self.write(LIMIT), moderation::take_back(id, &act, lapsed, &held)) }
+        };
+        Ok(repeating(take_back).await?)
+    }
+
+    /// Removes a user's entry from the present season of a leaderboard: its scores no longer count. `None` if there is no such
+    /// entry.
+    pub async fn remove_entry(
+        &self,
+        leaderboard: &LeaderboardId,
+        user: &UserId,
+        act: impl Into<Act>,
+    ) -> Result<Option<Moderated>, LedgerError> {
+        let (leaderboard, user, act) = (leaderboard.clone(), user.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), moderation::remove_entry(&leaderboard, &user, &act))?)
+    }
+
+    /// Stores the entries of decisions as they turned out: with the ranks that were announced.
+    pub async fn store_corrected(&self, of: Vec<(Uuid, Vec<CorrectedEntry>)>) -> Result<(), LedgerError> {
+        Ok(transact!(self.relaxed(LIMIT), decisions::store_entries(&of))?)
+    }
+
+    /// A decision.
+    pub async fn decision(&self, id: Uuid) -> Result<Option<Decision>, LedgerError> {
+        Ok(transact!(self.read(LIMIT), decisions::find(id))?)
+    }
+
+    /// Up to `limit` decisions, newest first.
+    pub async fn decisions(&self, filter: &DecisionFilter, now: Timestamp, limit: i64) -> Result<Vec<Decision>, LedgerError> {
+        let filter = filter.clone();
+        Ok(transact!(self.read(LIMIT), decisions::list(&filter, now, limit))?)
+    }
+
+    /// Waits until all commits have ended that began before: none of them knows what was committed just now.
+    async fn outlast_commits(&self) -> Result<(), LedgerError> {
+        match &self.engine {
+            Engine::Postgres(_) => Ok(transact!(self.write(LIMIT), moderation::outlast_commits())?),
+            Engine::Sqlite(_) => Ok(()),
+        }
+    }
+}
+
+/// Repeats it if that helps: each repeat locks the entries that the one before wrote too late.
+async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> F) -> Result<R, Failure> {
+    let mut attempt = 1;
+    loop {
+        match run().await {
+            Err(failure) if failure.remedy() == Remedy::Repeat && attempt < ATTEMPTS => {
+                tokio::time::sleep(Duration::from_micros(fastrand::u64(0..2_000 << attempt))).await;
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
