@@ -124,6 +124,25 @@ impl Measure {
         }
     }
 
+    /// The same about a user who is someone else now, and whose name is gone.
+    pub fn of(self, user: &UserId, pseudonym: &UserId) -> Self {
+        let mut measure = self;
+        if let Self::Rename { user_id, display_name } = &mut measure
+            && user_id == user
+        {
+            *display_name = None;
+        }
+        match &mut measure {
+            Self::Hide { user_id, .. } | Self::Ban { user_id, .. } | Self::Adjust { user_id, .. } if user_id == user => {
+                user_id.clone_from(pseudonym);
+            }
+            Self::Rename { user_id, .. } | Self::Erase { user_id, .. } if user_id == user => user_id.clone_from(pseudonym),
+            Self::Void(Voided::Range { user_id, .. }) if user_id == user => user_id.clone_from(pseudonym),
+            _ => {}
+        }
+        measure
+    }
+
     /// The user that it names.
     pub fn user(&self) -> Option<&UserId> {
         match self {

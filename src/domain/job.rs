@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::time::Timestamp;
+use super::{ids::UserId, time::Timestamp};
 
 /// The input of a job, as it is stored: JSON.
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -119,6 +119,24 @@ impl Payload for EndDecision {
 
     fn key(&self) -> String {
         self.decision.to_string()
+    }
+}
+
+/// Removes what is left of a user who was erased: stored answers, and the subject in the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrubUser {
+    pub user: UserId,
+    pub pseudonym: UserId,
+    /// The history up to this event is scrubbed; `None`: the answers are not yet either.
+    pub after: Option<Uuid>,
+}
+
+impl Payload for ScrubUser {
+    const QUEUE: &'static str = "scrub-user";
+
+    fn key(&self) -> String {
+        self.pseudonym.to_string()
     }
 }
 

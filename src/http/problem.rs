@@ -162,6 +162,7 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(_) => Self::new(S::NOT_FOUND, "not-found", "There is nothing here", detail),
             ServiceError::Taken => Self::new(S::CONFLICT, "taken", "This id is taken", detail),
             ServiceError::Closed(_) => Self::new(S::CONFLICT, "closed", "The leaderboard is closed", detail),
+            ServiceError::Erased => Self::new(S::CONFLICT, "erased", "The user was erased", detail),
             ServiceError::NameLocked => Self::new(S::CONFLICT, "name-locked", "The name is locked", detail),
             ServiceError::Banned { until } => {
                 Self { until: Some(until), ..Self::new(S::FORBIDDEN, "banned", "The user is banned", detail) }

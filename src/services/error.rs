@@ -42,6 +42,9 @@ pub enum ServiceError {
     Closed(LeaderboardId),
     #[error("{0}")]
     Conflict(String),
+    /// The receipt that is asked for again is gone, with its user.
+    #[error("this key's score counts, and its user was erased")]
+    Erased,
     /// A moderator has set the user's name.
     #[error("a moderator has set this name: it cannot be changed")]
     NameLocked,

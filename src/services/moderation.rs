@@ -1,6 +1,6 @@
 //! Decisions of moderators: carried out in the ledger, then announced like scores.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
@@ -33,6 +33,8 @@ use super::{
 /// entries again.
 const AT_ONCE: usize = 32;
 const FOLDED_AT_ONCE: usize = 8;
+/// How long an erasure waits for the rankings that begin anew because of it.
+const ERASED_WITHIN: Duration = Duration::from_secs(20);
 /// How often they are tried again because a season had ended.
 const ATTEMPTS: usize = 3;
 
@@ -81,14 +83,33 @@ impl Moderation {
             .collect();
         let mut results = Vec::with_capacity(new.len());
         let folds = new.iter().any(|decision| decision.measure.folds_again());
-        for some in new.chunks(if folds { FOLDED_AT_ONCE } else { AT_ONCE }) {
+        let most = if folds { FOLDED_AT_ONCE } else { AT_ONCE };
+        // An erasure stands alone: nothing else may tell of its user after it.
+        let alone = |decision: &NewDecision| matches!(decision.measure, Measure::Erase { .. });
+        let groups = new.chunk_by(|one, other| !alone(one) && !alone(other)).flat_map(|group| group.chunks(most));
+        for some in groups {
             match self.decide_some(caller, some, dry).await {
                 Ok(moderated) if dry => results.extend(moderated.decided.into_iter().map(tried)),
-                Ok(moderated) => results.extend(self.announce(moderated).await),
+                Ok(moderated) => {
+                    let made = self.announce(moderated).await;
+                    self.scrub(some, &made).await;
+                    results.extend(made);
+                }
                 Err(error) => results.extend(some.iter().map(|_| Err(error.clone()))),
             }
         }
         Ok(results)
+    }
+
+    /// Removes stored answers about whoever was just erased. What this does not reach, a job does.
+    async fn scrub(&self, new: &[NewDecision], made: &[Result<Decision, ServiceError>]) {
+        for (decision, made) in new.iter().zip(made) {
+            let (Measure::Erase { user_id, .. }, Ok(made)) = (&decision.measure, made) else { continue };
+            let Some(pseudonym) = made.measure.user() else { continue };
+            if let Err(error) = self.ledger.scrub_answers(user_id, pseudonym).await {
+                tracing::debug!(%error, "stored answers about an erased user are removed later");
+            }
+        }
     }
 
     async fn decide_some(&self, caller: &Caller, new: &[NewDecision], dry: bool) -> Result<Moderated, ServiceError> {
@@ -184,6 +205,7 @@ impl Moderation {
         for (row, announcement) in &outbox {
             match announcement {
                 Announcement::Scores { .. } => self.announcer.close_scores(*row, &changes, &told),
+                Announcement::Erase { .. } => self.announcer.see_row_through(*row, announcement, ERASED_WITHIN).await,
                 announcement => self.announcer.announce_row(*row, announcement).await,
             }
         }

@@ -104,6 +104,11 @@ impl Rebuilder {
         self.start(board, Some(epoch))
     }
 
+    /// The same for a ranking of this epoch that is right, and has to forget what it remembers of the past.
+    pub fn renew(self: &Arc<Self>, board: Board, epoch: Arc<str>) -> watch::Receiver<()> {
+        self.start(board, Some(epoch))
+    }
+
     /// Whether a rebuild of this board is in progress in this instance.
     pub fn is_rebuilding(&self, pk: i64) -> bool {
         self.running.lock().contains_key(&pk)

@@ -159,8 +159,13 @@ impl Scores {
                 answers[spot] = body.map(|body| Answer { body, replayed: true });
             }
         }
-        Ok(answers)
+        Ok(answers.into_iter().map(|answer| answer.and_then(unless_erased)).collect())
     }
+}
+
+/// An empty receipt says that its user was erased since.
+fn unless_erased(answer: Answer) -> Result<Answer, ServiceError> {
+    if answer.body.is_empty() { Err(ServiceError::Erased) } else { Ok(answer) }
 }
 
 /// The submission, if this caller may make it.

@@ -12,6 +12,7 @@
 mod archive_season;
 mod end_decision;
 mod prune;
+mod scrub_user;
 mod sweep_leaderboard;
 
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
@@ -24,7 +25,9 @@ use tokio::{
 
 use crate::{
     domain::{
-        job::{ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, SweepLeaderboard},
+        job::{
+            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, ScrubUser, SweepLeaderboard,
+        },
         time::{Clock, Timestamp},
     },
     repositories::ledger::Ledger,
@@ -32,8 +35,14 @@ use crate::{
 };
 
 /// Every kind of job. Jobs of other queues are left to a release that knows them.
-const KINDS: [Kind; 5] =
-    [kind::<SweepLeaderboard>(), kind::<ArchiveSeason>(), kind::<EndDecision>(), kind::<PruneKeys>(), kind::<PruneReceipts>()];
+const KINDS: [Kind; 6] = [
+    kind::<SweepLeaderboard>(),
+    kind::<ArchiveSeason>(),
+    kind::<EndDecision>(),
+    kind::<ScrubUser>(),
+    kind::<PruneKeys>(),
+    kind::<PruneReceipts>(),
+];
 
 /// Jobs that an instance runs at once.
 const AT_ONCE: usize = 2;

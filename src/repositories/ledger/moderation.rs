@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Engine, LIMIT, Ledger, LedgerError,
+    Engine, LENGTHY_LIMIT, LIMIT, Ledger, LedgerError,
     failure::{Failure, Remedy},
     transact,
 };
@@ -112,6 +112,25 @@ impl Ledger {
     pub async fn decisions(&self, filter: &DecisionFilter, now: Timestamp, limit: i64) -> Result<Vec<Decision>, LedgerError> {
         let filter = filter.clone();
         Ok(transact!(self.read(LIMIT), decisions::list(&filter, now, limit))?)
+    }
+
+    /// Removes stored answers about a user who was erased.
+    pub async fn scrub_answers(&self, user: &UserId, pseudonym: &UserId) -> Result<(), LedgerError> {
+        let (user, pseudonym) = (user.clone(), pseudonym.clone());
+        Ok(transact!(self.write(LENGTHY_LIMIT), scrubbing::answers(&user, &pseudonym))?)
+    }
+
+    /// Puts the pseudonym in the place of the subject in the next `limit` score events after one; returns where to go on, if
+    /// there is more.
+    pub async fn scrub_history(
+        &self,
+        user: &UserId,
+        pseudonym: &UserId,
+        after: Uuid,
+        limit: i64,
+    ) -> Result<Option<Uuid>, LedgerError> {
+        let (user, pseudonym) = (user.clone(), pseudonym.clone());
+        Ok(transact!(self.relaxed(LIMIT), scrubbing::history(&user, &pseudonym, after, limit))?)
     }
 
     /// Waits until all commits have ended that began before: none of them knows what was committed just now.

@@ -78,13 +78,24 @@ async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> 
 /// The batch's id, and its receipts one after the other, compressed (LZ4, the length first): event id, length of the body (big
 /// endian), body.
 fn pack(receipts: &[Receipt]) -> PackedBatch {
-    let mut bytes = Vec::with_capacity(receipts.iter().map(|receipt| ID + LENGTH + receipt.body.len()).sum());
-    for receipt in receipts {
-        bytes.extend_from_slice(receipt.event_id.as_bytes());
-        bytes.extend_from_slice(&u32::try_from(receipt.body.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend_from_slice(receipt.body.as_bytes());
+    let bodies = receipts.iter().map(|receipt| (&receipt.event_id, receipt.body.as_str()));
+    let size = receipts.iter().map(|receipt| ID + LENGTH + receipt.body.len()).sum();
+    (receipts[0].batch, Some(packed(size, bodies)))
+}
+
+/// The same for bodies by event.
+pub(super) fn pack_all(bodies: &HashMap<Uuid, String>) -> Vec<u8> {
+    packed(0, bodies.iter().map(|(id, body)| (id, body.as_str())))
+}
+
+fn packed<'a>(size: usize, bodies: impl Iterator<Item = (&'a Uuid, &'a str)>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size);
+    for (event_id, body) in bodies {
+        bytes.extend_from_slice(event_id.as_bytes());
+        bytes.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(body.as_bytes());
     }
-    (receipts[0].batch, Some(lz4_flex::compress_prepend_size(&bytes)))
+    lz4_flex::compress_prepend_size(&bytes)
 }
 
 /// The requested bodies of a packed batch, by event.

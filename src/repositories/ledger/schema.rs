@@ -314,3 +314,4 @@ diesel::allow_tables_to_appear_in_same_query!(score_events, withheld_events);
 diesel::allow_tables_to_appear_in_same_query!(score_events, silent_events);
 diesel::allow_tables_to_appear_in_same_query!(decisions, decision_users);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipt_batches, receipts);
+diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, score_events);

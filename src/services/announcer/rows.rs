@@ -24,6 +24,8 @@ use super::{Announcer, REBUILD_PATIENCE, Told};
 const DONE_INTERVAL: Duration = Duration::from_millis(200);
 /// How soon a ranking is asked again that is about to turn over.
 const TURNS_SOON: Duration = Duration::from_millis(10);
+/// How soon rankings are asked again that are not there yet.
+const AWAY_AGAIN: Duration = Duration::from_millis(50);
 /// Rows deleted in one statement.
 const AT_ONCE: usize = 1_024;
 /// The shortest interval between notices to the other instances that boards are behind.
@@ -51,6 +53,20 @@ impl Announcer {
             outcome = self.announce(row, announcement).await;
         }
         self.close_row(row, outcome);
+    }
+
+    /// The same, waiting for up to this long for rankings that are not there yet.
+    pub async fn see_row_through(&self, row: i64, announcement: &Announcement, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let outcome = self.announce(row, announcement).await;
+            let over = !matches!(outcome, Outcome::Away(_)) || Instant::now() >= deadline;
+            self.close_row(row, outcome);
+            if over {
+                return;
+            }
+            tokio::time::sleep(AWAY_AGAIN).await;
+        }
     }
 
     /// Whether one of the rankings has yet to reach the season that this is of.
@@ -113,6 +129,7 @@ impl Announcer {
             Announcement::Events { .. } => Outcome::Stuck,
             Announcement::Definition(change) => self.announce_definition(change).await,
             Announcement::Turn(turn) => self.announce_turn(row, turn).await,
+            Announcement::Erase { boards } => self.begin_anew(row, boards).await,
             Announcement::Event { board, event, revision, fields } => {
                 let result = self.ranking_store.publish(*board, *event, *revision, fields).await;
                 let version = self.settled(*board, result).await;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{
-        announcement::Announcement,
+        announcement::{Announcement, ErasedFrom},
         entry::{RankedEntry, Window},
         leaderboard::Board,
         season::Turn,
@@ -125,6 +125,35 @@ impl Announcer {
         }
         tracing::debug!(leaderboard = pk, %error, "a boundary stays in the outbox");
         Outcome::Away(vec![pk])
+    }
+
+    /// Has rankings begin anew that know somebody who was erased, once everything is announced that was committed before: nothing
+    /// of it may come after.
+    pub(super) async fn begin_anew(&self, row: i64, boards: &[ErasedFrom]) -> Outcome {
+        let pks: Vec<i64> = boards.iter().map(|from| from.board.pk).collect();
+        match self.ledger.outbox_first_pending(&pks, row).await {
+            Ok(first) if first.is_empty() => {}
+            _ => return Outcome::Away(pks),
+        }
+        let (mut epochs, mut away) = (Vec::new(), Vec::new());
+        for ErasedFrom { board, epoch } in boards {
+            let Some(board) = self.present_board(board.pk).await else { continue };
+            match self.ranking_store.head(board).await.map(|head| head.version) {
+                Ok(Some(version)) => match epoch_number(&version.epoch) {
+                    Some(now) if now > *epoch => epochs.push((board.pk, now)),
+                    _ => {
+                        self.rebuilder.renew(board, version.epoch);
+                        away.push(board.pk);
+                    }
+                },
+                Err(error) if error.calls_for_a_rebuild() => {
+                    self.rebuilder.kick(board);
+                    away.push(board.pk);
+                }
+                Ok(None) | Err(_) => away.push(board.pk),
+            }
+        }
+        if away.is_empty() { Outcome::Announced(epochs) } else { Outcome::Away(away) }
     }
 
     /// The present season of a leaderboard; `None` if it is gone.

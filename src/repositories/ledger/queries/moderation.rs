@@ -2,6 +2,7 @@
 //! those that are committed together.
 
 mod adjust;
+pub mod erase;
 mod ranks;
 mod sanction;
 mod void;
@@ -185,7 +186,14 @@ async fn make(conn: &mut Conn, work: &mut Work<'_>, new: &NewDecision) -> Result
             Some(json!({ "eventId": event }))
         }
         Measure::Rename { user_id, display_name } => Some(rename(conn, work, user_id, display_name.clone(), true).await?),
-        Measure::Erase { .. } => return Err(invalid("type", "must be hide, ban, void, adjust or rename")),
+        Measure::Erase { user_id, scores } => {
+            let (user, scores) = (user_id.clone(), *scores);
+            let pseudonym = erase::carry_out(conn, work, new.id, &user, scores).await?;
+            work.corrected.iter_mut().for_each(|(entry, _)| entry.user_id.clone_from(&pseudonym));
+            new.measure = new.measure.of(&user, &pseudonym);
+            concerned = BTreeSet::from([pseudonym]);
+            None
+        }
     };
     let changed = work.end_decision(conn).await?;
     let corrected: Vec<_> = changed.iter().map(|(entry, _)| entry.clone()).collect();

@@ -79,9 +79,10 @@ pub fn wanted(state: &State) -> HashSet<Uuid> {
     state.keys.values().map(|used| used.event_id).collect()
 }
 
-/// Gives the keys that were found the receipts of their batches, which take precedence over single ones.
+/// Gives the keys that were found the receipts of their batches, which take precedence over single ones; but not over empty ones,
+/// which say that the user was erased.
 pub fn give(state: &mut State, mut batched: HashMap<Uuid, String>) {
-    for used in state.keys.values_mut() {
+    for used in state.keys.values_mut().filter(|used| used.receipt.as_deref() != Some("")) {
         used.receipt = batched.remove(&used.event_id).or(used.receipt.take());
     }
 }
@@ -113,6 +114,9 @@ pub async fn receipt(conn: &mut Conn, subject: &str, key: &str) -> Result<Option
         .await
         .optional()?;
     let Some((event_id, packed, single, of_old)) = found else { return Ok(None) };
+    if single.as_deref() == Some("") {
+        return Ok(single);
+    }
     let event_id = Uuid::from_slice(&event_id).map_err(Failure::corrupt)?;
     let batched =
         packed.map(|packed| unpack(&packed, |id| *id == event_id)).transpose()?.and_then(|mut bodies| bodies.remove(&event_id));

@@ -25,6 +25,7 @@ pub mod receipts;
 pub mod requests;
 pub mod sanctions;
 pub mod scores;
+pub mod scrubbing;
 pub mod seasons;
 pub mod targets;
 pub mod users;

@@ -20,6 +20,7 @@ use crate::domain::{
     audit::{Act, Deed},
     decision::CorrectedEntry,
     entry::DisplayName,
+    event::Cause,
     fold::fold,
     ids::{LeaderboardId, UserId},
     job::{ArchiveSeason, NewJob},
@@ -168,6 +169,42 @@ impl<'a> Work<'a> {
         Ok(event)
     }
 
+    /// Brings an entry from one state to another, of which no ranking is told: it begins anew.
+    pub async fn correct_unannounced(
+        &mut self,
+        conn: &mut Conn,
+        target: Target,
+        before: EntryState,
+        after: EntryState,
+    ) -> Result<(), Failure> {
+        let mut correction = Correction::new(event_id(self.time), &target, &before, &after, Cause::Void.as_str());
+        correction.silent = true;
+        correction.record(conn, &self.act.subject).await?;
+        corrections::store(conn, &target.key(), target.board(), Some(before.revision), &after).await?;
+        let entry = CorrectedEntry {
+            leaderboard_id: target.leaderboard.id.clone(),
+            season: target.season.number,
+            user_id: target.user_id.clone(),
+            previous_score: before.score.filter(|_| !before.hidden),
+            score: None,
+            previous_rank: None,
+            rank: None,
+            version: None,
+        };
+        self.corrected.push((entry, None));
+        self.revise(&target);
+        Ok(())
+    }
+
+    /// Notes that the season of an entry is another one than was read at its end, if it has ended.
+    pub fn revise(&mut self, target: &Target) {
+        if !target.is_current() {
+            let season = (target.season.pk, target.season.number);
+            self.revised.entry(season).or_insert_with(|| (target.leaderboard.id.clone(), target.season.clone()));
+            self.revises.insert(season);
+        }
+    }
+
     /// Takes over what became of an entry, with its scores and ranks before and after.
     pub(super) async fn put(
         &mut self,
@@ -194,11 +231,7 @@ impl<'a> Work<'a> {
         });
         self.corrected.push((entry, announced));
         let (key, before) = (target.key(), target.entry.map(|entry| entry.revision));
-        if !target.is_current() {
-            let season = (key.0, key.1);
-            self.revised.entry(season).or_insert_with(|| (target.leaderboard.id.clone(), target.season.clone()));
-            self.revises.insert(season);
-        }
+        self.revise(&target);
         if self.ranks_itself(&target) {
             // No commit writes it as well, and whatever is ranked next has to see it.
             return corrections::store(conn, &key, target.board(), before, &after).await;
