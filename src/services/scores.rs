@@ -155,7 +155,9 @@ impl Scores {
         }
         if !repeats.is_empty() {
             let (spots, repeats): (Vec<usize>, Vec<Repeat>) = repeats.into_iter().unzip();
-            for (spot, body) in spots.into_iter().zip(self.answers_given_before(repeats).await) {
+            // On the heap, because this future is rare and large, and every request would move it about inside its own.
+            let bodies = Box::pin(self.answers_given_before(repeats)).await;
+            for (spot, body) in spots.into_iter().zip(bodies) {
                 answers[spot] = body.map(|body| Answer { body, replayed: true });
             }
         }
