@@ -199,7 +199,7 @@ mod tests {
         while begun.elapsed().as_millis() < 20 {}
         let passed = clock.now().micros_since(first);
         assert!(first > before && first.micros_since(before) < 1_000_000);
-        assert!((20_000..2_000_000).contains(&passed), "{passed} µs for 20 ms");
+        assert!((19_990..2_000_000).contains(&passed), "{passed} µs for 20 ms");
         system.store(9_000_000_000, Ordering::Relaxed);
         assert!(clock.now() >= Timestamp(9_000_000_000), "a clock that is put ahead is followed");
     }
