@@ -260,8 +260,8 @@ async fn build(
     );
     let messages = feed.take_messages().context("the feed's messages are taken")?;
     let fan_out = (Arc::clone(&streams), Arc::new(tokio::sync::Mutex::new(messages)));
-    let sweeper = (Arc::clone(&announcer), Arc::clone(&backlog));
-    upkeep::spawn(workers, ledger, &clock, fan_out, sweeper, inspection, &definitions, &moderation);
+    let announcing = (Arc::clone(&announcer), Arc::clone(&backlog), Arc::clone(&moderation));
+    upkeep::spawn(workers, ledger, &clock, fan_out, announcing, inspection, &definitions);
 
     let tops = Arc::new(TopCache::new(Arc::clone(&rankings), Arc::clone(&streams)));
     let kept = Arc::clone(&tops);

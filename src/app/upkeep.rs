@@ -22,10 +22,9 @@ pub fn spawn(
     ledger: &Ledger,
     clock: &Clock,
     (streams, messages): (Arc<Streams>, Messages),
-    (announcer, backlog): (Arc<Announcer>, Arc<Backlog>),
+    (announcer, backlog, moderation): (Arc<Announcer>, Arc<Backlog>, Arc<Moderation>),
     inspection: Arc<Inspection>,
     definitions: &Arc<DefinitionCache>,
-    moderation: &Arc<Moderation>,
 ) {
     let (fed, swept, expiring, deleting) = (Arc::clone(&streams), Arc::clone(&streams), streams, Arc::clone(&announcer));
     workers.spawn("feed", move || Arc::clone(&fed).distribute(Arc::clone(&messages)));
@@ -35,7 +34,7 @@ pub fn spawn(
     let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
     workers
         .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
-    let context = jobs::Context::new(ledger.clone(), clock.clone(), Arc::clone(moderation));
+    let context = jobs::Context::new(ledger.clone(), clock.clone(), moderation);
     workers.spawn("jobs", move || jobs::run(Arc::clone(&context)));
     workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
     if ledger.is_shared() {

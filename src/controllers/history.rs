@@ -18,7 +18,7 @@ use crate::{
         time::Timestamp,
     },
     http::problem::Problem,
-    services::{error::ServiceError, hidden, latest::MOST, ranking_reader::Served, seasons::Chosen},
+    services::{error::ServiceError, hidden, history::Asked, latest::MOST, ranking_reader::Served, seasons::Chosen},
 };
 
 use super::{
@@ -121,8 +121,8 @@ pub async fn page(
         _ => None,
     };
     let leaderboard = leaderboard.map(|leaderboard| leaderboard.id);
-    let (leaderboard, season) = (leaderboard.as_ref(), season.as_ref());
-    let page = services.history.page(&caller, &user_id, leaderboard, season, before, limit, projection).await?;
+    let asked = Asked { leaderboard: leaderboard.as_ref(), season: season.as_ref(), before, limit, projection };
+    let page = services.history.page(&caller, &user_id, asked).await?;
     let next_cursor = page.next.map(|event_id| next_cursor(event_id.as_bytes()));
     let scores = page.events.iter().filter_map(ScoreEventView::new).collect();
     Ok(axum::Json(HistoryView { scores, next_cursor }).into_response())

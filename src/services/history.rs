@@ -24,6 +24,18 @@ pub struct History {
     pub turns: Arc<Turns>,
 }
 
+/// Which part of a user's history a reader asks for.
+pub struct Asked<'a> {
+    pub leaderboard: Option<&'a LeaderboardId>,
+    /// One of the leaderboard's.
+    pub season: Option<&'a Season>,
+    /// Older events than this one.
+    pub before: Option<Uuid>,
+    /// Events at most.
+    pub limit: usize,
+    pub projection: Projection,
+}
+
 /// One page of a user's history.
 pub struct Page {
     /// Newest first.
@@ -33,18 +45,10 @@ pub struct Page {
 }
 
 impl History {
-    /// A user's score events, newest first: up to `limit`, older than `before`. Events that this reader may not see leave no
-    /// trace: neither a gap in the page nor a sign at its end. `season` is one of the leaderboard's.
-    pub async fn page(
-        &self,
-        caller: &Caller,
-        user: &UserId,
-        leaderboard: Option<&LeaderboardId>,
-        season: Option<&Season>,
-        before: Option<Uuid>,
-        limit: usize,
-        projection: Projection,
-    ) -> Result<Page, ServiceError> {
+    /// A user's score events, newest first. Events that this reader may not see leave no trace: neither a gap in the page nor a
+    /// sign at its end.
+    pub async fn page(&self, caller: &Caller, user: &UserId, asked: Asked<'_>) -> Result<Page, ServiceError> {
+        let Asked { leaderboard, season, before, limit, projection } = asked;
         hidden::authorize(caller, projection, Some(user))?;
         // Ids are in the order of times, and each score lies in its season.
         let end = season.and_then(|season| season.ends_at).map(first_event_id);

@@ -170,12 +170,15 @@ async fn rename(
     Ok(())
 }
 
+/// A decision: id, request, entries, what is needed to take it back, reason.
+type DecisionRow = (Vec<u8>, String, String, Option<String>, String);
+
 /// Rewrites decisions about the user, and by the user.
 async fn forget(conn: &mut Conn, user: &UserId, pseudonym: &UserId, name: Option<&str>) -> Result<(), Failure> {
     let (old, new) = (user.as_str(), pseudonym.as_str());
     diesel::update(decisions::table.filter(decisions::subject.eq(old))).set(decisions::subject.eq(new)).execute(conn).await?;
     let about = decision_users::table.filter(decision_users::user_id.eq(old)).select(decision_users::decision_id);
-    let rows: Vec<(Vec<u8>, String, String, Option<String>, String)> = decisions::table
+    let rows: Vec<DecisionRow> = decisions::table
         .filter(decisions::id.eq_any(about))
         .select((decisions::id, decisions::request, decisions::entries, decisions::undo, decisions::reason))
         .load(conn)
