@@ -18,14 +18,6 @@ use crate::{
     services::{Services, seasons::Chosen, views},
 };
 
-/// A row: of the ranking, or of a hidden user.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Row<'a> {
-    Ranked(&'a RankedEntry),
-    Hidden(HiddenView<'a>),
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HiddenView<'a> {
@@ -51,7 +43,8 @@ struct WindowView<'a> {
     season: i64,
     version: Option<&'a Version>,
     total: u64,
-    entries: Vec<Row<'a>>,
+    entries: &'a [RankedEntry],
+    hidden: Vec<HiddenView<'a>>,
 }
 
 #[derive(Serialize)]
@@ -66,7 +59,7 @@ struct StandingView<'a> {
     around: [(); 0],
 }
 
-/// The window that everybody sees, and behind it the entries of hidden users, best first.
+/// The window that everybody sees, and beside it the entries of hidden users, best first.
 pub async fn window(
     services: &Services,
     leaderboard: Leaderboard,
@@ -80,13 +73,13 @@ pub async fn window(
     };
     let board = services.hidden.board(&leaderboard, chosen).await?;
     let hidden = services.hidden.entries(board, None).await?;
-    let ranked = window.entries.iter().map(Row::Ranked);
     let view = WindowView {
         leaderboard_id: &leaderboard.id,
         season: window.head.season,
         version: window.head.version.as_ref(),
         total: window.head.total,
-        entries: ranked.chain(hidden.iter().map(|entry| Row::Hidden(entry.into()))).collect(),
+        entries: &window.entries,
+        hidden: hidden.iter().map(HiddenView::from).collect(),
     };
     Ok(private(views::json(&view)))
 }
