@@ -16,5 +16,6 @@ mod contract {
     mod redis_server;
     mod refusals;
     mod seasons;
+    mod silent;
     mod topology;
 }

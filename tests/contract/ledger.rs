@@ -38,6 +38,7 @@ macro_rules! on_both_engines {
 
 mod audit;
 mod corrections;
+mod decisions;
 mod definitions;
 mod history;
 mod installation;

@@ -30,7 +30,7 @@ changes AS ( \
   SELECT h.season, h.user_id, h.revision, h.delta, h.previous_score, h.new_score, h.at \
   FROM score_events h JOIN board ON h.leaderboard_pk = board.pk WHERE h.applied \
   UNION ALL \
-  SELECT c.season, c.user_id, c.revision, coalesce(c.new_score - c.previous_score, 0), c.previous_score, c.new_score, c.at \
+  SELECT c.season, c.user_id, c.revision, coalesce(c.new_score - coalesce(c.previous_score, 0), 0), c.previous_score, c.new_score, c.at \
   FROM corrections c JOIN board ON c.leaderboard_pk = board.pk), \
 chain AS ( \
   SELECT h.*, lag(h.new_score) OVER turn AS before, lead(h.revision) OVER turn AS next \
