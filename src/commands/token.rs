@@ -13,7 +13,8 @@ pub struct TokenArgs {
     /// Whom the token is for; idempotency keys and rate limits belong to it.
     #[arg(long)]
     sub: String,
-    /// Scopes, separated by spaces: scores:write, scores:self, leaderboards:read, leaderboards:admin, audit:read.
+    /// Scopes, separated by spaces: scores:write, scores:self, leaderboards:read, leaderboards:admin, audit:read,
+    /// leaderboards:restricted, moderation:write.
     #[arg(long)]
     scope: String,
     /// How long it is good for: a number and s, m, h or d.

@@ -513,7 +513,19 @@ let feeding = 0;
 
 function hear(score, id) {
   latest = id;
-  take([score], score.season);
+  // Other corrections are no scores; they change which of them are shown.
+  if (score.cause && score.cause !== 'adjust') forget(score);
+  else take([score], score.season);
+}
+
+/* Somebody was corrected: what is still shown of their scores is asked for again. */
+function forget({ leaderboardId, season, userId }) {
+  const left = news.filter((item) => item.score.userId !== userId);
+  if (left.length < news.length) {
+    news = left;
+    drawFeed();
+  }
+  recall({ leaderboardId, season });
 }
 
 async function recall({ leaderboardId, season }) {
@@ -566,7 +578,7 @@ function tell(score) {
   else if (score.previousRank === null) place.textContent = `new, ${ordinal(score.rank)}`;
   else if (score.previousRank === score.rank) place.textContent = `stays ${ordinal(score.rank)}`;
   else place.append(arrow(score.previousRank - score.rank), `to ${ordinal(score.rank)}`);
-  story.append(element('bdi', '', score.actionId));
+  story.append(element('bdi', '', score.actionId ?? 'adjusted'));
   if (place.hasChildNodes()) story.append('·', place);
   const time = element('time', '', moment(score.at));
   time.dateTime = score.at;
@@ -831,7 +843,10 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
 const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: latest } : { view: 'events' }), {
   leaderboard: recall,
   'score-updated': hear,
-  'score-removed': (_, id) => { latest = id; },
+  'score-removed'(removed, id) {
+    latest = id;
+    forget(removed);
+  },
   'season-ended': (_, id) => { latest = id; },
   'season-started'({ season }, id) {
     latest = id;

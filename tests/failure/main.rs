@@ -8,6 +8,8 @@ mod clocks;
 mod commands;
 mod crashes;
 mod crowds;
+#[cfg(debug_assertions)] // A release build has no fail points.
+mod decisions;
 mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.

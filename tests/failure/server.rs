@@ -81,7 +81,7 @@ impl Server {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         let settings = BTreeMap::new();
         let mut server = Self { port, directory, stores, settings, files: None, child: None, http, token: String::new() };
-        let scope = "scores:write leaderboards:admin leaderboards:read";
+        let scope = "scores:write leaderboards:admin leaderboards:read moderation:write audit:read";
         let printed = server.command(&["token", "--sub", "game", "--scope", scope]);
         assert!(printed.status.success(), "{}", said(&printed));
         server.token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();

@@ -69,6 +69,7 @@ impl Ledger {
             Err(Failure::Trial) => return tried.lock().take().ok_or_else(|| Failure::Trial.into()),
             moderated => moderated?,
         };
+        crate::failpoints::failpoint!("decisions-committed", LedgerError::Unavailable);
         if sanctions {
             self.outlast_commits().await?;
         }

@@ -12,7 +12,15 @@ use crate::{
 
 use Access::{Anybody, Needs, PrivateNeeds};
 
-const SCOPES: [&str; 5] = ["scores:write", "scores:self", "leaderboards:read", "leaderboards:admin", "audit:read"];
+const SCOPES: [&str; 7] = [
+    "scores:write",
+    "scores:self",
+    "leaderboards:read",
+    "leaderboards:admin",
+    "audit:read",
+    "leaderboards:restricted",
+    "moderation:write",
+];
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +51,7 @@ fn with_body(operation: &'static str, access: Access, path: &'static str, body: 
 /// changes nothing: what is being asked is only who that is.
 fn cases() -> Vec<Case> {
     const ADMIN: Access = Needs(&["leaderboards:admin"]);
+    const MODERATE: Access = Needs(&["moderation:write"]);
     const WRITE: Access = Needs(&["scores:write", "scores:self"]);
     const READ: Access = PrivateNeeds(&["leaderboards:read"]);
     const SEE: Access = PrivateNeeds(&["leaderboards:read", "leaderboards:admin"]);
@@ -69,6 +78,9 @@ fn cases() -> Vec<Case> {
         case("getSeason", READ, "/api/leaderboards/secret/seasons/1"),
         with_body("renameSeason", ADMIN, "/api/leaderboards/secret/seasons/1", nothing()),
         case("listAuditEntries", Needs(&["audit:read"]), "/api/audit"),
+        with_body("makeDecisions", MODERATE, "/api/moderation/decisions", nothing()),
+        case("listDecisions", MODERATE, "/api/moderation/decisions"),
+        case("takeDecisionBack", MODERATE, "/api/moderation/decisions/nothing"),
         with_body("previewSchedule", Anybody, "/api/schedules/preview", json!({"resetSchedule": {"cron": "0 0 * * MON"}})),
         case("streamLeaderboard", READ, "/api/leaderboards/secret/stream"),
         case("listDefaultEntries", READ, "/api/leaderboard"),
