@@ -36,7 +36,7 @@ bench_prepare() {
     bench_redis=$(redis-cli -u "$TEST_REDIS_URL" info server | tr -d '\r' | sed -n 's/^process_id://p')
     export PGBENCH=$TEST_POSTGRES_BIN/pgbench
     export JWT_SECRET=a-secret-for-throwaway-servers-only
-    SCOREBOARD_TOKEN=$("$BENCH_SERVER" token --sub load --scope "scores:write leaderboards:admin" --ttl 12h)
+    SCOREBOARD_TOKEN=$("$BENCH_SERVER" token --sub load --scope "scores:write leaderboards:admin moderation:write" --ttl 12h)
     export SCOREBOARD_TOKEN
     echo "# $(uname -sr), $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(awk '/MemTotal/ {printf "%d GiB", $2 / 1048576}' /proc/meminfo)"
     echo "# $("$TEST_POSTGRES_BIN/postgres" --version), $("$TEST_REDIS_SERVER" --version | cut -d ' ' -f 1-3), scoreboard $(git rev-parse --short HEAD)"

@@ -151,6 +151,7 @@ const PING_LIMIT: Duration = Duration::from_secs(1);
 /// - `serve`: the same for clients' requests; PostgreSQL may only walk indexes.
 /// - `lengthy`: the same without a limit for a statement, for tools; takes `LENGTHY_LIMIT`.
 /// - `write`: reads and writes, durably.
+/// - `moderate`: the same for decisions; PostgreSQL may only walk indexes, because commits may have to wait.
 /// - `relaxed`: the same, but PostgreSQL's commit does not wait for the disk: for data that can be made again.
 /// - `statement`: one statement alone, durably, which saves PostgreSQL the `BEGIN` and `COMMIT`.
 /// - `settle`: a batch of scores, durably; `batch::open` begins it on PostgreSQL, on SQLite it may share its commit.

@@ -63,7 +63,7 @@ impl Ledger {
         let sanctions = new.iter().any(|decision| decision.measure.sanctions());
         let decide = || {
             let (new, act, held, tried) = (Arc::clone(&new), act.clone(), held.clone(), Arc::clone(&tried));
-            async move { transact!(self.write(LIMIT), moderation::decide_or_try(&new, &act, dry, &held, &tried)) }
+            async move { transact!(self.moderate(LIMIT), moderation::decide_or_try(&new, &act, dry, &held, &tried)) }
         };
         let moderated = match repeating(decide).await {
             Err(Failure::Trial) => return tried.lock().take().ok_or_else(|| Failure::Trial.into()),
@@ -82,7 +82,7 @@ impl Ledger {
         let (act, held) = (act.into(), Held::default());
         let take_back = || {
             let (act, held) = (act.clone(), held.clone());
-            async move { transact!(self.write(LIMIT), moderation::take_back(id, &act, lapsed, &held)) }
+            async move { transact!(self.moderate(LIMIT), moderation::take_back(id, &act, lapsed, &held)) }
         };
         Ok(repeating(take_back).await?)
     }
@@ -96,7 +96,7 @@ impl Ledger {
         act: impl Into<Act>,
     ) -> Result<Option<Moderated>, LedgerError> {
         let (leaderboard, user, act) = (leaderboard.clone(), user.clone(), act.into());
-        Ok(transact!(self.write(LIMIT), moderation::remove_entry(&leaderboard, &user, &act))?)
+        Ok(transact!(self.moderate(LIMIT), moderation::remove_entry(&leaderboard, &user, &act))?)
     }
 
     /// Stores the entries of decisions as they turned out: with the ranks that were announced.
@@ -112,7 +112,7 @@ impl Ledger {
     /// Up to `limit` decisions, newest first.
     pub async fn decisions(&self, filter: &DecisionFilter, now: Timestamp, limit: i64) -> Result<Vec<Decision>, LedgerError> {
         let filter = filter.clone();
-        Ok(transact!(self.read(LIMIT), decisions::list(&filter, now, limit))?)
+        Ok(transact!(self.serve(LIMIT), decisions::list(&filter, now, limit))?)
     }
 
     /// Removes stored answers about a user who was erased.

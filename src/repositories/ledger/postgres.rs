@@ -191,6 +191,12 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", Some(self.unreserved().await?)).await
     }
 
+    /// The same for decisions, whose statements walk indexes like those of readers: commits may have to wait for them.
+    pub async fn moderate(&self) -> Result<Transaction, Failure> {
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {WALK_INDEXES}");
+        self.begin(&begin, Some(self.unreserved().await?)).await
+    }
+
     /// A connection for a single statement, which is a durable transaction by itself: no other statement is sent before it or
     /// after it.
     pub async fn statement(&self) -> Result<Transaction, Failure> {

@@ -135,6 +135,14 @@ impl Sqlite {
         self.write(body).await
     }
 
+    /// Like [`Self::write`], for decisions.
+    pub async fn moderate<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Conn) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        self.write(body).await
+    }
+
     /// Reads from one snapshot.
     pub async fn read<R: Send + 'static>(
         &self,

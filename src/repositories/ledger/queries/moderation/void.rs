@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use diesel::{
-    ExpressionMethods, JoinOnDsl, QueryDsl,
+    ExpressionMethods, QueryDsl,
     sql_types::{BigInt, Binary, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -11,10 +11,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        super::super::{
-            schema::{score_events, withheld_events},
-            statement::statement,
-        },
+        super::super::{schema::withheld_events, statement::statement},
         Conn, Db, Failure, evidence, leaderboards as boards, targets,
     },
     invalid,
@@ -80,7 +77,8 @@ pub async fn carry_out(
             range.execute(conn).await?;
         }
     }
-    let keys = keys_of(conn, decision).await?;
+    let events = events_of(conn, decision).await?;
+    let keys = targets::of_events(conn, &events).await?;
     for key in &keys {
         work.refold(conn, key, "void").await?;
     }
@@ -102,20 +100,6 @@ pub async fn events_of(conn: &mut Conn, decision: Uuid) -> Result<Vec<Uuid>, Fai
     let those = withheld_events::table.filter(withheld_events::decision_id.eq(decision.as_bytes().as_slice()));
     let ids: Vec<Vec<u8>> = those.select(withheld_events::event_id).load(conn).await?;
     ids.iter().map(|id| Uuid::from_slice(id).map_err(Failure::corrupt)).collect()
-}
-
-async fn keys_of(conn: &mut Conn, decision: Uuid) -> Result<Vec<EntryKey>, Failure> {
-    let of_decision = withheld_events::decision_id.eq(decision.as_bytes().as_slice());
-    let those = score_events::table
-        .inner_join(withheld_events::table.on(withheld_events::event_id.eq(score_events::event_id)))
-        .filter(of_decision)
-        .select((score_events::leaderboard_pk, score_events::season, score_events::user_id))
-        .distinct();
-    let rows: Vec<(i64, i64, String)> = those.load(conn).await?;
-    let keys = rows.into_iter().map(|(pk, season, user)| Ok((pk, season, UserId::parse(&user).map_err(Failure::corrupt)?)));
-    let mut keys = keys.collect::<Result<Vec<_>, Failure>>()?;
-    keys.sort_unstable();
-    Ok(keys)
 }
 
 /// Withholds single events.
