@@ -96,6 +96,17 @@ impl Database {
         }
     }
 
+    /// Takes the migration back whose name begins so: as if it had not been made yet.
+    pub async fn revert(&self, migration: &str) {
+        let engine = if matches!(self, Self::Postgres(_)) { "postgres" } else { "sqlite" };
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+        let named = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let path = named.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(migration)).unwrap();
+        self.execute(&std::fs::read_to_string(path.join("down.sql")).unwrap()).await;
+        let version = migration.replace('-', "");
+        self.execute(&format!("DELETE FROM __diesel_schema_migrations WHERE version = '{version}'")).await;
+    }
+
     pub fn bytes(&self, bytes: &[u8]) -> String {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         match self {

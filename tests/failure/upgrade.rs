@@ -251,6 +251,45 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     server.assert_verified().await;
 }
 
+/// The ledger of a release that knew removals and no decisions: what was removed no longer counts.
+async fn removals_are_taken_over(database: Database, stores: Stores) {
+    let mut server = if stores.database_url.is_some() { Server::on(stores).await } else { Server::embedded().await };
+    let database = match database {
+        Database::Sqlite(_) => Database::Sqlite(server.directory.join("scoreboard.db").to_str().unwrap().to_owned()),
+        postgres => postgres,
+    };
+    for user in ["ann", "ann", "bob"] {
+        server.post_point(user).await;
+    }
+    let removed = server.request(Method::DELETE, "/api/leaderboards/main/entries/ann").send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    let kept = server.post_point("ann").await;
+    server.kill();
+    database.revert("2026-11-27-000017").await;
+    server.run().await;
+    let history = server.get("/api/users/ann/scores").await;
+    let counting: Vec<_> = history["scores"].as_array().unwrap().iter().map(|score| &score["eventId"]).collect();
+    assert_eq!(counting, [&kept["eventId"]], "what was removed is withheld");
+    assert_eq!(scores(&server, "main").await, named(&[("bob", 1), ("ann", 1)]));
+    let void = json!({ "decisions": [{ "type": "void", "eventIds": [kept["eventId"]], "reason": "again" }] });
+    let decided = server.request(Method::POST, "/api/moderation/decisions").json(&void).send().await.unwrap();
+    let decided: Value = decided.json().await.unwrap();
+    assert_eq!(decided["results"][0]["body"]["entries"][0]["score"], json!(null), "{decided}");
+    server.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removals_on_postgres_are_taken_over() {
+    let (redis, database) = (RedisServer::start(&[]), fresh_database().await);
+    let stores = Stores { database_url: Some(database.clone()), redis_url: Some(redis.url()) };
+    removals_are_taken_over(Database::Postgres(database), stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removals_in_a_file_are_taken_over() {
+    removals_are_taken_over(Database::Sqlite(String::new()), Stores::default()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_of_the_previous_release_on_postgres_is_taken_over() {
     let (redis, database) = (RedisServer::start(&[]), fresh_database().await);
