@@ -87,7 +87,7 @@ async fn answer_window(
     hidden::authorize(caller, projection, None)?;
     let chosen = seasons::chosen(services, leaderboard.clone(), season).await?;
     if projection == Projection::Restricted {
-        return restricted::window(services, leaderboard, &chosen, from_rank, limit).await;
+        return restricted::window(services, leaderboard, &chosen, (from_rank, limit), headers).await;
     }
     let leaderboard = match chosen {
         Chosen::Current(leaderboard) => *leaderboard,
@@ -118,7 +118,7 @@ pub async fn entry(
     if projection != Projection::Public {
         let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
         hidden::authorize(&caller, projection, Some(&user_id))?;
-        if let Some(answer) = restricted::entry(&services, &leaderboard, &chosen, &user_id).await? {
+        if let Some(answer) = restricted::entry(&services, &leaderboard, &chosen, &user_id, &headers).await? {
             return Ok(answer);
         }
     }

@@ -1,8 +1,8 @@
 //! Reads of a ranking with what is not for all: the entries of hidden users. They have no rank, and are never stored on the way.
 
 use axum::{
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
 };
 use serde::Serialize;
 
@@ -15,8 +15,10 @@ use crate::{
         version::Version,
     },
     http::problem::Problem,
-    services::{Services, seasons::Chosen, views},
+    services::{Services, encoded::Encoded, ranking_reader::Source, seasons::Chosen, views},
 };
+
+use super::cached;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,8 +66,8 @@ pub async fn window(
     services: &Services,
     leaderboard: Leaderboard,
     chosen: &Chosen,
-    from_rank: u64,
-    limit: u64,
+    (from_rank, limit): (u64, u64),
+    headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let window = match chosen {
         Chosen::Current(leaderboard) => services.rankings.window(leaderboard.board(), from_rank, limit, None).await?.value,
@@ -81,7 +83,7 @@ pub async fn window(
         entries: &window.entries,
         hidden: hidden.iter().map(HiddenView::from).collect(),
     };
-    Ok(private(views::json(&view)))
+    Ok(private(&leaderboard, views::json(&view), headers))
 }
 
 /// A user's entry, if it is hidden.
@@ -90,6 +92,7 @@ pub async fn entry(
     leaderboard: &Leaderboard,
     chosen: &Chosen,
     user: &UserId,
+    headers: &HeaderMap,
 ) -> Result<Option<Response>, Problem> {
     let board = services.hidden.board(leaderboard, chosen).await?;
     let hidden = services.hidden.entries(board, Some(user)).await?;
@@ -103,10 +106,11 @@ pub async fn entry(
         percentile: None,
         around: [],
     };
-    Ok(Some(private(views::json(&view))))
+    Ok(Some(private(leaderboard, views::json(&view), headers)))
 }
 
-fn private(body: String) -> Response {
-    let cache = (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), cache], body).into_response()
+fn private(leaderboard: &Leaderboard, json: String, headers: &HeaderMap) -> Response {
+    let mut response = cached::answer(leaderboard, Source::Ledger, &Encoded::new(json), headers);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
 }
