@@ -1,19 +1,9 @@
 //! Decisions of moderators, whatever dies at any step: each is made once, whole or not at all, and recorded once.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-use reqwest::{Method, RequestBuilder, StatusCode};
-use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::sleep};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    moderators::Moderated,
     postgres::fresh_database,
     redis_server::RedisServer,
     server::{Server, Stores, within},
@@ -24,88 +14,11 @@ const SOON: Duration = Duration::from_secs(20);
 /// In the order in which a decision reaches them.
 const POINTS: [&str; 3] = ["decisions-written", "audit-written", "decisions-committed"];
 
-/// Sends it until it is answered.
-async fn until_answered(request: &RequestBuilder) -> Value {
-    loop {
-        if let Ok(answer) = request.try_clone().unwrap().send().await
-            && answer.status() == StatusCode::OK
-            && let Ok(body) = answer.json::<Value>().await
-        {
-            let failed = body["results"].as_array().is_some_and(|results| results.iter().any(|result| result["status"] == 503));
-            if !failed {
-                return body;
-            }
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A user who scores a point at a time, and a moderator who adds ten each time, and hides the user and takes that back.
-struct Moderated {
-    stop: Arc<AtomicBool>,
-    made: Arc<AtomicU64>,
-    points: JoinHandle<i64>,
-    decisions: JoinHandle<(i64, u64)>,
-}
-
-impl Moderated {
-    fn start(server: &Server, user: &'static str) -> Self {
-        let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let scores = server.request(Method::POST, "/api/scores").json(&json!({ "actionId": "point", "userId": user }));
-        let stopped = Arc::clone(&stop);
-        let points = tokio::spawn(async move {
-            let mut points = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                let key = uuid::Uuid::new_v4().to_string();
-                until_answered(&scores.try_clone().unwrap().header("Idempotency-Key", key)).await;
-                points += 1;
-                sleep(Duration::from_millis(5)).await;
-            }
-            points
-        });
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&made));
-        let decide = server.request(Method::POST, "/api/moderation/decisions");
-        let url = server.url("/api/moderation/decisions");
-        let token = server.token().to_owned();
-        let decisions = tokio::spawn(async move {
-            let (mut added, mut decided) = (0, 0);
-            while !stopped.load(Ordering::Relaxed) {
-                let body = json!({ "decisions": [
-                    { "type": "adjust", "userId": user, "leaderboardId": "main", "points": 10, "reason": "a gift" },
-                    { "type": "hide", "userId": user, "reason": "for a moment" },
-                ] });
-                let key = uuid::Uuid::new_v4().to_string();
-                let answer = until_answered(&decide.try_clone().unwrap().header("Idempotency-Key", key).json(&body)).await;
-                assert_eq!(answer["results"][0]["status"], 200, "{answer}");
-                let hidden = answer["results"][1]["body"]["id"].as_str().unwrap();
-                let back = reqwest::Client::new().delete(format!("{url}/{hidden}")).bearer_auth(&token);
-                until_answered(&back).await;
-                (added, decided) = (added + 10, decided + 2);
-                counted.store(decided, Ordering::Relaxed);
-            }
-            (added, decided)
-        });
-        Self { stop, made, points, decisions }
-    }
-
-    async fn some(&self) {
-        let before = self.made.load(Ordering::Relaxed);
-        within(SOON, "decisions are made", || async { self.made.load(Ordering::Relaxed) > before + 3 }).await;
-    }
-
-    /// The score that is to be, and the decisions.
-    async fn finish(self) -> (i64, u64) {
-        self.stop.store(true, Ordering::Relaxed);
-        let ((added, decided), points) = (self.decisions.await.unwrap(), self.points.await.unwrap());
-        (points + added, decided)
-    }
-}
-
 async fn each_is_made_once(mut server: Server) {
     for user in ["ann", "bob"] {
         server.post_point(user).await;
     }
-    let users = ["ann", "bob"].map(|user| (user, Moderated::start(&server, user)));
+    let users = ["ann", "bob"].map(|user| (user, Moderated::start(&[&server], user)));
     users[0].1.some().await;
     server.kill();
     for point in POINTS {

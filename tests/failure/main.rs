@@ -24,6 +24,7 @@ mod kept_reads;
 mod kicks;
 mod ledger_outages;
 mod left_boards;
+mod moderators;
 mod network;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod panics;

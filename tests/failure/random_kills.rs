@@ -1,13 +1,18 @@
-//! Servers, Redis and Postgres are killed at random under load: what was acknowledged, by whichever instance, is there, once, and ranked.
+//! Servers, Redis and Postgres are killed at random under load: what was acknowledged, by whichever instance, is there, once, and ranked, and so is
+//! what moderators decide meanwhile.
+
+use std::time::Duration;
 
 use crate::{
     clients::Clients,
+    moderators::Moderated,
     postgres::PostgresServer,
     redis_server::RedisServer,
-    server::{Server, Stores},
+    server::{Server, Stores, within},
 };
 
 const KILLS: usize = 10;
+const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_dies_no_acknowledged_score_is_lost_or_doubled() {
@@ -17,6 +22,11 @@ async fn whoever_dies_no_acknowledged_score_is_lost_or_doubled() {
     for server in &mut servers[1..] {
         server.run().await;
     }
+    let users = ["moderated-1", "moderated-2"];
+    for user in users {
+        servers[0].post_point(user).await;
+    }
+    let moderated = users.map(|user| Moderated::start(&servers.iter().collect::<Vec<_>>(), user));
     let clients = Clients::start_on(&servers.iter().collect::<Vec<_>>(), 8);
     let seed = fastrand::u64(..);
     println!("seed {seed}");
@@ -46,8 +56,20 @@ async fn whoever_dies_no_acknowledged_score_is_lost_or_doubled() {
         }
         servers.rotate_left(1);
     }
+    let mut expected = Vec::new();
+    for (user, moderated) in users.into_iter().zip(moderated) {
+        moderated.some().await;
+        expected.push((user, moderated.finish().await.0 + 1));
+    }
     clients.rank().await;
     clients.finish(&servers[0]).await;
+    for (user, score) in expected {
+        within(SOON, "it is seen with all of its score", || async {
+            let window = servers[0].get("/api/leaderboards/main/entries?limit=1000").await;
+            window["entries"].as_array().unwrap().iter().any(|entry| entry["userId"] == user && entry["score"] == score)
+        })
+        .await;
+    }
     for server in &servers {
         server.assert_verified().await;
     }

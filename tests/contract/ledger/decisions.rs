@@ -22,6 +22,7 @@ on_both_engines![
     a_decision_is_made_once,
     a_trial_leaves_nothing,
     what_nobody_was_told_is_told_to_nobody_later,
+    nothing_is_left_of_decisions_about_a_deleted_leaderboard,
 ];
 
 fn new(measure: Measure) -> NewDecision {
@@ -240,4 +241,34 @@ async fn what_nobody_was_told_is_told_to_nobody_later(database: Database) {
     let silent =
         pending.iter().filter_map(|(_, row)| if let Some(Announcement::Scores { changes }) = row { Some(changes) } else { None });
     assert_eq!(silent.flatten().filter(|change| change.is_silent()).count(), 2);
+}
+
+async fn nothing_is_left_of_decisions_about_a_deleted_leaderboard(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    ledger.create_leaderboard(&slug("kept"), &leaderboard_settings(Operator::Sum, Order::Desc), NOW).await.unwrap();
+    ledger.create_action(&action_id("both"), &action_settings(&["main", "kept"]), NOW).await.unwrap();
+    let kept = ledger.definitions().await.unwrap().leaderboard("kept").unwrap().board();
+    let on_main = accepted(commit_one(&ledger, goal("ann", 5)).await).event_id;
+    let on_both = accepted(commit_one(&ledger, Submission { action_id: action_id("both"), ..goal("ann", 1) }).await).event_id;
+    let hides = Measure::Hide { user_id: user_id("ann"), leaderboard_id: Some(slug("main")), until: None };
+    let decided = decide(&ledger, vec![hides, void(&[on_main, on_both])]).await;
+    accepted(commit_one(&ledger, goal("ann", 7)).await);
+    ledger.delete_leaderboard(&slug("main"), Clock::system().now()).await.unwrap();
+    let job = ledger.lease_job(&["sweep-leaderboard"], Timestamp(i64::MAX / 2), Timestamp(i64::MAX)).await.unwrap().unwrap();
+    let mut left = Some(serde_json::from_str(&job.payload).unwrap());
+    while let Some(from) = left {
+        left = ledger.sweep_leaderboard(from, 2).await.unwrap();
+    }
+    // A null where none may be: refused, if there is any such row.
+    let none = async |rows: &str| database.execute(&format!("UPDATE installation SET id = NULL WHERE EXISTS ({rows})")).await;
+    for table in ["sanctions", "silent_events"] {
+        none(&format!("SELECT 1 FROM {table}")).await;
+    }
+    none("SELECT 1 FROM withheld_events w WHERE NOT EXISTS (SELECT 1 FROM score_events h WHERE h.event_id = w.event_id)").await;
+    assert_eq!(rows(&ledger, kept).await, [], "what was voided on both is voided still");
+    for made in made(&decided) {
+        ledger.take_back(made.decision.id, act(), false).await.unwrap();
+    }
+    assert_eq!(rows(&ledger, kept).await.len(), 1);
 }

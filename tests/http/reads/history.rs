@@ -35,6 +35,8 @@ async fn the_history_tells_each_submission_newest_first(backend: Backend) {
         ("userId", &json!("ann")),
         ("value", &json!(-3)),
         ("metadata", &json!({"match": "m-9"})),
+        ("counts", &json!(true)),
+        ("withheld", &json!(null)),
         ("standings", &json!([standing])),
     ] {
         expected[field] = value.clone();

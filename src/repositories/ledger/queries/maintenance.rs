@@ -41,6 +41,23 @@ statement!(
      (SELECT season, user_id FROM entries WHERE leaderboard_pk = ? LIMIT ?)"
 );
 
+statement!(
+    /// What was withheld of events that are gone.
+    Db, SweepWithheld { after: Binary = [u8], to: Binary = [u8] } -> BigInt,
+    "DELETE FROM withheld_events WHERE event_id > ? AND event_id <= ? \
+     AND NOT EXISTS (SELECT 1 FROM score_events h WHERE h.event_id = withheld_events.event_id)"
+);
+
+statement!(
+    Db, SweepSilent { after: Binary = [u8], to: Binary = [u8], pk: BigInt = i64 } -> BigInt,
+    "DELETE FROM silent_events WHERE event_id > ? AND event_id <= ? AND leaderboard_pk = ?"
+);
+
+statement!(
+    Db, SweepSanctions { pk: BigInt = i64 } -> BigInt,
+    "DELETE FROM sanctions WHERE leaderboard_pk = ?"
+);
+
 /// Deletes old idempotency keys among the next ones; returns how many, and where to continue, if there is more.
 pub async fn prune_keys(conn: &mut Conn, older_than: Timestamp, from: PruneKeys) -> Result<(usize, Option<PruneKeys>), Failure> {
     batch::prune_keys(conn, older_than, from).await
@@ -82,6 +99,7 @@ pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Resul
     if (SweepCorrections { pk: &pk, limit: &limit }).execute(conn).await? > 0 {
         return Ok(Some(from));
     }
+    SweepSanctions { pk: &pk }.execute(conn).await?;
     let bite: Option<Vec<u8>> = score_events::table
         .filter(score_events::event_id.gt(swept_to.as_bytes().as_slice()))
         .order((score_events::event_id, score_events::position))
@@ -95,6 +113,8 @@ pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Resul
     let of_board = score_events::table.filter(score_events::leaderboard_pk.eq(pk));
     let after = score_events::event_id.gt(swept_to.as_bytes().as_slice());
     diesel::delete(of_board.filter(after.and(score_events::event_id.le(&end)))).execute(conn).await?;
+    SweepWithheld { after: swept_to.as_bytes(), to: &end }.execute(conn).await?;
+    SweepSilent { after: swept_to.as_bytes(), to: &end, pk: &pk }.execute(conn).await?;
     let next = bite.map(|end| Uuid::from_slice(&end)).transpose().map_err(Failure::corrupt)?;
     Ok(next.map(|swept_to| SweepLeaderboard { pk, swept_to }))
 }
