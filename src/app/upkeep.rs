@@ -35,7 +35,9 @@ pub fn spawn(
     workers
         .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
     let context = jobs::Context::new(ledger.clone(), clock.clone(), moderation);
+    let prompt = Arc::clone(&context);
     workers.spawn("jobs", move || jobs::run(Arc::clone(&context)));
+    workers.spawn("prompt jobs", move || jobs::run_prompt(Arc::clone(&prompt)));
     workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
     if ledger.is_shared() {
         let fresh = Arc::clone(definitions);

@@ -41,7 +41,7 @@ struct PastOutcomeView<'a> {
 
 impl<'a> From<&'a PastOutcome> for PastOutcomeView<'a> {
     fn from(standing: &'a PastOutcome) -> Self {
-        let PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score } = standing;
+        let PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score, removed: _ } = standing;
         Self {
             leaderboard_id,
             season: *season,

@@ -32,7 +32,7 @@ pub enum Announcement {
     /// Seasons of a leaderboard have ended and begun.
     Turn(Turn),
     /// A user was erased: these rankings, which know the user, begin anew once everything that was committed before is announced.
-    Erase { boards: Vec<ErasedFrom> },
+    Erase { boards: Vec<Board> },
     /// A user has a new profile, for every ranking that the user stands in.
     #[serde(rename_all = "camelCase")]
     Rename {
@@ -77,17 +77,9 @@ impl Announcement {
             Self::Event { board, .. } => Box::new(std::iter::once(*board)),
             Self::Turn(turn) => Box::new(std::iter::once(turn.board)),
             Self::Rename { boards, .. } => Box::new(boards.iter().copied()),
-            Self::Erase { boards } => Box::new(boards.iter().map(|from| from.board)),
+            Self::Erase { boards } => Box::new(boards.iter().copied()),
         }
     }
-}
-
-/// A ranking that knew a user who was erased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErasedFrom {
-    pub board: Board,
-    /// Its epoch then, or an earlier one: in a later one it has begun anew.
-    pub epoch: i64,
 }
 
 /// One change of one entry.

@@ -128,6 +128,8 @@ impl Payload for EndDecision {
 pub struct ScrubUser {
     pub user: UserId,
     pub pseudonym: UserId,
+    /// What comes from this event on is not of that user.
+    pub until: Uuid,
     /// The history up to this event is scrubbed; `None`: the answers are not yet either.
     pub after: Option<Uuid>,
 }

@@ -164,6 +164,8 @@ pub struct PastOutcome {
     pub delta: i64,
     pub previous_score: Option<i64>,
     pub new_score: i64,
+    /// Whether the entry was removed since: then it does not count here.
+    pub removed: bool,
 }
 
 /// A leaderboard's score in the list of its latest ones: the fields of its `score-updated` event that are still known. Parsed

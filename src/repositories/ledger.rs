@@ -37,7 +37,7 @@ use arc_swap::ArcSwap;
 
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 pub use self::{
-    moderation::{Decided, Moderated},
+    moderation::{Decided, Moderated, Ranked},
     outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},

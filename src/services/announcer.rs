@@ -85,6 +85,8 @@ pub struct Announcer {
     awaited: Notify,
     /// Entries that a submitter waited for without success, and when. At most [`STUCK`].
     stuck: Mutex<HashMap<(i64, UserId), Instant>>,
+    /// By outbox row and leaderboard: the epochs of rankings that have to begin anew, because somebody was erased.
+    renewed: Mutex<HashMap<(i64, i64), Arc<str>>>,
     /// When the other instances were last notified that a board is behind.
     reported: Mutex<Option<Instant>>,
 }
@@ -106,7 +108,7 @@ impl Announcer {
         let Parts { ranking_store, feed, ledger, definitions, rebuilder, backlog, changes } = parts;
         let (done, announced) = mpsc::channel(DONE_QUEUE);
         let (announced, overdue, awaited) = (tokio::sync::Mutex::new(announced), Notify::new(), Notify::new());
-        let (stuck, reported) = (Mutex::default(), Mutex::default());
+        let (stuck, renewed, reported) = (Mutex::default(), Mutex::default(), Mutex::default());
         Arc::new(Self {
             ranking_store,
             feed,
@@ -120,6 +122,7 @@ impl Announcer {
             overdue,
             awaited,
             stuck,
+            renewed,
             reported,
         })
     }

@@ -158,14 +158,14 @@ impl LatestScores {
         // Twice as many events, because some are not scores.
         let after = version.seq.saturating_sub(2 * limit as u64);
         let (scores, names) = self.remembered(board, after, &version).await;
-        let mut scores = self.seen(board, scores).await;
+        let mut scores = self.seen(board, scores).await?;
         let mut completed = source;
         if scores.len() < limit && total > 0 {
             match self.older(board, after, &version).await {
                 Ok(older) => {
                     let known: HashSet<_> = scores.iter().map(|score| score.event_id).collect();
                     let older = older.iter().filter(|score| !known.contains(&score.event_id)).cloned();
-                    scores.extend(self.seen(board, older.collect()).await);
+                    scores.extend(self.seen(board, older.collect()).await?);
                     completed = Source::Ledger;
                 }
                 Err(error) if scores.is_empty() => return Err(error),
@@ -211,23 +211,16 @@ impl LatestScores {
     }
 
     /// Those that may still be seen: not withheld since, and of users who are in the ranking.
-    async fn seen(&self, board: Board, mut scores: Vec<LatestScore>) -> Vec<LatestScore> {
+    async fn seen(&self, board: Board, mut scores: Vec<LatestScore>) -> Result<Vec<LatestScore>, ServiceError> {
         if scores.is_empty() {
-            return scores;
+            return Ok(scores);
         }
         let asked = scores.iter().map(|score| (score.event_id, score.user_id.clone())).collect();
-        let unseen = match self.turns.next().await {
-            Ok(_turn) => self.ledger.unseen(board, asked).await.map_err(ServiceError::from),
-            Err(error) => Err(error),
-        };
-        match unseen {
-            Ok((withheld, out)) => {
-                scores.retain(|score| !withheld.contains(&score.event_id) && !out.contains(&score.user_id));
-            }
-            // What the ranking shows is right all the same; only older scores of it may show what was withheld since.
-            Err(error) => tracing::debug!(%error, "showing the latest scores as they were announced"),
-        }
-        scores
+        // Without an answer nobody knows who may be seen: then nothing is shown.
+        let _turn = self.turns.next().await?;
+        let (withheld, out) = self.ledger.unseen(board, asked).await?;
+        scores.retain(|score| !withheld.contains(&score.event_id) && !out.contains(&score.user_id));
+        Ok(scores)
     }
 
     /// The scores that the ledger holds, or recently held: at this position or later, within this epoch.

@@ -12,12 +12,12 @@ use crate::{
         caller::{Caller, Permission},
         decision::{CorrectedEntry, Decision, DecisionFilter, Measure, NewDecision},
         ids::{LeaderboardId, Noun, UserId},
-        settlement::event_id,
+        settlement::{event_id, first_event_id},
         submission::RequestKey,
         time::{Clock, Timestamp},
     },
     repositories::{
-        ledger::{Decided, Ledger, LedgerError, Moderated},
+        ledger::{Decided, Ledger, LedgerError, Moderated, Ranked},
         ranking_store::Applied,
     },
 };
@@ -106,7 +106,7 @@ impl Moderation {
         for (decision, made) in new.iter().zip(made) {
             let (Measure::Erase { user_id, .. }, Ok(made)) = (&decision.measure, made) else { continue };
             let Some(pseudonym) = made.measure.user() else { continue };
-            if let Err(error) = self.ledger.scrub_answers(user_id, pseudonym).await {
+            if let Err(error) = self.ledger.scrub_answers(user_id, pseudonym, first_event_id(made.at)).await {
                 tracing::debug!(%error, "stored answers about an erased user are removed later");
             }
         }
@@ -214,6 +214,7 @@ impl Moderation {
         for decided in decided {
             results.push(match decided {
                 Ok(Decided { mut decision, changes }) => {
+                    let before = decision.entries.clone();
                     for (entry, change) in &changes {
                         if let (Some(entry), Some(Told::Applied(applied))) = (decision.entries.get_mut(*entry), told.get(*change))
                         {
@@ -221,7 +222,7 @@ impl Moderation {
                         }
                     }
                     if !changes.is_empty() && decision.ended_at.is_none() {
-                        ranked.push((decision.id, decision.entries.clone()));
+                        ranked.push(Ranked { id: decision.id, before, after: decision.entries.clone() });
                     }
                     Ok(decision)
                 }

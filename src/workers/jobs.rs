@@ -121,9 +121,24 @@ fn run_one<J: Job>(payload: String, context: Arc<Context>) -> Running {
     })
 }
 
-/// Runs due jobs for as long as it is polled.
+/// Runs due jobs that somebody waits for, for as long as it is polled: they never wait for long ones.
+pub async fn run_prompt(context: Arc<Context>) {
+    let mut polls = interval(POLL);
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut running = JoinSet::new();
+    loop {
+        lease(&context, &[EndDecision::QUEUE], &mut running).await;
+        tokio::select! {
+            _ = polls.tick() => {}
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+        }
+    }
+}
+
+/// Runs the other due jobs for as long as it is polled.
 pub async fn run(context: Arc<Context>) {
     let queues = KINDS.map(|kind| kind.queue);
+    let patient: Vec<&'static str> = queues.into_iter().filter(|queue| *queue != EndDecision::QUEUE).collect();
     let (mut polls, mut counts) = (interval(POLL), interval(COUNT));
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,23 +146,28 @@ pub async fn run(context: Arc<Context>) {
     let mut standing = standing_jobs(context.clock.now());
     loop {
         standing = note(&context, standing).await;
-        while running.len() < AT_ONCE {
-            let now = context.clock.now();
-            match context.ledger.lease_job(&queues, now, now.plus_seconds(LEASE_SECONDS)).await {
-                Ok(Some(job)) => {
-                    running.spawn(work(Arc::clone(&context), job));
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "no job can be leased");
-                    break;
-                }
-            }
-        }
+        lease(&context, &patient, &mut running).await;
         tokio::select! {
             _ = polls.tick() => {}
             _ = counts.tick() => count(&context, &queues).await,
             Some(_) = running.join_next(), if !running.is_empty() => {}
+        }
+    }
+}
+
+/// Begins due jobs of these queues, as many as may run at once.
+async fn lease(context: &Arc<Context>, queues: &[&'static str], running: &mut JoinSet<()>) {
+    while running.len() < AT_ONCE {
+        let now = context.clock.now();
+        match context.ledger.lease_job(queues, now, now.plus_seconds(LEASE_SECONDS)).await {
+            Ok(Some(job)) => {
+                running.spawn(work(Arc::clone(context), job));
+            }
+            Ok(None) => break,
+            Err(error) => {
+                tracing::debug!(%error, "no job can be leased");
+                break;
+            }
         }
     }
 }

@@ -258,9 +258,14 @@ pub fn users(window: &Value) -> Vec<&str> {
 
 /// Waits until a condition holds, for ten seconds at the most.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    within(10, what, condition).await;
+}
+
+/// Waits until a condition holds, for so many seconds at the most.
+pub async fn within<F: Future<Output = bool>>(seconds: u64, what: &str, condition: impl Fn() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
     while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "not within ten seconds: {what}");
+        assert!(tokio::time::Instant::now() < deadline, "not within {seconds} seconds: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -13,6 +13,7 @@ mod definitions;
 mod h2_client;
 mod idempotency;
 mod instances;
+mod moderation;
 mod operations;
 mod page;
 #[path = "../contract/ports.rs"]

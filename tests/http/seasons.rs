@@ -14,15 +14,17 @@ use std::{sync::Arc, time::Duration};
 use chrono::{SecondsFormat, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     answers::Expect,
     app::{TestApp, eventually, status_and_json},
+    streams::text,
 };
 
 /// A time so many milliseconds from now, as the server writes it.
-fn from_now(milliseconds: i64) -> String {
+pub fn from_now(milliseconds: i64) -> String {
     (Utc::now() + chrono::Duration::milliseconds(milliseconds)).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
@@ -31,50 +33,61 @@ fn path(id: &str) -> String {
 }
 
 /// Ends the current season of a leaderboard, which has to be this one, and answers the next.
-async fn end(app: &TestApp, id: &str, ends: i64) -> Value {
+pub async fn end(app: &TestApp, id: &str, ends: i64) -> Value {
     app.admin(Method::POST, &path(id)).json(&json!({ "ends": ends })).answers(201).await
 }
 
 /// All seasons, newest first.
-async fn seasons(app: &TestApp, id: &str) -> Vec<Value> {
+pub async fn seasons(app: &TestApp, id: &str) -> Vec<Value> {
     let page = app.get(&format!("{}?limit=1000", path(id))).await;
     assert_eq!(page["nextCursor"], Value::Null);
     page["seasons"].as_array().unwrap().clone()
 }
 
-async fn season(app: &TestApp, id: &str, which: impl std::fmt::Display) -> Value {
+pub async fn season(app: &TestApp, id: &str, which: impl std::fmt::Display) -> Value {
     app.get(&format!("{}/{which}", path(id))).await
 }
 
 /// A season that has ended, once its result is known.
-async fn result(app: &TestApp, id: &str, number: i64) -> Value {
+pub async fn result(app: &TestApp, id: &str, number: i64) -> Value {
     eventually("the season is final", || async { season(app, id, number).await["state"] == "final" }).await;
     season(app, id, number).await
 }
 
-async fn patch(app: &TestApp, id: &str, change: Value) -> Value {
+pub async fn patch(app: &TestApp, id: &str, change: Value) -> Value {
     app.admin(Method::PATCH, &format!("/api/leaderboards/{id}")).json(&change).answers(200).await
 }
 
 /// Submits a value to the action of the leaderboard's id.
-async fn post(app: &TestApp, id: &str, user: &str, value: i64) -> Value {
+pub async fn post(app: &TestApp, id: &str, user: &str, value: i64) -> Value {
     app.submit(json!({ "actionId": id, "userId": user, "value": value })).await
 }
 
 /// Waits until this season is the current one.
-async fn reaches(app: &TestApp, id: &str, number: i64) {
+pub async fn reaches(app: &TestApp, id: &str, number: i64) {
     eventually("the season is current", || async { app.get(&format!("/api/leaderboards/{id}")).await["season"] == number }).await;
 }
 
+/// The digest of a season's standing as the contract writes it: a line for each entry, tabs between rank, user, score and time, a line
+/// feed behind.
+pub fn digest(window: &Value) -> String {
+    let lines = window["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| format!("{}\t{}\t{}\t{}\n", entry["rank"], text(&entry["userId"]), entry["score"], text(&entry["at"])));
+    Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Writers that submit a point each, one after the other and as fast as they are answered, until they are told to stop.
-struct Writers {
+pub struct Writers {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<Vec<Value>>>,
 }
 
 impl Writers {
     /// One for each user, on these instances in turn, to the action of this id.
-    fn start(apps: &[Arc<TestApp>], action: &str, users: &[&str]) -> Self {
+    pub fn start(apps: &[Arc<TestApp>], action: &str, users: &[&str]) -> Self {
         let (stop, stopped) = watch::channel(false);
         let write = |(user, app): (&&str, &Arc<TestApp>)| {
             let (app, stopped) = (Arc::clone(app), stopped.clone());
@@ -94,7 +107,7 @@ impl Writers {
     }
 
     /// Their receipts, those of one writer in order.
-    async fn stop(self) -> Vec<Vec<Value>> {
+    pub async fn stop(self) -> Vec<Vec<Value>> {
         self.stop.send(true).unwrap();
         let mut receipts = Vec::new();
         for task in self.tasks {
@@ -105,7 +118,7 @@ impl Writers {
 }
 
 /// Every score event of a user, newest first.
-async fn history(app: &TestApp, user: &str) -> Vec<Value> {
+pub async fn history(app: &TestApp, user: &str) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = app.get(&format!("/api/users/{user}/scores?limit=100{cursor}")).await;
@@ -118,6 +131,6 @@ async fn history(app: &TestApp, user: &str) -> Vec<Value> {
 }
 
 /// Long enough for everything that is scheduled within a few hundred milliseconds.
-async fn pass(milliseconds: u64) {
+pub async fn pass(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }

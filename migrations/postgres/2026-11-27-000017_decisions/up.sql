@@ -45,7 +45,7 @@ CREATE TABLE sanctions (
 );
 CREATE INDEX sanctions_of_a_user ON sanctions (user_id);
 
--- Score events that do not count, each with every decision that withholds it. The removal of an entry is named by its event.
+-- Score events that do not count, each with every decision that withholds it.
 CREATE TABLE withheld_events (
     event_id    bytea NOT NULL,
     decision_id bytea NOT NULL,
@@ -74,8 +74,3 @@ ALTER TABLE corrections ADD COLUMN silent boolean NOT NULL DEFAULT false;
 ALTER TABLE score_events ADD COLUMN kind text;
 -- How many of the corrections total, digest and marks take into account.
 ALTER TABLE seasons ADD COLUMN archived bigint NOT NULL DEFAULT 0;
-
--- The scores of entries that were removed no longer count.
-INSERT INTO withheld_events (event_id, decision_id, reason)
-SELECT DISTINCT h.event_id, c.event_id, 'voided' FROM corrections c JOIN score_events h
-ON h.user_id = c.user_id AND h.leaderboard_pk = c.leaderboard_pk AND h.season = c.season AND h.revision <= c.revision WHERE c.cause = 'removed';

@@ -50,7 +50,3 @@ ALTER TABLE entries ADD COLUMN hidden integer NOT NULL DEFAULT 0;
 ALTER TABLE corrections ADD COLUMN silent integer NOT NULL DEFAULT 0;
 ALTER TABLE score_events ADD COLUMN kind text;
 ALTER TABLE seasons ADD COLUMN archived integer NOT NULL DEFAULT 0;
-
-INSERT INTO withheld_events (event_id, decision_id, reason)
-SELECT DISTINCT h.event_id, c.event_id, 'voided' FROM corrections c JOIN score_events h
-ON h.user_id = c.user_id AND h.leaderboard_pk = c.leaderboard_pk AND h.season = c.season AND h.revision <= c.revision WHERE c.cause = 'removed';

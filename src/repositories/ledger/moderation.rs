@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Engine, LENGTHY_LIMIT, LIMIT, Ledger, LedgerError,
+    Engine, LIMIT, Ledger, LedgerError,
     failure::{Failure, Remedy},
     transact,
 };
@@ -38,6 +38,14 @@ pub struct Decided {
     pub changes: Vec<(usize, usize)>,
 }
 
+/// The entries of a decision, before and after their ranks were known.
+#[derive(Debug)]
+pub struct Ranked {
+    pub id: Uuid,
+    pub before: Vec<CorrectedEntry>,
+    pub after: Vec<CorrectedEntry>,
+}
+
 /// The entries that a transaction wrote, or would have written if no commit had changed them first. Its repeat locks them.
 #[derive(Clone, Default)]
 pub(super) struct Held(Arc<Mutex<BTreeSet<EntryKey>>>);
@@ -52,6 +60,9 @@ impl Held {
     }
 }
 
+/// How long decisions may take that commits may have to wait for: users with a hundred thousand scores are erased as well.
+const MODERATE_LIMIT: Duration = Duration::from_secs(90);
+
 /// How often a transaction is repeated that raced with commits.
 const ATTEMPTS: u32 = 8;
 
@@ -63,7 +74,7 @@ impl Ledger {
         let sanctions = new.iter().any(|decision| decision.measure.sanctions());
         let decide = || {
             let (new, act, held, tried) = (Arc::clone(&new), act.clone(), held.clone(), Arc::clone(&tried));
-            async move { transact!(self.moderate(LIMIT), moderation::decide_or_try(&new, &act, dry, &held, &tried)) }
+            async move { transact!(self.moderate(MODERATE_LIMIT), moderation::decide_or_try(&new, &act, dry, &held, &tried)) }
         };
         let moderated = match repeating(decide).await {
             Err(Failure::Trial) => return tried.lock().take().ok_or_else(|| Failure::Trial.into()),
@@ -82,7 +93,7 @@ impl Ledger {
         let (act, held) = (act.into(), Held::default());
         let take_back = || {
             let (act, held) = (act.clone(), held.clone());
-            async move { transact!(self.moderate(LIMIT), moderation::take_back(id, &act, lapsed, &held)) }
+            async move { transact!(self.moderate(MODERATE_LIMIT), moderation::take_back(id, &act, lapsed, &held)) }
         };
         Ok(repeating(take_back).await?)
     }
@@ -95,12 +106,16 @@ impl Ledger {
         user: &UserId,
         act: impl Into<Act>,
     ) -> Result<Option<Moderated>, LedgerError> {
-        let (leaderboard, user, act) = (leaderboard.clone(), user.clone(), act.into());
-        Ok(transact!(self.moderate(LIMIT), moderation::remove_entry(&leaderboard, &user, &act))?)
+        let (act, held) = (act.into(), Held::default());
+        let remove = || {
+            let (leaderboard, user, act, held) = (leaderboard.clone(), user.clone(), act.clone(), held.clone());
+            async move { transact!(self.moderate(MODERATE_LIMIT), moderation::remove_entry(&leaderboard, &user, &act, &held)) }
+        };
+        Ok(repeating(remove).await?)
     }
 
     /// Stores the entries of decisions as they turned out: with the ranks that were announced.
-    pub async fn store_corrected(&self, of: Vec<(Uuid, Vec<CorrectedEntry>)>) -> Result<(), LedgerError> {
+    pub async fn store_corrected(&self, of: Vec<Ranked>) -> Result<(), LedgerError> {
         Ok(transact!(self.relaxed(LIMIT), decisions::store_entries(&of))?)
     }
 
@@ -115,23 +130,23 @@ impl Ledger {
         Ok(transact!(self.serve(LIMIT), decisions::list(&filter, now, limit))?)
     }
 
-    /// Removes stored answers about a user who was erased.
-    pub async fn scrub_answers(&self, user: &UserId, pseudonym: &UserId) -> Result<(), LedgerError> {
+    /// Removes stored answers about a user who was erased, from before that.
+    pub async fn scrub_answers(&self, user: &UserId, pseudonym: &UserId, until: Uuid) -> Result<(), LedgerError> {
         let (user, pseudonym) = (user.clone(), pseudonym.clone());
-        Ok(transact!(self.write(LENGTHY_LIMIT), scrubbing::answers(&user, &pseudonym))?)
+        Ok(transact!(self.moderate(MODERATE_LIMIT), scrubbing::answers(&user, &pseudonym, until))?)
     }
 
-    /// Puts the pseudonym in the place of the subject in the next `limit` score events after one; returns where to go on, if
-    /// there is more.
+    /// Puts the pseudonym in the place of the subject in the next `limit` score events after one and before another; returns where
+    /// to go on, if there is more.
     pub async fn scrub_history(
         &self,
         user: &UserId,
         pseudonym: &UserId,
-        after: Uuid,
+        (after, until): (Uuid, Uuid),
         limit: i64,
     ) -> Result<Option<Uuid>, LedgerError> {
         let (user, pseudonym) = (user.clone(), pseudonym.clone());
-        Ok(transact!(self.relaxed(LIMIT), scrubbing::history(&user, &pseudonym, after, limit))?)
+        Ok(transact!(self.relaxed(LIMIT), scrubbing::history(&user, &pseudonym, (after, until), limit))?)
     }
 
     /// Waits until all commits have ended that began before: none of them knows what was committed just now.
@@ -144,7 +159,7 @@ impl Ledger {
 }
 
 /// Repeats it if that helps: each repeat locks the entries that the one before wrote too late.
-async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> F) -> Result<R, Failure> {
+pub(super) async fn repeating<R, F: Future<Output = Result<R, Failure>>>(run: impl Fn() -> F) -> Result<R, Failure> {
     let mut attempt = 1;
     loop {
         match run().await {

@@ -193,7 +193,7 @@ impl Postgres {
 
     /// The same for decisions, whose statements walk indexes like those of readers: commits may have to wait for them.
     pub async fn moderate(&self) -> Result<Transaction, Failure> {
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {WALK_INDEXES}");
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '60s'; {WALK_INDEXES}");
         self.begin(&begin, Some(self.unreserved().await?)).await
     }
 

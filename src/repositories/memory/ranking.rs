@@ -163,7 +163,8 @@ impl Ranking {
 
     /// Announces a user's new profile, once per revision.
     pub fn announce_user(&mut self, user_id: &UserId, revision: i64, body: &str) -> Option<Event> {
-        if self.told.get(user_id).is_some_and(|told| *told >= revision) {
+        // Whoever was removed or is hidden is in no ranking that could be told.
+        if self.removed.contains_key(user_id) || self.told.get(user_id).is_some_and(|told| *told >= revision) {
             return None;
         }
         self.told.insert(user_id.clone(), revision);

@@ -19,7 +19,9 @@ local renamed = record ~= '' and not (held and tonumber(string.match(held, '^%d+
 if renamed then
   redis.call('HSET', names, user, record)
 end
-local told = body ~= '' and tonumber(redis.call('HGET', names, '\1' .. user) or -1)
+-- Whoever was removed or is hidden is in no ranking that could be told.
+local left = redis.call('HEXISTS', names, '\2' .. user) == 1
+local told = body ~= '' and not left and tonumber(redis.call('HGET', names, '\1' .. user) or -1)
 local seq = state.seq
 if told and told < revision then
   redis.call('HSET', names, '\1' .. user, ARGV[5])

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{
-        announcement::{Announcement, ErasedFrom},
+        announcement::Announcement,
         entry::{RankedEntry, Window},
         leaderboard::Board,
         season::Turn,
@@ -129,31 +129,38 @@ impl Announcer {
 
     /// Has rankings begin anew that know somebody who was erased, once everything is announced that was committed before: nothing
     /// of it may come after.
-    pub(super) async fn begin_anew(&self, row: i64, boards: &[ErasedFrom]) -> Outcome {
-        let pks: Vec<i64> = boards.iter().map(|from| from.board.pk).collect();
+    pub(super) async fn begin_anew(&self, row: i64, boards: &[Board]) -> Outcome {
+        let pks: Vec<i64> = boards.iter().map(|board| board.pk).collect();
         match self.ledger.outbox_first_pending(&pks, row).await {
             Ok(first) if first.is_empty() => {}
             _ => return Outcome::Away(pks),
         }
         let (mut epochs, mut away) = (Vec::new(), Vec::new());
-        for ErasedFrom { board, epoch } in boards {
-            let Some(board) = self.present_board(board.pk).await else { continue };
+        for pk in pks {
+            let Some(board) = self.present_board(pk).await else { continue };
             match self.ranking_store.head(board).await.map(|head| head.version) {
-                Ok(Some(version)) => match epoch_number(&version.epoch) {
-                    Some(now) if now > *epoch => epochs.push((board.pk, now)),
-                    _ => {
+                Ok(Some(version)) => {
+                    // Only an epoch that follows one from after everything was announced knows nothing of it.
+                    let known = Arc::clone(self.renewed.lock().entry((row, pk)).or_insert_with(|| Arc::clone(&version.epoch)));
+                    if known == version.epoch {
                         self.rebuilder.renew(board, version.epoch);
-                        away.push(board.pk);
+                        away.push(pk);
+                    } else {
+                        epochs.extend(epoch_number(&version.epoch).map(|epoch| (pk, epoch)));
                     }
-                },
+                }
                 Err(error) if error.calls_for_a_rebuild() => {
                     self.rebuilder.kick(board);
-                    away.push(board.pk);
+                    away.push(pk);
                 }
-                Ok(None) | Err(_) => away.push(board.pk),
+                Ok(None) | Err(_) => away.push(pk),
             }
         }
-        if away.is_empty() { Outcome::Announced(epochs) } else { Outcome::Away(away) }
+        if !away.is_empty() {
+            return Outcome::Away(away);
+        }
+        self.renewed.lock().retain(|(of, _), _| *of != row);
+        Outcome::Announced(epochs)
     }
 
     /// The present season of a leaderboard; `None` if it is gone.

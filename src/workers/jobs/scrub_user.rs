@@ -17,20 +17,21 @@ impl Job for ScrubUser {
     const ATTEMPTS: i64 = i64::MAX;
 
     async fn run(self, context: &Context) -> Result<Next<Self>, JobError> {
-        let Self { user, pseudonym, after } = self;
+        let Self { user, pseudonym, until, after } = self;
         let turn = Turn::of(TURN);
         let mut after = match after {
             Some(after) => after,
             None => {
-                context.ledger.scrub_answers(&user, &pseudonym).await?;
+                context.ledger.scrub_answers(&user, &pseudonym, until).await?;
                 Uuid::nil()
             }
         };
         loop {
-            let Some(next) = context.ledger.scrub_history(&user, &pseudonym, after, STEP).await? else { return Ok(Next::Done) };
+            let next = context.ledger.scrub_history(&user, &pseudonym, (after, until), STEP).await?;
+            let Some(next) = next else { return Ok(Next::Done) };
             after = next;
             if !turn.goes_on().await {
-                return Ok(Next::Again { job: Self { user, pseudonym, after: Some(after) }, after: REST });
+                return Ok(Next::Again { job: Self { user, pseudonym, until, after: Some(after) }, after: REST });
             }
         }
     }

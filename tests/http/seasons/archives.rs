@@ -2,7 +2,6 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{end, post, result, season};
 use crate::{
@@ -113,15 +112,8 @@ async fn a_large_season_is_read_at_any_rank(backend: Backend) {
     }
 }
 
-/// The standing as the contract writes it: a line for each entry, tabs between rank, user, score and time, a line feed behind.
 async fn digest(app: &TestApp, season: i64) -> String {
-    let window = app.get(&format!("{ENTRIES}?season={season}&limit=1000")).await;
-    let lines = window["entries"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| format!("{}\t{}\t{}\t{}\n", entry["rank"], text(&entry["userId"]), entry["score"], text(&entry["at"])));
-    Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
+    super::digest(&app.get(&format!("{ENTRIES}?season={season}&limit=1000")).await)
 }
 
 async fn the_digest_is_that_of_the_standing(backend: Backend) {

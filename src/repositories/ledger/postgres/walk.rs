@@ -13,7 +13,9 @@ statement!(
     "SELECT h.event_id FROM unnest(?) AS b(pk) CROSS JOIN LATERAL \
      (SELECT event_id FROM score_events h \
       WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
-      AND (? OR NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id)) \
+      AND (? OR (NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
+      AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
+      AND c.revision >= h.revision AND c.cause = 'removed'))) \
       ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT ?) h"
 );
 

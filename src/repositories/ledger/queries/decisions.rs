@@ -6,10 +6,14 @@ use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
 };
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    super::super::schema::{decision_users, decisions},
+    super::super::{
+        moderation::Ranked,
+        schema::{decision_users, decisions},
+    },
     Conn, Db, Failure,
 };
 use crate::domain::{
@@ -118,14 +122,29 @@ pub async fn undo(conn: &mut Conn, id: Uuid) -> Result<Option<String>, Failure> 
     Ok(undo.first(conn).await.optional()?.flatten())
 }
 
-/// Stores the entries that a decision changed, as they turned out.
-pub async fn store_entries(conn: &mut Conn, of: &[(Uuid, Vec<CorrectedEntry>)]) -> Result<(), Failure> {
-    for (id, entries) in of {
-        let text = serde_json::to_string(entries).map_err(Failure::corrupt)?;
-        let row = diesel::update(decisions::table.find(id.as_bytes().as_slice()));
-        row.set(decisions::entries.eq(text)).execute(conn).await?;
+/// Stores the entries that decisions changed, as they turned out, in place of what was stored first; not of those that were
+/// rewritten since, because a user was erased.
+pub async fn store_entries(conn: &mut Conn, of: &[Ranked]) -> Result<(), Failure> {
+    for Ranked { id, before, after } in of {
+        let before = serde_json::to_string(before).map_err(Failure::corrupt)?;
+        let after = serde_json::to_string(after).map_err(Failure::corrupt)?;
+        let row = decisions::table.find(id.as_bytes().as_slice()).filter(decisions::entries.eq(before));
+        diesel::update(row).set(decisions::entries.eq(after)).execute(conn).await?;
     }
     Ok(())
+}
+
+/// Leaves what undoes a rename to the next one of the user that is in force; returns whether there is one.
+pub async fn hand_undo_on(conn: &mut Conn, of: &Decision, user: &UserId, undo: &Value) -> Result<bool, Failure> {
+    let concern = decision_users::table.filter(decision_users::user_id.eq(user.as_str())).select(decision_users::decision_id);
+    let later = decisions::table
+        .filter(decisions::id.eq_any(concern).and(decisions::kind.eq(of.measure.name())))
+        .filter(decisions::ended_at.is_null().and(decisions::seq.gt(of.seq)))
+        .order(decisions::seq)
+        .select(decisions::id);
+    let Some(next) = later.first::<Vec<u8>>(conn).await.optional()? else { return Ok(false) };
+    diesel::update(decisions::table.find(next)).set(decisions::undo.eq(undo.to_string())).execute(conn).await?;
+    Ok(true)
 }
 
 /// Ends a decision; returns whether it was in force.

@@ -19,7 +19,7 @@ use crate::domain::{
     archive::Mark,
     entry::{DisplayName, Head, HiddenEntry, Neighbourhood, RankKey, RankedEntry, StoredEntry, TAKEN_OUT, Window},
     ids::UserId,
-    leaderboard::Board,
+    leaderboard::{Board, Order},
     time::Timestamp,
 };
 
@@ -223,6 +223,10 @@ pub async fn hidden(conn: &mut Conn, board: Board, user: Option<&UserId>, limit:
     rows = match user {
         Some(user) => rows.filter(by_user!(board)).filter(entries::user_id.eq(user.as_str().to_owned())),
         None => rows.filter(out.and(entries::sort_score.ge(TAKEN_OUT))),
+    };
+    rows = match board.order {
+        Order::Desc => rows.order(entries::score.desc()),
+        Order::Asc => rows.order(entries::score.asc()),
     };
     let mut rows: Vec<(String, Option<String>, i64, i64)> = rows.load(conn).await?;
     rows.sort_by_key(|(_, _, score, at)| (board.order.sort_score(*score), *at));

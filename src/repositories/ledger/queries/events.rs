@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
+    dsl::{exists, not},
     sql_types::{BigInt, Binary, Bool, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -15,10 +16,13 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
-        schema::{entries, leaderboards, sanctions, score_events, withheld_events},
+        schema::{corrections, entries, leaderboards, sanctions, score_events, withheld_events},
         statement::statement,
     },
-    Conn, Db, Failure, walk,
+    Conn, Db, Failure,
+    corrections::REMOVED,
+    moderation::VOIDED,
+    walk,
 };
 use crate::domain::{
     entry::TAKEN_OUT,
@@ -32,8 +36,18 @@ use crate::domain::{
 /// A row of the history: event, position; action, kind, value, metadata and time of the submission; and its standing.
 type Row = (Vec<u8>, i64, (String, Option<String>, Option<i64>, Option<String>, i64), StandingRow);
 
-/// Leaderboard, season, applied, delta, previous score, new score.
-type StandingRow = (String, i64, bool, i64, Option<i64>, i64);
+/// Leaderboard, season, applied, delta, previous score, new score; whether the entry was removed since.
+type StandingRow = (String, i64, bool, i64, Option<i64>, i64, bool);
+
+/// Removals of the entry after a row of the history: its score no longer counts.
+macro_rules! removed {
+    () => {
+        corrections::table
+            .filter(corrections::leaderboard_pk.eq(score_events::leaderboard_pk))
+            .filter(corrections::season.eq(score_events::season).and(corrections::user_id.eq(score_events::user_id)))
+            .filter(corrections::revision.ge(score_events::revision).and(corrections::cause.eq(REMOVED)))
+    };
+}
 
 statement!(
     /// Each readable leaderboard in which the user has events, with the newest of them before a given one. The row comparison
@@ -50,7 +64,9 @@ statement!(
      SELECT b.pk, \
        (SELECT h.event_id FROM score_events h \
         WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
-        AND (? OR NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id)) \
+        AND (? OR (NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
+        AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
+        AND c.revision >= h.revision AND c.cause = 'removed'))) \
         ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT 1) \
      FROM boards b JOIN leaderboards l ON l.pk = b.pk WHERE l.visibility = 'public' OR ?"
 );
@@ -65,10 +81,12 @@ statement!(
     -> (Binary, Text, (Text, Nullable<Text>), BigInt, BigInt, Nullable<BigInt>, BigInt, Nullable<Text>),
     "SELECT h.event_id, h.user_id, h.action_id, h.kind, h.at, h.new_score, h.previous_score, h.delta, \
        (SELECT u.display_name FROM users u WHERE u.id = h.user_id) \
-     FROM (SELECT event_id, position, leaderboard_pk, season, applied, user_id, action_id, kind, at, new_score, previous_score, delta \
+     FROM (SELECT event_id, position, leaderboard_pk, season, revision, applied, user_id, action_id, kind, at, new_score, previous_score, delta \
            FROM score_events WHERE event_id < ? ORDER BY event_id DESC, position DESC LIMIT 5000) h \
      WHERE h.leaderboard_pk = ? AND h.season = ? AND h.applied \
        AND NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
+       AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
+       AND c.revision >= h.revision AND c.cause = 'removed') \
        AND EXISTS (SELECT 1 FROM entries e WHERE e.leaderboard_pk = h.leaderboard_pk AND e.season = h.season AND e.user_id = h.user_id \
          AND e.sort_score < 9223372036854775807) \
      ORDER BY h.event_id DESC, h.position DESC LIMIT ?"
@@ -110,7 +128,10 @@ pub async fn unseen(
     let ids: Vec<&[u8]> = scores.iter().map(|(id, _)| id.as_bytes().as_slice()).collect();
     let users: Vec<&str> = scores.iter().map(|(_, user)| user.as_str()).collect();
     let withheld = withheld_events::table.filter(withheld_events::event_id.eq_any(&ids)).select(withheld_events::event_id);
-    let withheld: Vec<Vec<u8>> = withheld.load(conn).await?;
+    let mut withheld: Vec<Vec<u8>> = withheld.load(conn).await?;
+    let of_board_and = score_events::leaderboard_pk.eq(board.pk).and(exists(removed!()));
+    let gone = score_events::table.filter(score_events::event_id.eq_any(&ids).and(of_board_and)).select(score_events::event_id);
+    withheld.extend(gone.load::<Vec<u8>>(conn).await?);
     let of_board = entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season));
     let out = entries::table.filter(of_board.and(entries::user_id.eq_any(&users)).and(entries::sort_score.ge(TAKEN_OUT)));
     let out: Vec<String> = out.select(entries::user_id).load(conn).await?;
@@ -164,13 +185,17 @@ pub async fn of_user(
                 score_events::delta,
                 score_events::previous_score,
                 score_events::new_score,
+                exists(removed!()),
             ),
         ))
         .into_boxed();
     if !all {
         rows = rows.filter(leaderboards::visibility.eq(Visibility::Public.as_str()));
     }
-    rows = rows.filter(score_events::leaderboard_pk.ne_all(hidden.into_iter().flatten().collect::<Vec<i64>>()));
+    if !withheld {
+        rows = rows.filter(not(exists(removed!())));
+        rows = rows.filter(score_events::leaderboard_pk.ne_all(hidden.into_iter().flatten().collect::<Vec<i64>>()));
+    }
     let mut events = assemble(user, rows.load(conn).await?)?;
     if withheld {
         mark_withheld(conn, &ids, &mut events).await?;
@@ -191,7 +216,11 @@ async fn mark_withheld(conn: &mut Conn, ids: &[Vec<u8>], events: &mut [ScoreEven
     let those = withheld_events::table.filter(withheld_events::event_id.eq_any(ids));
     let rows: Vec<(Vec<u8>, String)> = those.select((withheld_events::event_id, withheld_events::reason)).load(conn).await?;
     let reasons: HashMap<Vec<u8>, String> = rows.into_iter().collect();
-    events.iter_mut().for_each(|event| event.withheld = reasons.get(event.event_id.as_bytes().as_slice()).cloned());
+    for event in events {
+        let removed = event.standings.iter().all(|standing| standing.removed);
+        let voided = removed.then(|| VOIDED.to_owned());
+        event.withheld = reasons.get(event.event_id.as_bytes().as_slice()).cloned().or(voided);
+    }
     Ok(())
 }
 
@@ -237,9 +266,9 @@ fn assemble(user: &UserId, rows: Vec<Row>) -> Result<Vec<ScoreEvent>, Failure> {
     let mut events: Vec<ScoreEvent> = Vec::new();
     for (id, position, (action, kind, value, metadata, at), standing) in rows {
         let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
-        let (leaderboard, season, applied, delta, previous_score, new_score) = standing;
+        let (leaderboard, season, applied, delta, previous_score, new_score, removed) = standing;
         let leaderboard_id = LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?;
-        let standing = PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score };
+        let standing = PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score, removed };
         if let Some(event) = events.last_mut().filter(|last| last.event_id == event_id) {
             event.standings.push(standing);
             continue;

@@ -8,6 +8,8 @@ mod sanction;
 mod void;
 mod work;
 
+pub use void::VOIDED;
+
 use std::collections::BTreeSet;
 
 use diesel::{ExpressionMethods, QueryDsl};
@@ -23,7 +25,7 @@ use super::{
         schema::users,
     },
     Conn, Failure, clock, corrections, decisions, leaderboards as boards, locks, targets,
-    users::{name_changed, name_is_locked},
+    users::name_is_locked,
 };
 use crate::domain::{
     audit::{Act, Deed},
@@ -40,7 +42,8 @@ use work::Work;
 ///
 /// `held` are entries that an earlier attempt wrote too late, because commits changed them: they are locked first.
 async fn decide(conn: &mut Conn, new: &[NewDecision], act: &Act, dry: bool, held: &Held) -> Result<Moderated, Failure> {
-    lock(conn, new.iter().any(|decision| decision.measure.folds_again())).await?;
+    // What is only tried writes at once, in the order of the decisions: no commit may wait for it in a circle.
+    lock(conn, dry || new.iter().any(|decision| decision.measure.folds_again())).await?;
     let mut work = Work::new(act, clock::now(conn, act.at).await?, dry);
     let ids: Vec<Uuid> = new.iter().map(|decision| decision.id).collect();
     let mut before = decisions::of(conn, &ids).await?;
@@ -63,8 +66,9 @@ async fn decide(conn: &mut Conn, new: &[NewDecision], act: &Act, dry: bool, held
 
 /// Takes a decision back, or ends one that has lapsed. `NotFound`; `Conflict` if nothing can bring it back.
 pub async fn take_back(conn: &mut Conn, id: Uuid, act: &Act, lapsed: bool, held: &Held) -> Result<Moderated, Failure> {
+    // Before it is read: an erasure may be rewriting it.
+    lock(conn, true).await?;
     let mut decision = decisions::find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Decision))?;
-    lock(conn, !decision.measure.sanctions()).await?;
     let mut work = Work::new(act, clock::now(conn, act.at).await?, false);
     if matches!(decision.measure, Measure::Erase { .. }) {
         return Err(LedgerError::Conflict("an erasure").into());
@@ -105,23 +109,29 @@ pub async fn decide_or_try(
     Ok(moderated)
 }
 
-/// Removes a user's entry from the present season of a leaderboard: its scores no longer count. `None` if there is none that
-/// anybody sees.
-pub async fn remove_entry(conn: &mut Conn, id: &LeaderboardId, user: &UserId, act: &Act) -> Result<Option<Moderated>, Failure> {
-    lock(conn, true).await?;
+/// Removes a user's entry from the present season of a leaderboard: its scores up to this revision no longer count. `None` if there
+/// is none that anybody sees.
+pub async fn remove_entry(
+    conn: &mut Conn,
+    id: &LeaderboardId,
+    user: &UserId,
+    act: &Act,
+    held: &Held,
+) -> Result<Option<Moderated>, Failure> {
+    lock(conn, false).await?;
     let mut work = Work::new(act, clock::now(conn, act.at).await?, false);
     let Some(leaderboard) = boards::find(conn, id).await? else { return Ok(None) };
     work.lock_users(conn, &BTreeSet::from([user.clone()])).await?;
+    locks::entries(conn, &held.keys()).await?;
     let key = (leaderboard.pk, leaderboard.season, user.clone());
     let Some(target) = work.target(conn, &key).await? else { return Ok(None) };
     let Some(entry) = target.entry.filter(|entry| entry.score.is_some() && !entry.hidden) else { return Ok(None) };
     let reached_at = work.time.max(Timestamp(entry.reached_at.0 + 1));
     let after = EntryState { score: None, reached_at, revision: entry.revision + 1, hidden: false };
-    let event = work.correct(conn, target, entry, after, corrections::REMOVED).await?;
-    void::withhold_entry(conn, event, &key).await?;
+    work.correct(conn, target, entry, after, corrections::REMOVED).await?;
     let target = format!("{}/entry:{user}", boards::season_target(id, leaderboard.season));
     work.deeds.push(Deed::new("entry.remove", target, json!({ "previousScore": entry.score })));
-    finish(conn, work, Vec::new(), &Held::default()).await.map(Some)
+    finish(conn, work, Vec::new(), held).await.map(Some)
 }
 
 /// Keeps seasons from ending, as a commit does. Whoever folds an entry again keeps commits out as well: one that changes no entry
@@ -162,8 +172,8 @@ async fn users_of(conn: &mut Conn, new: &[NewDecision]) -> Result<BTreeSet<UserI
 async fn make(conn: &mut Conn, work: &mut Work<'_>, new: &NewDecision) -> Result<Decided, Failure> {
     let mut new = new.clone();
     let mut concerned: BTreeSet<UserId> = new.measure.user().cloned().into_iter().collect();
-    if let Some(unknown) = concerned.iter().find(|user| !work.users.contains_key(*user)) {
-        return Err(invalid("userId", &format!("there is no user {unknown:?}")));
+    if concerned.iter().any(|user| !work.users.contains_key(user)) {
+        return Err(invalid("userId", "there is no such user"));
     }
     let undo = match &mut new.measure {
         Measure::Hide { user_id, leaderboard_id, until } => {
@@ -188,6 +198,8 @@ async fn make(conn: &mut Conn, work: &mut Work<'_>, new: &NewDecision) -> Result
         Measure::Rename { user_id, display_name } => Some(rename(conn, work, user_id, display_name.clone(), true).await?),
         Measure::Erase { user_id, scores } => {
             let (user, scores) = (user_id.clone(), *scores);
+            let name = work.users.get(&user).and_then(|user| user.profile.display_name.clone());
+            new.reason = erase::Personal { user: &user, name: name.as_deref() }.without(new.reason);
             let pseudonym = erase::carry_out(conn, work, new.id, &user, scores).await?;
             work.corrected.iter_mut().for_each(|(entry, _)| entry.user_id.clone_from(&pseudonym));
             new.measure = new.measure.of(&user, &pseudonym);
@@ -236,6 +248,10 @@ async fn undo(conn: &mut Conn, work: &mut Work<'_>, decision: &Decision, events:
             adjust::take_back(conn, work, event).await
         }
         Measure::Rename { user_id, .. } => {
+            // A later one stays in force, and leads back to what was before this one.
+            if decisions::hand_undo_on(conn, decision, user_id, &stored).await? {
+                return Ok(());
+            }
             let (name, locked) = (stored["displayName"].as_str().map(str::to_owned), stored["locked"] == true);
             rename(conn, work, user_id, name, locked).await.map(drop)
         }
@@ -259,7 +275,7 @@ async fn rename(conn: &mut Conn, work: &mut Work<'_>, id: &UserId, name: Option<
         users::updated_at.eq(after.updated_at.0),
     );
     diesel::update(users::table.find(id.as_str())).set(row).execute(conn).await?;
-    work.announcements.extend(name_changed(conn, &after).await?);
+    work.announcements.extend(work.name_changed(conn, &after).await?);
     work.users.insert(id.clone(), after);
     Ok(before)
 }

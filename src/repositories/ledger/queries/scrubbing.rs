@@ -15,13 +15,14 @@ use super::{
     Conn, Failure,
     moderation::erase::escaped,
 };
-use crate::domain::ids::UserId;
+use crate::domain::{ids::UserId, settlement::time_of_event};
 
 /// Removes stored answers to requests about the user, and the receipts of the user's scores.
-pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId) -> Result<(), Failure> {
+pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId, until: Uuid) -> Result<(), Failure> {
     let in_json = serde_json::to_string(user.as_str()).map_err(Failure::corrupt)?;
-    let told = idempotency_keys::receipt.like(format!("%{}%", escaped(&in_json))).escape('!');
-    let answered = idempotency_keys::table.filter(idempotency_keys::receipt.is_not_null().and(told));
+    let told = idempotency_keys::receipt.like(format!("%\"userId\":{}%", escaped(&in_json))).escape('!');
+    let before = idempotency_keys::created_at.lt(time_of_event(until).0);
+    let answered = idempotency_keys::table.filter(idempotency_keys::receipt.is_not_null().and(before).and(told));
     diesel::update(answered).set(idempotency_keys::receipt.eq(None::<String>)).execute(conn).await?;
     let batches: Vec<Option<Vec<u8>>> = idempotency_keys::table
         .inner_join(score_events::table.on(score_events::event_id.eq(idempotency_keys::event_id)))
@@ -34,8 +35,12 @@ pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId) -> Resu
         let row = receipt_batches::table.find(&id).select(receipt_batches::receipts);
         let Some(packed) = row.first::<Option<Vec<u8>>>(conn).await.optional()?.flatten() else { continue };
         let mut bodies = unpack(&packed, |_| true)?;
+        let events: Vec<&[u8]> = bodies.keys().map(|id| id.as_bytes().as_slice()).collect();
+        let of_user = score_events::table.filter(score_events::event_id.eq_any(&events));
+        let of_user = of_user.filter(score_events::user_id.eq(pseudonym.as_str())).select(score_events::event_id);
+        let of_user: Vec<Vec<u8>> = of_user.load(conn).await?;
         let before = bodies.len();
-        bodies.retain(|_, body| !body.contains(&in_json));
+        bodies.retain(|id, _| !of_user.iter().any(|event| event == id.as_bytes()));
         if bodies.len() < before {
             let set = receipt_batches::receipts.eq(pack_all(&bodies));
             diesel::update(receipt_batches::table.find(&id)).set(set).execute(conn).await?;
@@ -44,12 +49,12 @@ pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId) -> Resu
     Ok(())
 }
 
-/// Puts the pseudonym in the place of the subject in the next `limit` events of the history; returns where to go on.
+/// Puts the pseudonym in the place of the subject in the next `limit` events of the history before `until`; returns where to go on.
 pub async fn history(
     conn: &mut Conn,
     user: &UserId,
     pseudonym: &UserId,
-    after: Uuid,
+    (after, until): (Uuid, Uuid),
     limit: i64,
 ) -> Result<Option<Uuid>, Failure> {
     let bite: Option<Vec<u8>> = score_events::table
@@ -60,8 +65,9 @@ pub async fn history(
         .first(conn)
         .await
         .optional()?;
-    // 17 bytes of 0xff come after every event id.
-    let end = bite.clone().unwrap_or(vec![0xff; 17]);
+    let until = until.as_bytes().to_vec();
+    let bite = bite.filter(|end| *end < until);
+    let end = bite.clone().unwrap_or(until);
     let range = score_events::event_id.gt(after.as_bytes().as_slice()).and(score_events::event_id.le(&end));
     let of_user = score_events::table.filter(range.and(score_events::subject.eq(user.as_str())));
     diesel::update(of_user).set(score_events::subject.eq(pseudonym.as_str())).execute(conn).await?;

@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
-        schema::{entries, leaderboards, score_events, withheld_events},
+        schema::{corrections, entries, leaderboards, score_events, withheld_events},
         statement::statement,
     },
     Conn, Db, Failure,
+    corrections::REMOVED,
     leaderboards::LeaderboardRow,
     seasons,
 };
@@ -95,10 +96,12 @@ pub async fn of_user(conn: &mut Conn, user: &UserId, only: Option<i64>) -> Resul
         let current: Option<i64> = leaderboards::table.find(pk).select(leaderboards::season).first(conn).await.optional()?;
         // Named one by one, each is looked up in the primary key.
         let numbers: Vec<i64> = (1..=current.unwrap_or(0)).collect();
-        let of_board = entries::leaderboard_pk.eq(pk).and(entries::season.eq_any(numbers));
-        let found = entries::table.filter(of_board.and(entries::user_id.eq(user.as_str()))).order(entries::season);
-        let found: Vec<i64> = found.select(entries::season).load(conn).await?;
-        keys.extend(found.into_iter().map(|season| (pk, season, user.clone())));
+        for numbers in numbers.chunks(EVENTS_AT_ONCE) {
+            let of_board = entries::leaderboard_pk.eq(pk).and(entries::season.eq_any(numbers));
+            let found = entries::table.filter(of_board.and(entries::user_id.eq(user.as_str()))).order(entries::season);
+            let found: Vec<i64> = found.select(entries::season).load(conn).await?;
+            keys.extend(found.into_iter().map(|season| (pk, season, user.clone())));
+        }
     }
     Ok(keys)
 }
@@ -120,7 +123,7 @@ pub async fn of_events(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<EntryKey>, F
     Ok(keys)
 }
 
-/// Events that one statement looks up.
+/// Events, or seasons, that one statement looks up.
 const EVENTS_AT_ONCE: usize = 1_000;
 
 /// A row of the log: event, revision, applied, time; value, points, change, score after it, kind; withheld.
@@ -143,10 +146,22 @@ pub async fn log(conn: &mut Conn, target: &Target) -> Result<Vec<Logged>, Failur
     rows.sort_unstable_by(|((one, one_revision, one_applied, _), ..), ((other, revision, applied, _), ..)| {
         (one_revision, !one_applied, one).cmp(&(revision, !applied, other))
     });
-    Ok(rows.into_iter().map(|row| logged(target.season.rules, row)).collect())
+    let removed = removed_at(conn, target).await?;
+    Ok(rows.into_iter().map(|row| logged(target.season.rules, removed, row)).collect())
 }
 
-fn logged(rules: Rules, row: LogRow) -> Logged {
+/// The entry's revision when it was last removed, 0 if it never was: scores up to it no longer count.
+async fn removed_at(conn: &mut Conn, target: &Target) -> Result<i64, Failure> {
+    let board = target.board();
+    let of_entry = corrections::leaderboard_pk.eq(board.pk).and(corrections::season.eq(board.season));
+    let removals = corrections::table
+        .filter(of_entry.and(corrections::user_id.eq(target.user_id.as_str())).and(corrections::cause.eq(REMOVED)))
+        .order(corrections::revision.desc())
+        .select(corrections::revision);
+    Ok(removals.first(conn).await.optional()?.unwrap_or(0))
+}
+
+fn logged(rules: Rules, removed: i64, row: LogRow) -> Logged {
     let ((_, revision, applied, at), (value, points, delta, score, kind), withheld) = row;
     let told = match rules.operator {
         Operator::Sum => delta,
@@ -157,7 +172,7 @@ fn logged(rules: Rules, row: LogRow) -> Logged {
         applied,
         points: points.or(value).unwrap_or(told),
         operator: kind.as_deref().and_then(Adjustment::operator_of_kind),
-        counts: !withheld,
+        counts: !withheld && revision > removed,
         at: Timestamp(at),
     }
 }

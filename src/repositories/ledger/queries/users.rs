@@ -103,7 +103,7 @@ fn value_of(profile: &Profile) -> Result<Value, Failure> {
 }
 
 /// The current rankings that have an entry of the user.
-async fn leaderboards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<(LeaderboardId, Board)>, Failure> {
+pub async fn leaderboards_of(conn: &mut Conn, id: &UserId) -> Result<Vec<(LeaderboardId, Board)>, Failure> {
     let rows: Vec<(String, i64, i64, String)> = leaderboards::table
         .inner_join(entries::table.on(entries::leaderboard_pk.eq(leaderboards::pk).and(entries::season.eq(leaderboards::season))))
         .filter(entries::user_id.eq(id.as_str()).and(entries::sort_score.lt(TAKEN_OUT)))

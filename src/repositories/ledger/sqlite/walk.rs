@@ -11,7 +11,9 @@ use crate::domain::{ids::UserId, leaderboard::Board};
 statement!(
     Db, NewestEvents { user: Text = str, board: BigInt = i64, before: Binary = [u8], withheld: Bool = bool, limit: BigInt = i64 } -> Binary,
     "SELECT h.event_id FROM score_events h WHERE h.user_id = ? AND h.leaderboard_pk = ? AND h.event_id < ? \
-     AND (? OR NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id)) ORDER BY h.event_id DESC LIMIT ?"
+     AND (? OR (NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
+     AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
+     AND c.revision >= h.revision AND c.cause = 'removed'))) ORDER BY h.event_id DESC LIMIT ?"
 );
 
 /// Users' ranks in an ended season: a statement costs no round trip here, so they are counted one by one.

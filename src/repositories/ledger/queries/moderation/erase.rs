@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     super::{
         super::super::{
-            schema::{audit, corrections, decision_users, decisions, leaderboards, outbox, sanctions, season_marks},
+            schema::{audit, corrections, decision_users, decisions, leaderboards, sanctions, season_marks},
             statement::statement,
         },
         Conn, Db, Failure, jobs,
@@ -21,7 +21,7 @@ use super::{
     work::Work,
 };
 use crate::domain::{
-    announcement::{Announcement, ErasedFrom},
+    announcement::Announcement,
     decision::{CorrectedEntry, ErasedScores, Measure},
     ids::UserId,
     job::{NewJob, ScrubUser},
@@ -37,6 +37,8 @@ const LENGTH: usize = 16;
 
 /// How long ago scores may have been committed whose receipts are still stored, in seconds: longer than any receipt is.
 const RECEIPTS_SECONDS: i64 = 14 * 86_400;
+/// Rows that one statement changes.
+const ROWS_AT_ONCE: usize = 1_000;
 /// When what is left is scrubbed, in seconds: until then answers that are on their way are stored.
 const SCRUB_AFTER: i64 = 30;
 
@@ -74,6 +76,35 @@ statement!(
     "DELETE FROM action_uses WHERE user_id = ?"
 );
 
+/// What is known of a user who is erased, as it may stand in texts.
+pub struct Personal<'a> {
+    pub user: &'a UserId,
+    pub name: Option<&'a str>,
+}
+
+impl Personal<'_> {
+    /// Whether a text names the user, by id or name, as a word of its own.
+    pub fn is_in(&self, text: &str) -> bool {
+        let names = |word: &str| {
+            let borders = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+            text.match_indices(word)
+                .any(|(at, _)| borders(text[..at].chars().next_back()) && borders(text[at + word.len()..].chars().next()))
+        };
+        names(self.user.as_str()) || self.name.is_some_and(names)
+    }
+
+    /// Patterns of texts that may name the user, by id and by name.
+    fn patterns(&self) -> (String, String) {
+        let within = |word: &str| format!("%{}%", escaped(word));
+        (within(self.user.as_str()), within(self.name.unwrap_or(self.user.as_str())))
+    }
+
+    /// The text, unless it names the user.
+    pub fn without(&self, text: String) -> String {
+        if self.is_in(&text) { "erased".to_owned() } else { text }
+    }
+}
+
 /// Erases a user; returns the pseudonym.
 pub async fn carry_out(
     conn: &mut Conn,
@@ -90,22 +121,23 @@ pub async fn carry_out(
         remove(conn, work, decision, user, &keys).await?;
     }
     rename(conn, work, user, &pseudonym, &keys).await?;
-    forget(conn, user, &pseudonym, name.as_deref()).await?;
-    scrub_audit(conn, user, name.as_deref()).await?;
-    scrub_outbox(conn, user).await?;
+    let personal = Personal { user, name: name.as_deref() };
+    forget(conn, &pseudonym, &personal).await?;
+    scrub_audit(conn, &personal).await?;
     let after = first_event_id(work.time.plus_seconds(-RECEIPTS_SECONDS));
     EraseReceipts { user: pseudonym.as_str(), after: after.as_bytes() }.execute(conn).await?;
-    let scrub = ScrubUser { user: user.clone(), pseudonym: pseudonym.clone(), after: None };
+    // What comes later is of another user, who may have the same id.
+    let scrub = ScrubUser { user: user.clone(), pseudonym: pseudonym.clone(), until: first_event_id(work.time), after: None };
     jobs::add(conn, &NewJob::new(&scrub, work.time.plus_seconds(SCRUB_AFTER)), work.time).await?;
     let mut boards = Vec::new();
     for pk in keys.iter().map(|key| key.0).collect::<BTreeSet<_>>() {
-        let of: Vec<(i64, i64, String, i64)> = leaderboards::table
+        let of: Vec<(i64, i64, String)> = leaderboards::table
             .find(pk)
-            .select((leaderboards::pk, leaderboards::season, leaderboards::sort_order, leaderboards::epoch))
+            .select((leaderboards::pk, leaderboards::season, leaderboards::sort_order))
             .load(conn)
             .await?;
-        for (pk, season, text, epoch) in of {
-            boards.push(ErasedFrom { board: Board { pk, season, order: order(&text)? }, epoch });
+        for (pk, season, text) in of {
+            boards.push(Board { pk, season, order: order(&text)? });
         }
     }
     if !boards.is_empty() {
@@ -174,7 +206,8 @@ async fn rename(
 type DecisionRow = (Vec<u8>, String, String, Option<String>, String);
 
 /// Rewrites decisions about the user, and by the user.
-async fn forget(conn: &mut Conn, user: &UserId, pseudonym: &UserId, name: Option<&str>) -> Result<(), Failure> {
+async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal<'_>) -> Result<(), Failure> {
+    let user = personal.user;
     let (old, new) = (user.as_str(), pseudonym.as_str());
     diesel::update(decisions::table.filter(decisions::subject.eq(old))).set(decisions::subject.eq(new)).execute(conn).await?;
     let about = decision_users::table.filter(decision_users::user_id.eq(old)).select(decision_users::decision_id);
@@ -190,58 +223,58 @@ async fn forget(conn: &mut Conn, user: &UserId, pseudonym: &UserId, name: Option
             entry.user_id = pseudonym.clone();
         }
         let renames = matches!(measure, Measure::Rename { .. });
-        let tells = |text: &str| [Some(old), name].into_iter().flatten().any(|personal| text.contains(personal));
         let row = (
             decisions::request.eq(serde_json::to_string(&measure.of(user, pseudonym)).map_err(Failure::corrupt)?),
             decisions::entries.eq(serde_json::to_string(&changed).map_err(Failure::corrupt)?),
             decisions::undo.eq(if renames { None } else { undo }),
-            decisions::reason.eq(if tells(&reason) { "erased".to_owned() } else { reason }),
+            decisions::reason.eq(personal.without(reason)),
         );
         diesel::update(decisions::table.find(id)).set(row).execute(conn).await?;
     }
     let those = decision_users::table.filter(decision_users::user_id.eq(old));
     diesel::update(those).set(decision_users::user_id.eq(new)).execute(conn).await?;
+    let (by_id, by_name) = personal.patterns();
+    let named = decisions::reason.like(by_id).escape('!').or(decisions::reason.like(by_name).escape('!'));
+    let reasons = decisions::table.filter(named).select((decisions::id, decisions::reason));
+    let reasons: Vec<(Vec<u8>, String)> = reasons.load(conn).await?;
+    for (id, reason) in reasons.into_iter().filter(|(_, reason)| personal.is_in(reason)) {
+        diesel::update(decisions::table.find(id)).set(decisions::reason.eq(personal.without(reason))).execute(conn).await?;
+    }
     Ok(())
 }
 
-/// Drops the texts and the salts of entries of the audit trail that name the user: what is left still proves the chain.
-async fn scrub_audit(conn: &mut Conn, user: &UserId, name: Option<&str>) -> Result<(), Failure> {
-    let within = |text: &str| format!("%{}%", escaped(text));
-    let in_json = serde_json::to_string(user.as_str()).map_err(Failure::corrupt)?;
-    let entry = audit::target.like(format!("%/entry:{}", escaped(user.as_str()))).escape('!');
-    let of_user = audit::target.eq(format!("user:{user}")).or(entry);
-    let named = audit::details.like(within(&in_json)).escape('!').or(audit::reason.like(within(user.as_str())).escape('!'));
-    let called = audit::reason.like(within(name.unwrap_or(user.as_str()))).escape('!');
-    let those = audit::table.filter(audit::subject.eq(user.as_str()).or(of_user).or(named).or(called));
-    let erased = (
-        (audit::subject.eq(None::<String>), audit::target.eq(None::<String>), audit::reason.eq(None::<String>)),
-        (audit::details.eq(None::<String>), audit::salt.eq(None::<String>)),
-    );
-    diesel::update(those).set(erased).execute(conn).await?;
+/// Drops the texts and the salts of entries of the audit trail that are by the user, about the user, or whose reason names the user:
+/// what is left still proves the chain.
+async fn scrub_audit(conn: &mut Conn, personal: &Personal<'_>) -> Result<(), Failure> {
+    let user = personal.user.as_str();
+    let entry = audit::target.like(format!("%/entry:{}", escaped(user))).escape('!');
+    let of_user = audit::subject.eq(user).or(audit::target.eq(format!("user:{user}"))).or(entry);
+    let (by_id, by_name) = personal.patterns();
+    let named = audit::reason.like(by_id).escape('!').or(audit::reason.like(by_name).escape('!'));
+    type Told = (i64, Option<String>, Option<String>, Option<String>);
+    let rows: Vec<Told> = audit::table
+        .filter(of_user.or(named))
+        .select((audit::seq, audit::subject, audit::target, audit::reason))
+        .load(conn)
+        .await?;
+    let about = [format!("user:{user}"), format!("/entry:{user}")];
+    let tells = |(_, subject, target, reason): &Told| {
+        subject.as_deref() == Some(user)
+            || target.as_deref().is_some_and(|target| target == about[0] || target.ends_with(&about[1]))
+            || reason.as_deref().is_some_and(|reason| personal.is_in(reason))
+    };
+    let found: Vec<i64> = rows.iter().filter(|row| tells(row)).map(|(seq, ..)| *seq).collect();
+    for page in found.chunks(ROWS_AT_ONCE) {
+        let erased = (
+            (audit::subject.eq(None::<String>), audit::target.eq(None::<String>), audit::reason.eq(None::<String>)),
+            (audit::details.eq(None::<String>), audit::salt.eq(None::<String>)),
+        );
+        diesel::update(audit::table.filter(audit::seq.eq_any(page))).set(erased).execute(conn).await?;
+    }
     Ok(())
 }
 
 /// A text in a pattern of `LIKE` whose escape character is `!`.
 pub fn escaped(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
-}
-
-/// Takes the user out of what is still to be announced: the rankings begin anew, and then have all of it.
-async fn scrub_outbox(conn: &mut Conn, user: &UserId) -> Result<(), Failure> {
-    let in_json = serde_json::to_string(user.as_str()).map_err(Failure::corrupt)?;
-    let rows = outbox::table.filter(outbox::payload.like(format!("%{}%", escaped(&in_json))).escape('!'));
-    let rows: Vec<(i64, String)> = rows.select((outbox::id, outbox::payload)).load(conn).await?;
-    for (id, payload) in rows {
-        let left = match serde_json::from_str(&payload) {
-            Ok(Announcement::Scores { mut changes }) => {
-                changes.retain(|change| change.user_id != *user);
-                Announcement::Scores { changes }
-            }
-            Ok(Announcement::Rename { user_id, .. }) if user_id == *user => Announcement::Scores { changes: Vec::new() },
-            _ => continue,
-        };
-        let payload = serde_json::to_string(&left).map_err(Failure::corrupt)?;
-        diesel::update(outbox::table.find(id)).set(outbox::payload.eq(payload)).execute(conn).await?;
-    }
-    Ok(())
 }

@@ -17,10 +17,10 @@ use super::{
     invalid,
     work::Work,
 };
-use crate::domain::{decision::Voided, ids::UserId, settlement::EntryKey};
+use crate::domain::{decision::Voided, ids::UserId};
 
 /// Why events that are voided do not count.
-const VOIDED: &str = "voided";
+pub const VOIDED: &str = "voided";
 
 statement!(
     Db, Withhold { event: Binary = [u8], decision: Binary = [u8], reason: Text = str } -> BigInt,
@@ -33,14 +33,6 @@ statement!(
     } -> BigInt,
     "INSERT INTO withheld_events (event_id, decision_id, reason) SELECT event_id, ?, ? FROM score_events \
      WHERE user_id = ? AND leaderboard_pk = ? AND at >= ? AND at < ? ON CONFLICT (event_id, decision_id) DO NOTHING"
-);
-
-statement!(
-    Db, WithholdEntry {
-        decision: Binary = [u8], reason: Text = str, user: Text = str, board: BigInt = i64, season: BigInt = i64,
-    } -> BigInt,
-    "INSERT INTO withheld_events (event_id, decision_id, reason) SELECT event_id, ?, ? FROM score_events \
-     WHERE user_id = ? AND leaderboard_pk = ? AND season = ? ON CONFLICT (event_id, decision_id) DO NOTHING"
 );
 
 /// Withholds events and folds their entries again; returns the users whose events they are.
@@ -107,12 +99,5 @@ pub async fn withhold(conn: &mut Conn, decision: Uuid, events: &[Uuid]) -> Resul
     for event in events {
         Withhold { event: event.as_bytes(), decision: decision.as_bytes(), reason: VOIDED }.execute(conn).await?;
     }
-    Ok(())
-}
-
-/// Withholds all events of an entry, because it was removed by this event.
-pub async fn withhold_entry(conn: &mut Conn, removal: Uuid, (pk, season, user): &EntryKey) -> Result<(), Failure> {
-    let entry = WithholdEntry { decision: removal.as_bytes(), reason: VOIDED, user: user.as_str(), board: pk, season };
-    entry.execute(conn).await?;
     Ok(())
 }

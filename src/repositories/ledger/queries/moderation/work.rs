@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diesel::ExpressionMethods;
+use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::super::{
-    super::super::{LedgerError, schema::seasons},
-    Conn, Failure, audit,
+    super::super::{LedgerError, statement::statement},
+    Conn, Db, Failure, audit,
     corrections::{self, Correction},
     jobs, locks, outbox, sanctions,
     targets::{self, Target},
+    users,
 };
 use super::ranks;
 use crate::domain::{
@@ -33,6 +34,12 @@ use crate::domain::{
 
 /// How long an ended season that was corrected waits to be read again: more corrections may follow.
 const READ_AGAIN_SECONDS: i64 = 2;
+
+statement!(
+    /// Counts one more correction of an ended season. Whoever waited for the row counts on.
+    Db, ReviseSeason { at: BigInt = i64, board: BigInt = i64, season: BigInt = i64 } -> BigInt,
+    "UPDATE seasons SET corrections = corrections + 1, revised_at = ? WHERE leaderboard_pk = ? AND season = ? RETURNING corrections"
+);
 
 /// An entry to be written.
 struct Pending {
@@ -263,15 +270,26 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// What has to be announced of a user's new name; `None` if the user is in no ranking as this work leaves it.
+    pub async fn name_changed(&self, conn: &mut Conn, user: &User) -> Result<Option<Announcement>, Failure> {
+        let mut leaderboards = users::leaderboards_of(conn, &user.id).await?;
+        for Pending { target, .. } in self.entries.values().filter(|pending| pending.target.user_id == user.id) {
+            leaderboards.retain(|(_, board)| board.pk != target.leaderboard.pk);
+            if target.entry.is_some_and(|entry| entry.score.is_some() && !entry.hidden) {
+                leaderboards.push((target.leaderboard.id.clone(), target.board()));
+            }
+        }
+        Ok((!leaderboards.is_empty()).then(|| Announcement::user_changed(user, &leaderboards)))
+    }
+
     /// Ends one decision: notes the seasons that it corrected, and returns its entries with the changes that announce them.
     pub async fn end_decision(&mut self, conn: &mut Conn) -> Result<Vec<(CorrectedEntry, Option<usize>)>, Failure> {
         let mut corrected = std::mem::take(&mut self.corrected);
         for (pk, number) in std::mem::take(&mut self.revises) {
-            let row = diesel::update(diesel::QueryDsl::find(seasons::table, (pk, number)));
-            let set = (seasons::corrections.eq(seasons::corrections + 1), seasons::revised_at.eq(self.time.0));
-            row.set(set).execute(conn).await?;
+            let revise = ReviseSeason { at: &self.time.0, board: &pk, season: &number };
+            let corrections = revise.get_result(conn).await?;
             let Some((leaderboard, season)) = self.revised.get_mut(&(pk, number)) else { continue };
-            season.corrections += 1;
+            season.corrections = corrections;
             let version = season.archived_version().map(|version| version.to_string());
             for (entry, _) in &mut corrected {
                 if entry.season == number && entry.leaderboard_id == *leaderboard {
