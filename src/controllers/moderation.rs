@@ -119,7 +119,11 @@ pub async fn decide(
     let answer = format!("{{\"results\":[{}]}}", items.join(","));
     match &key {
         // What failed may succeed when it is repeated.
-        Some(key) if !failed => Ok(answered(services.moderation.store_answer(&caller, key, answer).await?, false)),
+        Some(key) if !failed => {
+            let stored = services.moderation.store_answer(&caller, key, answer.clone()).await?;
+            let replayed = stored != answer;
+            Ok(answered(stored, replayed))
+        }
         _ => Ok(answered(answer, false)),
     }
 }

@@ -224,8 +224,12 @@ impl Follower {
                 EventKind::ScoreUpdated => {
                     tracing::trace!(leaderboard = %self.hub.leaderboard.id, version = %position, event = event.fields, "to be streamed");
                 }
-                // An earlier snapshot shows the old name, or who is not to be seen any more, also to clients that skip such events.
-                EventKind::UserChanged | EventKind::ScoreRemoved => self.hub.events.forget_snapshot(),
+                // An earlier snapshot shows the old name, or who is not to be seen any more.
+                EventKind::UserChanged => self.hub.events.forget_snapshot(),
+                EventKind::ScoreRemoved => {
+                    self.hub.events.forget_snapshot();
+                    self.hub.shared_views.forget_last();
+                }
                 EventKind::SeasonStarted => {
                     let head = Head { season: self.board.season, version: Some(position.clone()), total: 0 };
                     self.hub.shared_views.begin_season(&frame, &head);

@@ -152,6 +152,13 @@ impl SharedView {
         }
     }
 
+    /// What was shown last has somebody who is not to be seen any more: new watchers wait for the next tick.
+    pub(super) fn forget_last(&self) {
+        let mut shown = self.shown.lock();
+        (shown.dirty, shown.renew) = (true, true);
+        self.topic.forget_snapshot();
+    }
+
     /// The ranking gave no answer: it is queried again later.
     pub(super) fn postpone(&self) {
         let mut shown = self.shown.lock();

@@ -82,6 +82,11 @@ impl SharedViews {
         Arc::clone(shared_view)
     }
 
+    /// See [`SharedView::forget_last`].
+    pub(super) fn forget_last(&self) {
+        self.open.lock().by_key.values().for_each(|shared_view| shared_view.forget_last());
+    }
+
     /// Every shared view's topic.
     pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
         self.open.lock().by_key.values().map(|shared_view| Arc::clone(&shared_view.topic)).collect()
