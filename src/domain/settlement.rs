@@ -165,8 +165,8 @@ fn replay(submission: &Submission, state: &State) -> Option<Settled> {
 fn settle_one(submission: &Submission, definitions: &Definitions, state: &State, clock: &Clock) -> Result<Accepted, Refusal> {
     let fed = fed_by(submission, definitions)?;
     let sanctions = state.sanctions.get(&submission.user_id);
-    let judged_at = state.ledger_time.unwrap_or_else(|| clock.now());
-    if let Some(until) = sanctions.and_then(|sanctions| sanctions.ban(fed.iter().map(|board| board.pk), judged_at)) {
+    let judged_at = || state.ledger_time.unwrap_or_else(|| clock.now());
+    if let Some(until) = sanctions.and_then(|sanctions| sanctions.ban(fed.iter().map(|board| board.pk), judged_at())) {
         return Err(Refusal::Banned { until });
     }
     if let Some(closed) = fed.iter().find(|leaderboard| leaderboard.settings.closed) {
@@ -209,7 +209,7 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
             points: (submission.value.is_none() && outcome.points(rules.operator) != points).then_some(points),
             hidden: match scored {
                 Some(entry) => entry.hidden,
-                None => sanctions.is_some_and(|sanctions| sanctions.hide(leaderboard.pk, judged_at)),
+                None => sanctions.is_some_and(|sanctions| sanctions.hide(leaderboard.pk, judged_at())),
             },
         })
     });
