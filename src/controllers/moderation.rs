@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use super::{
     body::{BATCH_BODY_LIMIT, Json},
     params::{Params, Segments, next_cursor},
     rulings,
-    scores::{header_key, item_of_problem},
+    scores::{as_replay, header_key, item_of_problem},
 };
 
 /// The names of the types.
@@ -136,11 +136,7 @@ fn fingerprint(decisions: &[Box<RawValue>]) -> [u8; 32] {
 }
 
 fn answered(body: String, replayed: bool) -> Response {
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if replayed {
-        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    }
-    response
+    as_replay(([(header::CONTENT_TYPE, "application/json")], body).into_response(), replayed)
 }
 
 #[derive(Serialize)]

@@ -83,11 +83,7 @@ pub async fn submit(
     body.idempotency_key = header_key(&headers)?;
     let answer = services.scores.submit(&caller, vec![score(body)?]).await?.pop();
     let Answer { body, replayed } = answer.unwrap_or_else(|| Err(ServiceError::Internal("no answer".into())))?;
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if replayed {
-        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(as_replay(([(header::CONTENT_TYPE, "application/json")], body).into_response(), replayed))
 }
 
 /// `POST /api/scores/batch`
@@ -134,6 +130,14 @@ pub async fn submit_batch(
 /// A problem as the answer to one item of several.
 pub(super) fn item_of_problem(problem: &Problem, request_id: &str) -> String {
     format!("{{\"status\":{},\"body\":{}}}", problem.status().as_u16(), problem.document(request_id))
+}
+
+/// The answer to a request with an idempotency key, saying so if it is a repeat.
+pub(super) fn as_replay(mut response: Response, replayed: bool) -> Response {
+    if replayed {
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// The key in the header. Two different keys would be ambiguous.

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ use super::{
     App,
     body::{self, Json, Unambiguous, nullable},
     params::{Params, Segments, next_cursor},
-    scores::header_key,
+    scores::{as_replay, header_key},
     whole::Whole,
 };
 
@@ -187,11 +187,7 @@ pub async fn end(
     let (body, replayed) = services.seasons.end(&caller, &id, EndSeason { ends, name, key }, answer).await?;
     let location = format!("/api/leaderboards/{id}/seasons/{}", ends + 1);
     let content_type = (header::CONTENT_TYPE, "application/json".to_owned());
-    let mut response = (StatusCode::CREATED, [(header::LOCATION, location), content_type], body).into_response();
-    if replayed {
-        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(as_replay((StatusCode::CREATED, [(header::LOCATION, location), content_type], body).into_response(), replayed))
 }
 
 /// The body of a change of a season.
