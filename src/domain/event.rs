@@ -8,6 +8,8 @@
 //! [`Announcement::Event`](super::announcement::Announcement::Event) from whoever commits it; docs/architecture.md lists the
 //! rest. If it moves an entry, it is a change of that entry, and announced as one.
 
+mod about;
+
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
@@ -124,12 +126,15 @@ impl Event {
         })
     }
 
-    /// The fields, and what a `season-ended` event has beside them: its first hundred entries, a JSON array.
+    /// The fields, and what some events have beside them: a `season-ended` its first hundred entries, a JSON array; a
+    /// `score-removed` that the user is hidden.
     pub fn fields_and_more(&self) -> (&str, Option<&str>) {
-        match (self.kind, self.fields.split_once(MORE)) {
-            (EventKind::SeasonEnded, Some((fields, more))) => (fields, Some(more)),
-            _ => (&self.fields, None),
-        }
+        let parts = match self.kind {
+            EventKind::SeasonEnded => self.fields.split_once(MORE),
+            EventKind::ScoreRemoved => self.fields.strip_suffix(HIDDEN).map(|fields| (fields, HIDDEN)),
+            _ => None,
+        };
+        parts.map_or((&self.fields, None), |(fields, more)| (fields, Some(more)))
     }
 
     /// The season that it ends; `None` if it is another event.
@@ -237,6 +242,10 @@ pub struct ScoreRemoved<'a> {
 
 /// Separates the fields of a `season-ended` event from what is beside them: JSON contains no such character.
 const MORE: char = '\u{1f}';
+
+/// Stands after the fields of a `score-removed` event whose user is hidden. It is a space, so that a release that does not know
+/// it passes on the same JSON.
+const HIDDEN: &str = " ";
 
 /// The part of a `season-ended` that is known once the ranking has everything that was committed in the season.
 #[derive(Serialize)]

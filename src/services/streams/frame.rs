@@ -1,6 +1,9 @@
 //! Server-Sent Events on the wire: encoded once, shared by every connection.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, LazyLock},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -75,7 +78,14 @@ pub struct Frame {
     pub private: bool,
     /// The season whose end it is.
     pub ends: Option<i64>,
+    /// Whom it is about: a hash of the user id.
+    pub about: Option<u64>,
+    /// From here on this user is hidden.
+    pub hides: bool,
 }
+
+/// Makes the hashes of user ids, the same ones for the life of the process.
+static ABOUT: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The end of a chunk.
 const CHUNK_END: &[u8] = b"\r\n";
@@ -95,7 +105,7 @@ impl Frame {
         bytes.put_slice(size.as_bytes());
         parts.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
         bytes.put_slice(CHUNK_END);
-        Self { bytes: bytes.freeze(), head: size.len(), id, at: None, private: false, ends: None }
+        Self { bytes: bytes.freeze(), head: size.len(), id, at: None, private: false, ends: None, about: None, hides: false }
     }
 
     /// A change in the form in which watchers receive it.
@@ -105,7 +115,8 @@ impl Frame {
         let shown_to_all =
             |definition| Described::read(definition).is_some_and(|described| described.visibility == Visibility::Public);
         let private = event.kind == EventKind::LeaderboardChanged && !shown_to_all(&event.fields);
-        Self { at: event.at(), private, ends: event.ended_season(), ..frame }
+        let about = event.user().map(|user| ABOUT.hash_one(user));
+        Self { at: event.at(), private, ends: event.ended_season(), about, hides: event.hides(), ..frame }
     }
 
     /// Why the server ends the stream, or one leaderboard's part of it if others go on.

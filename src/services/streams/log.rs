@@ -1,5 +1,7 @@
 //! The log of a topic and the cursors that read it: what a connection is given next, decided under the topic's lock.
 
+mod hidden;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -58,6 +60,8 @@ pub(super) struct Log {
     pub(super) lost_below: u64,
     /// The position of the newest frame that only readers of private leaderboards may see. Other cursors start after it.
     pub(super) private_until: u64,
+    /// Clients that come back from up to here start over: what they missed shows somebody who is hidden since.
+    pub(super) hidden_until: u64,
     /// How many comparisons of the newest position with the store's have begun, and the number of the last completed one.
     pub(super) head_checks: (u64, u64),
     pub(super) heartbeat: (u64, Option<Frame>),
@@ -111,6 +115,7 @@ impl Log {
             wanted: Wanted::default(),
             lost_below: 0,
             private_until: 0,
+            hidden_until: 0,
             head_checks: (0, 0),
             heartbeat: (0, None),
             end: None,
@@ -171,6 +176,7 @@ impl Log {
         if self.frames.back().is_some_and(|frame| frame.private) {
             self.private_until = self.head();
         }
+        self.note_hidden();
         self.shrink_to(self.capacity);
     }
 
@@ -190,6 +196,7 @@ impl Log {
         self.capacity = self.capacity.max(frames.len() + self.frames.len());
         self.first = from;
         frames.into_iter().rev().for_each(|frame| self.frames.push_front(frame));
+        self.find_hidden();
     }
 
     fn has_read_all(&self, cursor: &Cursor) -> bool {
@@ -229,7 +236,8 @@ impl Log {
             self.wanted.from = Some(self.wanted.from.map_or(cursor.next, |from| from.min(cursor.next)));
             return None;
         }
-        if !continuous || cursor.next < self.first || (!cursor.entitled && cursor.next <= self.private_until) {
+        let shows_hidden = cursor.catching_up && cursor.next <= self.hidden_until;
+        if !continuous || cursor.next < self.first || shows_hidden || (!cursor.entitled && cursor.next <= self.private_until) {
             return self.start_over(cursor);
         }
         let bytes = self.frames_from(cursor)?;
@@ -245,6 +253,7 @@ impl Log {
         let reset = cursor.reset || cursor.generation > 0;
         let form = cursor.form;
         let oldest = if cursor.entitled { self.first } else { self.first.max(self.private_until + 1) };
+        let oldest = oldest.max(self.hidden_until + 1);
         match &mut self.snapshot {
             Some(snapshot) if snapshot.next >= oldest && (head + 1).saturating_sub(snapshot.next) <= FRESH => {
                 match cursor.generation {
@@ -319,7 +328,7 @@ impl Log {
         self.generation += 1;
         (self.epoch, self.season) = (epoch, season);
         self.first = next;
-        (self.lost_below, self.private_until) = (0, 0);
+        (self.lost_below, self.private_until, self.hidden_until) = (0, 0, 0);
         self.frames.clear();
         self.merged.clear();
         self.snapshot = snapshot;

@@ -21,6 +21,7 @@ crate::both_backends!(
     what_ends_by_time_is_back_within_five_seconds,
     an_ended_season_leaves_them_out_as_well,
     watchers_of_every_view_see_them_go_and_come,
+    who_comes_back_is_not_shown_who_was_hidden,
 );
 
 async fn three(app: &TestApp) {
@@ -256,4 +257,35 @@ async fn watchers_of_every_view_see_them_go_and_come(backend: Backend) {
     }
     assert_eq!(own.expect("standing").await.data["entry"]["rank"], 1);
     assert_eq!(third.expect("standing").await.data["entry"]["rank"], 3);
+}
+
+async fn who_comes_back_is_not_shown_who_was_hidden(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let mut watcher = Watcher::open(&app, "main").await;
+    let start = watcher.version.clone();
+    three(&app).await;
+    let mut shown = Vec::new();
+    for _ in 0..3 {
+        watcher.expect("score-updated").await;
+        shown.push(watcher.version.clone());
+    }
+    hide(&app, "ann", Some("main")).await;
+    let removed = watcher.expect("score-removed").await;
+    let mut instances = vec![app];
+    if matches!(backend, Backend::Shared) {
+        // One that has not seen it happen reads it from the feed.
+        instances.push(instances[0].another().await);
+    }
+    for app in &instances {
+        let stream = async |from: &str| Sse::resume(app, "/api/leaderboards/main/stream", from).await;
+        let anew = stream(&start).await.expect("leaderboard").await.data;
+        assert_eq!((users(&anew), &anew["reset"]), (vec!["bob", "cid"], &json!(true)), "told that the rest is missing");
+        for (seen, version) in shown.iter().enumerate() {
+            let mut stream = stream(version).await;
+            for user in ["bob", "cid"].iter().skip(seen) {
+                assert_eq!(stream.expect("score-updated").await.data["userId"], *user, "nothing else is left out");
+            }
+            assert_eq!(stream.expect("score-removed").await.data, removed);
+        }
+    }
 }

@@ -149,13 +149,11 @@ impl Correction {
                 previous_score,
                 at,
             }),
-            None => fields(&ScoreRemoved {
-                leaderboard_id: &leaderboard_id,
-                season: board.season,
-                event_id,
-                user_id: &user_id,
-                at: time_of_event(event_id),
-            }),
+            None => {
+                let (season, at) = (board.season, time_of_event(event_id));
+                let removed = ScoreRemoved { leaderboard_id: &leaderboard_id, season, event_id, user_id: &user_id, at };
+                if cause == HIDDEN { removed.hiding() } else { fields(&removed) }
+            }
         };
         let change = Change { board, event_id, user_id, score, reached_at: at.0, revision, name, event };
         if silent { change.silenced() } else { change }
