@@ -841,7 +841,11 @@ const boardStream = new Stream(() => ({ view: 'top', limit, hz: 5 }), {
 /* A stream of its own, though it makes two watchers of one visitor: it goes on after its last score, and the table's position, which is ahead of
    it within a tick, would move the browser's `Last-Event-ID` past scores that have not come yet. */
 const feedStream = new Stream(() => (latest ? { view: 'events', lastEventId: latest } : { view: 'events' }), {
-  leaderboard: recall,
+  // Whoever was corrected while the stream was away is in no event any more.
+  leaderboard(snapshot) {
+    if (snapshot.reset) news = [];
+    recall(snapshot);
+  },
   'score-updated': hear,
   'score-removed'(removed, id) {
     latest = id;
