@@ -100,14 +100,7 @@ pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Resul
         return Ok(Some(from));
     }
     SweepSanctions { pk: &pk }.execute(conn).await?;
-    let bite: Option<Vec<u8>> = score_events::table
-        .filter(score_events::event_id.gt(swept_to.as_bytes().as_slice()))
-        .order((score_events::event_id, score_events::position))
-        .offset(limit.max(1) - 1)
-        .select(score_events::event_id)
-        .first(conn)
-        .await
-        .optional()?;
+    let bite = end_of_bite(conn, swept_to, limit).await?;
     // 17 bytes of 0xff come after every event id.
     let end = bite.clone().unwrap_or(vec![0xff; 17]);
     let of_board = score_events::table.filter(score_events::leaderboard_pk.eq(pk));
@@ -123,4 +116,15 @@ pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Resul
 fn uuid_floor(moment: Timestamp) -> [u8; 16] {
     let millis = moment.0.max(0).unsigned_abs() / 1000;
     (u128::from(millis) << 80).to_be_bytes()
+}
+
+/// The last of the next `limit` rows of the history after this event; `None` if fewer are left. A whole event belongs to the
+/// step in which its first row is.
+pub async fn end_of_bite(conn: &mut Conn, after: Uuid, limit: i64) -> Result<Option<Vec<u8>>, Failure> {
+    let end = score_events::table
+        .filter(score_events::event_id.gt(after.as_bytes().as_slice()))
+        .order((score_events::event_id, score_events::position))
+        .offset(limit.max(1) - 1)
+        .select(score_events::event_id);
+    Ok(end.first(conn).await.optional()?)
 }

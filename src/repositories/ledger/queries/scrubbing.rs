@@ -12,7 +12,7 @@ use super::{
         receipts::{pack_all, unpack},
         schema::{idempotency_keys, receipt_batches, score_events},
     },
-    Conn, Failure,
+    Conn, Failure, maintenance,
     moderation::erase::escaped,
 };
 use crate::domain::{ids::UserId, settlement::time_of_event};
@@ -57,14 +57,7 @@ pub async fn history(
     (after, until): (Uuid, Uuid),
     limit: i64,
 ) -> Result<Option<Uuid>, Failure> {
-    let bite: Option<Vec<u8>> = score_events::table
-        .filter(score_events::event_id.gt(after.as_bytes().as_slice()))
-        .order((score_events::event_id, score_events::position))
-        .offset(limit.max(1) - 1)
-        .select(score_events::event_id)
-        .first(conn)
-        .await
-        .optional()?;
+    let bite = maintenance::end_of_bite(conn, after, limit).await?;
     let until = until.as_bytes().to_vec();
     let bite = bite.filter(|end| *end < until);
     let end = bite.clone().unwrap_or(until);
