@@ -13,6 +13,7 @@ use scoreboard::{
 };
 
 use super::*;
+use crate::contract::ranking::eventually;
 
 on_both_engines![
     whatever_is_decided_beside_commits_the_fold_holds,
@@ -186,9 +187,9 @@ async fn after_a_ban_nothing_of_the_user_is_committed(database: Database) {
                 }
             }
         });
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        decide(&other, vec![ban(&user)]).await;
         let score = async || rows(&other, board).await.into_iter().find(|row| row.0 == user).unwrap().1;
+        eventually("scores are coming in", || async { (score().await > 1).then_some(()) }).await;
+        decide(&other, vec![ban(&user)]).await;
         let then = score().await;
         assert_eq!(scoring.await.unwrap(), Refusal::Banned { until: None });
         assert_eq!(score().await, then, "a score came after the answer");
