@@ -14,7 +14,7 @@ pub struct TokenArgs {
     #[arg(long)]
     sub: String,
     /// Scopes, separated by spaces: scores:write, scores:self, leaderboards:read, leaderboards:admin, audit:read,
-    /// leaderboards:restricted, moderation:write.
+    /// leaderboards:restricted, moderation:write, users:read, users:write, accounts:admin, keys:admin.
     #[arg(long)]
     scope: String,
     /// How long it is good for: a number and s, m, h or d.

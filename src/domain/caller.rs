@@ -3,6 +3,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use uuid::Uuid;
+
+use super::ids::{KeyId, LeaderboardId};
+
 /// What a credential may allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
@@ -20,10 +24,18 @@ pub enum Scope {
     LeaderboardsRestricted,
     /// Make decisions about users and scores.
     ModerationWrite,
+    /// Read users' profiles.
+    UsersRead,
+    /// Write users' profiles.
+    UsersWrite,
+    /// Manage the accounts of players, moderators and administrators.
+    AccountsAdmin,
+    /// Manage API keys.
+    KeysAdmin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::ScoresWrite,
         Self::ScoresSelf,
         Self::LeaderboardsRead,
@@ -31,6 +43,10 @@ impl Scope {
         Self::AuditRead,
         Self::LeaderboardsRestricted,
         Self::ModerationWrite,
+        Self::UsersRead,
+        Self::UsersWrite,
+        Self::AccountsAdmin,
+        Self::KeysAdmin,
     ];
 
     /// The scope of this name.
@@ -48,17 +64,26 @@ impl Scope {
             Self::AuditRead => "audit:read",
             Self::LeaderboardsRestricted => "leaderboards:restricted",
             Self::ModerationWrite => "moderation:write",
+            Self::UsersRead => "users:read",
+            Self::UsersWrite => "users:write",
+            Self::AccountsAdmin => "accounts:admin",
+            Self::KeysAdmin => "keys:admin",
         }
     }
 }
 
 /// A set of scopes, one bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 impl Scopes {
     pub fn has(self, scope: Scope) -> bool {
         self.0 & 1 << scope as u8 != 0
+    }
+
+    /// The scopes in it, in the order of [`Scope::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(move |&scope| self.has(scope))
     }
 }
 
@@ -81,7 +106,9 @@ pub enum Permission {
     SeePrivateDefinitions,
     /// Read users' profiles.
     ReadUsers,
-    /// Create, change and delete leaderboards, actions and users.
+    /// Write users' profiles.
+    WriteUsers,
+    /// Create, change and delete leaderboards and actions.
     Manage,
     /// Read who changed what.
     ReadAudit,
@@ -89,6 +116,10 @@ pub enum Permission {
     ReadRestricted,
     /// Make decisions about users and scores, and read them.
     Moderate,
+    /// Create, change, rotate and delete API keys.
+    ManageKeys,
+    /// Read, invite, change and delete accounts.
+    ManageAccounts,
 }
 
 impl Permission {
@@ -98,22 +129,59 @@ impl Permission {
             Self::SubmitScores => &[Scope::ScoresWrite, Scope::ScoresSelf],
             Self::SubmitForAnybody => &[Scope::ScoresWrite],
             Self::ReadPrivate => &[Scope::LeaderboardsRead],
-            Self::SeePrivateDefinitions | Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
+            Self::SeePrivateDefinitions => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
+            Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin, Scope::UsersRead, Scope::UsersWrite],
+            Self::WriteUsers => &[Scope::UsersWrite, Scope::LeaderboardsAdmin],
             Self::Manage => &[Scope::LeaderboardsAdmin],
             Self::ReadAudit => &[Scope::AuditRead],
             Self::ReadRestricted => &[Scope::LeaderboardsRestricted],
             Self::Moderate => &[Scope::ModerationWrite],
+            Self::ManageKeys => &[Scope::KeysAdmin],
+            Self::ManageAccounts => &[Scope::AccountsAdmin],
         }
     }
+}
+
+/// What a principal has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A JWT of whoever holds the key that it is signed with.
+    Token,
+    /// An API key.
+    Key(KeyUse),
+    /// The access token of an account's session.
+    Session(SessionId),
+}
+
+/// Identifies a session.
+pub type SessionId = Uuid;
+
+/// An API key, and which of its secrets was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    pub id: KeyId,
+    /// SHA-256 of the secret.
+    pub secret: [u8; 32],
 }
 
 /// The holder of a valid credential.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
+    /// A token's `sub`, `key:` and the id of an API key, or an account's user id.
     pub subject: Arc<str>,
     /// When the credential expires, in seconds since 1970.
     pub expires: u64,
     pub scopes: Scopes,
+    /// The only leaderboards that it may do more with than everybody may; `None`: all.
+    pub leaderboards: Option<Arc<[LeaderboardId]>>,
+    pub credential: Credential,
+}
+
+impl Principal {
+    /// Whether it is bound to other leaderboards than this one.
+    pub fn is_kept_from(&self, leaderboard: &str) -> bool {
+        self.leaderboards.as_ref().is_some_and(|bound| !bound.iter().any(|id| id.as_str() == leaderboard))
+    }
 }
 
 /// Why a caller's request is denied.
@@ -209,7 +277,16 @@ mod tests {
 
     fn holder(scopes: &[Scope]) -> Caller {
         let scopes = scopes.iter().copied().collect();
-        Caller::Principal(Arc::new(Principal { subject: "game".into(), expires: u64::MAX, scopes }), None)
+        Caller::Principal(
+            Arc::new(Principal {
+                subject: "game".into(),
+                expires: u64::MAX,
+                scopes,
+                leaderboards: None,
+                credential: Credential::Token,
+            }),
+            None,
+        )
     }
 
     #[test]

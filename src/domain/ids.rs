@@ -84,6 +84,12 @@ text_id!(
     check_user_id
 );
 
+text_id!(
+    /// An API key's public id: 10 characters of base 62.
+    KeyId,
+    check_key_id
+);
+
 impl UserId {
     /// Checks an id that may be new: it also has to be visible and usable in a URL ([`check_name`]). Earlier releases were less
     /// strict, and users with ids from them can still be read.
@@ -105,6 +111,11 @@ fn check_slug(text: &str) -> Result<(), InvalidId> {
     } else {
         Err(InvalidId("must be 1 to 64 characters of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"))
     }
+}
+
+fn check_key_id(text: &str) -> Result<(), InvalidId> {
+    let well_formed = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if well_formed { Ok(()) } else { Err(InvalidId("must be 10 letters and digits")) }
 }
 
 fn check_user_id(text: &str) -> Result<(), InvalidId> {
@@ -129,6 +140,9 @@ pub enum Noun {
     User,
     Entry,
     Decision,
+    Key,
+    Account,
+    Session,
     /// Whatever an address that cannot be decoded was meant to name.
     Resource,
 }
@@ -142,6 +156,9 @@ impl fmt::Display for Noun {
             Self::User => "user",
             Self::Entry => "entry",
             Self::Decision => "decision",
+            Self::Key => "API key",
+            Self::Account => "account",
+            Self::Session => "session",
             Self::Resource => "resource",
         })
     }

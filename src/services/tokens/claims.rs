@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    domain::caller::{Principal, Scope},
+    domain::caller::{Credential, Principal, Scope},
     services::error::ServiceError,
 };
 
@@ -48,7 +48,13 @@ impl Carried {
             scopes.extend(known.ok_or_else(wrong)?);
         }
         let expires = self.exp.as_f64().ok_or_else(|| refused("the token's claim exp is no number"))? as u64;
-        Ok(Principal { subject: subject.into(), expires: expires.min(LATEST), scopes: scopes.into_iter().collect() })
+        Ok(Principal {
+            subject: subject.into(),
+            expires: expires.min(LATEST),
+            scopes: scopes.into_iter().collect(),
+            leaderboards: None,
+            credential: Credential::Token,
+        })
     }
 }
 

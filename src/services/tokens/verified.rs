@@ -36,10 +36,16 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::caller::Scopes;
+    use crate::domain::caller::{Credential, Scopes};
 
     fn principal(expires: u64) -> Arc<Principal> {
-        Arc::new(Principal { subject: "game".into(), expires, scopes: Scopes::default() })
+        Arc::new(Principal {
+            subject: "game".into(),
+            expires,
+            scopes: Scopes::default(),
+            leaderboards: None,
+            credential: Credential::Token,
+        })
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
 
 use Access::{Anybody, Needs, PrivateNeeds};
 
-const SCOPES: [&str; 7] = [
+const SCOPES: [&str; 11] = [
     "scores:write",
     "scores:self",
     "leaderboards:read",
@@ -20,6 +20,10 @@ const SCOPES: [&str; 7] = [
     "audit:read",
     "leaderboards:restricted",
     "moderation:write",
+    "users:read",
+    "users:write",
+    "accounts:admin",
+    "keys:admin",
 ];
 
 /// Who may call an operation.
@@ -91,7 +95,7 @@ fn cases() -> Vec<Case> {
         case("getAction", Anybody, "/api/actions/open"),
         with_body("updateAction", ADMIN, "/api/actions/goal", nothing()),
         case("deleteAction", ADMIN, "/api/actions/nothing"),
-        case("getUser", Needs(&["leaderboards:read", "leaderboards:admin"]), "/api/users/ann"),
+        case("getUser", Needs(&["leaderboards:read", "leaderboards:admin", "users:read", "users:write"]), "/api/users/ann"),
         with_body("replaceUser", ADMIN, "/api/users/ann", nothing()),
         case("listUserScores", READ, "/api/users/ann/scores?leaderboardId=secret"),
         case("live", Anybody, "/livez"),
