@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use limits::Limits;
-pub use stores::Stores;
+pub use stores::{Stores, open_for_a_tool};
 pub use telemetry::{USUAL, init_logging};
 
 use crate::{
@@ -38,11 +38,13 @@ use crate::{
         Services,
         actions::Actions,
         announcer::{Announcer, Parts},
+        api_keys::ApiKeys,
         audit::Audit,
         backlog::Backlog,
         boundaries::Boundaries,
         census::Census,
         changes::Changes,
+        credentials::Credentials,
         definitions::DefinitionCache,
         health::Health,
         hidden::Hidden,
@@ -248,6 +250,10 @@ async fn build(
     });
     let turning = Arc::clone(&boundaries);
     workers.spawn("boundaries", move || boundaries::run(Arc::clone(&turning)));
+    let api_keys = Arc::new(ApiKeys::new(ledger.clone(), Arc::clone(&definitions), clock.clone(), Arc::clone(&turns)));
+    let used = Arc::clone(&api_keys);
+    workers.spawn("uses of API keys", move || Arc::clone(&used).write_uses());
+    let credentials = Arc::new(Credentials { tokens, keys: Arc::clone(&api_keys) });
     let admission = Admission::new(limits.caps);
     let streams = Streams::new(
         Arc::clone(ranking_store),
@@ -256,6 +262,7 @@ async fn build(
         rebuilder,
         Arc::clone(&definitions),
         clock.clone(),
+        Arc::clone(&credentials),
         admission,
     );
     let messages = feed.take_messages().context("the feed's messages are taken")?;
@@ -277,7 +284,8 @@ async fn build(
     };
     let committer = tokio::spawn(async move { supervised_as("committer", &broken, committer).await });
     let services = Services {
-        tokens,
+        credentials,
+        api_keys,
         leaderboards,
         actions: Actions { ledger: ledger.clone(), definitions: Arc::clone(&definitions), clock: clock.clone() },
         audit: Audit { ledger: ledger.clone(), turns: Arc::clone(&turns) },

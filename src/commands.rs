@@ -2,6 +2,7 @@
 
 mod demo;
 mod health;
+mod key;
 mod migrate;
 mod rebuild;
 mod serve;
@@ -42,6 +43,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print a token
     Token(token::TokenArgs),
+    /// Make API keys, above all the first one
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Bring the ledger's schema up to date
     Migrate(StorageSettings),
     /// Compare the ledger with its own history and with the rankings; fails on any difference
@@ -68,6 +72,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(settings) => serve::run(&settings).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Token(args) => token::run(&args),
+        Command::Key(command) => key::run(&command).await,
         Command::Migrate(storage) => migrate::run(&storage).await,
         Command::Verify(args) => verify::run(&args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,

@@ -2,6 +2,7 @@
 //! status.
 
 pub mod actions;
+pub mod api_keys;
 pub mod audit;
 pub mod body;
 pub mod cached;

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod announcement;
+pub mod api_key;
 pub mod archive;
 pub mod audit;
 pub mod caller;

@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     controllers::{
-        actions, audit,
+        actions, api_keys, audit,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards, moderation,
         operations::{self, Metrics},
@@ -41,6 +41,9 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/leaderboards/{id}/scores", get(history::latest))
         .route("/api/leaderboards/{id}/seasons", get(seasons::list).post(seasons::end))
         .route("/api/leaderboards/{id}/seasons/{season}", get(seasons::get).patch(seasons::rename))
+        .route("/api/keys", get(api_keys::list).post(api_keys::create))
+        .route("/api/keys/{id}", get(api_keys::get).patch(api_keys::update).delete(api_keys::delete))
+        .route("/api/keys/{id}/rotate", post(api_keys::rotate))
         .route("/api/audit", get(audit::list))
         .route(
             "/api/moderation/decisions",

@@ -3,12 +3,14 @@
 
 pub mod actions;
 pub mod announcer;
+pub mod api_keys;
 pub mod archive;
 pub mod audit;
 pub mod backlog;
 pub mod boundaries;
 pub mod census;
 pub mod changes;
+pub mod credentials;
 pub mod definitions;
 pub mod encoded;
 pub mod entry_reads;
@@ -38,7 +40,8 @@ use std::sync::Arc;
 /// The services behind the API. Every method that acts on somebody's behalf takes the [`Caller`](crate::domain::caller::Caller)
 /// as its first argument and decides whether the caller may.
 pub struct Services {
-    pub tokens: tokens::Tokens,
+    pub credentials: Arc<credentials::Credentials>,
+    pub api_keys: Arc<api_keys::ApiKeys>,
     pub leaderboards: leaderboards::Leaderboards,
     pub actions: actions::Actions,
     pub users: users::Users,

@@ -45,6 +45,7 @@ fn settle(bencher: Bencher, size: u64) {
     let batch: Vec<_> = (0..size)
         .map(|number| Submission {
             subject: Arc::clone(&subject),
+            key: None,
             self_service_only: false,
             action_id: action_id.clone(),
             user_id: user(number),

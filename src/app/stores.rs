@@ -77,6 +77,15 @@ impl Stores {
     }
 }
 
+/// Opens the ledger for a tool that writes to it, beside a server or without one, with its schema up to date. An embedded one is created if there is none.
+pub async fn open_for_a_tool(settings: &StorageSettings) -> anyhow::Result<Ledger> {
+    settings.check()?;
+    let missing = settings.database_url().strip_prefix("sqlite://").is_some_and(|path| !Path::new(path).exists());
+    let ledger = open_ledger(settings, missing).await?;
+    ledger.migrate().await.context("the ledger could not be migrated")?;
+    Ok(ledger)
+}
+
 /// Refuses addresses of stores that can never work, before anything is opened.
 pub(super) fn check_addresses(settings: &StorageSettings) -> anyhow::Result<()> {
     settings.check()?;

@@ -34,7 +34,8 @@ pub fn run(args: &TokenArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn seconds(text: &str) -> anyhow::Result<u64> {
+/// A duration of 1 s to ten years, such as `90s` or `12h`, in seconds.
+pub(super) fn seconds(text: &str) -> anyhow::Result<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit: u64 = match unit {
@@ -46,7 +47,7 @@ fn seconds(text: &str) -> anyhow::Result<u64> {
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     let seconds = seconds.context("a duration is a number and s, m, h or d, such as 90s or 12h")?;
-    ensure!((1..=3650 * 86_400).contains(&seconds), "a token lasts between 1 s and 3650 d");
+    ensure!((1..=3650 * 86_400).contains(&seconds), "must be between 1 s and 3650 d");
     Ok(seconds)
 }
 

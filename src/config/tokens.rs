@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 /// The key, and what else a token has to say.
-#[derive(Clone, Args)]
+#[derive(Clone, Default, Args)]
 pub struct TokenSettings {
     /// HS256 secret of 32 bytes at least. Neither this nor a public key: a random one is made and kept in `DATA_DIR`.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]

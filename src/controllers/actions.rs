@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     App,
-    body::{self, Json, broken, nullable, nullable_object, present},
+    body::{self, Json, broken, distinct_slugs, nullable, nullable_object, present},
     params::Segments,
     whole::Whole,
 };
@@ -84,12 +84,6 @@ pub struct Settings {
 
 fn ordered(value: &ValueBody) -> Result<(), ValidationError> {
     if value.min > value.max { Err(broken("range", "min must not be greater than max")) } else { Ok(()) }
-}
-
-fn distinct_slugs(ids: &[String]) -> Result<(), ValidationError> {
-    ids.iter().try_for_each(|id| body::slug(id))?;
-    let repeated = ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id));
-    if repeated { Err(broken("duplicate", "must name each leaderboard once")) } else { Ok(()) }
 }
 
 impl Settings {

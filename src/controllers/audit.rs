@@ -68,7 +68,7 @@ struct PageView<'a> {
 
 /// `GET /api/audit`
 pub async fn list(State(services): App, caller: Caller, mut params: Params) -> Result<Response, Problem> {
-    caller.authorize(Permission::ReadAudit).map_err(ServiceError::from)?;
+    caller.authorize_everywhere(Permission::ReadAudit).map_err(ServiceError::from)?;
     let after = params.number("after", 0..=GREATEST, 0);
     let limit = params.number("limit", 1..=1000, 100);
     params.finish()?;

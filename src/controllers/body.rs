@@ -129,6 +129,13 @@ pub fn slug(text: &str) -> Result<(), ValidationError> {
     LeaderboardId::parse(text).map(drop).map_err(|InvalidId(message)| broken("format", message))
 }
 
+/// The texts are ids of leaderboards, each once.
+pub fn distinct_slugs(ids: &[String]) -> Result<(), ValidationError> {
+    ids.iter().try_for_each(|id| slug(id))?;
+    let repeated = ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id));
+    if repeated { Err(broken("duplicate", "must name each leaderboard once")) } else { Ok(()) }
+}
+
 /// The text is a user's id, and the user may be new.
 pub fn user_id(text: &str) -> Result<(), ValidationError> {
     UserId::parse_new(text).map(drop).map_err(|InvalidId(message)| broken("format", message))

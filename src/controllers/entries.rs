@@ -84,7 +84,7 @@ async fn answer_window(
         params.refuse("projection", "format", "must be public or restricted: own is of one user");
     }
     params.finish()?;
-    hidden::authorize(caller, projection, None)?;
+    hidden::authorize(caller, projection, None, Some(leaderboard.id.as_str()))?;
     let chosen = seasons::chosen(services, leaderboard.clone(), season).await?;
     if projection == Projection::Restricted {
         return restricted::window(services, leaderboard, &chosen, (from_rank, limit), headers).await;
@@ -117,7 +117,7 @@ pub async fn entry(
     let chosen = seasons::chosen(&services, leaderboard.clone(), season).await?;
     if projection != Projection::Public {
         let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
-        hidden::authorize(&caller, projection, Some(&user_id))?;
+        hidden::authorize(&caller, projection, Some(&user_id), Some(leaderboard.id.as_str()))?;
         if let Some(answer) = restricted::entry(&services, &leaderboard, &chosen, &user_id, &headers).await? {
             return Ok(answer);
         }

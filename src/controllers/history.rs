@@ -111,7 +111,7 @@ pub async fn page(
     }
     let projection = params.projection();
     params.finish()?;
-    hidden::authorize(&caller, projection, Some(&user_id))?;
+    hidden::authorize(&caller, projection, Some(&user_id), leaderboard.as_ref().map(LeaderboardId::as_str))?;
     let leaderboard = match leaderboard {
         Some(id) => Some(services.leaderboards.readable(&caller, id.as_str()).await?),
         None => None,

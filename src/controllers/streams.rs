@@ -14,24 +14,16 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body::Frame;
-use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::{
-    domain::{
-        caller::{Caller, Permission},
-        ids::UserId,
-        leaderboard::Leaderboard,
-        season::SeasonChoice,
-        version::Version,
-    },
+    domain::{caller::Caller, ids::UserId, leaderboard::Leaderboard, season::SeasonChoice, version::Version},
     http::{caller::ClientAddress, problem::Problem},
     services::{
         Services,
         error::ServiceError,
         seasons::Chosen,
         streams::{EventStream, Handover, View, Watched, busy_body},
-        tokens::time_left,
     },
 };
 
@@ -213,14 +205,12 @@ fn respond(
     watched: Watched,
     season: Option<i64>,
 ) -> Response {
-    let reader = caller.principal().filter(|_| caller.may(Permission::ReadPrivate));
-    let until = reader.map(|reader| Instant::now() + time_left(reader));
     let subject = caller.principal().map(|principal| &*principal.subject);
     let admitted = match services.streams.admission.admit(address, subject) {
         Ok(admitted) => admitted,
         Err(refused) => return busy(refused.reason()),
     };
-    let handover = Handover::new(services.streams.open(watched, season, admitted, until));
+    let handover = Handover::new(services.streams.open(caller, watched, season, admitted));
     let mut response = event_stream(Body::new(EventStreamBody { handover: handover.clone(), events: None }));
     response.extensions_mut().insert(handover);
     response

@@ -5,7 +5,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use uuid::Uuid;
 
-use super::ids::{KeyId, LeaderboardId};
+use super::{
+    api_key::KeyRate,
+    ids::{KeyId, LeaderboardId},
+};
 
 /// What a credential may allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,7 +146,7 @@ impl Permission {
 }
 
 /// What a principal has shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// A JWT of whoever holds the key that it is signed with.
     Token,
@@ -157,11 +160,13 @@ pub enum Credential {
 pub type SessionId = Uuid;
 
 /// An API key, and which of its secrets was shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyUse {
     pub id: KeyId,
     /// SHA-256 of the secret.
     pub secret: [u8; 32],
+    /// The key's own rate limit, in place of the one for everybody.
+    pub rate: Option<KeyRate>,
 }
 
 /// The holder of a valid credential.
@@ -169,7 +174,7 @@ pub struct KeyUse {
 pub struct Principal {
     /// A token's `sub`, `key:` and the id of an API key, or an account's user id.
     pub subject: Arc<str>,
-    /// When the credential expires, in seconds since 1970.
+    /// The first second since 1970 in which the credential is no longer accepted.
     pub expires: u64,
     pub scopes: Scopes,
     /// The only leaderboards that it may do more with than everybody may; `None`: all.
@@ -181,6 +186,14 @@ impl Principal {
     /// Whether it is bound to other leaderboards than this one.
     pub fn is_kept_from(&self, leaderboard: &str) -> bool {
         self.leaderboards.as_ref().is_some_and(|bound| !bound.iter().any(|id| id.as_str() == leaderboard))
+    }
+
+    /// The API key that it is, if it is one.
+    pub fn key(&self) -> Option<&KeyUse> {
+        match &self.credential {
+            Credential::Key(key) => Some(key),
+            Credential::Token | Credential::Session(_) => None,
+        }
     }
 }
 
@@ -241,7 +254,31 @@ impl Caller {
         }
     }
 
-    /// Whether the caller has this permission.
+    /// Whether the caller has this scope, and so can hand it on.
+    pub fn has(&self, scope: Scope) -> bool {
+        match self {
+            Self::Anonymous { .. } => false,
+            Self::Principal(principal, _) => principal.scopes.has(scope),
+            Self::Server => true,
+        }
+    }
+
+    /// The leaderboards that the caller's credential is bound to; `None`: all.
+    pub fn bound_to(&self) -> Option<&[LeaderboardId]> {
+        self.principal().and_then(|principal| principal.leaderboards.as_deref())
+    }
+
+    /// Whether the caller has this permission on this leaderboard.
+    pub fn may_on(&self, permission: Permission, leaderboard: &str) -> bool {
+        self.may(permission) && !self.principal().is_some_and(|principal| principal.is_kept_from(leaderboard))
+    }
+
+    /// Whether the caller has this permission on all leaderboards.
+    pub fn may_everywhere(&self, permission: Permission) -> bool {
+        self.may(permission) && self.bound_to().is_none()
+    }
+
+    /// Whether the caller has this permission, be it on some leaderboards alone.
     pub fn may(&self, permission: Permission) -> bool {
         match self {
             Self::Anonymous { .. } => false,
@@ -258,7 +295,25 @@ impl Caller {
         }
     }
 
-    /// Refuses a caller without this permission.
+    /// Refuses a caller without this permission on this leaderboard.
+    pub fn authorize_on(&self, permission: Permission, leaderboard: &str) -> Result<(), Denied> {
+        self.authorize(permission)?;
+        if self.may_on(permission, leaderboard) {
+            return Ok(());
+        }
+        Err(Denied::Forbidden(format!("the key is bound to leaderboards, and {leaderboard} is not among them")))
+    }
+
+    /// Refuses a caller without this permission on all leaderboards.
+    pub fn authorize_everywhere(&self, permission: Permission) -> Result<(), Denied> {
+        self.authorize(permission)?;
+        if self.may_everywhere(permission) {
+            return Ok(());
+        }
+        Err(Denied::Forbidden("the key is bound to leaderboards, and this concerns others, too".into()))
+    }
+
+    /// Refuses a caller without this permission, be it on some leaderboards alone.
     pub fn authorize(&self, permission: Permission) -> Result<(), Denied> {
         match self {
             _ if self.may(permission) => Ok(()),

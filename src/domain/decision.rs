@@ -100,6 +100,15 @@ pub enum ErasedScores {
 }
 
 impl Measure {
+    /// The only leaderboard that it concerns; `None` if there may be others.
+    pub fn leaderboard(&self) -> Option<&LeaderboardId> {
+        match self {
+            Self::Hide { leaderboard_id, .. } | Self::Ban { leaderboard_id, .. } => leaderboard_id.as_ref(),
+            Self::Void(Voided::Range { leaderboard_id, .. }) | Self::Adjust { leaderboard_id, .. } => Some(leaderboard_id),
+            Self::Void(Voided::Events { .. }) | Self::Rename { .. } | Self::Erase { .. } => None,
+        }
+    }
+
     /// The name of its type.
     pub fn name(&self) -> &'static str {
         match self {

@@ -6,11 +6,12 @@ use rpds::HashTrieMapSync;
 
 use super::{
     action::Action,
-    ids::{ActionId, LeaderboardId},
+    api_key::ApiKey,
+    ids::{ActionId, KeyId, LeaderboardId},
     leaderboard::Leaderboard,
 };
 
-/// Every leaderboard and every action, at one revision of the ledger's definitions. A copy shares all that it does not change,
+/// Every leaderboard, every action and every API key, at one revision of the ledger's definitions. A copy shares all that it does not change,
 /// so that a change of one definition costs the same among ten and among ten thousand.
 #[derive(Debug, Default, Clone)]
 pub struct Definitions {
@@ -21,6 +22,7 @@ pub struct Definitions {
     leaderboards: HashTrieMapSync<LeaderboardId, Arc<Leaderboard>>,
     by_pk: HashTrieMapSync<i64, Arc<Leaderboard>>,
     actions: HashTrieMapSync<ActionId, Arc<Action>>,
+    keys: HashTrieMapSync<KeyId, Arc<ApiKey>>,
 }
 
 /// What a change of the definitions changed.
@@ -28,6 +30,7 @@ pub struct Definitions {
 pub enum Changed {
     Leaderboard(LeaderboardId),
     Action(ActionId),
+    Key(KeyId),
 }
 
 impl Definitions {
@@ -59,6 +62,20 @@ impl Definitions {
     /// All actions, in no order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.actions.values().map(Arc::as_ref)
+    }
+
+    /// The API key of this id.
+    pub fn key(&self, id: &str) -> Option<&Arc<ApiKey>> {
+        self.keys.get(id)
+    }
+
+    /// Adds an API key, or replaces the one of its id.
+    pub fn put_key(&mut self, key: ApiKey) {
+        self.keys.insert_mut(key.id.clone(), Arc::new(key));
+    }
+
+    pub fn remove_key(&mut self, id: &KeyId) {
+        self.keys.remove_mut(id);
     }
 
     /// Adds a leaderboard, or replaces the one of its id.

@@ -113,9 +113,11 @@ impl Visibility {
 }
 
 /// Which leaderboards a reader may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readable {
     Public,
+    /// Public ones, and these.
+    Among(Vec<LeaderboardId>),
     All,
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     announcement::Change,
+    caller::{KeyUse, Scope},
     definition::Definitions,
     entry::{DisplayName, TAKEN_OUT},
     ids::{ActionId, UserId},
@@ -132,7 +133,14 @@ pub fn settle_batch<'a>(
     let mut changed: HashMap<EntryKey, EntryChange> = HashMap::new();
     let mut receipts = ReceiptBatches::default();
     for (index, submission) in batch.into_iter().enumerate() {
-        let outcome = match replay(submission, &state) {
+        let by_key = match submission.key.as_ref().map(|key| judge_key(key, submission, definitions, &state, clock)) {
+            Some(Err(refusal)) => {
+                settlement.outcomes.push(Settled::Refused(refusal));
+                continue;
+            }
+            Some(Ok(())) | None => replay(submission, &state),
+        };
+        let outcome = match by_key {
             Some(outcome) => outcome,
             None => match settle_one(submission, definitions, &state, clock) {
                 Ok(mut accepted) => {
@@ -149,6 +157,25 @@ pub fn settle_batch<'a>(
     settlement.entries = changed.into_values().collect();
     settlement.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     settlement
+}
+
+/// Judges the API key that the submission was sent with: a key that was deleted or changed since allows nothing any more.
+fn judge_key(
+    used: &KeyUse,
+    submission: &Submission,
+    definitions: &Definitions,
+    state: &State,
+    clock: &Clock,
+) -> Result<(), Refusal> {
+    let at = state.ledger_time.unwrap_or_else(|| clock.now());
+    let holder = definitions.key(used.id.as_str()).and_then(|key| key.holder(&used.secret, at)).ok_or(Refusal::KeyEnded)?;
+    let scope = if submission.self_service_only { Scope::ScoresSelf } else { Scope::ScoresWrite };
+    if !holder.scopes.has(scope) {
+        return Err(Refusal::KeyLacksScope);
+    }
+    let action = definitions.action(submission.action_id.as_str());
+    let other = action.and_then(|action| action.settings.leaderboards.iter().find(|id| holder.is_kept_from(id.as_str())));
+    other.map_or(Ok(()), |id| Err(Refusal::KeyBound(id.clone())))
 }
 
 fn replay(submission: &Submission, state: &State) -> Option<Settled> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     action::ValueError,
+    caller::KeyUse,
     event::Cause,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
@@ -20,6 +21,8 @@ use super::{
 pub struct Submission {
     /// The token's `sub`: idempotency keys belong to it.
     pub subject: Arc<str>,
+    /// The API key that it was sent with, as it was then.
+    pub key: Option<KeyUse>,
     /// Whether only actions open to self-service are allowed.
     pub self_service_only: bool,
     pub action_id: ActionId,
@@ -135,6 +138,12 @@ pub enum Refusal {
     },
     /// The idempotency key was used with another body.
     KeyReused,
+    /// The API key was deleted, rotated or has expired since the request began.
+    KeyEnded,
+    /// The API key may not submit for this user, or by any action, any more.
+    KeyLacksScope,
+    /// The API key is bound to leaderboards, and the action feeds this other one.
+    KeyBound(LeaderboardId),
     /// The database cannot store the content of the submission.
     Unstorable,
 }

@@ -15,9 +15,9 @@ use axum::{
 use ipnet::IpNet;
 
 use crate::{
-    domain::caller::Caller,
+    domain::caller::{Caller, Principal},
     http::{caller::ClientAddress, problem::Problem},
-    services::{Services, error::ServiceError},
+    services::{Services, credentials::Credentials, error::ServiceError},
 };
 
 /// The address at the other end of the connection; the server puts it into each request.
@@ -38,9 +38,9 @@ const STREAMS: [&str; 3] = ["/api/leaderboards/{id}/stream", "/api/leaderboard/s
 /// none is needed, because its sender relies on it. Only streams accept a bad one, as anonymous: a browser's EventSource gives
 /// up permanently on a 401, and public data needs no token.
 pub async fn authenticate(State(layer): State<Authentication>, mut request: Request, next: Next) -> Response {
-    let streams = is_stream(&request);
-    let verified = token(&request, streams).and_then(|token| token.map(|token| layer.services.tokens.verify(&token)).transpose());
-    let caller = match verified {
+    let (streams, credentials) = (is_stream(&request), &layer.services.credentials);
+    let shown = token(&request, streams).and_then(|shown| Shown::of(shown, credentials));
+    let caller = match Shown::holder(shown, credentials, changes_by_hand(&request)).await {
         Ok(Some(principal)) => Caller::Principal(principal, None),
         Ok(None) => Caller::ANONYMOUS,
         Err(ServiceError::InvalidToken(why)) if streams => Caller::Anonymous { refused: Some(why) },
@@ -50,6 +50,42 @@ pub async fn authenticate(State(layer): State<Authentication>, mut request: Requ
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(address);
     next.run(request).await
+}
+
+/// What a request shows of who sends it. Owned, because a request cannot be referred to while the ledger is asked.
+enum Shown {
+    Nothing,
+    Known(Arc<Principal>),
+    Unknown(String),
+}
+
+impl Shown {
+    fn of(token: Option<Cow<'_, str>>, credentials: &Credentials) -> Result<Self, ServiceError> {
+        let Some(token) = token else { return Ok(Self::Nothing) };
+        Ok(credentials.known(&token)?.map_or_else(|| Self::Unknown(token.into_owned()), Self::Known))
+    }
+
+    /// Whoever it is; for a change by hand, confirmed by the ledger where a credential may have ended since.
+    async fn holder(
+        shown: Result<Self, ServiceError>,
+        credentials: &Credentials,
+        confirmed: bool,
+    ) -> Result<Option<Arc<Principal>>, ServiceError> {
+        let principal = match shown? {
+            Self::Nothing => return Ok(None),
+            Self::Known(principal) => principal,
+            Self::Unknown(token) => credentials.look_up(&token).await?,
+        };
+        if confirmed {
+            credentials.confirm(&principal).await?;
+        }
+        Ok(Some(principal))
+    }
+}
+
+/// Whether the request may change something that is no score: a commit of scores confirms credentials by itself.
+fn changes_by_hand(request: &Request) -> bool {
+    !request.method().is_safe() && !request.uri().path().starts_with("/api/scores")
 }
 
 fn is_stream(request: &Request) -> bool {

@@ -5,6 +5,7 @@
 //! engine (`batch`, `locks`, `place`, `walk`); docs/adr/0001 explains how and why.
 
 mod actions;
+mod api_keys;
 mod audit;
 mod entries;
 mod failure;
@@ -35,14 +36,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 pub use self::{
+    api_keys::UsedApiKey,
     moderation::{Decided, Moderated, Ranked},
     outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},
     seasons::SeasonAnswer,
 };
+use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 use crate::{
     domain::{announcement::Announcement, definition::Definitions, ids::Noun, leaderboard::InvalidSetting, time::Timestamp},
     repositories::cause::Cause,
@@ -69,6 +71,9 @@ pub enum LedgerError {
     /// The leaderboard is in another season than the one named.
     #[error("the current season is {current}")]
     OtherSeason { current: i64 },
+    /// The caller lacks what this needs; the message says it.
+    #[error("{0}")]
+    Forbidden(String),
     /// A moderator has set the user's name.
     #[error("the name is locked")]
     NameLocked,

@@ -9,7 +9,7 @@ use crate::{
         caller::{Caller, Permission},
         definition::Definitions,
         ids::{ActionId, LeaderboardId, Noun},
-        leaderboard::{Leaderboard, Visibility},
+        leaderboard::Leaderboard,
         time::Clock,
     },
     repositories::ledger::Ledger,
@@ -18,7 +18,7 @@ use crate::{
 use super::{
     definitions::DefinitionCache,
     error::{FieldError, ServiceError},
-    leaderboards::sees_private,
+    leaderboards::seen_by,
 };
 
 /// See the module's documentation.
@@ -31,9 +31,9 @@ pub struct Actions {
 impl Actions {
     /// Every action as this caller may see it ([`Self::visible`]), by id.
     pub fn list(&self, caller: &Caller) -> Result<Vec<Action>, ServiceError> {
-        let private_too = sees_private(caller, &self.definitions)?;
+        let seen = seen_by(caller, &self.definitions)?;
         let definitions = self.definitions.current();
-        let shown = |action: &Action| if private_too { Some(action.clone()) } else { public_part(action, &definitions) };
+        let shown = |action: &Action| visible_part(caller, action, &definitions, &seen);
         let mut actions: Vec<_> = definitions.actions().filter_map(shown).collect();
         actions.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(actions)
@@ -42,16 +42,16 @@ impl Actions {
     /// One action, without the leaderboards whose definitions this caller may not see. An action that feeds no others is not found.
     pub async fn visible(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
         let action = self.find(id).await?;
-        if sees_private(caller, &self.definitions)? {
-            return Ok(action);
-        }
-        public_part(&action, &self.definitions.current()).ok_or(ServiceError::NotFound(Noun::Action))
+        let seen = seen_by(caller, &self.definitions)?;
+        visible_part(caller, &action, &self.definitions.current(), &seen).ok_or(ServiceError::NotFound(Noun::Action))
     }
 
     /// One complete action, for a caller that is about to change it.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
-        self.find(id).await
+        let action = self.find(id).await?;
+        manages_all(caller, &action.settings.leaderboards)?;
+        Ok(action)
     }
 
     async fn find(&self, id: &str) -> Result<Action, ServiceError> {
@@ -61,6 +61,7 @@ impl Actions {
     /// Creates an action.
     pub async fn create(&self, caller: &Caller, id: &ActionId, settings: &ActionSettings) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
+        manages_all(caller, &settings.leaderboards)?;
         self.check_leaderboards(&settings.leaderboards).await?;
         let action = self.ledger.create_action(id, settings, Act::of(caller, self.clock.now())).await?;
         self.definitions.refresh().await?;
@@ -75,7 +76,8 @@ impl Actions {
         leaderboards: Option<&[LeaderboardId]>,
         change: impl FnOnce(&Action) -> ActionSettings + Send + 'static,
     ) -> Result<Action, ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        self.get(caller, id.as_str()).await?;
+        manages_all(caller, leaderboards.unwrap_or_default())?;
         self.check_leaderboards(leaderboards.unwrap_or_default()).await?;
         let action = self.ledger.update_action(id, Act::of(caller, self.clock.now()), change).await?;
         self.definitions.refresh().await?;
@@ -84,7 +86,7 @@ impl Actions {
 
     /// Deletes an action; scores that it has already given stay.
     pub async fn delete(&self, caller: &Caller, id: &ActionId) -> Result<(), ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        self.get(caller, id.as_str()).await?;
         self.ledger.delete_action(id, Act::of(caller, self.clock.now())).await?;
         self.definitions.refresh().await
     }
@@ -104,10 +106,25 @@ impl Actions {
     }
 }
 
-/// The part of the action that a caller may know who sees only public leaderboards; `None` if it feeds none of them.
-fn public_part(action: &Action, definitions: &Definitions) -> Option<Action> {
+/// Refuses a caller who does not manage all these leaderboards: an action changes each of them.
+fn manages_all(caller: &Caller, leaderboards: &[LeaderboardId]) -> Result<(), ServiceError> {
+    caller.authorize(Permission::Manage)?;
+    leaderboards.iter().try_for_each(|id| caller.authorize_on(Permission::Manage, id.as_str()))?;
+    Ok(())
+}
+
+/// The action with those of its leaderboards alone that the caller is shown; `None` if it feeds no other. Whoever is shown all is also shown those that
+/// do not exist any more.
+fn visible_part(
+    caller: &Caller,
+    action: &Action,
+    definitions: &Definitions,
+    seen: impl Fn(&Leaderboard) -> bool,
+) -> Option<Action> {
     let mut action = action.clone();
-    let public = |leaderboard: &Leaderboard| leaderboard.settings.visibility == Visibility::Public;
-    action.settings.leaderboards.retain(|id| definitions.leaderboard(id.as_str()).is_some_and(public));
+    if caller.may_everywhere(Permission::SeePrivateDefinitions) {
+        return Some(action);
+    }
+    action.settings.leaderboards.retain(|id| definitions.leaderboard(id.as_str()).is_some_and(&seen));
     (!action.settings.leaderboards.is_empty()).then_some(action)
 }

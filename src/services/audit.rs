@@ -28,7 +28,7 @@ pub struct Page {
 impl Audit {
     /// Up to `limit` entries after number `after`.
     pub async fn page(&self, caller: &Caller, after: i64, limit: i64) -> Result<Page, ServiceError> {
-        caller.authorize(Permission::ReadAudit)?;
+        caller.authorize_everywhere(Permission::ReadAudit)?;
         let _turn = self.turns.next().await?;
         let (entries, head) = self.ledger.audit(after, limit).await?;
         Ok(Page { entries, head: head.unwrap_or_else(|| (0, GENESIS.to_owned())) })

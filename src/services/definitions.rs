@@ -49,12 +49,16 @@ pub struct DefinitionCache {
     current: ArcSwap<Definitions>,
     /// One refresh at a time; concurrent callers wait for it and then use its result.
     refreshing: Mutex<Option<Instant>>,
+    /// The same for refreshes that strangers can cause: when the last one began.
+    unknown: Mutex<Option<Instant>>,
     /// No other instance can change definitions.
     alone: bool,
     /// The revision up to which read access is known: the snapshot's, or a later one whose changes were announced.
     access: AtomicI64,
     /// When read access was last confirmed, in microseconds since `begun`.
     confirmed: AtomicU64,
+    /// The same, by the ledger itself.
+    heard_from_ledger: AtomicU64,
     begun: Instant,
     /// The newest revision that any instance has announced.
     heard: AtomicI64,
@@ -81,9 +85,11 @@ impl DefinitionCache {
             feed,
             current: ArcSwap::from_pointee(definitions),
             refreshing: Mutex::new(None),
+            unknown: Mutex::new(None),
             alone,
             access,
             confirmed: AtomicU64::new(0),
+            heard_from_ledger: AtomicU64::new(0),
             begun: Instant::now(),
             heard: AtomicI64::new(0),
             lost: AtomicBool::new(false),
@@ -110,6 +116,12 @@ impl DefinitionCache {
         self.alone || now.saturating_duration_since(confirmed) < CONFIRMED_FOR
     }
 
+    /// Whether the ledger has answered within the last two seconds, or nobody else can change what it holds.
+    pub fn has_heard_from_ledger(&self, now: Instant) -> bool {
+        let heard = self.begun + Duration::from_micros(self.heard_from_ledger.load(Ordering::Acquire));
+        !self.ledger.is_shared() || now.saturating_duration_since(heard) < CONFIRMED_FOR
+    }
+
     /// Whether definitions have changed in a way that this instance does not know yet.
     pub fn is_outdated(&self) -> bool {
         self.heard.load(Ordering::Acquire) > self.access.load(Ordering::Acquire)
@@ -132,6 +144,23 @@ impl DefinitionCache {
         }
         self.access.store(revision, Ordering::Release);
         self.confirm(begun);
+        self.heard_from_ledger.fetch_max(self.micros_at(begun), Ordering::AcqRel);
+        *last = Some(begun);
+        Ok(())
+    }
+
+    /// The same, not more often than this: callers wait for the next time, together.
+    pub async fn refresh_at_most_every(&self, interval: Duration) -> Result<(), ServiceError> {
+        let asked = Instant::now();
+        let mut last = self.unknown.lock().await;
+        if last.is_some_and(|begun| begun > asked) {
+            return Ok(());
+        }
+        if let Some(rest) = last.and_then(|begun| interval.checked_sub(begun.elapsed())) {
+            tokio::time::sleep(rest).await;
+        }
+        let begun = Instant::now();
+        self.refresh().await?;
         *last = Some(begun);
         Ok(())
     }
@@ -239,8 +268,11 @@ impl DefinitionCache {
     }
 
     fn confirm(&self, at: Instant) {
-        let micros = u64::try_from(at.saturating_duration_since(self.begun).as_micros()).unwrap_or(u64::MAX);
-        self.confirmed.fetch_max(micros, Ordering::AcqRel);
+        self.confirmed.fetch_max(self.micros_at(at), Ordering::AcqRel);
+    }
+
+    fn micros_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.begun).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Announces the revision, so that the other instances learn of it, also those that cannot reach the ledger.

@@ -107,6 +107,7 @@ impl From<LedgerError> for ServiceError {
             LedgerError::Conflict(field) => Self::Conflict(format!("{field} can no longer change once scores exist")),
             LedgerError::Invalid(InvalidSetting { field, message }) => Self::invalid(field, "format", message),
             LedgerError::OtherSeason { current } => Self::SeasonEnded { current },
+            LedgerError::Forbidden(message) => Self::Forbidden(message),
             LedgerError::NameLocked => Self::NameLocked,
             LedgerError::KeyReused => Self::invalid("Idempotency-Key", "reused", "this key was used before with another request"),
             // Whoever meets a boundary carries it out and tries again.

@@ -39,11 +39,19 @@ impl Hidden {
     }
 }
 
-/// Refuses a caller who may not see this projection, of this user or of all.
-pub fn authorize(caller: &Caller, projection: Projection, user: Option<&UserId>) -> Result<(), ServiceError> {
+/// Refuses a caller who may not see this projection, of this user or of all, on this leaderboard or on all.
+pub fn authorize(
+    caller: &Caller,
+    projection: Projection,
+    user: Option<&UserId>,
+    leaderboard: Option<&str>,
+) -> Result<(), ServiceError> {
     match projection {
         Projection::Public => Ok(()),
-        Projection::Restricted => Ok(caller.authorize(Permission::ReadRestricted)?),
+        Projection::Restricted => Ok(match leaderboard {
+            Some(leaderboard) => caller.authorize_on(Permission::ReadRestricted, leaderboard),
+            None => caller.authorize_everywhere(Permission::ReadRestricted),
+        }?),
         Projection::Own => {
             caller.authenticated()?;
             match (caller.subject(), user) {

@@ -49,14 +49,18 @@ impl History {
     /// sign at its end.
     pub async fn page(&self, caller: &Caller, user: &UserId, asked: Asked<'_>) -> Result<Page, ServiceError> {
         let Asked { leaderboard, season, before, limit, projection } = asked;
-        hidden::authorize(caller, projection, Some(user))?;
+        hidden::authorize(caller, projection, Some(user), leaderboard.map(LeaderboardId::as_str))?;
         // Ids are in the order of times, and each score lies in its season.
         let end = season.and_then(|season| season.ends_at).map(first_event_id);
         let before = match (before, end) {
             (Some(before), Some(end)) => Some(before.min(end)),
             (before, end) => before.or(end),
         };
-        let readable = if caller.may(Permission::ReadPrivate) { Readable::All } else { Readable::Public };
+        let readable = match caller.bound_to() {
+            _ if !caller.may(Permission::ReadPrivate) => Readable::Public,
+            Some(bound) => Readable::Among(bound.to_vec()),
+            None => Readable::All,
+        };
         let _turn = self.turns.next().await?;
         let mut events = self.ledger.history(user, leaderboard, before, limit as i64 + 1, readable, projection).await?;
         if let Some(season) = season {

@@ -80,24 +80,20 @@ impl Leaderboards {
         leaderboard: &Leaderboard,
         now: Instant,
     ) -> Result<(), ServiceError> {
-        if self.definitions.is_public(leaderboard, now) || caller.may(permission) {
+        if self.definitions.is_public(leaderboard, now) || caller.may_on(permission, leaderboard.id.as_str()) {
             return Ok(());
         }
         if leaderboard.settings.visibility == Visibility::Public {
             return Err(uncertain());
         }
-        Ok(caller.authorize(permission)?)
+        Ok(caller.authorize_on(permission, leaderboard.id.as_str())?)
     }
 
     /// Every leaderboard whose definition this caller may see, by id.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Overview>, ServiceError> {
-        let private_too = sees_private(caller, &self.definitions)?;
+        let seen = seen_by(caller, &self.definitions)?;
         let definitions = self.definitions.current();
-        let mut leaderboards: Vec<_> = definitions
-            .leaderboards()
-            .filter(|leaderboard| private_too || leaderboard.settings.visibility == Visibility::Public)
-            .cloned()
-            .collect();
+        let mut leaderboards: Vec<_> = definitions.leaderboards().filter(|leaderboard| seen(leaderboard)).cloned().collect();
         leaderboards.sort_by(|a, b| a.id.cmp(&b.id));
         let boards = definitions.leaderboards().map(Leaderboard::board).collect();
         let numbers = self.census.of(boards).await;
@@ -127,7 +123,7 @@ impl Leaderboards {
         id: &LeaderboardId,
         settings: &LeaderboardSettings,
     ) -> Result<Overview, ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, id.as_str())?;
         let now = self.clock.now();
         check_schedule(settings, now).map_err(LedgerError::Invalid)?;
         let leaderboard = self.ledger.create_leaderboard(id, settings, Act::of(caller, now)).await?;
@@ -143,7 +139,7 @@ impl Leaderboards {
         id: &LeaderboardId,
         change: impl FnOnce(&Leaderboard) -> LeaderboardSettings + Clone + Send + 'static,
     ) -> Result<Overview, ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, id.as_str())?;
         let now = self.clock.now();
         let checked = move |before: &Leaderboard| {
             let settings = change(before);
@@ -168,7 +164,7 @@ impl Leaderboards {
 
     /// Deletes a leaderboard with its entries and its history, announces that to its watchers and ends their streams.
     pub async fn delete(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, id.as_str())?;
         let deleted = self.ledger.delete_leaderboard(id, Act::of(caller, self.clock.now())).await?;
         self.tell(deleted).await?;
         Ok(())
@@ -176,7 +172,7 @@ impl Leaderboards {
 
     /// Creates the default leaderboard at the very first start.
     pub async fn ensure_default(&self, caller: &Caller, id: &LeaderboardId) -> Result<(), ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, id.as_str())?;
         let settings = LeaderboardSettings::named(id.as_str());
         if self.ledger.ensure_default_leaderboard(id, &settings, Act::of(caller, self.clock.now())).await?.is_some() {
             tracing::info!(leaderboard = %id, "created the default leaderboard");
@@ -200,11 +196,19 @@ fn check_schedule(settings: &LeaderboardSettings, now: Timestamp) -> Result<(), 
     schedule.check(zone, now).map_err(|error| InvalidSetting::in_schedule(error.field, error.reason))
 }
 
-/// Whether this caller is shown the definitions of private leaderboards; an error if not, and it is uncertain which ones are
-/// private.
-pub(super) fn sees_private(caller: &Caller, definitions: &DefinitionCache) -> Result<bool, ServiceError> {
-    let sees = caller.may(Permission::SeePrivateDefinitions);
-    if sees || definitions.is_confirmed(Instant::now()) { Ok(sees) } else { Err(uncertain()) }
+/// Which leaderboards' definitions this caller is shown: public ones, and private ones by its permission. An error if that would hold
+/// something back, and it is uncertain which ones are private.
+pub(super) fn seen_by<'a>(
+    caller: &'a Caller,
+    definitions: &DefinitionCache,
+) -> Result<impl Fn(&Leaderboard) -> bool + 'a, ServiceError> {
+    const SEE: Permission = Permission::SeePrivateDefinitions;
+    if !caller.may_everywhere(SEE) && !definitions.is_confirmed(Instant::now()) {
+        return Err(uncertain());
+    }
+    Ok(|leaderboard: &Leaderboard| {
+        leaderboard.settings.visibility == Visibility::Public || caller.may_on(SEE, leaderboard.id.as_str())
+    })
 }
 
 /// A caller that may read private leaderboards may read any; all others are refused while it is uncertain whether the

@@ -73,6 +73,7 @@ impl Moderation {
         key: Option<&RequestKey>,
         dry: bool,
     ) -> Result<Vec<Result<Decision, ServiceError>>, ServiceError> {
+        rulings.iter().try_for_each(|ruling| moderates(caller, &ruling.measure))?;
         caller.authorize(Permission::Moderate)?;
         let numbered = rulings.into_iter().enumerate();
         let new: Vec<NewDecision> = numbered
@@ -138,6 +139,10 @@ impl Moderation {
     /// Takes a decision back; returns it with what that changed.
     pub async fn take_back(&self, caller: &Caller, id: Uuid) -> Result<Decision, ServiceError> {
         caller.authorize(Permission::Moderate)?;
+        if caller.bound_to().is_some() {
+            let decision = self.ledger.decision(id).await?.ok_or(ServiceError::NotFound(Noun::Decision))?;
+            moderates(caller, &decision.measure)?;
+        }
         self.end(caller, id, false).await
     }
 
@@ -170,7 +175,7 @@ impl Moderation {
     /// Removes a user's entry from a leaderboard, and announces that to its watchers. Its scores no longer count, and the user's
     /// next score is a first one.
     pub async fn remove_entry(&self, caller: &Caller, id: &LeaderboardId, user: &UserId) -> Result<(), ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, id.as_str())?;
         let leaderboard = self.definitions.leaderboard(id.as_str()).await?;
         for _ in 0..ATTEMPTS {
             match self.ledger.remove_entry(&leaderboard.id, user, Act::of(caller, self.clock.now())).await {
@@ -188,7 +193,7 @@ impl Moderation {
 
     /// Decisions, newest first.
     pub async fn page(&self, caller: &Caller, filter: &DecisionFilter, limit: usize) -> Result<Page, ServiceError> {
-        caller.authorize(Permission::Moderate)?;
+        caller.authorize_everywhere(Permission::Moderate)?;
         let now = self.clock.now();
         let mut decisions = self.ledger.decisions(filter, now, limit as i64 + 1).await?;
         let more = decisions.len() > limit;
@@ -236,6 +241,14 @@ impl Moderation {
         }
         results
     }
+}
+
+/// Refuses a caller who may not do this: whose credential is bound to leaderboards decides what concerns one of them alone.
+fn moderates(caller: &Caller, measure: &Measure) -> Result<(), ServiceError> {
+    Ok(match measure.leaderboard() {
+        Some(id) => caller.authorize_on(Permission::Moderate, id.as_str()),
+        None => caller.authorize_everywhere(Permission::Moderate),
+    }?)
 }
 
 /// The id of a decision under an idempotency key, by its place in the request.

@@ -184,7 +184,8 @@ fn submission(caller: &Caller, score: Score) -> Result<Submission, ServiceError>
         let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref()).filter(|_| season.is_none());
         Idempotency { key, fingerprint, former }
     });
-    Ok(Submission { subject, self_service_only, action_id, user_id, value, metadata, season, idempotency })
+    let key = caller.principal().and_then(|principal| principal.key()).cloned();
+    Ok(Submission { subject, key, self_service_only, action_id, user_id, value, metadata, season, idempotency })
 }
 
 fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {
@@ -227,6 +228,13 @@ fn refused(refusal: Refusal) -> ServiceError {
         Refusal::Banned { until } => ServiceError::Banned { until },
         Refusal::TooSoon { retry_after } => {
             ServiceError::TooSoon { retry_after, detail: format!("this user may submit this action again in {retry_after} s") }
+        }
+        Refusal::KeyEnded => {
+            ServiceError::InvalidToken("the API key was deleted or rotated, or has expired, before this was committed".into())
+        }
+        Refusal::KeyLacksScope => ServiceError::Forbidden("the API key no longer has the scope for this submission".into()),
+        Refusal::KeyBound(id) => {
+            ServiceError::Forbidden(format!("the API key is bound to leaderboards, and this action also feeds {id}"))
         }
         Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
         Refusal::KeyReused => ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body"),

@@ -148,7 +148,7 @@ impl Seasons {
         request: EndSeason,
         answer: impl FnOnce(&Season) -> String + Clone + Send + 'static,
     ) -> Result<(String, bool), ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, id.as_str())?;
         let EndSeason { ends, name, key } = request;
         for _ in 0..ATTEMPTS {
             let act = Act::of(caller, self.clock.now());
@@ -178,7 +178,7 @@ impl Seasons {
         choice: SeasonChoice,
         name: Option<String>,
     ) -> Result<SeasonOverview, ServiceError> {
-        caller.authorize(Permission::Manage)?;
+        caller.authorize_on(Permission::Manage, leaderboard.id.as_str())?;
         let number = match self.choose(leaderboard.clone(), choice).await? {
             Chosen::Current(leaderboard) => leaderboard.season,
             Chosen::Ended(number) => number,

@@ -6,6 +6,7 @@
 mod access;
 pub mod admission;
 mod cursor;
+mod drain;
 mod event_stream;
 mod expiry;
 mod follower;
@@ -18,15 +19,13 @@ mod shared_views;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod topic;
 mod wakers;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -36,6 +35,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     domain::{
+        caller::{Caller, Credential, Permission},
         ids::{LeaderboardId, UserId},
         leaderboard::Leaderboard,
         time::Clock,
@@ -47,22 +47,23 @@ use crate::{
     },
 };
 
-use super::{definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder};
+use super::{
+    credentials::Credentials, definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder, tokens::time_left,
+};
 use admission::Admission;
 use cursor::Cursor;
+use drain::{DRAIN_STEP, DRAIN_STEPS, Drain};
 use event_stream::Part;
 pub use event_stream::{EventStream, Handover, busy_body};
 use expiry::Expiries;
 use follower::Follower;
 use hub::{Hub, Sources};
 use shared_view::{SharedViewKey, ViewSubject};
+use ties::Ties;
 
 /// How long at least a leaderboard is followed after its last watcher or reader left: browsers that reconnect find its state in
 /// memory.
 const LINGER: Duration = Duration::from_secs(15);
-/// When the server shuts down, streams end in this many steps, so that clients do not all reconnect at the same moment.
-const DRAIN_STEPS: u8 = 20;
-const DRAIN_STEP: Duration = Duration::from_millis(150);
 /// How long the hubs may take to unsubscribe from the feed when the server shuts down.
 const SIGN_OFF: Duration = Duration::from_secs(1);
 
@@ -85,26 +86,6 @@ pub enum Watched {
     One(Box<Leaderboard>, View),
     /// Several, each with its view. Versions have no meaning there, and ids are left out.
     Several(Vec<(Leaderboard, View)>),
-}
-
-/// Counts up while the server shuts down; a connection ends when the count reaches the connection's own step.
-#[derive(Default)]
-pub(crate) struct Drain(AtomicU8);
-
-impl Drain {
-    fn reached(&self, step: u8) -> bool {
-        self.0.load(Ordering::Acquire) > step
-    }
-
-    /// The server is shutting down: a new connection is sent elsewhere at once.
-    fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
-    }
-
-    /// Every step was reached, and clients that read have had time to see it.
-    fn is_over(&self) -> bool {
-        self.0.load(Ordering::Acquire) > DRAIN_STEPS + 1
-    }
 }
 
 /// A leaderboard that is followed, or whose hub is about to end.
@@ -142,6 +123,8 @@ pub struct Streams {
     hubs: Mutex<HashMap<i64, Followed>>,
     drain: Arc<Drain>,
     expiries: Arc<Expiries>,
+    ties: Arc<Ties>,
+    credentials: Arc<Credentials>,
     /// Decides who may open a stream.
     pub admission: Arc<Admission>,
 }
@@ -154,10 +137,12 @@ impl Streams {
         rebuilder: Arc<Rebuilder>,
         definitions: Arc<DefinitionCache>,
         clock: Clock,
+        credentials: Arc<Credentials>,
         admission: Arc<Admission>,
     ) -> Arc<Self> {
         let sources = Arc::new(Sources { ranking_store, feed, rankings, rebuilder, definitions, clock });
-        Arc::new(Self { sources, hubs: Mutex::default(), drain: Arc::default(), expiries: Arc::default(), admission })
+        let (hubs, drain, expiries, ties) = Default::default();
+        Arc::new(Self { sources, hubs, drain, expiries, ties, credentials, admission })
     }
 
     /// Follows a leaderboard for as long as it has readers; `None` while the server shuts down.
@@ -180,15 +165,12 @@ impl Streams {
         watched
     }
 
-    /// A stream over one leaderboard, or over several that share a connection; it ends with `season`, if one is given. `until`:
-    /// when the token expires that grants access to private leaderboards; `None` if there is no such token.
-    pub fn open(
-        &self,
-        watched: Watched,
-        season: Option<i64>,
-        admitted: admission::Admitted,
-        until: Option<Instant>,
-    ) -> EventStream {
+    /// A stream of this caller over one leaderboard, or over several that share a connection; it ends with `season`, if one is given,
+    /// and with the caller's credential: once that has expired, private leaderboards are no longer shown, and once it was ended, nothing.
+    pub fn open(&self, caller: &Caller, watched: Watched, season: Option<i64>, admitted: admission::Admitted) -> EventStream {
+        const READ: Permission = Permission::ReadPrivate;
+        let until = caller.principal().filter(|_| caller.may(READ)).map(|reader| Instant::now() + time_left(reader));
+        let tied = caller.principal().filter(|principal| principal.credential != Credential::Token);
         let (watched, with_ids) = match watched {
             Watched::One(leaderboard, view) => (vec![(*leaderboard, view)], true),
             Watched::Several(watched) => (watched, false),
@@ -199,21 +181,23 @@ impl Streams {
             let hub = self.join(leaderboard);
             // The definition that admitted the caller may be newer than the one that the hub knows, or older.
             hub.adopt_access(visibility, updated_at, false);
-            part(hub, view, with_ids, until.is_some(), season).expiring(until, &self.expiries)
+            let entitled = caller.may_on(READ, hub.leaderboard.id.as_str());
+            let part = part(hub, view, with_ids, entitled, season).expiring(until.filter(|_| entitled), &self.expiries);
+            part.tied_to(tied, &self.ties)
         });
         let (drain, step, clock) = (Arc::clone(&self.drain), fastrand::u8(0..DRAIN_STEPS), self.sources.clock.clone());
         EventStream::new(parts.collect(), drain, step, until, clock, admitted)
     }
 
-    /// Notifies streams when their tokens have expired, for as long as it is polled.
+    /// Notifies streams when their credentials have expired or were ended, for as long as it is polled.
     pub async fn expire(self: Arc<Self>) {
-        self.expiries.watch().await;
+        tokio::join!(self.expiries.watch(), self.ties.watch(&self.credentials));
     }
 
     /// Refuses new streams and ends the open ones, spread over about three seconds.
     pub async fn drain(&self) {
         for step in 1..=DRAIN_STEPS + 2 {
-            self.drain.0.store(step, Ordering::Release);
+            self.drain.set(step);
             let hubs: Vec<_> = self.hubs.lock().values().map(|followed| Arc::clone(&followed.hub)).collect();
             hubs.iter().flat_map(|hub| hub.topics()).for_each(|topic| topic.wake_all());
             if self.admission.open() == 0 {

@@ -19,7 +19,10 @@ use serde::Serialize;
 
 use crate::{
     config::{given, tokens::TokenSettings},
-    domain::caller::{Principal, Scope},
+    domain::{
+        api_key::SUBJECT as KEY_SUBJECT,
+        caller::{Principal, Scope},
+    },
 };
 
 use self::{claims::Carried, keys::Key, verified::Verified};
@@ -28,10 +31,9 @@ use super::error::ServiceError;
 /// The greatest difference between two machines' clocks that is accepted, in seconds.
 const LEEWAY: u64 = 5;
 
-/// How long the credential remains valid: until its last second ends, which is when it begins to be refused.
+/// How long the credential is still accepted.
 pub fn time_left(principal: &Principal) -> Duration {
-    let end = Duration::from_secs(principal.expires.saturating_add(LEEWAY).saturating_add(1));
-    end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    Duration::from_secs(principal.expires).saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// The claims of the tokens that are issued here.
@@ -114,6 +116,7 @@ impl Tokens {
             bail!("tokens are checked with JWT_PUBLIC_KEY_FILE here: only whoever holds the private key can make one")
         };
         ensure!(!sub.is_empty(), "a token needs a subject");
+        ensure!(!sub.starts_with(KEY_SUBJECT), "subjects that begin with {KEY_SUBJECT} are those of API keys");
         for name in scope.split_ascii_whitespace() {
             let known = Scope::ALL.map(Scope::as_str).join(", ");
             ensure!(Scope::named(name).is_some(), "unknown scope {name}; there are {known}");

@@ -94,6 +94,7 @@ async fn main_and_goal(ledger: &Ledger, operator: Operator, order: Order) -> Boa
 fn goal(user: &str, value: i64) -> Submission {
     Submission {
         subject: "game-1".into(),
+        key: None,
         self_service_only: false,
         action_id: action_id("goal"),
         user_id: user_id(user),

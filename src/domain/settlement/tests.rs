@@ -38,6 +38,7 @@ fn definitions(limit: Option<Limit>) -> Definitions {
 fn submission(user: &str, value: i64, key: Option<(&str, u8)>) -> Submission {
     Submission {
         subject: "game-1".into(),
+        key: None,
         self_service_only: false,
         action_id: ActionId::parse("goal").unwrap(),
         user_id: UserId::parse(user).unwrap(),

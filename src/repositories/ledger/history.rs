@@ -33,7 +33,7 @@ impl Ledger {
         projection: Projection,
     ) -> Result<Vec<ScoreEvent>, LedgerError> {
         let (user, leaderboard) = (user.clone(), leaderboard.cloned());
-        Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, readable, projection))?)
+        Ok(transact!(self.serve(LIMIT), events::of_user(&user, leaderboard.as_ref(), before, limit, &readable, projection))?)
     }
 
     /// The newest scores that changed a board's entries, newest first: up to `limit`, provided that they are among the newest

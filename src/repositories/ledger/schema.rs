@@ -1,6 +1,10 @@
 //! The tables as diesel sees them: one schema for both engines, written by hand and limited to types that both map alike (times
 //! are microseconds in `BigInt`, ids `Text` or 16-byte `Binary`). `migrations/postgres` documents each column.
 
+mod keys;
+
+pub use keys::{api_key_changes, api_keys};
+
 diesel::table! {
     installation (singleton) {
         singleton -> Bool,

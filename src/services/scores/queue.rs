@@ -209,6 +209,7 @@ mod tests {
     fn submissions(users: &[&str]) -> Vec<Submission> {
         let submission = |user: &&str| Submission {
             subject: "game".into(),
+            key: None,
             self_service_only: false,
             action_id: ActionId::parse("goal").unwrap(),
             user_id: UserId::parse(user).unwrap(),

@@ -12,7 +12,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 
-use crate::domain::time::{Clock, Timestamp};
+use crate::{
+    domain::{
+        caller::Principal,
+        time::{Clock, Timestamp},
+    },
+    services::credentials::Standing,
+};
 
 use super::{
     Drain,
@@ -24,6 +30,7 @@ use super::{
     log::Read,
     measures::MEASURES,
     shared_view::SharedView,
+    ties::{Known, Tie, Ties},
     topic::Topic,
     wakers::Slot,
 };
@@ -45,6 +52,8 @@ pub(super) struct Part {
     slot: Slot,
     ended: bool,
     _expiry: Option<Expiry>,
+    /// What is known of the credential that it depends on, if that can be ended.
+    tie: Option<(Tie, Arc<Known>)>,
 }
 
 impl Part {
@@ -53,12 +62,18 @@ impl Part {
     pub(super) fn new(hub: Arc<Hub>, shared_view: Option<Arc<SharedView>>, mut cursor: Cursor) -> Self {
         let topic = Arc::clone(shared_view.as_ref().map_or(&hub.events, |shared_view| &shared_view.topic));
         let slot = topic.take_slot(&mut cursor);
-        Self { hub, shared_view, topic, cursor, slot, ended: false, _expiry: None }
+        Self { hub, shared_view, topic, cursor, slot, ended: false, _expiry: None, tie: None }
     }
 
     /// Arranges that the connection is woken when its token expires.
     pub(super) fn expiring(mut self, at: Option<Instant>, expiries: &Arc<Expiries>) -> Self {
         self._expiry = at.map(|at| expiries.add(at, &self.topic, self.slot));
+        self
+    }
+
+    /// Arranges that the connection is woken when its credential is ended.
+    pub(super) fn tied_to(mut self, holder: Option<&Arc<Principal>>, ties: &Arc<Ties>) -> Self {
+        self.tie = holder.map(|holder| ties.add(holder, &self.topic, self.slot));
         self
     }
 }
@@ -187,8 +202,15 @@ impl EventStream {
         if let Some(reason) = self.closing {
             return Poll::Ready(Some(self.close(reason)));
         }
+        let private = |part: &Part| !part.ended && part.hub.is_private();
+        match self.parts.iter().find_map(|part| part.tie.as_ref()).map(|(_, known)| known.standing()) {
+            Some(Standing::Ended) => return Poll::Ready(Some(self.close(Closed::Ended))),
+            // A page comes back, and is let in as soon as it is known that it may be.
+            Some(Standing::Unsure) if self.parts.iter().any(private) => return Poll::Ready(Some(self.say_goodbye(RETRY))),
+            Some(Standing::Unsure | Standing::Live) | None => {}
+        }
         if self.until.is_some_and(|until| Instant::now() >= until) {
-            if self.parts.iter().any(|part| !part.ended && part.hub.is_private()) {
+            if self.parts.iter().any(private) {
                 return Poll::Ready(Some(self.close(Closed::TokenExpired)));
             }
             self.lapse();

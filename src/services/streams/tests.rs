@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 
 use crate::{
     domain::{
+        caller::{Principal, Scope},
         ids::LeaderboardId,
         leaderboard::{LeaderboardSettings, Visibility},
         time::Timestamp,
@@ -17,7 +18,10 @@ use crate::{
 };
 
 use super::*;
-use crate::services::{backlog::Backlog, turns::Turns};
+use crate::{
+    config::tokens::TokenSettings,
+    services::{api_keys::ApiKeys, backlog::Backlog, tokens::Tokens, turns::Turns},
+};
 
 /// Streams over embedded stores with one leaderboard.
 struct Embedded {
@@ -46,15 +50,23 @@ impl Embedded {
         let backlog = Backlog::new(Arc::default());
         let rebuilder = Rebuilder::new(memory.clone(), ledger.clone(), clock.clone(), backlog);
         let turns = Arc::new(Turns::new(1));
+        let keys = ApiKeys::new(ledger.clone(), Arc::clone(&definitions), clock.clone(), Arc::clone(&turns));
+        let settings = TokenSettings { jwt_secret: Some("s".repeat(32)), ..TokenSettings::default() };
+        let tokens = Tokens::configure(&settings, &directory).unwrap();
+        let credentials = Arc::new(Credentials { tokens, keys: Arc::new(keys) });
         let rankings = RankingReader::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default(), turns);
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
-        let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, admission);
+        let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, credentials, admission);
         Self { streams, leaderboard, directory }
     }
 
     fn open(&self, view: View) -> EventStream {
+        self.open_to(&Caller::ANONYMOUS, view)
+    }
+
+    fn open_to(&self, caller: &Caller, view: View) -> EventStream {
         let admitted = self.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
-        self.streams.open(Watched::One(Box::new(self.leaderboard.clone()), view), None, admitted, None)
+        self.streams.open(caller, Watched::One(Box::new(self.leaderboard.clone()), view), None, admitted)
     }
 }
 
@@ -104,8 +116,13 @@ async fn a_hub_of_a_leaderboard_made_private_admits_only_checked_connections() {
         assert!(shown.contains("event: closed\ndata: {\"reason\":\"private\"}\nretry: "), "{shown}");
     }
 
-    let admitted = app.streams.admission.admit([127, 0, 0, 1].into(), None).ok().unwrap();
-    let soon = Instant::now() + Duration::from_secs(3600);
-    let mut stream = app.streams.open(Watched::One(Box::new(app.leaderboard.clone()), view), None, admitted, Some(soon));
+    let reader = Principal {
+        subject: "reader".into(),
+        expires: u64::MAX / 2_000_000,
+        scopes: [Scope::LeaderboardsRead].into_iter().collect(),
+        leaderboards: None,
+        credential: Credential::Token,
+    };
+    let mut stream = app.open_to(&Caller::Principal(Arc::new(reader), None), view);
     read(&mut stream, Some("event: leaderboard\n")).await;
 }

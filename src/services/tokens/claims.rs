@@ -7,9 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    domain::caller::{Credential, Principal, Scope},
+    domain::{
+        api_key::SUBJECT as KEY_SUBJECT,
+        caller::{Credential, Principal, Scope},
+    },
     services::error::ServiceError,
 };
+
+use super::LEEWAY;
 
 /// The longest subject in bytes: it is stored with every score.
 const MAX_SUBJECT: usize = 512;
@@ -37,6 +42,9 @@ impl Carried {
         if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(char::is_control) {
             return Err(refused("the token's claim sub is empty, too long, or holds control characters"));
         }
+        if subject.starts_with(KEY_SUBJECT) {
+            return Err(refused("the token's claim sub begins with key:, which is reserved for API keys"));
+        }
         if self.scope.is_null() && self.scp.is_null() {
             return Err(refused("the token lacks the claim scope (or scp)"));
         }
@@ -50,7 +58,8 @@ impl Carried {
         let expires = self.exp.as_f64().ok_or_else(|| refused("the token's claim exp is no number"))? as u64;
         Ok(Principal {
             subject: subject.into(),
-            expires: expires.min(LATEST),
+            // Until its last second ends.
+            expires: expires.min(LATEST) + LEEWAY + 1,
             scopes: scopes.into_iter().collect(),
             leaderboards: None,
             credential: Credential::Token,
@@ -104,6 +113,7 @@ mod tests {
             (json!({"sub": "a", "exp": 1, "scp": ["scores:write", 7]}), "claim scp"),
             (json!({"sub": 7, "exp": 1, "scope": ""}), "claim sub"),
             (json!({"sub": "", "exp": 1, "scope": ""}), "claim sub"),
+            (json!({"sub": "key:ab12CD34ef", "exp": 1, "scope": ""}), "claim sub"),
         ] {
             assert!(of(claims.clone()).unwrap_err().contains(named), "{claims}");
         }

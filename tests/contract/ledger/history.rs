@@ -98,10 +98,10 @@ async fn what_is_not_readable_leaves_no_trace(database: Database) {
         let submission = Submission { action_id: action_id(action), metadata: metadata.clone(), ..goal("ann", 1) };
         accepted(commit_one(&ledger, submission).await);
     }
-    let told = async |readable, limit| -> Vec<(String, Vec<String>, bool)> {
+    let told = async |readable: Readable, limit| -> Vec<(String, Vec<String>, bool)> {
         let (mut told, mut before) = (Vec::new(), None);
         loop {
-            let page = ledger.history(&user_id("ann"), None, before, limit, readable, Projection::Public).await.unwrap();
+            let page = ledger.history(&user_id("ann"), None, before, limit, readable.clone(), Projection::Public).await.unwrap();
             let Some(last) = page.last() else { break told };
             before = Some(last.event_id);
             told.extend(page.iter().map(|event| {

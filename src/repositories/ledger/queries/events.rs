@@ -149,17 +149,16 @@ pub async fn of_user(
     leaderboard: Option<&LeaderboardId>,
     before: Option<Uuid>,
     limit: i64,
-    readable: Readable,
+    readable: &Readable,
     projection: Projection,
 ) -> Result<Vec<ScoreEvent>, Failure> {
     // 16 bytes of 0xff come after every UUID v7; 17 come after all possible ids.
     let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
-    let all = readable == Readable::All;
     let withheld = projection != Projection::Public;
     let hidden = if withheld { Vec::new() } else { hidden_on(conn, user).await? };
     let mut boards: Vec<i64> = match leaderboard {
-        Some(id) => board_of(conn, id, all).await?.into_iter().collect(),
-        None => boards_of(conn, user, &before, limit, all, withheld).await?,
+        Some(id) => board_of(conn, id, readable).await?.into_iter().collect(),
+        None => boards_of(conn, user, &before, limit, readable, withheld).await?,
     };
     boards.retain(|pk| !hidden.contains(&None) && !hidden.contains(&Some(*pk)));
     if boards.is_empty() {
@@ -189,8 +188,11 @@ pub async fn of_user(
             ),
         ))
         .into_boxed();
-    if !all {
-        rows = rows.filter(leaderboards::visibility.eq(Visibility::Public.as_str()));
+    let public = leaderboards::visibility.eq(Visibility::Public.as_str());
+    match readable {
+        Readable::All => {}
+        Readable::Public => rows = rows.filter(public),
+        Readable::Among(ids) => rows = rows.filter(public.or(leaderboards::id.eq_any(texts(ids)))),
     }
     if !withheld {
         rows = rows.filter(not(exists(removed!())));
@@ -225,10 +227,15 @@ async fn mark_withheld(conn: &mut Conn, ids: &[Vec<u8>], events: &mut [ScoreEven
 }
 
 /// The leaderboard's incarnation, if it is readable.
-async fn board_of(conn: &mut Conn, id: &LeaderboardId, all: bool) -> Result<Option<i64>, Failure> {
+async fn board_of(conn: &mut Conn, id: &LeaderboardId, readable: &Readable) -> Result<Option<i64>, Failure> {
     let found = leaderboards::table.filter(leaderboards::id.eq(id.as_str())).select((leaderboards::pk, leaderboards::visibility));
     let found: Option<(i64, String)> = found.first(conn).await.optional()?;
-    Ok(found.filter(|(_, visibility)| all || visibility == Visibility::Public.as_str()).map(|(pk, _)| pk))
+    let entitled = match readable {
+        Readable::All => true,
+        Readable::Among(ids) => ids.contains(id),
+        Readable::Public => false,
+    };
+    Ok(found.filter(|(_, visibility)| entitled || visibility == Visibility::Public.as_str()).map(|(pk, _)| pk))
 }
 
 /// Those of the user's readable leaderboards that can contribute to the page: one whose events are all older than a full page
@@ -238,12 +245,19 @@ async fn boards_of(
     user: &UserId,
     before: &[u8],
     limit: i64,
-    all: bool,
+    readable: &Readable,
     withheld: bool,
 ) -> Result<Vec<i64>, Failure> {
-    let user = user.as_str();
+    let (user, all) = (user.as_str(), *readable != Readable::Public);
     let newest = NewestOfEach { user, user_again: user, user_once_more: user, before, withheld: &withheld, all: &all };
-    let rows: Vec<(i64, Option<Vec<u8>>)> = newest.load(conn).await?;
+    let mut rows: Vec<(i64, Option<Vec<u8>>)> = newest.load(conn).await?;
+    if let Readable::Among(ids) = readable {
+        let public = leaderboards::visibility.eq(Visibility::Public.as_str());
+        let among = leaderboards::table.filter(leaderboards::pk.eq_any(rows.iter().map(|(pk, _)| *pk).collect::<Vec<_>>()));
+        let among: Vec<i64> =
+            among.filter(public.or(leaderboards::id.eq_any(texts(ids)))).select(leaderboards::pk).load(conn).await?;
+        rows.retain(|(pk, _)| among.contains(pk));
+    }
     let mut boards: Vec<(Vec<u8>, i64)> = rows.into_iter().filter_map(|(pk, newest)| Some((newest?, pk))).collect();
     boards.sort_unstable_by(|a, b| b.cmp(a));
     let mut newest: Vec<Vec<u8>> = boards.iter().map(|(event, _)| event.clone()).collect();
@@ -253,6 +267,10 @@ async fn boards_of(
         boards.retain(|(event, _)| event >= oldest);
     }
     Ok(boards.into_iter().map(|(_, pk)| pk).collect())
+}
+
+fn texts(ids: &[LeaderboardId]) -> Vec<String> {
+    ids.iter().map(LeaderboardId::to_string).collect()
 }
 
 /// The action of a submission; an adjustment has none.

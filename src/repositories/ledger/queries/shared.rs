@@ -5,6 +5,7 @@
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 
 pub mod actions;
+pub mod api_keys;
 pub mod archive;
 pub mod audit;
 pub mod boundaries;

@@ -1,0 +1,60 @@
+//! Who shows which credential: an API key or a JWT.
+
+use std::sync::Arc;
+
+use crate::domain::{
+    api_key::{PREFIX, ShownKey},
+    caller::{Credential, Principal},
+};
+
+use super::{api_keys::ApiKeys, error::ServiceError, tokens::Tokens};
+
+/// What is known of a credential that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Live,
+    /// It may have been ended without this instance knowing.
+    Unsure,
+    Ended,
+}
+
+/// Accepts or refuses whatever follows `Bearer`.
+pub struct Credentials {
+    pub tokens: Tokens,
+    pub keys: Arc<ApiKeys>,
+}
+
+impl Credentials {
+    /// The holder of this credential; `None` if it takes [`Self::look_up`] to know.
+    pub fn known(&self, bearer: &str) -> Result<Option<Arc<Principal>>, ServiceError> {
+        if bearer.starts_with(PREFIX) { self.keys.known(&key(bearer)?) } else { self.tokens.verify(bearer).map(Some) }
+    }
+
+    /// The holder of a credential that is not [`known`](Self::known) here.
+    pub async fn look_up(&self, bearer: &str) -> Result<Arc<Principal>, ServiceError> {
+        self.keys.look_up(&key(bearer)?).await
+    }
+
+    /// What is known of the credential since it was accepted. A key ends by its deletion or rotation; a JWT cannot be ended.
+    pub fn standing(&self, principal: &Principal) -> Standing {
+        match &principal.credential {
+            Credential::Token | Credential::Session(_) => Standing::Live,
+            Credential::Key(key) => self.keys.standing(key),
+        }
+    }
+
+    /// Makes sure that a change is not asked for by a credential that ended a moment ago, on another instance.
+    pub async fn confirm(&self, principal: &Principal) -> Result<(), ServiceError> {
+        if let Credential::Key(key) = &principal.credential {
+            self.keys.refresh().await?;
+            if !self.keys.is_live(key) {
+                return Err(ServiceError::InvalidToken("the API key was deleted, or has expired or was rotated".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key(bearer: &str) -> Result<ShownKey<'_>, ServiceError> {
+    ShownKey::parse(bearer).ok_or_else(|| ServiceError::InvalidToken("the API key is not complete".into()))
+}
