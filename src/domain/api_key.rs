@@ -99,7 +99,7 @@ impl ApiKey {
             Arc::new(Principal {
                 subject: Arc::clone(&subject),
                 // Rounded up: the exact moment is checked with each use.
-                expires: expires.map_or(u64::MAX, |at| u64::try_from(at.0).unwrap_or(0).div_ceil(1_000_000)),
+                expires: u64::try_from(expires.unwrap_or(LATEST).0).unwrap_or(0).div_ceil(1_000_000),
                 scopes: settings.scopes,
                 leaderboards: settings.leaderboards.clone(),
                 credential: Credential::Key(KeyUse { id: id.clone(), secret, rate: settings.rate }),
@@ -134,33 +134,43 @@ impl ApiKey {
 pub struct ShownKey<'a> {
     pub id: &'a str,
     pub secret: SecretHash,
-    /// Everything before the checksum, and the checksum.
-    checked: (&'a str, &'a str),
+}
+
+/// Why a text cannot be a key, which needs no question to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedKey {
+    #[error("the API key is not complete, or holds characters that no key has")]
+    Form,
+    #[error("the API key's checksum is wrong: the key is mistyped")]
+    Checksum,
 }
 
 impl<'a> ShownKey<'a> {
-    /// Takes it apart; `None` if it has not the form of a key. Its checksum is a question of its own, because a known key needs none.
-    pub fn parse(text: &'a str) -> Option<Self> {
-        let rest = text.strip_prefix(PREFIX)?;
-        let (id, rest) = rest.split_once('_')?;
-        let (secret, checksum) = rest.split_once('_')?;
+    /// Takes it apart.
+    pub fn parse(text: &'a str) -> Result<Self, MalformedKey> {
+        let parts = text.strip_prefix(PREFIX).and_then(|rest| {
+            let (id, rest) = rest.split_once('_')?;
+            let (secret, checksum) = rest.split_once('_')?;
+            Some((id, secret, checksum))
+        });
         let base_62 = |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let well_formed = base_62(id, ID_LENGTH) && base_62(secret, SECRET_LENGTH) && base_62(checksum, CHECKSUM_LENGTH);
+        let well_formed = |&(id, secret, checksum): &(&str, &str, &str)| {
+            base_62(id, ID_LENGTH) && base_62(secret, SECRET_LENGTH) && base_62(checksum, CHECKSUM_LENGTH)
+        };
+        let (id, secret, shown) = parts.filter(well_formed).ok_or(MalformedKey::Form)?;
         let before = &text[..text.len() - CHECKSUM_LENGTH - 1];
-        well_formed.then(|| Self { id, secret: hash(secret), checked: (before, checksum) })
-    }
-
-    /// Whether the checksum fits: if not, no server has ever made this key.
-    pub fn is_plausible(&self) -> bool {
-        checksum(self.checked.0) == self.checked.1
+        if checksum(before) != shown.as_bytes() {
+            return Err(MalformedKey::Checksum);
+        }
+        Ok(Self { id, secret: hash(secret) })
     }
 }
 
 /// The whole key of this id and secret.
 pub fn text(id: &KeyId, secret: &str) -> String {
     let before = format!("{PREFIX}{id}_{secret}");
-    let checksum = checksum(&before);
-    format!("{before}_{checksum}")
+    let checksum = checksum(&before).map(char::from);
+    format!("{before}_{}", String::from_iter(checksum))
 }
 
 /// What is stored of a secret.
@@ -169,14 +179,14 @@ pub fn hash(secret: &str) -> SecretHash {
 }
 
 /// CRC-32 (IEEE) in base 62, with leading zeros.
-fn checksum(text: &str) -> String {
+fn checksum(text: &str) -> [u8; CHECKSUM_LENGTH] {
     let mut rest = crc32fast::hash(text.as_bytes());
     let mut digits = [b'0'; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
         *digit = DIGITS[rest as usize % DIGITS.len()];
         rest /= DIGITS.len() as u32;
     }
-    digits.iter().copied().map(char::from).collect()
+    digits
 }
 
 #[cfg(test)]
@@ -196,20 +206,20 @@ mod tests {
         let whole = text(&KeyId::parse("ab12CD34ef").unwrap(), &secret);
         assert_eq!(whole.len(), 5 + 10 + 1 + 43 + 1 + 6);
         let shown = ShownKey::parse(&whole).unwrap();
-        assert!(shown.id == "ab12CD34ef" && shown.secret == hash(&secret) && shown.is_plausible());
+        assert!(shown.id == "ab12CD34ef" && shown.secret == hash(&secret));
         let mistyped = whole.replacen("xx", "xy", 1);
-        assert!(!ShownKey::parse(&mistyped).unwrap().is_plausible());
+        assert_eq!(ShownKey::parse(&mistyped), Err(MalformedKey::Checksum));
         for other in
             ["", "scbk_", "scbk_a_b_c", &whole[1..], &format!("{whole}0"), &whole.replace('x', "é"), &whole.replace("CD", "C_")]
         {
-            assert_eq!(ShownKey::parse(other), None, "{other}");
+            assert_eq!(ShownKey::parse(other), Err(MalformedKey::Form), "{other}");
         }
     }
 
     #[test]
     fn the_checksum_is_the_common_crc_32() {
         // The check value of CRC-32/ISO-HDLC, 0xCBF43926, in base 62.
-        assert_eq!(checksum("123456789"), "3jZRME");
+        assert_eq!(&checksum("123456789"), b"3jZRME");
     }
 
     #[test]

@@ -84,8 +84,7 @@ impl ApiKeys {
         let definitions = self.definitions.current();
         let key = definitions.key(shown.id);
         let Some(holder) = key.and_then(|key| key.holder(&shown.secret, self.clock.now())) else {
-            let refusal = "the API key's checksum is wrong: the key is not complete, or mistyped";
-            return if shown.is_plausible() { Ok(None) } else { Err(refused(refusal)) };
+            return Ok(None);
         };
         self.note_use(shown.id);
         Ok(Some(Arc::clone(holder)))

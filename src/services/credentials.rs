@@ -56,5 +56,5 @@ impl Credentials {
 }
 
 fn key(bearer: &str) -> Result<ShownKey<'_>, ServiceError> {
-    ShownKey::parse(bearer).ok_or_else(|| ServiceError::InvalidToken("the API key is not complete".into()))
+    ShownKey::parse(bearer).map_err(|malformed| ServiceError::InvalidToken(malformed.to_string().into()))
 }

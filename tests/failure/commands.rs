@@ -36,6 +36,30 @@ async fn a_printed_token_opens_what_its_scope_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_api_key_is_made_without_a_server() {
+    let mut server = Server::prepare(Stores::default());
+    let made = server.command(&["key", "create", "--name", "first", "--scope", "keys:admin scores:write"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let first = String::from_utf8(made.stdout).unwrap();
+    server.run().await;
+    let list = server.anonymous(Method::GET, "/api/keys").bearer_auth(first.trim()).send().await.unwrap();
+    assert_eq!(list.status(), StatusCode::OK);
+    let bound = ["key", "create", "--name", "second", "--scope", "keys:admin", "--leaderboard", "main", "--ttl", "1h"];
+    let made = server.command_beside(&bound).await;
+    let second = String::from_utf8(made.stdout).unwrap();
+    let list = server.anonymous(Method::GET, "/api/keys").bearer_auth(second.trim()).send().await.unwrap();
+    let list: Value = list.error_for_status().unwrap().json().await.unwrap();
+    assert_eq!(list["keys"][0]["leaderboards"], json!(["main"]), "{list}");
+    assert!(list["keys"][0]["expiresAt"].is_string(), "{list}");
+    for words in
+        [["--name", "x", "--scope", "scores:all"], ["--name", "", "--scope", "scores:write"], ["--name", "x", "--scope", ""]]
+    {
+        let refused = server.command_beside(&[&["key", "create"][..], &words].concat()).await;
+        assert!(!refused.status.success() && !said(&refused).contains("scbk_"), "{}", said(&refused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verify_finds_an_entry_that_was_tampered_with_in_sqlite() {
     use diesel::{Connection, RunQueryDsl};
     let server = Server::embedded().await;

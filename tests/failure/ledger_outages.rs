@@ -50,6 +50,27 @@ async fn while_postgres_is_away_writes_are_refused_and_reads_and_streams_go_on()
     assert_eq!(watcher.resets, 0, "the streams were not even interrupted");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_is_away_api_keys_are_not_answered_and_tokens_are() {
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start(&[]));
+    let server = Server::on(Stores { database_url: Some(postgres.url()), redis_url: Some(redis.url()) }).await;
+    let printed = server.command_beside(&["key", "create", "--name", "game", "--scope", "scores:write leaderboards:read"]).await;
+    let key = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
+    let read = |bearer: &str| server.anonymous(Method::GET, "/api/leaderboard").bearer_auth(bearer).send();
+    assert_eq!(read(&key).await.unwrap().status(), StatusCode::OK, "a running server accepts it at once");
+    postgres.crash();
+    within(Duration::from_secs(4), "keys are not answered", || async {
+        read(&key).await.unwrap().status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    let refused = read(&key).await.unwrap();
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(read(server.token()).await.unwrap().status(), StatusCode::OK);
+    postgres.run();
+    within(Duration::from_secs(15), "keys are answered again", || async { read(&key).await.unwrap().status() == StatusCode::OK })
+        .await;
+}
+
 /// Redis is away, and the table that everybody wants to read is locked: nobody waits for the time-outs of all who came before.
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_of_a_ledger_that_hangs_are_refused_together() {

@@ -55,6 +55,7 @@ fn with_body(operation: &'static str, access: Access, path: &'static str, body: 
 /// changes nothing: what is being asked is only who that is.
 fn cases() -> Vec<Case> {
     const ADMIN: Access = Needs(&["leaderboards:admin"]);
+    const KEYS: Access = Needs(&["keys:admin"]);
     const MODERATE: Access = Needs(&["moderation:write"]);
     const WRITE: Access = Needs(&["scores:write", "scores:self"]);
     const READ: Access = PrivateNeeds(&["leaderboards:read"]);
@@ -82,6 +83,12 @@ fn cases() -> Vec<Case> {
         case("getSeason", READ, "/api/leaderboards/secret/seasons/1"),
         with_body("renameSeason", ADMIN, "/api/leaderboards/secret/seasons/1", nothing()),
         case("listAuditEntries", Needs(&["audit:read"]), "/api/audit"),
+        case("listApiKeys", KEYS, "/api/keys"),
+        with_body("createApiKey", KEYS, "/api/keys", nothing()),
+        case("getApiKey", KEYS, "/api/keys/nothing"),
+        with_body("updateApiKey", KEYS, "/api/keys/nothing", nothing()),
+        case("deleteApiKey", KEYS, "/api/keys/nothing"),
+        with_body("rotateApiKey", KEYS, "/api/keys/nothing/rotate", nothing()),
         with_body("makeDecisions", MODERATE, "/api/moderation/decisions", nothing()),
         case("listDecisions", MODERATE, "/api/moderation/decisions"),
         case("takeDecisionBack", MODERATE, "/api/moderation/decisions/nothing"),
