@@ -27,6 +27,7 @@ pub mod rebuild;
 pub mod receipts;
 pub mod scores;
 pub mod seasons;
+pub mod secrets;
 pub mod streams;
 pub mod tenure;
 pub mod tokens;

@@ -13,6 +13,10 @@ pub struct TokenSettings {
     /// PEM file with the public key (RSA for RS256, P-256 for ES256, Ed25519 for EdDSA) that tokens are checked with.
     #[arg(long, env = "JWT_PUBLIC_KEY_FILE")]
     pub jwt_public_key_file: Option<PathBuf>,
+    /// Secret of 32 bytes at least, the same on every instance, from which the keys are derived that this server alone signs with.
+    /// Without it they are derived from the HS256 secret.
+    #[arg(long, env = "SESSION_SECRET", hide_env_values = true)]
+    pub session_secret: Option<String>,
     /// The `iss` that tokens have to carry.
     #[arg(long, env = "JWT_ISSUER")]
     pub jwt_issuer: Option<String>,
@@ -26,6 +30,7 @@ impl std::fmt::Debug for TokenSettings {
         f.debug_struct("TokenSettings")
             .field("jwt_secret", &self.jwt_secret.as_ref().map(|_| "…"))
             .field("jwt_public_key_file", &self.jwt_public_key_file)
+            .field("session_secret", &self.session_secret.as_ref().map(|_| "…"))
             .field("jwt_issuer", &self.jwt_issuer)
             .field("jwt_audience", &self.jwt_audience)
             .finish()

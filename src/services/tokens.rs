@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+pub(super) use self::keys::{MIN_SECRET, signing_secret};
 use self::{claims::Carried, keys::Key, verified::Verified};
 use super::error::ServiceError;
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The least bytes of an HS256 secret: one shorter than the hash can be guessed.
-const MIN_SECRET: usize = 32;
+pub(in crate::services) const MIN_SECRET: usize = 32;
 /// The name of the generated secret in `DATA_DIR`.
 const SECRET_FILE: &str = "jwt-secret";
 /// Bits of an RSA key: a shorter one can be broken, and longer ones are not supported.
@@ -61,6 +61,17 @@ impl Key {
         ensure!(secret.len() >= MIN_SECRET, "the secret has {} bytes, and needs {MIN_SECRET} at least", secret.len());
         let (decoding, encoding) = (DecodingKey::from_secret(secret), EncodingKey::from_secret(secret));
         Ok(Self { algorithm: Algorithm::HS256, decoding, encoding: Some(encoding) })
+    }
+}
+
+/// The secret that tokens are signed with, [checked](Key::configure) elsewhere; `None` if others sign them.
+pub(in crate::services) fn signing_secret(settings: &TokenSettings, data_dir: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if settings.jwt_public_key_file.as_deref().is_some_and(|path| !path.as_os_str().is_empty()) {
+        return Ok(None);
+    }
+    match given(&settings.jwt_secret) {
+        Some(secret) => Ok(Some(secret.as_bytes().to_vec())),
+        None => kept_secret(data_dir).map(Some),
     }
 }
 
