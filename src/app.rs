@@ -253,6 +253,10 @@ async fn build(
     let api_keys = Arc::new(ApiKeys::new(ledger.clone(), Arc::clone(&definitions), clock.clone(), Arc::clone(&turns)));
     let used = Arc::clone(&api_keys);
     workers.spawn("uses of API keys", move || Arc::clone(&used).write_uses());
+    for source in tokens.sources() {
+        let source = Arc::clone(source);
+        workers.spawn("published keys", move || Arc::clone(&source).keep_fresh());
+    }
     let credentials = Arc::new(Credentials { tokens, keys: Arc::clone(&api_keys) });
     let admission = Admission::new(limits.caps);
     let streams = Streams::new(

@@ -18,6 +18,7 @@ pub mod error;
 pub mod health;
 pub mod hidden;
 pub mod history;
+pub mod identity_providers;
 pub mod inspection;
 pub mod latest;
 pub mod leaderboards;

@@ -17,6 +17,12 @@ pub struct TokenSettings {
     /// Without it they are derived from the HS256 secret.
     #[arg(long, env = "SESSION_SECRET", hide_env_values = true)]
     pub session_secret: Option<String>,
+    /// File with public keys (JWKS) that tokens are checked with, too; it may be replaced while the server runs.
+    #[arg(long, env = "JWT_JWKS_FILE")]
+    pub jwt_jwks_file: Option<PathBuf>,
+    /// Address of such keys, `https` or on this machine, such as an identity provider's.
+    #[arg(long, env = "JWT_JWKS_URL")]
+    pub jwt_jwks_url: Option<String>,
     /// The `iss` that tokens have to carry.
     #[arg(long, env = "JWT_ISSUER")]
     pub jwt_issuer: Option<String>,
@@ -31,6 +37,8 @@ impl std::fmt::Debug for TokenSettings {
             .field("jwt_secret", &self.jwt_secret.as_ref().map(|_| "…"))
             .field("jwt_public_key_file", &self.jwt_public_key_file)
             .field("session_secret", &self.session_secret.as_ref().map(|_| "…"))
+            .field("jwt_jwks_file", &self.jwt_jwks_file)
+            .field("jwt_jwks_url", &self.jwt_jwks_url)
             .field("jwt_issuer", &self.jwt_issuer)
             .field("jwt_audience", &self.jwt_audience)
             .finish()

@@ -27,12 +27,15 @@ pub struct Credentials {
 impl Credentials {
     /// The holder of this credential; `None` if it takes [`Self::look_up`] to know.
     pub fn known(&self, bearer: &str) -> Result<Option<Arc<Principal>>, ServiceError> {
-        if bearer.starts_with(PREFIX) { self.keys.known(&key(bearer)?) } else { self.tokens.verify(bearer).map(Some) }
+        if bearer.starts_with(PREFIX) { self.keys.known(&key(bearer)?) } else { self.tokens.known(bearer) }
     }
 
     /// The holder of a credential that is not [`known`](Self::known) here.
     pub async fn look_up(&self, bearer: &str) -> Result<Arc<Principal>, ServiceError> {
-        self.keys.look_up(&key(bearer)?).await
+        match bearer.starts_with(PREFIX) {
+            true => self.keys.look_up(&key(bearer)?).await,
+            false => self.tokens.look_up(bearer).await,
+        }
     }
 
     /// What is known of the credential since it was accepted. A key ends by its deletion or rotation; a JWT cannot be ended.

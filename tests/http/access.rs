@@ -1,5 +1,6 @@
 //! Who may do what.
 
+mod issuers;
 mod keys;
 mod operations;
 mod rate_limit;

@@ -15,14 +15,14 @@ use crate::{
 crate::both_backends!(a_public_key_fixes_its_algorithm, a_secret_is_made_and_kept_where_none_is_given);
 
 /// A fresh pair of keys as PEM files in a directory of its own, made by the program `openssl`.
-struct KeyPair {
+pub(super) struct KeyPair {
     directory: PathBuf,
-    private: Vec<u8>,
+    pub(super) private: Vec<u8>,
     public: Vec<u8>,
 }
 
 impl KeyPair {
-    fn make(genpkey: &[&str]) -> Self {
+    pub(super) fn make(genpkey: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-keys-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
         let openssl = |arguments: &[&str]| {
@@ -135,6 +135,15 @@ async fn a_server_refuses_to_start_with_a_weak_or_wrong_key() {
     assert!(noise.contains("JWT_PUBLIC_KEY_FILE"), "{noise}");
 
     let secret = format!("--jwt-secret={}", "x".repeat(32));
+    for (flag, why) in [
+        ("--jwt-jwks-url=http://id.example.com/keys", "https"),
+        ("--jwt-jwks-url=keys.json", "JWT_JWKS_URL"),
+        ("--jwt-jwks-file=/nowhere/keys.json", "JWT_JWKS_FILE"),
+        (&*format!("--jwt-jwks-file={}", pair.path("noise.pem")), "JWKS"),
+    ] {
+        let refused = refusal(&[&secret, flag]).await;
+        assert!(refused.contains(why), "{flag}: {refused}");
+    }
     let both = refusal(&[&secret, &format!("--jwt-public-key-file={}", pair.path("public.pem"))]).await;
     assert!(both.contains("not both"), "{both}");
 }
