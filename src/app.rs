@@ -57,7 +57,7 @@ use crate::{
         rebuild::Rebuilder,
         scores::Scores,
         seasons::Seasons,
-        streams::{Streams, admission::Admission},
+        streams::{Sources, Streams, admission::Admission},
         tokens::Tokens,
         top_cache::TopCache,
         turns::Turns,
@@ -259,16 +259,15 @@ async fn build(
     }
     let credentials = Arc::new(Credentials { tokens, keys: Arc::clone(&api_keys) });
     let admission = Admission::new(limits.caps);
-    let streams = Streams::new(
-        Arc::clone(ranking_store),
-        Arc::clone(feed),
-        Arc::clone(&rankings),
+    let sources = Sources {
+        ranking_store: Arc::clone(ranking_store),
+        feed: Arc::clone(feed),
+        rankings: Arc::clone(&rankings),
         rebuilder,
-        Arc::clone(&definitions),
-        clock.clone(),
-        Arc::clone(&credentials),
-        admission,
-    );
+        definitions: Arc::clone(&definitions),
+        clock: clock.clone(),
+    };
+    let streams = Streams::new(sources, Arc::clone(&credentials), admission);
     let messages = feed.take_messages().context("the feed's messages are taken")?;
     let fan_out = (Arc::clone(&streams), Arc::new(tokio::sync::Mutex::new(messages)));
     let announcing = (Arc::clone(&announcer), Arc::clone(&backlog), Arc::clone(&moderation));

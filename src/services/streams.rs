@@ -38,18 +38,12 @@ use crate::{
         caller::{Caller, Credential, Permission},
         ids::{LeaderboardId, UserId},
         leaderboard::Leaderboard,
-        time::Clock,
         version::Version,
     },
-    repositories::{
-        feed::{Feed, FeedMessage},
-        ranking_store::RankingStore,
-    },
+    repositories::feed::FeedMessage,
 };
 
-use super::{
-    credentials::Credentials, definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder, tokens::time_left,
-};
+use super::{credentials::Credentials, tokens::time_left};
 use admission::Admission;
 use cursor::Cursor;
 use drain::{DRAIN_STEP, DRAIN_STEPS, Drain};
@@ -57,7 +51,8 @@ use event_stream::Part;
 pub use event_stream::{EventStream, Handover, busy_body};
 use expiry::Expiries;
 use follower::Follower;
-use hub::{Hub, Sources};
+use hub::Hub;
+pub use hub::Sources;
 use shared_view::{SharedViewKey, ViewSubject};
 use ties::Ties;
 
@@ -130,17 +125,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    pub fn new(
-        ranking_store: Arc<dyn RankingStore>,
-        feed: Arc<dyn Feed>,
-        rankings: Arc<RankingReader>,
-        rebuilder: Arc<Rebuilder>,
-        definitions: Arc<DefinitionCache>,
-        clock: Clock,
-        credentials: Arc<Credentials>,
-        admission: Arc<Admission>,
-    ) -> Arc<Self> {
-        let sources = Arc::new(Sources { ranking_store, feed, rankings, rebuilder, definitions, clock });
+    pub fn new(sources: Sources, credentials: Arc<Credentials>, admission: Arc<Admission>) -> Arc<Self> {
+        let sources = Arc::new(sources);
         let (hubs, drain, expiries, ties) = Default::default();
         Arc::new(Self { sources, hubs, drain, expiries, ties, credentials, admission })
     }

@@ -38,7 +38,7 @@ pub(super) const MESSAGES: usize = 1024;
 pub(super) const RING: usize = 4096;
 
 /// What hubs are made of.
-pub(super) struct Sources {
+pub struct Sources {
     pub ranking_store: Arc<dyn RankingStore>,
     pub feed: Arc<dyn Feed>,
     pub rankings: Arc<RankingReader>,

@@ -9,7 +9,7 @@ use crate::{
         caller::{Principal, Scope},
         ids::LeaderboardId,
         leaderboard::{LeaderboardSettings, Visibility},
-        time::Timestamp,
+        time::{Clock, Timestamp},
     },
     repositories::{
         ledger::{Ledger, LedgerSettings},
@@ -20,7 +20,10 @@ use crate::{
 use super::*;
 use crate::{
     config::tokens::TokenSettings,
-    services::{api_keys::ApiKeys, backlog::Backlog, tokens::Tokens, turns::Turns},
+    services::{
+        api_keys::ApiKeys, backlog::Backlog, definitions::DefinitionCache, ranking_reader::RankingReader, rebuild::Rebuilder,
+        tokens::Tokens, turns::Turns,
+    },
 };
 
 /// Streams over embedded stores with one leaderboard.
@@ -56,7 +59,8 @@ impl Embedded {
         let credentials = Arc::new(Credentials { tokens, keys: Arc::new(keys) });
         let rankings = RankingReader::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default(), turns);
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
-        let streams = Streams::new(memory.clone(), memory, rankings, rebuilder, definitions, clock, credentials, admission);
+        let sources = Sources { ranking_store: memory.clone(), feed: memory, rankings, rebuilder, definitions, clock };
+        let streams = Streams::new(sources, credentials, admission);
         Self { streams, leaderboard, directory }
     }
 

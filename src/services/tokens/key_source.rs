@@ -80,7 +80,7 @@ impl KeySource {
         Arc::new(Self { place, known: ArcSwap::from_pointee(known), asked: Mutex::new(None), changes })
     }
 
-    /// The key of this id; see [`KeySet::find`].
+    /// The key of this id; a token that names none is checked with the only key there is.
     pub fn find(&self, kid: Option<&str>) -> Option<PublishedKey> {
         let known = self.known.load();
         let good = known.at.is_some_and(|at| at.elapsed() < GOOD_FOR);

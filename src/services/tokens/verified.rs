@@ -14,7 +14,9 @@ const CAPACITY: usize = 8192;
 /// The holders of verified tokens, by the token's whole text: a token that differs in one character is another one. All were verified with the
 /// keys of the same time, the number of changes of keys until then.
 #[derive(Default)]
-pub(super) struct Verified(RwLock<(u64, HashMap<Box<str>, Arc<Principal>>)>);
+pub(super) struct Verified(RwLock<(u64, Holders)>);
+
+type Holders = HashMap<Box<str>, Arc<Principal>>;
 
 impl Verified {
     /// The holder, if the token was verified before with the keys of this time and has not expired since.

@@ -76,7 +76,8 @@ pub async fn newest_time(conn: &mut Conn) -> Result<Option<Timestamp>, Failure> 
 /// All definitions. The transaction must read from one snapshot, or hold the lock that keeps definitions from changing.
 pub async fn load(conn: &mut Conn) -> Result<Definitions, Failure> {
     let revision = revision(conn).await?;
-    let stamp = changes(conn, revision, revision).await?.iter().next().map(|change| change.stamp);
+    let of_newest = changes(conn, revision, revision).await?;
+    let stamp = <[Change]>::first(&of_newest).map(|change| change.stamp);
     let mut definitions = Definitions::default().at(revision, stamp);
     put_leaderboards(conn, &mut definitions, None).await?;
     put_actions(conn, &mut definitions, None).await?;
@@ -177,7 +178,7 @@ pub async fn load_since(conn: &mut Conn, known: &Definitions) -> Result<Definiti
     let mut revisions: Vec<i64> = changes.iter().map(|change| change.revision).collect();
     revisions.dedup();
     let complete = revisions.into_iter().eq(known.revision..=revision);
-    let same_past = changes.iter().next().is_some_and(|of_known| of_known.stamp == stamp);
+    let same_past = <[Change]>::first(&changes).is_some_and(|of_known| of_known.stamp == stamp);
     if !complete || !same_past {
         return load(conn).await;
     }
