@@ -224,6 +224,7 @@ async fn build(
         backlog: Arc::clone(&backlog),
         tenure: stores.tenure.clone(),
         patience: Mutex::default(),
+        appearances: Mutex::default(),
     });
     let boundaries = Boundaries::new(ledger.clone(), Arc::clone(&definitions), Arc::clone(&announcer), clock.clone());
     let leaderboards = Leaderboards {

@@ -54,7 +54,7 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))
         .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))
-        .route("/api/users/{user_id}", get(users::get).put(users::put))
+        .route("/api/users/{user_id}", get(users::get).put(users::put).patch(users::update))
         .route("/api/users/{user_id}/scores", get(history::page))
         .layer(limit.layer())
         .layer(from_fn_with_state(authentication.clone(), authenticate))

@@ -40,7 +40,13 @@ fn filled(size: u64) -> Arc<MemoryRanking> {
 
 fn entry(number: u64, score: i64) -> StoredEntry {
     let (user_id, reached_at) = (user(number), Timestamp(1_763_722_800_000_000 + number as i64));
-    StoredEntry { user_id, score: Some(score), reached_at, revision: 1, name: DisplayName { name: None, revision: 0 } }
+    StoredEntry {
+        user_id,
+        score: Some(score),
+        reached_at,
+        revision: 1,
+        name: DisplayName { name: None, revision: 0, appearance: None },
+    }
 }
 
 /// Applied once to each user, so that each change is the next one of its entry.
@@ -52,7 +58,7 @@ fn apply(bencher: Bencher, size: u64) {
             let number = next.replace(next.get() + 1) * 997 % size;
             let score = random.i64(0..1_000_000);
             let event = format!("\"userId\":\"user-{number}\",\"score\":{score},\"at\":\"2026-11-21T14:21:44.306651Z\"");
-            let (name, reached_at) = (DisplayName { name: None, revision: 0 }, 1_763_722_900_000_000);
+            let (name, reached_at) = (DisplayName { name: None, revision: 0, appearance: None }, 1_763_722_900_000_000);
             Change {
                 board: BOARD,
                 event_id: Uuid::nil(),

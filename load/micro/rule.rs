@@ -53,6 +53,7 @@ fn settle(bencher: Bencher, size: u64) {
             metadata: None,
             idempotency: None,
             season: None,
+            display_name: None,
         })
         .collect();
     let before = EntryState { score: Some(100), reached_at: Timestamp(1_763_722_800_000_000), revision: 10, hidden: false };

@@ -256,5 +256,6 @@ fn described(entry: &StoredEntry) -> String {
 }
 
 fn same(a: &StoredEntry, b: &StoredEntry) -> bool {
-    (a.score, a.reached_at, a.revision, &a.name.name) == (b.score, b.reached_at, b.revision, &b.name.name)
+    let shown = |entry: &StoredEntry| (entry.name.name.clone(), entry.name.appearance.clone());
+    (a.score, a.reached_at, a.revision, shown(a)) == (b.score, b.reached_at, b.revision, shown(b))
 }

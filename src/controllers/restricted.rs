@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{
-        entry::{HiddenEntry, RankedEntry},
+        entry::{Appearance, HiddenEntry, RankedEntry},
         ids::{LeaderboardId, UserId},
         leaderboard::Leaderboard,
         time::Timestamp,
@@ -26,6 +26,8 @@ struct HiddenView<'a> {
     rank: Option<u64>,
     user_id: &'a UserId,
     display_name: &'a str,
+    #[serde(flatten)]
+    appearance: Option<&'a Appearance>,
     score: i64,
     at: Timestamp,
     hidden: bool,
@@ -33,8 +35,10 @@ struct HiddenView<'a> {
 
 impl<'a> From<&'a HiddenEntry> for HiddenView<'a> {
     fn from(entry: &'a HiddenEntry) -> Self {
-        let HiddenEntry { user_id, display_name, score, at } = entry;
-        Self { rank: None, user_id, display_name, score: *score, at: *at, hidden: true }
+        let HiddenEntry { user_id, shown, score, at } = entry;
+        let display_name = shown.as_ref().and_then(|shown| shown.name.as_deref()).unwrap_or(user_id.as_str());
+        let appearance = shown.as_ref().and_then(|shown| shown.appearance.as_deref());
+        Self { rank: None, user_id, display_name, appearance, score: *score, at: *at, hidden: true }
     }
 }
 

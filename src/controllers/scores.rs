@@ -45,6 +45,9 @@ pub struct SubmissionBody {
     /// The season of the action's first leaderboard that it is meant for.
     #[validate(range(min = 1))]
     season: Option<Whole>,
+    /// Names the user if nobody has yet.
+    #[validate(length(min = 1, max = 64), custom(function = "body::name"))]
+    display_name: Option<String>,
     /// Within a batch only; a single submission has it in a header.
     #[validate(custom(function = "visible_ascii"))]
     idempotency_key: Option<String>,
@@ -156,13 +159,14 @@ pub(super) fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem>
 fn score(body: SubmissionBody) -> Result<Score, ServiceError> {
     let invalid =
         |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
-    let SubmissionBody { action_id, user_id, value, metadata, season, idempotency_key } = body;
+    let SubmissionBody { action_id, user_id, value, metadata, season, display_name, idempotency_key } = body;
     Ok(Score {
         action_id: ActionId::parse(&action_id).map_err(invalid("actionId"))?,
         user_id: UserId::parse_new(&user_id).map_err(invalid("userId"))?,
         value: value.map(|Whole(value)| value),
         metadata,
         season: season.map(|Whole(season)| season),
+        display_name,
         idempotency_key,
     })
 }

@@ -4,7 +4,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use validator::{Validate, ValidationError};
 
@@ -15,20 +15,20 @@ use crate::{
         time::Timestamp,
         user::{Profile, User},
     },
-    http::{caller::Manager, problem::Problem},
+    http::{caller::ProfileWriter, problem::Problem},
     services::error::ServiceError,
 };
 
 use super::{
     App,
-    body::{self, Json, broken, json_size},
+    body::{self, Json, broken, json_size, nullable},
     params::Segments,
 };
 
 /// Bytes of JSON that a user's metadata may take.
 const METADATA_LIMIT: usize = 4096;
 
-/// A user as clients write it; absent fields are removed.
+/// A user as clients write it whole; absent fields are removed.
 #[derive(Debug, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileBody {
@@ -41,6 +41,28 @@ pub struct ProfileBody {
     #[serde(default, deserialize_with = "body::unambiguous")]
     #[validate(custom(function = "small_metadata"))]
     metadata: Option<Map<String, Value>>,
+}
+
+/// What is to be changed of a user; null removes it.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProfileChange {
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(length(min = 1, max = 64), custom(function = "body::name"))]
+    display_name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(length(max = 2048), custom(function = "web_address"))]
+    avatar_url: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[validate(custom(function = "country_code"))]
+    country: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable_metadata")]
+    #[validate(custom(function = "small_metadata"))]
+    metadata: Option<Option<Map<String, Value>>>,
+}
+
+fn nullable_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Map<String, Value>>>, D::Error> {
+    body::unambiguous(deserializer).map(Some)
 }
 
 fn web_address(text: &str) -> Result<(), ValidationError> {
@@ -87,7 +109,7 @@ impl<'a> From<&'a User> for View<'a> {
 /// `GET /api/users/{userId}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
     // Checked before the id: a caller that may not read learns nothing about ids.
-    caller.authorize(Permission::ReadUsers).map_err(ServiceError::from)?;
+    caller.authorize(Permission::ReadProfile).map_err(ServiceError::from)?;
     let id = UserId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::User))?;
     let user = services.users.get(&caller, &id).await?;
     Ok(axum::Json(View::from(&user)).into_response())
@@ -96,12 +118,31 @@ pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<St
 /// `PUT /api/users/{userId}`
 pub async fn put(
     State(services): App,
-    Manager(caller): Manager,
+    ProfileWriter(caller): ProfileWriter,
     Segments(id): Segments<String>,
     Json(body): Json<ProfileBody>,
 ) -> Result<Response, Problem> {
     let id = UserId::parse_new(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
     let ProfileBody { display_name, avatar_url, country, metadata } = body;
-    let user = services.users.put(&caller, &id, &Profile { display_name, avatar_url, country, metadata }).await?;
+    let profile = Profile { display_name, avatar_url, country, metadata };
+    let user = services.users.change(&caller, &id, true, |_| profile).await?;
+    Ok(axum::Json(View::from(&user)).into_response())
+}
+
+/// `PATCH /api/users/{userId}`
+pub async fn update(
+    State(services): App,
+    ProfileWriter(caller): ProfileWriter,
+    Segments(id): Segments<String>,
+    Json(body): Json<ProfileChange>,
+) -> Result<Response, Problem> {
+    let id = UserId::parse_new(&id).map_err(|error| ServiceError::invalid("userId", "format", error.0))?;
+    let change = |before: &Profile| Profile {
+        display_name: body.display_name.unwrap_or_else(|| before.display_name.clone()),
+        avatar_url: body.avatar_url.unwrap_or_else(|| before.avatar_url.clone()),
+        country: body.country.unwrap_or_else(|| before.country.clone()),
+        metadata: body.metadata.unwrap_or_else(|| before.metadata.clone()),
+    };
+    let user = services.users.change(&caller, &id, false, change).await?;
     Ok(axum::Json(View::from(&user)).into_response())
 }

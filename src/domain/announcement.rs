@@ -63,7 +63,7 @@ impl Announcement {
         Self::Rename {
             boards: leaderboards.iter().map(|(_, board)| *board).collect(),
             user_id: id.clone(),
-            name: DisplayName { name: profile.display_name.clone(), revision: *revision },
+            name: profile.shown(*revision),
             events: leaderboards.iter().map(fields).collect(),
         }
     }
@@ -132,6 +132,7 @@ impl Change {
             event_id,
             user_id,
             display_name: name.name.as_deref().unwrap_or(user_id.as_str()),
+            appearance: name.appearance.as_deref(),
             action_id,
             cause: action_id.is_none().then_some(Cause::Adjust),
             delta: standing.delta,

@@ -64,7 +64,7 @@ mod tests {
     use crate::domain::{entry::DisplayName, ids::UserId, time::Timestamp};
 
     fn entry(user: &str, score: Option<i64>) -> StoredEntry {
-        let name = DisplayName { name: None, revision: 0 };
+        let name = DisplayName { name: None, revision: 0, appearance: None };
         StoredEntry { user_id: UserId::parse(user).unwrap(), score, reached_at: Timestamp(7), revision: 1, name }
     }
 

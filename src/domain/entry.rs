@@ -42,8 +42,21 @@ pub struct RankedEntry {
     pub user_id: UserId,
     /// The user's display name, or the user id if none is set.
     pub display_name: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<Arc<str>>,
     pub score: i64,
     pub at: Timestamp,
+}
+
+impl RankedEntry {
+    /// The row of a user of whom this is known, if anything is.
+    pub fn new(rank: u64, user_id: UserId, shown: Option<&DisplayName>, score: i64, at: Timestamp) -> Self {
+        let display_name = shown.and_then(|shown| shown.name.as_deref()).unwrap_or(user_id.as_str()).into();
+        let Appearance { avatar_url, country } = shown.and_then(|shown| shown.appearance.as_deref()).cloned().unwrap_or_default();
+        Self { rank, user_id, display_name, avatar_url, country, score, at }
+    }
 }
 
 /// What every answer from a ranking says about its origin.
@@ -59,7 +72,8 @@ pub struct Head {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HiddenEntry {
     pub user_id: UserId,
-    pub display_name: Arc<str>,
+    /// What everybody would see, if anything is known.
+    pub shown: Option<DisplayName>,
     pub score: i64,
     pub at: Timestamp,
 }
@@ -91,11 +105,38 @@ pub struct StoredEntry {
     pub name: DisplayName,
 }
 
-/// A user's display name with the revision of the user it belongs to: a ranking ignores an older one.
+/// What rows show of a user, with the revision of the user that it belongs to: a ranking ignores an older one.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, Serialize)]
 pub struct DisplayName {
     pub name: Option<String>,
     pub revision: i64,
+    /// Few users have more than a name, and each in memory pays for this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appearance: Option<Arc<Appearance>>,
+}
+
+impl DisplayName {
+    /// What is shown of a user of whom nothing is known.
+    pub const NONE: Self = Self { name: None, revision: 0, appearance: None };
+}
+
+/// What rows show of a user beside the name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Appearance {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<Arc<str>>,
+    /// ISO 3166-1 alpha-2, upper case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Arc<str>>,
+}
+
+impl Appearance {
+    /// These parts; `None` if there is neither.
+    pub fn of(avatar_url: Option<&str>, country: Option<&str>) -> Option<Arc<Self>> {
+        let some = avatar_url.is_some() || country.is_some();
+        some.then(|| Arc::new(Self { avatar_url: avatar_url.map(Into::into), country: country.map(Into::into) }))
+    }
 }
 
 /// The percentage (0–100) of the other entries that are below this rank; 100 for the only one.

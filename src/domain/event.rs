@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
+    entry::Appearance,
     ids::{ActionId, LeaderboardId, UserId},
     time::Timestamp,
     version::Version,
@@ -187,6 +188,8 @@ pub struct ScoreUpdated<'a> {
     pub event_id: Uuid,
     pub user_id: &'a UserId,
     pub display_name: &'a str,
+    #[serde(flatten)]
+    pub appearance: Option<&'a Appearance>,
     /// `None`: a correction.
     pub action_id: Option<&'a ActionId>,
     /// Why the entry was corrected.

@@ -64,6 +64,8 @@ pub struct State {
     pub keys: HashMap<(Arc<str>, String), UsedKey>,
     /// Times of accepted submissions, newest first, for the pairs of user and action that have a cooldown or a limit.
     pub recent: HashMap<(UserId, ActionId), Vec<Timestamp>>,
+    /// Users without a name whose name nobody but a moderator may set.
+    pub locked_names: BTreeSet<UserId>,
     /// Users against whom there are sanctions.
     pub sanctioned: BTreeSet<UserId>,
     /// Those sanctions.
@@ -94,6 +96,17 @@ pub struct Settlement {
     pub accepted: Vec<(usize, Accepted)>,
     /// For the outbox, in order.
     pub changes: Vec<Change>,
+    /// Users who are named by a submission, each once.
+    pub named: Vec<Naming>,
+}
+
+/// A user who has no name yet gets one with a score.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    pub user_id: UserId,
+    pub name: String,
+    /// The revision of the user before.
+    pub revision: i64,
 }
 
 impl Settlement {
@@ -145,7 +158,7 @@ pub fn settle_batch<'a>(
             None => match settle_one(submission, definitions, &state, clock) {
                 Ok(mut accepted) => {
                     accepted.receipt_batch = submission.idempotency.is_some().then(|| receipts.of_next(&accepted));
-                    take_over(submission, &accepted, definitions, &mut state, &mut changed, &mut settlement.changes);
+                    take_over(submission, &accepted, definitions, &mut state, &mut changed, &mut settlement);
                     settlement.accepted.push((index, accepted.clone()));
                     Settled::Accepted(accepted)
                 }
@@ -290,9 +303,10 @@ fn take_over(
     definitions: &Definitions,
     state: &mut State,
     changed: &mut HashMap<EntryKey, EntryChange>,
-    changes: &mut Vec<Change>,
+    settlement: &mut Settlement,
 ) {
     let user_id = &accepted.user_id;
+    settlement.named.extend(name_user(submission, state));
     for standing in accepted.standings.iter().filter(|standing| standing.applied) {
         let key = (standing.board.pk, standing.board.season, user_id.clone());
         let entry = EntryState {
@@ -303,8 +317,8 @@ fn take_over(
         };
         let before = state.entries.insert(key.clone(), entry).map(|before| before.revision);
         changed.entry(key.clone()).or_insert(EntryChange { key, before, after: entry }).after = entry;
-        let name = state.names.get(user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 });
-        changes.push(Change::new(accepted.event_id, user_id, Some(&accepted.action_id), accepted.at, standing, name));
+        let name = state.names.get(user_id).cloned().unwrap_or(DisplayName::NONE);
+        settlement.changes.push(Change::new(accepted.event_id, user_id, Some(&accepted.action_id), accepted.at, standing, name));
     }
     if let Some(idempotency) = &submission.idempotency {
         let used = UsedKey { fingerprint: idempotency.fingerprint.to_vec(), event_id: accepted.event_id, receipt: None };
@@ -316,6 +330,19 @@ fn take_over(
         recent.insert(0, accepted.at);
         recent.truncate(lookback as usize);
     }
+}
+
+/// Names the user of an accepted submission, if it brings a name and there is none yet.
+fn name_user(submission: &Submission, state: &mut State) -> Option<Naming> {
+    let (name, user_id) = (submission.display_name.clone()?, submission.user_id.clone());
+    let shown = state.names.get(&user_id).cloned().unwrap_or(DisplayName::NONE);
+    if shown.name.is_some() || state.locked_names.contains(&user_id) {
+        return None;
+    }
+    let revision = shown.revision;
+    let shown = DisplayName { name: Some(name.clone()), revision: revision + 1, ..shown };
+    state.names.insert(user_id.clone(), shown);
+    Some(Naming { user_id, name, revision })
 }
 
 fn entry_key(leaderboard: &Leaderboard, user_id: &UserId) -> EntryKey {

@@ -31,6 +31,8 @@ pub struct Submission {
     pub metadata: Option<Map<String, Value>>,
     /// The season of the leading leaderboard that it is meant for.
     pub season: Option<i64>,
+    /// Names the user if nobody has yet.
+    pub display_name: Option<String>,
     pub idempotency: Option<Idempotency>,
 }
 
@@ -188,6 +190,10 @@ pub struct LatestScore {
     pub event_id: Uuid,
     pub user_id: UserId,
     pub display_name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
     /// `None`: an adjustment, or another correction.
     pub action_id: Option<ActionId>,
     #[serde(default, skip_serializing)]

@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{ids::UserId, time::Timestamp};
+use super::{
+    entry::{Appearance, DisplayName},
+    ids::UserId,
+    time::Timestamp,
+};
 
 /// What clients write about a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +19,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What rows show of it, at this revision of the user.
+    pub fn shown(&self, revision: i64) -> DisplayName {
+        let appearance = Appearance::of(self.avatar_url.as_deref(), self.country.as_deref());
+        DisplayName { name: self.display_name.clone(), revision, appearance }
+    }
+
     /// Whether watchers see no difference.
     pub fn shows_the_same(&self, other: &Self) -> bool {
         self.display_name == other.display_name && self.avatar_url == other.avatar_url && self.country == other.country

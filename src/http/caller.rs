@@ -71,6 +71,18 @@ impl<S: Sync> FromRequestParts<S> for Moderator {
     }
 }
 
+/// Whoever writes profiles, anybody's or their own. Named before a handler's body, as [`Manager`] is.
+#[derive(Debug, Clone)]
+pub struct ProfileWriter(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for ProfileWriter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        recorded(parts, state, Permission::WriteProfile).await.map(Self)
+    }
+}
+
 /// Whoever manages API keys. Named before a handler's body, as [`Manager`] is.
 #[derive(Debug, Clone)]
 pub struct KeyManager(pub Caller);

@@ -195,6 +195,8 @@ pub struct Survey {
     pub total: u64,
     /// Newest first.
     pub newest_events: Vec<Uuid>,
+    /// Whether it was built by a release that puts pictures and countries into rows.
+    pub has_appearances: bool,
 }
 
 /// A rebuild whose lease this process holds.
@@ -218,5 +220,5 @@ impl Rebuild {
 /// Whether a ranking has to store this name. That a user has none needs no row, unless it revokes a name that may still be in
 /// flight: a user's first revision has none before it.
 pub(super) fn worth_keeping(name: &DisplayName) -> bool {
-    name.name.is_some() || name.revision > 1
+    name.name.is_some() || name.appearance.is_some() || name.revision > 1
 }

@@ -3,7 +3,11 @@
 //!
 //! A round costs one short call per ranking and two statements for all of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
@@ -33,6 +37,8 @@ const EVENTS_IN_DOUBT: usize = 64;
 const SUPERSEDED_FOR: Duration = Duration::from_secs(15);
 /// The longest that it may stay next time. Two instances that reach different stores rebuild alternately, at growing intervals.
 const LONGEST: Duration = Duration::from_secs(300);
+/// How often it is asked whether users have pictures or countries, as long as none has and rankings of an earlier release are left.
+const APPEARANCES_AGAIN: Duration = Duration::from_secs(3600);
 
 /// See the module's documentation.
 pub struct Inspection {
@@ -45,6 +51,8 @@ pub struct Inspection {
     pub tenure: Option<Arc<Tenure>>,
     /// How long superseded rankings may stay, by incarnation. One entry for each ranking that was ever superseded.
     pub patience: Mutex<HashMap<i64, Duration>>,
+    /// When it was last asked whether any user has a picture or a country, and the answer.
+    pub appearances: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Inspection {
@@ -100,6 +108,12 @@ impl Inspection {
                 self.backlog.note_epoch(board.pk, ranking);
             }
         }
+        let without: Vec<_> = surveyed.iter().filter(|(_, survey)| !survey.has_appearances).collect();
+        if !without.is_empty() && self.has_appearances().await? {
+            for (board, survey) in without {
+                self.replace(board, survey, "a release before this one built it, without pictures and countries");
+            }
+        }
         let newest = |survey: &Survey| survey.newest_events.clone();
         let ids: Vec<Uuid> = surveyed.iter().flat_map(|(_, survey)| newest(survey)).collect();
         let unknown = self.ledger.unknown_events(&ids).await?;
@@ -111,6 +125,17 @@ impl Inspection {
             }
         }
         Ok(())
+    }
+
+    /// Whether any user has a picture or a country. That is rarely asked: where nobody has one, all users are looked through.
+    async fn has_appearances(&self) -> Result<bool, ServiceError> {
+        let known = *self.appearances.lock();
+        if let Some((_, has)) = known.filter(|(asked, has)| *has || asked.elapsed() < APPEARANCES_AGAIN) {
+            return Ok(has);
+        }
+        let has = self.ledger.has_appearances().await?;
+        *self.appearances.lock() = Some((Instant::now(), has));
+        Ok(has)
     }
 
     /// Rebuilds rankings that have been superseded for too long.

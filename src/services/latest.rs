@@ -90,6 +90,17 @@ struct Older {
 struct Named {
     user_id: UserId,
     display_name: String,
+    #[serde(default)]
+    avatar_url: Option<String>,
+    #[serde(default)]
+    country: Option<String>,
+}
+
+impl Named {
+    fn of(score: &LatestScore) -> Self {
+        let LatestScore { user_id, display_name, avatar_url, country, .. } = score.clone();
+        Self { user_id, display_name, avatar_url, country }
+    }
 }
 
 #[derive(Serialize)]
@@ -173,7 +184,10 @@ impl LatestScores {
             }
         }
         for score in &mut scores {
-            names.get(&score.user_id).iter().for_each(|name| score.display_name.clone_from(name));
+            if let Some(Named { display_name, avatar_url, country, .. }) = names.get(&score.user_id) {
+                score.display_name.clone_from(display_name);
+                (score.avatar_url, score.country) = (avatar_url.clone(), country.clone());
+            }
         }
         // Ids are in the order of commits, which is the order in which the feed published nearly all of them.
         scores.sort_unstable_by_key(|score| Reverse(score.event_id));
@@ -182,7 +196,7 @@ impl LatestScores {
     }
 
     /// The scores that the feed remembers after a position up to this version, and the names that it last gave to users.
-    async fn remembered(&self, board: Board, after: u64, version: &Version) -> (Vec<LatestScore>, HashMap<UserId, String>) {
+    async fn remembered(&self, board: Board, after: u64, version: &Version) -> (Vec<LatestScore>, HashMap<UserId, Named>) {
         let reach = (version.seq - after) as usize;
         let history = self.feed.history(board.pk, after, reach).await.ok().filter(|history| history.epoch == version.epoch);
         let mut names = HashMap::new();
@@ -194,8 +208,8 @@ impl LatestScores {
         let scores = events.iter().rev().filter_map(|event| {
             let data = format!("{{{}}}", event.fields);
             if event.kind == EventKind::UserChanged {
-                let Named { user_id, display_name } = serde_json::from_str(&data).ok()?;
-                names.entry(user_id).or_insert(display_name);
+                let named: Named = serde_json::from_str(&data).ok()?;
+                names.entry(named.user_id.clone()).or_insert(named);
             }
             let mut score: LatestScore = serde_json::from_str(&data).ok().filter(|_| event.kind == EventKind::ScoreUpdated)?;
             // Other corrections move entries, and are no scores.
@@ -204,7 +218,7 @@ impl LatestScores {
             }
             score.version = Some(Version::new(Arc::clone(&version.epoch), event.seq));
             (score.rank, score.previous_rank) = (Some(event.rank), event.previous_rank);
-            names.entry(score.user_id.clone()).or_insert_with(|| score.display_name.clone());
+            names.entry(score.user_id.clone()).or_insert_with(|| Named::of(&score));
             Some(score)
         });
         (scores.collect(), names)

@@ -40,6 +40,8 @@ pub struct Score {
     pub metadata: Option<Map<String, Value>>,
     /// The season of the action's first leaderboard that it is meant for.
     pub season: Option<i64>,
+    /// Names the user if nobody has yet.
+    pub display_name: Option<String>,
     /// 1–128 visible ASCII characters.
     pub idempotency_key: Option<String>,
 }
@@ -172,20 +174,21 @@ fn unless_erased(answer: Answer) -> Result<Answer, ServiceError> {
 
 /// The submission, if this caller may make it.
 fn submission(caller: &Caller, score: Score) -> Result<Submission, ServiceError> {
-    let Score { action_id, user_id, value, metadata, season, idempotency_key } = score;
+    let Score { action_id, user_id, value, metadata, season, display_name, idempotency_key } = score;
     let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
     let self_service_only = !caller.may(Permission::SubmitForAnybody);
     if self_service_only && *subject != *user_id.as_str() {
         return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
     }
     let idempotency = idempotency_key.map(|key| {
-        let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref(), season);
-        // The previous release knew no season.
-        let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref()).filter(|_| season.is_none());
+        let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref(), season, display_name.as_deref());
+        // The previous release knew neither season nor name.
+        let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref());
+        let former = former.filter(|_| season.is_none() && display_name.is_none());
         Idempotency { key, fingerprint, former }
     });
     let key = caller.principal().and_then(|principal| principal.key()).cloned();
-    Ok(Submission { subject, key, self_service_only, action_id, user_id, value, metadata, season, idempotency })
+    Ok(Submission { subject, key, self_service_only, action_id, user_id, value, metadata, season, display_name, idempotency })
 }
 
 fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {

@@ -53,12 +53,12 @@ async fn a_name_that_was_taken_back_stays_away(backend: Backend) {
     let (standings, board) = (&*store.standings, fresh_board());
     build(standings, board, &[]).await;
     ranked(standings, &Change { name: name("A", 1), ..change(board, "a", 1, 1, 1) }).await;
-    standings.rename(board, &user("a"), &DisplayName { name: None, revision: 2 }, None).await.expect("renamed");
+    standings.rename(board, &user("a"), &DisplayName { name: None, revision: 2, appearance: None }, None).await.expect("renamed");
     assert_eq!(shown(standings, board).await, "a");
     standings.rename(board, &user("a"), &name("A", 1), None).await.expect("ignored");
     assert_eq!(shown(standings, board).await, "a");
     let held = standings.dump(board, 1, 1).await.expect("a dump");
-    assert_eq!(held[0].name, DisplayName { name: None, revision: 2 });
+    assert_eq!(held[0].name, DisplayName { name: None, revision: 2, appearance: None });
 }
 
 async fn a_definition_is_told_once_also_across_a_rebuild(backend: Backend) {

@@ -85,7 +85,7 @@ async fn renames_definitions_resets_and_deletions_are_told(backend: Backend) {
     }
     standings.rename(board, &user("a"), &name("A", 2), None).await.expect("renamed");
     standings.rename(board, &user("a"), &name("Older", 1), None).await.expect("ignored");
-    standings.rename(board, &user("b"), &DisplayName { name: None, revision: 0 }, None).await.expect("ignored");
+    standings.rename(board, &user("b"), &DisplayName { name: None, revision: 0, appearance: None }, None).await.expect("ignored");
     assert!(matches!(next(&mut messages).await, FeedMessage::Renamed { pk } if pk == board.pk));
     standings.announce_definition(&definition(board, 3, false)).await.expect("told");
     standings.announce_definition(&definition(board, 4, true)).await.expect("told");
@@ -128,7 +128,7 @@ async fn a_new_profile_is_told_once_at_a_position_of_its_own(backend: Backend) {
     ranked(standings, &Change { name: name("Third", 3), ..change(board, "a", 2, 2, 2) }).await;
     assert_eq!(rename("a", name("Third", 3), "\"third\":3").await, told(5, Some(2), "\"third\":3"));
     // Neither an entry nor a name.
-    let nameless = || DisplayName { name: None, revision: 1 };
+    let nameless = || DisplayName { name: None, revision: 1, appearance: None };
     let version = told(6, None, "\"b\":1");
     for _ in 0..2 {
         assert_eq!(rename("c", nameless(), "\"b\":1").await, version);

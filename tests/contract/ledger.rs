@@ -102,6 +102,7 @@ fn goal(user: &str, value: i64) -> Submission {
         value: Some(value),
         metadata: None,
         season: None,
+        display_name: None,
         idempotency: None,
     }
 }

@@ -92,12 +92,9 @@ impl Model {
     }
 
     fn rows(&self, board: Board) -> Vec<RankedEntry> {
-        let row = |(place, key): (usize, &RankKey)| RankedEntry {
-            rank: place as u64 + 1,
-            user_id: key.user_id.clone(),
-            display_name: key.user_id.as_str().into(),
-            score: board.order.sort_score(key.sort_score),
-            at: key.reached_at,
+        let row = |(place, key): (usize, &RankKey)| {
+            let score = board.order.sort_score(key.sort_score);
+            RankedEntry::new(place as u64 + 1, key.user_id.clone(), None, score, key.reached_at)
         };
         self.keys.iter().enumerate().map(row).collect()
     }

@@ -25,7 +25,7 @@ use tokio::sync::mpsc::Receiver;
 use super::backends::fresh_pk;
 
 /// Nobody has this name, and nobody ever did.
-pub const NAMELESS: DisplayName = DisplayName { name: None, revision: 0 };
+pub const NAMELESS: DisplayName = DisplayName { name: None, revision: 0, appearance: None };
 
 /// A board of its own, best score highest.
 pub fn fresh_board() -> Board {
@@ -37,7 +37,7 @@ pub fn user(id: &str) -> UserId {
 }
 
 pub fn name(name: &str, revision: i64) -> DisplayName {
-    DisplayName { name: Some(name.to_owned()), revision }
+    DisplayName { name: Some(name.to_owned()), revision, appearance: None }
 }
 
 /// The `revision`th change of a user's entry.

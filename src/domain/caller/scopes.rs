@@ -101,6 +101,10 @@ pub enum Permission {
     ReadUsers,
     /// Write users' profiles.
     WriteUsers,
+    /// Write some profile: anybody's, or one's own.
+    WriteProfile,
+    /// Read some profile: anybody's, or one's own.
+    ReadProfile,
     /// Create, change and delete leaderboards and actions.
     Manage,
     /// Read who changed what.
@@ -125,6 +129,10 @@ impl Permission {
             Self::SeePrivateDefinitions => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
             Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin, Scope::UsersRead, Scope::UsersWrite],
             Self::WriteUsers => &[Scope::UsersWrite, Scope::LeaderboardsAdmin],
+            Self::WriteProfile => &[Scope::UsersWrite, Scope::LeaderboardsAdmin, Scope::ScoresSelf],
+            Self::ReadProfile => {
+                &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin, Scope::UsersRead, Scope::UsersWrite, Scope::ScoresSelf]
+            }
             Self::Manage => &[Scope::LeaderboardsAdmin],
             Self::ReadAudit => &[Scope::AuditRead],
             Self::ReadRestricted => &[Scope::LeaderboardsRestricted],

@@ -45,6 +45,7 @@ fn submission(user: &str, value: i64, key: Option<(&str, u8)>) -> Submission {
         value: Some(value),
         metadata: None,
         season: None,
+        display_name: None,
         idempotency: key.map(|(key, print)| Idempotency { key: key.into(), fingerprint: [print; 32], former: None }),
     }
 }

@@ -16,7 +16,7 @@ use super::{
     transact,
 };
 use crate::domain::{
-    announcement::Change,
+    announcement::{Announcement, Change},
     definition::Definitions,
     submission::{Refusal, Settled, Submission},
     time::Clock,
@@ -31,6 +31,8 @@ pub struct Committed {
     pub changes: Vec<Change>,
     /// The outbox row that holds the changes, if there are any.
     pub outbox: Option<i64>,
+    /// New names to announce, each with its outbox row.
+    pub renames: Vec<(i64, Announcement)>,
     /// The revision of the definitions that the batch was settled with.
     pub definitions_revision: i64,
 }
@@ -66,6 +68,7 @@ pub(super) struct Written {
     pub outcomes: Vec<Settled>,
     pub changes: Vec<Change>,
     pub outbox: Option<i64>,
+    pub renames: Vec<(i64, Announcement)>,
     pub definitions: Arc<Definitions>,
 }
 
@@ -221,6 +224,7 @@ fn committed(written: Written) -> Committed {
         outcomes: written.outcomes,
         changes: written.changes,
         outbox: written.outbox,
+        renames: written.renames,
         definitions_revision: written.definitions.revision,
     }
 }

@@ -1,6 +1,6 @@
 //! Users in the ledger.
 
-use super::{LIMIT, Ledger, LedgerError, Updated, transact};
+use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
     audit::Act,
     ids::UserId,
@@ -14,10 +14,27 @@ impl Ledger {
         Ok(transact!(self.serve(LIMIT), users::user(&id))?)
     }
 
-    /// Creates the user or replaces the profile. The change is announced to every current ranking that has an entry of the
+    /// Creates the user if unknown, and changes the profile to what `change` makes of the present one; the audit trail shows what that `did`. The change is announced to every current ranking that has an entry of the
     /// user; the user stays locked meanwhile, so a commit announces either the old name before or the new name after.
+    pub async fn change_user(
+        &self,
+        id: &UserId,
+        act: impl Into<Act>,
+        did: &'static str,
+        change: impl FnOnce(&Profile) -> Profile + Send + 'static,
+    ) -> Result<Updated<User>, LedgerError> {
+        let (id, act) = (id.clone(), act.into());
+        Ok(transact!(self.write(LIMIT), users::put(&id, &act, did, change))?)
+    }
+
+    /// Whether any user has a picture or a country. Looks through all users if nobody has.
+    pub async fn has_appearances(&self) -> Result<bool, LedgerError> {
+        Ok(transact!(self.lengthy(LENGTHY_LIMIT), users::has_appearances())?)
+    }
+
+    /// Creates the user or replaces the profile, as [`Self::change_user`] does.
     pub async fn put_user(&self, id: &UserId, profile: &Profile, act: impl Into<Act>) -> Result<Updated<User>, LedgerError> {
-        let (id, profile, act) = (id.clone(), profile.clone(), act.into());
-        Ok(transact!(self.write(LIMIT), users::put(&id, &profile, &act))?)
+        let profile = profile.clone();
+        self.change_user(id, act, "user.replace", move |_| profile).await
     }
 }

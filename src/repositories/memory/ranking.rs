@@ -193,7 +193,7 @@ impl Ranking {
                 score: Some(board.order.sort_score(key.sort_score)),
                 reached_at: key.reached_at,
                 revision: self.entries.get(&key.user_id).map_or(0, |held| held.revision),
-                name: self.names.get(&key.user_id).cloned().unwrap_or(DisplayName { name: None, revision: 0 }),
+                name: self.names.get(&key.user_id).cloned().unwrap_or(DisplayName::NONE),
             })
             .collect()
     }
@@ -201,7 +201,7 @@ impl Ranking {
     /// See [`RankingStore::survey`](crate::repositories::ranking_store::RankingStore::survey).
     pub fn survey(&self, events: usize) -> Survey {
         let newest_events = self.history.iter().rev().filter_map(Event::event_id).take(events).collect();
-        Survey { version: self.version(), total: self.total(), newest_events }
+        Survey { version: self.version(), total: self.total(), newest_events, has_appearances: true }
     }
 
     pub fn history(&self, after: u64, limit: usize) -> History {
@@ -240,19 +240,11 @@ impl Ranking {
 
     fn rows(&self, board: Board, from_rank: u64, limit: u64) -> Vec<RankedEntry> {
         self.keys(from_rank, limit)
-            .map(|(rank, key)| RankedEntry {
-                rank,
-                user_id: key.user_id.clone(),
-                display_name: self.display_name(&key.user_id),
-                score: board.order.sort_score(key.sort_score),
-                at: key.reached_at,
+            .map(|(rank, key)| {
+                let (shown, score) = (self.names.get(&key.user_id), board.order.sort_score(key.sort_score));
+                RankedEntry::new(rank, key.user_id.clone(), shown, score, key.reached_at)
             })
             .collect()
-    }
-
-    fn display_name(&self, user_id: &UserId) -> Arc<str> {
-        let name = self.names.get(user_id).and_then(|held| held.name.as_deref());
-        name.unwrap_or(user_id.as_str()).into()
     }
 
     fn keys(&self, from_rank: u64, limit: u64) -> impl Iterator<Item = (u64, &RankKey)> {

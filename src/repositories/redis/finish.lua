@@ -19,7 +19,8 @@ local server = string.match(redis.call('INFO', 'replication'), 'master_replid:%x
 if not server then
   return redis.error_reply('ERR INFO replication tells no master_replid, so a failover could not be noticed')
 end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'seq', 0, 'season', ARGV[3], 'n', n, 'names', names, 'server', server, 'builder', ARGV[1])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'seq', 0, 'season', ARGV[3], 'n', n, 'names', names, 'server', server, 'builder', ARGV[1], 'profiles', ARGV[2])
+-- 'profiles' says of which epoch the names hold pictures and countries, too: a release before that kept neither.
 -- The previous release expects it.
 redis.call('HSETNX', KEYS[1], 'definition', 0)
 redis.call('DEL', KEYS[5])

@@ -212,7 +212,8 @@ impl RankingStore for RedisStore {
         while !ids.is_empty() {
             newest_events.push(ids.text()?.parse().map_err(|_| unreadable())?);
         }
-        Ok(Survey { version: head.version.ok_or_else(unreadable)?, total: head.total, newest_events })
+        let has_appearances = reply.number()? == 1;
+        Ok(Survey { version: head.version.ok_or_else(unreadable)?, total: head.total, newest_events, has_appearances })
     }
 
     async fn ping(&self) -> Result<(), RankingError> {
@@ -225,7 +226,7 @@ impl RankingStore for RedisStore {
         let mut rows = Rows::open(board, reply.array()?)?;
         let mut entries = vec![];
         while let Some((user_id, reached_at, score)) = rows.place()? {
-            let name = rows.name()?.unwrap_or(DisplayName { name: None, revision: 0 });
+            let name = rows.name()?.unwrap_or(DisplayName::NONE);
             entries.push(StoredEntry { user_id, score: Some(score), reached_at, revision: rows.revision()?, name });
         }
         Ok(entries)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
-        entry::DisplayName,
+        entry::{Appearance, DisplayName},
         event::{Event, EventKind},
         ids::UserId,
         time::Timestamp,
@@ -48,18 +48,31 @@ pub(in crate::repositories) fn parse_revision(entry: &str) -> Option<i64> {
     entry.split_once(':')?.0.parse().ok()
 }
 
-/// A name with its revision.
+/// What is shown of a user, with its revision: `revision[:name]`, followed by `\ncountry\naddress` if there is one of them. No name contains a
+/// line break. The previous release takes all after the colon for the name.
 pub(in crate::repositories) fn name(name: &DisplayName) -> String {
-    match &name.name {
+    let mut record = match &name.name {
         Some(text) => format!("{}:{text}", name.revision),
         None => name.revision.to_string(),
+    };
+    if let Some(Appearance { avatar_url, country }) = name.appearance.as_deref() {
+        for part in [country, avatar_url] {
+            record.push('\n');
+            record.push_str(part.as_deref().unwrap_or_default());
+        }
     }
+    record
 }
 
 /// The reverse of [`name`].
 pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
-    let (revision, name) = record.split_once(':').map_or((record, None), |(revision, name)| (revision, Some(name)));
-    Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()? })
+    let mut lines = record.splitn(3, '\n');
+    let first = lines.next().unwrap_or_default();
+    let mut part = || lines.next().filter(|part| !part.is_empty());
+    let (country, avatar_url) = (part(), part());
+    let (revision, name) = first.split_once(':').map_or((first, None), |(revision, name)| (revision, Some(name)));
+    let appearance = Appearance::of(avatar_url, country);
+    Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()?, appearance })
 }
 
 /// The beginning of fields that are published under another name than their line's: see [`line()`].
@@ -193,8 +206,13 @@ mod tests {
     #[test]
     fn names_with_colons_and_removed_names_round_trip() {
         for name_of in [Some("a:b"), Some(""), None] {
-            let held = DisplayName { name: name_of.map(str::to_owned), revision: 7 };
-            assert_eq!(parse_name(&name(&held)), Some(held));
+            for (avatar_url, country) in
+                [(None, None), (Some("https://a/b:c"), None), (None, Some("GB")), (Some("https://a"), Some("GB"))]
+            {
+                let appearance = Appearance::of(avatar_url, country);
+                let held = DisplayName { name: name_of.map(str::to_owned), revision: 7, appearance };
+                assert_eq!(parse_name(&name(&held)), Some(held));
+            }
         }
     }
 

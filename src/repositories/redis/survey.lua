@@ -1,7 +1,8 @@
 -- What is known of a ranking without reading its entries. Follows the prelude `ready`.
 -- KEYS: meta, places, entries, names, stream.
 -- ARGV: season, how many event ids.
--- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, ids of the newest events}.
+-- Returns false where the ranking is not ready, its season where that is a later one, else {epoch, seq, total, ids of the newest events, 1 where
+-- names hold pictures and countries, or else 0}.
 --
 -- A stream entry holds a batch, of which the newest few kilobytes are looked through. No body can hold the pattern by chance: the quotation
 -- marks of a text are escaped in JSON.
@@ -25,4 +26,4 @@ for i = 1, #batches do
     break
   end
 end
-return { state.epoch, state.seq, state.n, ids }
+return { state.epoch, state.seq, state.n, ids, redis.call('HGET', KEYS[1], 'profiles') == state.epoch and 1 or 0 }

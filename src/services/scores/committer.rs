@@ -216,6 +216,9 @@ async fn finish(ledger: &Ledger, announcer: &Announcer, batch: Batch, mut told: 
     if let Some(outbox) = committed.outbox {
         announcer.close_scores(outbox, &committed.changes, &told);
     }
+    for (row, announcement) in &committed.renames {
+        announcer.announce_row(*row, announcement).await;
+    }
     let accepted: Vec<Option<&Accepted>> = committed.outcomes.iter().map(Settled::accepted).collect();
     let places = places(announcer, &accepted, told).await;
     let to_store = to_store(&committed.outcomes);

@@ -12,11 +12,13 @@ pub fn fingerprint(
     value: Option<i64>,
     metadata: Option<&Map<String, Value>>,
     season: Option<i64>,
+    display_name: Option<&str>,
 ) -> [u8; 32] {
-    // Without a season as before there were any: a repeat may follow an upgrade.
-    let said = match season {
-        None => serde_json::json!([action_id, user_id, value, metadata]),
-        Some(season) => serde_json::json!([action_id, user_id, value, metadata, season]),
+    // Without a season or a name as before there were any: a repeat may follow an upgrade.
+    let said = match (season, display_name) {
+        (None, None) => serde_json::json!([action_id, user_id, value, metadata]),
+        (Some(season), None) => serde_json::json!([action_id, user_id, value, metadata, season]),
+        (season, Some(name)) => serde_json::json!([action_id, user_id, value, metadata, season, name]),
     };
     Sha256::digest(said.to_string()).into()
 }
@@ -31,7 +33,7 @@ pub fn former_fingerprint(
 ) -> Option<[u8; 32]> {
     let metadata = metadata?;
     let Value::Object(former) = formerly_read(&Value::Object(metadata.clone())) else { return None };
-    (former != *metadata).then(|| fingerprint(action_id, user_id, value, Some(&former), None))
+    (former != *metadata).then(|| fingerprint(action_id, user_id, value, Some(&former), None, None))
 }
 
 fn formerly_read(value: &Value) -> Value {
@@ -85,7 +87,7 @@ mod tests {
         let (action, user) = (ActionId::parse("goal").unwrap(), UserId::parse("ann").unwrap());
         let metadata = |double: f64| Map::from_iter([("at".to_owned(), serde_json::json!([{ "lat": double }, 7, "text"]))]);
         let former = |metadata: &Map<String, Value>| former_fingerprint(&action, &user, Some(1), Some(metadata));
-        let then = fingerprint(&action, &user, Some(1), Some(&metadata(121.48886955472555)), None);
+        let then = fingerprint(&action, &user, Some(1), Some(&metadata(121.48886955472555)), None, None);
         assert_eq!(former(&metadata(121.48886955472557)), Some(then));
         assert_eq!(former(&metadata(0.25)), None);
         assert_eq!(former_fingerprint(&action, &user, Some(1), None), None);

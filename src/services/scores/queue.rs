@@ -216,6 +216,7 @@ mod tests {
             value: None,
             metadata: None,
             season: None,
+            display_name: None,
             idempotency: None,
         };
         users.iter().map(submission).collect()

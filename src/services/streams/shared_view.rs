@@ -316,7 +316,7 @@ mod tests {
         assert!(touched(event(50, Some(60))), "nothing is known yet");
 
         let head = Head { season: 1, version: None, total: 99 };
-        let entry = RankedEntry { rank: 10, user_id: user_id.clone(), display_name: "ann".into(), score: 7, at: Timestamp(1) };
+        let entry = RankedEntry::new(10, user_id.clone(), None, 7, Timestamp(1));
         let standing = |entry: Option<RankedEntry>| Neighbourhood { user_id: user_id.clone(), entry, around: vec![] };
         shared_view.shown.lock().standing = Some((head.clone(), standing(Some(entry))));
         for (rank, previous, expected) in [

@@ -65,7 +65,7 @@ async fn fill(ledger: &Ledger, board: Board, scores: &[(String, i64, i64)]) -> V
             outcome => accepted(outcome),
         };
         let standing = &told.standings[0];
-        let name = scoreboard::domain::entry::DisplayName { name: None, revision: 0 };
+        let name = scoreboard::domain::entry::DisplayName { name: None, revision: 0, appearance: None };
         let (score, revision) = (standing.new_score, standing.revision);
         if standing.applied {
             expected.retain(|entry| entry.user_id != told.user_id);

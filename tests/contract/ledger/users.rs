@@ -46,7 +46,7 @@ async fn a_new_name_is_announced_to_every_ranking_that_shows_it(database: Databa
 
     let renamed = ledger.put_user(&user_id("ann"), &named("Ann"), NOW).await.unwrap();
     let (id, announcement) = renamed.outbox.unwrap();
-    let name = DisplayName { name: Some("Ann".into()), revision: 1 };
+    let name = DisplayName { name: Some("Ann".into()), revision: 1, appearance: None };
     let event = |id: &str| {
         format!(
             "\"leaderboardId\":\"{id}\",\"season\":1,\"userId\":\"ann\",\"displayName\":\"Ann\",\"avatarUrl\":null,\"country\":null"
@@ -81,11 +81,11 @@ async fn a_commit_tells_the_name_of_its_moment(database: Database) {
     let ledger = database.ledger().await;
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     let name = async |submission| commit(&ledger, &[submission], &Clock::system()).await.unwrap().changes.remove(0).name;
-    assert_eq!(name(goal("ann", 1)).await, DisplayName { name: None, revision: 0 });
+    assert_eq!(name(goal("ann", 1)).await, DisplayName { name: None, revision: 0, appearance: None });
     ledger.put_user(&user_id("ann"), &named("Ann"), NOW).await.unwrap();
-    assert_eq!(name(goal("ann", 1)).await, DisplayName { name: Some("Ann".into()), revision: 1 });
+    assert_eq!(name(goal("ann", 1)).await, DisplayName { name: Some("Ann".into()), revision: 1, appearance: None });
     ledger.put_user(&user_id("bob"), &named("Bob"), NOW).await.unwrap();
-    assert_eq!(name(goal("bob", 1)).await, DisplayName { name: Some("Bob".into()), revision: 1 });
+    assert_eq!(name(goal("bob", 1)).await, DisplayName { name: Some("Bob".into()), revision: 1, appearance: None });
 }
 
 async fn a_rename_and_a_commit_never_miss_each_other(database: Database) {

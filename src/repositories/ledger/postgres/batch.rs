@@ -20,17 +20,17 @@ use super::{
     queries::{
         receipts,
         scores::{Needs, Writes},
+        users::{ShownColumns, shown},
     },
     statements::{
         AddEntries, AddReceiptBatches, AddReceipts, AddUsers, AddUses, CountPages, DeleteOldKeys, EntryRow, FindEntries,
-        FindKeys, FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, RecentRow, WriteBatch,
+        FindKeys, FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, NameUsers, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
-    entry::DisplayName,
     ids::{ActionId, UserId},
     job::PruneKeys,
-    settlement::{EntryChange, EntryState, State, UsedKey},
+    settlement::{EntryChange, EntryState, Naming, State, UsedKey},
     time::Timestamp,
 };
 
@@ -83,13 +83,13 @@ pub async fn lock(conn: &mut Conn, users: &BTreeSet<&UserId>, state: &mut State)
         return Ok(());
     }
     let ids: Vec<&str> = users.iter().map(|id| id.as_str()).collect();
-    let rows: Vec<(String, Option<String>, i64, bool)> = LockUsers { ids: &ids }.load(conn).await?;
-    for (id, name, revision, sanctioned) in rows {
+    let rows: Vec<(String, ShownColumns, bool)> = LockUsers { ids: &ids }.load(conn).await?;
+    for (id, columns, sanctioned) in rows {
         let user = UserId::parse(&id).map_err(Failure::corrupt)?;
         if sanctioned {
             state.sanctioned.insert(user.clone());
         }
-        state.names.insert(user, DisplayName { name, revision });
+        state.names.extend(shown(columns).map(|shown| (user, shown)));
     }
     Ok(())
 }
@@ -144,14 +144,15 @@ async fn read(conn: &Conn, needs: &Needs<'_>) -> Result<(i64, State), Failure> {
         let batched = receipts::unpack_all(packed, &receipts::wanted(&state))?;
         receipts::give(&mut state, batched);
     }
-    for (_, board, season, user, score, reached_at, revision, name, name_revision, sanctioned) in entries {
+    for (_, board, season, user, score, reached_at, revision, columns, sanctioned, locked) in entries {
         let user = UserId::parse(&user).map_err(Failure::corrupt)?;
+        if locked == Some(true) {
+            state.locked_names.insert(user.clone());
+        }
         if sanctioned == Some(true) {
             state.sanctioned.insert(user.clone());
         }
-        if let Some(revision) = name_revision {
-            state.names.insert(user.clone(), DisplayName { name, revision });
-        }
+        state.names.extend(shown(columns).map(|shown| (user.clone(), shown)));
         if let (Some(reached_at), Some(revision)) = (reached_at, revision) {
             let entry = EntryState { score, reached_at: Timestamp(reached_at), revision, hidden: false };
             state.entries.insert((board, season, user), entry);
@@ -198,6 +199,15 @@ async fn write_users(conn: &Conn, writes: &Writes<'_>) -> Result<bool, Failure> 
     let ids: Vec<&str> = writes.newcomers.iter().map(|id| id.as_str()).collect();
     let made = AddUsers { created_at: &writes.now.0, updated_at: &writes.now.0, ids: &ids }.execute(&mut &*conn).await?;
     Ok(made == ids.len())
+}
+
+/// Names users who have no name at the revisions that were read; false if another transaction was quicker.
+pub async fn name_users(conn: &mut Conn, named: &[Naming], now: Timestamp) -> Result<bool, Failure> {
+    let ids: Vec<&str> = named.iter().map(|naming| naming.user_id.as_str()).collect();
+    let names: Vec<&str> = named.iter().map(|naming| naming.name.as_str()).collect();
+    let revisions: Vec<i64> = named.iter().map(|naming| naming.revision).collect();
+    let name = NameUsers { updated_at: &now.0, ids: &ids, names: &names, revisions: &revisions };
+    Ok(name.execute(conn).await? == named.len())
 }
 
 /// The columns of entries to be written, parallel.

@@ -2,13 +2,13 @@
 
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 
-use super::{super::statement::statement, Db};
+use super::{super::statement::statement, Db, queries::users::ShownColumns};
 
 /// A row of [`FindKeys`].
 pub type KeyRow = (String, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 /// A row of [`FindEntries`].
 pub type EntryRow =
-    ((i64, Option<i64>, i64), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<bool>);
+    ((i64, Option<i64>, i64), i64, i64, String, Option<i64>, Option<i64>, Option<i64>, ShownColumns, Option<bool>, Option<bool>);
 /// A row of [`FindRecent`].
 pub type RecentRow = (String, String, i64);
 
@@ -23,17 +23,17 @@ statement!(
     /// The definitions' revision, the time of the newest event and the server's own time, and each requested entry, if it exists, with its user's
     /// name, if there is one, and whether there are sanctions against the user.
     Db, FindEntries { boards: Array<BigInt> = [i64], seasons: Array<BigInt> = [i64], users: Array<Text> = [&'a str] }
-    -> ((BigInt, Nullable<BigInt>, BigInt), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>, Nullable<BigInt>, Nullable<Bool>),
+    -> ((BigInt, Nullable<BigInt>, BigInt), BigInt, BigInt, Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, (Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<BigInt>), Nullable<Bool>, Nullable<Bool>),
     "SELECT (SELECT definitions_revision FROM installation), (SELECT at FROM score_events ORDER BY event_id DESC, position DESC LIMIT 1), \
-     (SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint), n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.revision, u.sanctioned \
+     (SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint), n.board, n.season, n.id, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision, u.display_name, u.avatar_url, u.country, u.revision, u.sanctioned, u.name_locked \
      FROM unnest(?, ?, ?) AS n(board, season, id) \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
 );
 
 statement!(
-    Db, LockUsers { ids: Array<Text> = [&'a str] } -> (Text, Nullable<Text>, BigInt, Bool),
-    "SELECT u.id, u.display_name, u.revision, u.sanctioned FROM unnest(?) AS n(id) JOIN users u ON u.id = n.id \
+    Db, LockUsers { ids: Array<Text> = [&'a str] } -> (Text, (Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<BigInt>), Bool),
+    "SELECT u.id, u.display_name, u.avatar_url, u.country, u.revision, u.sanctioned FROM unnest(?) AS n(id) JOIN users u ON u.id = n.id \
      ORDER BY u.id FOR NO KEY UPDATE OF u"
 );
 
@@ -70,6 +70,14 @@ statement!(
     Db, AddUsers { created_at: BigInt = i64, updated_at: BigInt = i64, ids: Array<Text> = [&'a str] } -> BigInt,
     "INSERT INTO users (id, revision, created_at, updated_at) SELECT n.id, 0, ?, ? FROM unnest(?) WITH ORDINALITY AS n(id, turn) \
      ORDER BY n.turn ON CONFLICT (id) DO NOTHING"
+);
+
+statement!(
+    /// Names users who have no name at these revisions; returns how many.
+    Db, NameUsers { updated_at: BigInt = i64, ids: Array<Text> = [&'a str], names: Array<Text> = [&'a str], revisions: Array<BigInt> = [i64] } -> BigInt,
+    "UPDATE users u SET display_name = n.name, revision = u.revision + 1, updated_at = ? \
+     FROM unnest(?, ?, ?) AS n(id, name, revision) \
+     WHERE u.id = n.id AND u.revision = n.revision AND u.display_name IS NULL AND NOT u.name_locked"
 );
 
 statement!(

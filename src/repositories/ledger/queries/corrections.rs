@@ -14,6 +14,7 @@ use super::{
     },
     Conn, Db, Failure, leaderboards as definitions,
     targets::Target,
+    users::{ShownColumns, shown, shown_columns},
 };
 use crate::domain::{
     announcement::Change,
@@ -142,6 +143,7 @@ impl Correction {
                 event_id,
                 user_id: &user_id,
                 display_name: name.name.as_deref().unwrap_or(user_id.as_str()),
+                appearance: name.appearance.as_deref(),
                 action_id: None,
                 cause: Cause::named(&cause),
                 delta: score - previous_score.unwrap_or(0),
@@ -175,8 +177,7 @@ struct Row {
     at: i64,
     cause: String,
     silent: bool,
-    display_name: Option<String>,
-    name_revision: Option<i64>,
+    shown: ShownColumns,
 }
 
 /// The changes to announce to the ranking for these corrections. Leaderboards that were deleted since are left out.
@@ -204,8 +205,7 @@ pub async fn changes(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Change>, Failu
             corrections::at,
             corrections::cause,
             corrections::silent,
-            users::display_name.nullable(),
-            users::revision.nullable(),
+            shown_columns!(),
         ))
         .load(conn)
         .await?;
@@ -230,7 +230,7 @@ fn change(row: Row) -> Result<Change, Failure> {
         cause: row.cause,
         silent: row.silent,
     };
-    Ok(correction.change(DisplayName { name: row.display_name, revision: row.name_revision.unwrap_or_default() }))
+    Ok(correction.change(shown(row.shown).unwrap_or(DisplayName::NONE)))
 }
 
 /// The corrections that made revisions of an entry between two others: revision and event.

@@ -1,6 +1,6 @@
 //! Reads entries: in ranking order while the ranking itself is unreachable, and by key for its rebuild.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable,
@@ -13,7 +13,9 @@ use super::{
         schema::{entries, users},
         statement::statement,
     },
-    Conn, Db, Failure, archive, walk,
+    Conn, Db, Failure, archive,
+    users::{ShownColumns, shown, shown_columns},
+    walk,
 };
 use crate::domain::{
     archive::Mark,
@@ -31,8 +33,7 @@ struct Row {
     sort_score: i64,
     reached_at: i64,
     revision: i64,
-    display_name: Option<String>,
-    name_revision: Option<i64>,
+    shown: ShownColumns,
 }
 
 diesel::define_sql_function! {
@@ -81,8 +82,7 @@ macro_rules! rows_of {
             entries::sort_score,
             entries::reached_at,
             entries::revision,
-            users::display_name.nullable(),
-            users::revision.nullable(),
+            shown_columns!(),
         ))
     };
 }
@@ -217,7 +217,7 @@ pub async fn hidden(conn: &mut Conn, board: Board, user: Option<&UserId>, limit:
     let mut rows = entries::table
         .left_join(users::table.on(users::id.eq(entries::user_id)))
         .filter(entries::hidden.eq(true))
-        .select((entries::user_id, users::display_name.nullable(), entries::score, entries::reached_at))
+        .select((entries::user_id, shown_columns!(), entries::score, entries::reached_at))
         .limit(limit)
         .into_boxed();
     rows = match user {
@@ -228,11 +228,11 @@ pub async fn hidden(conn: &mut Conn, board: Board, user: Option<&UserId>, limit:
         Order::Desc => rows.order(entries::score.desc()),
         Order::Asc => rows.order(entries::score.asc()),
     };
-    let mut rows: Vec<(String, Option<String>, i64, i64)> = rows.load(conn).await?;
+    let mut rows: Vec<(String, ShownColumns, i64, i64)> = rows.load(conn).await?;
     rows.sort_by_key(|(_, _, score, at)| (board.order.sort_score(*score), *at));
-    let entry = |(user, name, score, at): (String, Option<String>, i64, i64)| {
-        let display_name = name.unwrap_or_else(|| user.clone()).into();
-        Ok(HiddenEntry { user_id: UserId::parse(&user).map_err(Failure::corrupt)?, display_name, score, at: Timestamp(at) })
+    let entry = |(user, columns, score, at): (String, ShownColumns, i64, i64)| {
+        let user_id = UserId::parse(&user).map_err(Failure::corrupt)?;
+        Ok(HiddenEntry { user_id, shown: shown(columns), score, at: Timestamp(at) })
     };
     rows.into_iter().map(entry).collect()
 }
@@ -271,17 +271,12 @@ pub async fn after_user(conn: &mut Conn, board: Board, after: Option<&UserId>, l
         .select((entries::user_id, entries::score, entries::sort_score, entries::reached_at, entries::revision));
     let page: Vec<(String, i64, i64, i64, i64)> = page.load(conn).await?;
     let ids: Vec<&str> = page.iter().map(|row| row.0.as_str()).collect();
-    let named = users::table.filter(users::id.eq_any(&ids).and(users::revision.gt(0))).select((
-        users::id,
-        users::display_name,
-        users::revision,
-    ));
-    let names: Vec<(String, Option<String>, i64)> = named.load(conn).await?;
-    let mut names: HashMap<_, _> = names.into_iter().map(|(id, name, revision)| (id, (name, revision))).collect();
+    let named = users::table.filter(users::id.eq_any(&ids).and(users::revision.gt(0))).select((users::id, shown_columns!()));
+    let names: Vec<(String, ShownColumns)> = named.load(conn).await?;
+    let mut names: HashMap<_, _> = names.into_iter().collect();
     let rows = page.into_iter().map(|(user_id, score, sort_score, reached_at, revision)| {
-        let (display_name, name_revision) =
-            names.remove(&user_id).map_or((None, None), |(name, revision)| (name, Some(revision)));
-        stored(Row { user_id, score, sort_score, reached_at, revision, display_name, name_revision })
+        let shown = names.remove(&user_id).unwrap_or_default();
+        stored(Row { user_id, score, sort_score, reached_at, revision, shown })
     });
     rows.collect()
 }
@@ -322,19 +317,18 @@ fn key_of(row: &Row) -> Result<RankKey, Failure> {
 }
 
 fn ranked(rank: u64, row: Row) -> Result<RankedEntry, Failure> {
-    let Row { user_id: user, score, reached_at, display_name: name, .. } = row;
+    let Row { user_id: user, score, reached_at, shown: columns, .. } = row;
     let user_id = UserId::parse(&user).map_err(Failure::corrupt)?;
-    let display_name: Arc<str> = name.map_or_else(|| user.as_str().into(), Into::into);
-    Ok(RankedEntry { rank, user_id, display_name, score, at: Timestamp(reached_at) })
+    Ok(RankedEntry::new(rank, user_id, shown(columns).as_ref(), score, Timestamp(reached_at)))
 }
 
 fn stored(row: Row) -> Result<StoredEntry, Failure> {
-    let Row { user_id: user, score, sort_score, reached_at, revision, display_name: name, name_revision } = row;
+    let Row { user_id: user, score, sort_score, reached_at, revision, shown: columns } = row;
     Ok(StoredEntry {
         user_id: UserId::parse(&user).map_err(Failure::corrupt)?,
         score: (sort_score < TAKEN_OUT).then_some(score),
         reached_at: Timestamp(reached_at),
         revision,
-        name: DisplayName { name, revision: name_revision.unwrap_or(0) },
+        name: shown(columns).unwrap_or(DisplayName::NONE),
     })
 }

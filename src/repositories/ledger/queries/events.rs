@@ -72,17 +72,18 @@ statement!(
 );
 
 /// A row of the latest scores: event, user, action and kind, time, score, previous score, change, display name.
-type LatestRow = (Vec<u8>, String, (String, Option<String>), i64, i64, Option<i64>, i64, Option<String>);
+type LatestRow =
+    (Vec<u8>, String, (String, Option<String>), i64, i64, Option<i64>, i64, (Option<String>, Option<String>, Option<String>));
 
 statement!(
     /// A board's newest applied events among the newest of all. Every score would pay for an index by leaderboard, which would
     /// serve only the few readers for whom the feed remembers nothing. Without what is withheld, and whose entry is in no ranking.
     Db, Latest { before: Binary = [u8], board: BigInt = i64, season: BigInt = i64, limit: BigInt = i64 }
-    -> (Binary, Text, (Text, Nullable<Text>), BigInt, BigInt, Nullable<BigInt>, BigInt, Nullable<Text>),
+    -> (Binary, Text, (Text, Nullable<Text>), BigInt, BigInt, Nullable<BigInt>, BigInt, (Nullable<Text>, Nullable<Text>, Nullable<Text>)),
     "SELECT h.event_id, h.user_id, h.action_id, h.kind, h.at, h.new_score, h.previous_score, h.delta, \
-       (SELECT u.display_name FROM users u WHERE u.id = h.user_id) \
+       u.display_name, u.avatar_url, u.country \
      FROM (SELECT event_id, position, leaderboard_pk, season, revision, applied, user_id, action_id, kind, at, new_score, previous_score, delta \
-           FROM score_events WHERE event_id < ? ORDER BY event_id DESC, position DESC LIMIT 5000) h \
+           FROM score_events WHERE event_id < ? ORDER BY event_id DESC, position DESC LIMIT 5000) h LEFT JOIN users u ON u.id = h.user_id \
      WHERE h.leaderboard_pk = ? AND h.season = ? AND h.applied \
        AND NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
        AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
@@ -102,11 +103,13 @@ pub async fn latest(conn: &mut Conn, board: Board, before: Option<Timestamp>, li
 }
 
 fn latest_score(row: LatestRow) -> Result<LatestScore, Failure> {
-    let (id, user, (action, kind), at, score, previous_score, delta, name) = row;
+    let (id, user, (action, kind), at, score, previous_score, delta, (name, avatar_url, country)) = row;
     Ok(LatestScore {
         version: None,
         event_id: Uuid::from_slice(&id).map_err(Failure::corrupt)?,
         display_name: name.unwrap_or_else(|| user.clone()),
+        avatar_url,
+        country,
         user_id: UserId::parse(&user).map_err(Failure::corrupt)?,
         action_id: submitted_by(&action, kind.as_deref())?,
         cause: None,

@@ -12,6 +12,7 @@ use super::{
     Conn, Failure, corrections, evidence,
     leaderboards::order,
     sanctions,
+    users::{ShownColumns, shown, shown_columns},
 };
 use crate::domain::{
     announcement::Change,
@@ -66,8 +67,7 @@ struct EventRow {
     user_id: String,
     action_id: String,
     at: i64,
-    display_name: Option<String>,
-    name_revision: Option<i64>,
+    shown: ShownColumns,
 }
 
 /// The changes to announce to a ranking for the revisions of an entry between two others, in their order; see
@@ -107,14 +107,7 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
         .filter(score_events::event_id.eq_any(&ids))
         .order((score_events::event_id, score_events::position))
         .select((
-            (
-                score_events::event_id,
-                score_events::user_id,
-                score_events::action_id,
-                score_events::at,
-                users::display_name.nullable(),
-                users::revision.nullable(),
-            ),
+            (score_events::event_id, score_events::user_id, score_events::action_id, score_events::at, shown_columns!()),
             outcome_columns!(),
         ))
         .load(conn)
@@ -135,7 +128,7 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
         };
         let standing = entry_outcome(outcome, hidden)?;
         if standing.applied {
-            let name = DisplayName { name: event.display_name, revision: event.name_revision.unwrap_or_default() };
+            let name = shown(event.shown).unwrap_or(DisplayName::NONE);
             changes.push(Change::new(event_id, &user_id, action_id.as_ref(), at, &standing, name));
         }
         let Some(action_id) = action_id else { continue };

@@ -16,15 +16,15 @@ use super::{
         scores::{Mode, Progress, Written},
     },
     Conn, Failure, batch, definitions,
-    outbox::AddToOutbox,
-    sanctions,
+    outbox::{self, AddToOutbox},
+    sanctions, users as profiles,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
     definition::Definitions,
     ids::{ActionId, UserId},
     leaderboard::Order,
-    settlement::{EntryKey, Settlement, fed_by, settle_batch},
+    settlement::{EntryKey, Naming, Settlement, fed_by, settle_batch},
     submission::{Accepted, EntryOutcome, Idempotency, Submission},
     time::{Clock, Timestamp},
 };
@@ -163,6 +163,7 @@ pub async fn commit(
     let newcomers = accepted().map(|accepted| &accepted.user_id).filter(|user| !known_users.contains(*user)).collect();
     let boards = accepted().flat_map(|accepted| &accepted.standings).map(|standing| standing.board);
     let orders = boards.map(|board| (board.pk, board.order)).collect();
+    let mut renames = Vec::new();
     let outbox = if settlement.accepted.is_empty() {
         None
     } else {
@@ -171,6 +172,7 @@ pub async fn commit(
         let row =
             batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?;
         sanctions::write(conn, settlement).await?;
+        renames = name_users(conn, &settlement.named, &known_users, now).await?;
         row
     };
     progress.set_written();
@@ -178,7 +180,33 @@ pub async fn commit(
         return Err(Failure::Trial);
     }
     crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
-    Ok(Written { outcomes: settlement.outcomes, changes, outbox, definitions })
+    Ok(Written { outcomes: settlement.outcomes, changes, outbox, renames, definitions })
+}
+
+/// Names users; returns what has to be announced of those who may stand in other rankings, beside their scores.
+async fn name_users(
+    conn: &mut Conn,
+    named: &[Naming],
+    known: &HashSet<UserId>,
+    now: Timestamp,
+) -> Result<Vec<(i64, Announcement)>, Failure> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut named = named.to_vec();
+    // In one order, or two instances could wait for each other.
+    named.sort_by(|a, b| a.user_id.as_str().cmp(b.user_id.as_str()));
+    if !batch::name_users(conn, &named, now).await? {
+        return Err(Failure::Raced);
+    }
+    let mut renames = Vec::new();
+    for Naming { user_id, .. } in named.iter().filter(|naming| known.contains(&naming.user_id)) {
+        let user = profiles::user(conn, user_id).await?.ok_or(Failure::Raced)?;
+        if let Some(announcement) = profiles::name_changed(conn, &user).await? {
+            renames.push((outbox::add(conn, now, &announcement).await?, announcement));
+        }
+    }
+    Ok(renames)
 }
 
 /// Writes a row of each kind that every submission writes, of the largest size, and requests a rollback of all of it.

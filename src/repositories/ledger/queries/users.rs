@@ -19,12 +19,29 @@ use super::{
 use crate::domain::{
     announcement::Announcement,
     audit::{Act, Deed},
-    entry::TAKEN_OUT,
+    entry::{Appearance, DisplayName, TAKEN_OUT},
     ids::{LeaderboardId, UserId},
     leaderboard::Board,
     time::Timestamp,
     user::{Profile, User},
 };
+
+/// What rows show of a user, where there is one: name, picture, country, revision.
+pub type ShownColumns = (Option<String>, Option<String>, Option<String>, Option<i64>);
+
+/// Those columns of `users`, which may be joined from the left.
+macro_rules! shown_columns {
+    () => {
+        (users::display_name.nullable(), users::avatar_url.nullable(), users::country.nullable(), users::revision.nullable())
+    };
+}
+pub(super) use shown_columns;
+
+/// What rows show of a user with these columns; `None` if there is no user.
+pub fn shown((name, avatar_url, country, revision): ShownColumns) -> Option<DisplayName> {
+    let appearance = Appearance::of(avatar_url.as_deref(), country.as_deref());
+    revision.map(|revision| DisplayName { name, revision, appearance })
+}
 
 /// A row of `users`.
 #[derive(Queryable, Selectable, Insertable)]
@@ -46,24 +63,32 @@ pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure>
     row.map(UserRow::into_user).transpose()
 }
 
-/// Creates the user or replaces the profile. The change is announced to every ranking that has an entry of the user.
-pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, act: &Act) -> Result<Updated<User>, Failure> {
+/// Creates the user if unknown, and changes the profile to what `change` makes of the present one. The change is announced to every ranking
+/// that has an entry of the user. The audit names what it `did`.
+pub async fn put(
+    conn: &mut Conn,
+    id: &UserId,
+    act: &Act,
+    did: &'static str,
+    change: impl FnOnce(&Profile) -> Profile,
+) -> Result<Updated<User>, Failure> {
     let now = act.at;
     // Either this transaction inserts the row, or it exists: a commit that is inserting it at this moment is waited for.
     let fresh =
         UserRow::of(&User { id: id.clone(), profile: Profile::default(), revision: 0, created_at: now, updated_at: now })?;
     let made = diesel::insert_into(users::table).values(fresh).on_conflict_do_nothing().execute(conn).await?;
     let before = locks::user(conn, id).await?.ok_or(Failure::Raced)?;
-    let deed = Deed::change("user.replace", format!("user:{id}"), &value_of(&before.profile)?, &value_of(profile)?);
-    if made == 0 && before.profile == *profile {
+    let profile = change(&before.profile);
+    let deed = Deed::change(did, format!("user:{id}"), &value_of(&before.profile)?, &value_of(&profile)?);
+    if made == 0 && before.profile == profile {
         audit::record(conn, act, &deed).await?;
         return Ok(Updated { value: before, outbox: None });
     }
     if before.profile.display_name != profile.display_name && name_is_locked(conn, id).await? {
         return Err(LedgerError::NameLocked.into());
     }
-    let shown = !before.profile.shows_the_same(profile);
-    let after = User { profile: profile.clone(), revision: before.revision + 1, updated_at: now, ..before };
+    let shown = !before.profile.shows_the_same(&profile);
+    let after = User { profile, revision: before.revision + 1, updated_at: now, ..before };
     let row = UserRow::of(&after)?;
     diesel::update(users::table.find(id.as_str()))
         .set((
@@ -83,6 +108,12 @@ pub async fn put(conn: &mut Conn, id: &UserId, profile: &Profile, act: &Act) -> 
     };
     audit::record(conn, act, &deed).await?;
     Ok(Updated { value: after, outbox })
+}
+
+/// Whether any user has a picture or a country.
+pub async fn has_appearances(conn: &mut Conn) -> Result<bool, Failure> {
+    let some = users::table.filter(users::avatar_url.is_not_null().or(users::country.is_not_null()));
+    Ok(some.select(users::id).first::<String>(conn).await.optional()?.is_some())
 }
 
 /// Whether a moderator has set the name.

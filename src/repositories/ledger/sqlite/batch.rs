@@ -20,13 +20,13 @@ use super::{
         outbox::AddToOutbox,
         receipts,
         scores::{Needs, Writes},
+        users::{ShownColumns, shown},
     },
 };
 use crate::domain::{
-    entry::DisplayName,
     ids::UserId,
     job::PruneKeys,
-    settlement::{EntryChange, EntryState, State, UsedKey},
+    settlement::{EntryChange, EntryState, Naming, State, UsedKey},
     time::Timestamp,
 };
 
@@ -38,7 +38,7 @@ type KeyRow = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<String>);
 
 /// A row of [`FindEntry`]: display name, revision of the name, whether there are sanctions against the user; score, time,
 /// revision.
-type EntryRow = (Option<String>, Option<i64>, Option<bool>, Option<i64>, Option<i64>, Option<i64>);
+type EntryRow = (ShownColumns, Option<bool>, Option<bool>, Option<i64>, Option<i64>, Option<i64>);
 
 statement!(
     Db, FindKey { subject: Text = str, key: Text = str } -> (Binary, Binary, Nullable<Binary>, Nullable<Text>),
@@ -49,8 +49,8 @@ statement!(
 statement!(
     /// The entry, if it exists, and its user's name, if there is one.
     Db, FindEntry { board: BigInt = i64, season: BigInt = i64, user: Text = str }
-    -> (Nullable<Text>, Nullable<BigInt>, Nullable<Bool>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
-    "SELECT u.display_name, u.revision, u.sanctioned, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
+    -> ((Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<BigInt>), Nullable<Bool>, Nullable<Bool>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
+    "SELECT u.display_name, u.avatar_url, u.country, u.revision, u.sanctioned, u.name_locked, CASE WHEN e.sort_score < 9223372036854775807 THEN e.score END, e.reached_at, e.revision FROM (SELECT ? AS board, ? AS season, ? AS id) n \
      LEFT JOIN entries e ON e.leaderboard_pk = n.board AND e.season = n.season AND e.user_id = n.id \
      LEFT JOIN users u ON u.id = n.id"
 );
@@ -79,6 +79,21 @@ statement!(
     Db, AddUser { id: Text = str, created_at: BigInt = i64, updated_at: BigInt = i64 } -> BigInt,
     "INSERT INTO users (id, revision, created_at, updated_at) VALUES (?, 0, ?, ?)"
 );
+
+statement!(
+    Db, NameUser { name: Text = str, updated_at: BigInt = i64, id: Text = str, revision: BigInt = i64 } -> BigInt,
+    "UPDATE users SET display_name = ?, revision = revision + 1, updated_at = ? \
+     WHERE id = ? AND revision = ? AND display_name IS NULL AND NOT name_locked"
+);
+
+/// Names users who have no name at the revisions that were read; false if another transaction was quicker.
+pub async fn name_users(conn: &mut Conn, named: &[Naming], now: Timestamp) -> Result<bool, Failure> {
+    let mut done = 0;
+    for Naming { user_id, name, revision } in named {
+        done += NameUser { name, updated_at: &now.0, id: user_id.as_str(), revision }.execute(conn).await?;
+    }
+    Ok(done == named.len())
+}
 
 statement!(
     Db, PutEntry {
@@ -140,13 +155,14 @@ async fn read(conn: &mut Conn, needs: &Needs<'_>) -> Result<State, Failure> {
     receipts::give(&mut state, batched);
     for key in &needs.entries {
         let find = FindEntry { board: &key.0, season: &key.1, user: key.2.as_str() };
-        let (name, name_revision, sanctioned, score, reached_at, revision): EntryRow = find.get_result(conn).await?;
+        let (columns, sanctioned, locked, score, reached_at, revision): EntryRow = find.get_result(conn).await?;
         if sanctioned == Some(true) {
             state.sanctioned.insert(key.2.clone());
         }
-        if let Some(revision) = name_revision {
-            state.names.insert(key.2.clone(), DisplayName { name, revision });
+        if locked == Some(true) {
+            state.locked_names.insert(key.2.clone());
         }
+        state.names.extend(shown(columns).map(|shown| (key.2.clone(), shown)));
         if let (Some(reached_at), Some(revision)) = (reached_at, revision) {
             state.entries.insert(key.clone(), EntryState { score, reached_at: Timestamp(reached_at), revision, hidden: false });
         }

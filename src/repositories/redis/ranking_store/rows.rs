@@ -21,9 +21,8 @@ pub(super) fn read(board: Board, reply: Reply, from_rank: u64) -> Result<Vec<Ran
     let mut rows = Rows::open(board, reply)?;
     let mut entries = vec![];
     while let Some((user_id, at, score)) = rows.place()? {
-        let name = rows.name()?.and_then(|held| held.name);
-        let display_name = name.as_deref().unwrap_or(user_id.as_str()).into();
-        entries.push(RankedEntry { rank: from_rank + entries.len() as u64, user_id, display_name, score, at });
+        let shown = rows.name()?;
+        entries.push(RankedEntry::new(from_rank + entries.len() as u64, user_id, shown.as_ref(), score, at));
     }
     Ok(entries)
 }

@@ -264,10 +264,7 @@ impl<'a> Work<'a> {
     /// The name of a locked user.
     pub(super) fn name_of(&self, user: &UserId) -> DisplayName {
         let known = self.users.get(user);
-        known.map_or(DisplayName { name: None, revision: 0 }, |user| DisplayName {
-            name: user.profile.display_name.clone(),
-            revision: user.revision,
-        })
+        known.map_or(DisplayName::NONE, |user| user.profile.shown(user.revision))
     }
 
     /// What has to be announced of a user's new name; `None` if the user is in no ranking as this work leaves it.
