@@ -20,6 +20,7 @@ mod page;
 #[path = "../contract/ports.rs"]
 mod ports;
 mod problems;
+mod profiles;
 mod protocols;
 mod proxies;
 mod reads;

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod limits;
+mod names;
 mod users;
 mod values;
 

@@ -55,6 +55,7 @@ fn with_body(operation: &'static str, access: Access, path: &'static str, body: 
 /// changes nothing: what is being asked is only who that is.
 fn cases() -> Vec<Case> {
     const ADMIN: Access = Needs(&["leaderboards:admin"]);
+    const PROFILE: Access = Needs(&["users:write", "leaderboards:admin", "scores:self"]);
     const KEYS: Access = Needs(&["keys:admin"]);
     const MODERATE: Access = Needs(&["moderation:write"]);
     const WRITE: Access = Needs(&["scores:write", "scores:self"]);
@@ -102,8 +103,13 @@ fn cases() -> Vec<Case> {
         case("getAction", Anybody, "/api/actions/open"),
         with_body("updateAction", ADMIN, "/api/actions/goal", nothing()),
         case("deleteAction", ADMIN, "/api/actions/nothing"),
-        case("getUser", Needs(&["leaderboards:read", "leaderboards:admin", "users:read", "users:write"]), "/api/users/ann"),
-        with_body("replaceUser", ADMIN, "/api/users/ann", nothing()),
+        case(
+            "getUser",
+            Needs(&["leaderboards:read", "leaderboards:admin", "users:read", "users:write", "scores:self"]),
+            "/api/users/ann",
+        ),
+        with_body("replaceUser", PROFILE, "/api/users/ann", nothing()),
+        with_body("updateUser", PROFILE, "/api/users/ann", nothing()),
         case("listUserScores", READ, "/api/users/ann/scores?leaderboardId=secret"),
         case("live", Anybody, "/livez"),
         case("ready", Anybody, "/readyz"),
