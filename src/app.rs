@@ -3,6 +3,7 @@
 
 mod limits;
 mod metric_help;
+mod preparation;
 mod stores;
 mod telemetry;
 mod upkeep;
@@ -67,8 +68,6 @@ use crate::{
     workers::{Workers, boundaries},
 };
 
-/// How long a start waits for rankings that have to be rebuilt; the rest is rebuilt while serving.
-const REBUILD_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stop may take in all, so that the process is gone within the ten seconds that orchestrators give it. All stages
 /// share this time; the constants below are what each stage has to leave to the later ones.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
@@ -239,7 +238,7 @@ async fn build(
         clock: clock.clone(),
     };
     leaderboards.ensure_default(&Caller::Server, &default_leaderboard).await?;
-    prepare_rankings(&inspection, &definitions, &rebuilder).await;
+    preparation::of_rankings(&inspection, &definitions, &rebuilder).await;
 
     let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), Arc::clone(&boundaries), clock.clone());
     let moderation = Arc::new(Moderation {
@@ -315,25 +314,6 @@ async fn build(
         default_leaderboard: default_leaderboard.to_string(),
     };
     Ok(Built { services: Arc::new(services), committer, draining })
-}
-
-/// Compares the rankings with the ledger, rebuilds those that are not ready or wrong, and waits briefly for the rebuilds.
-async fn prepare_rankings(inspection: &Inspection, definitions: &DefinitionCache, rebuilder: &Arc<Rebuilder>) {
-    match tokio::time::timeout(REBUILD_PATIENCE, inspection.first_round()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the rankings could not be compared with the ledger yet"),
-        Err(_) => tracing::warn!("the rankings are still being compared with the ledger"),
-    }
-    let definitions = definitions.current();
-    let mut ends: Vec<_> = definitions
-        .leaderboards()
-        .filter(|leaderboard| rebuilder.is_rebuilding(leaderboard.pk))
-        .map(|leaderboard| rebuilder.kick(leaderboard.board()))
-        .collect();
-    let all = futures_util::future::join_all(ends.iter_mut().map(|ended| ended.changed()));
-    if tokio::time::timeout(REBUILD_PATIENCE, all).await.is_err() {
-        tracing::warn!("rankings are still being rebuilt: serving from the ledger meanwhile");
-    }
 }
 
 fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
