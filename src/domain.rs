@@ -17,6 +17,8 @@ pub mod ids;
 pub mod job;
 pub mod leaderboard;
 pub mod receipt_batches;
+pub mod review;
+pub mod run;
 pub mod sanction;
 pub mod schedule;
 pub mod score;
