@@ -56,8 +56,11 @@ use crate::{
         moderation::Moderation,
         ranking_reader::RankingReader,
         rebuild::Rebuilder,
+        reviews::Reviews,
+        runs::{RunTokens, Runs},
         scores::Scores,
         seasons::Seasons,
+        secrets::RootSecret,
         streams::{Sources, Streams, admission::Admission},
         tokens::Tokens,
         top_cache::TopCache,
@@ -101,6 +104,8 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let default_leaderboard = LeaderboardId::parse(&settings.storage.default_leaderboard)
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
+    let root = RootSecret::configure(&settings.tokens, &settings.storage.data_dir)?;
+    let runs = Arc::new(RunTokens::new(root.as_ref()));
     let internal_addr = settings.http.internal_addr()?;
     let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
@@ -117,10 +122,11 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let mut workers = Workers::new(stop.clone(), broken.clone());
     let limits = Limits::of(settings);
     // Boxed: the futures in there are nested too deeply for the type of a caller's future.
-    let built = Box::pin(build(limits, &stores, tokens, default_leaderboard, clock, &mut workers, broken.clone())).await?;
+    let built =
+        Box::pin(build(limits, &stores, (tokens, runs), default_leaderboard, clock, &mut workers, broken.clone())).await?;
 
     let handle = telemetry::metrics()?;
-    let metrics = Metrics { handle: handle.clone(), services: Arc::downgrade(&built.services) };
+    let metrics = Metrics { handle: handle.clone(), public: internal.is_none(), services: Arc::downgrade(&built.services) };
     workers.spawn("metrics upkeep", move || telemetry::upkeep(handle.clone()));
     let limit = RateLimit::new(settings.http.rate_limit_per_second, settings.http.rate_limit_burst);
     let swept = limit.clone();
@@ -184,7 +190,7 @@ struct Built {
 async fn build(
     limits: Limits,
     stores: &Stores,
-    tokens: Tokens,
+    (tokens, run_tokens): (Tokens, Arc<RunTokens>),
     default_leaderboard: LeaderboardId,
     clock: Clock,
     workers: &mut Workers,
@@ -240,7 +246,8 @@ async fn build(
     leaderboards.ensure_default(&Caller::Server, &default_leaderboard).await?;
     preparation::of_rankings(&inspection, &definitions, &rebuilder).await;
 
-    let (scores, committer) = Scores::new(ledger.clone(), Arc::clone(&announcer), Arc::clone(&boundaries), clock.clone());
+    let (scores, committer) =
+        Scores::new(ledger.clone(), Arc::clone(&announcer), Arc::clone(&boundaries), clock.clone(), Arc::clone(&run_tokens));
     let moderation = Arc::new(Moderation {
         ledger: ledger.clone(),
         definitions: Arc::clone(&definitions),
@@ -290,7 +297,14 @@ async fn build(
         credentials,
         api_keys,
         leaderboards,
-        actions: Actions { ledger: ledger.clone(), definitions: Arc::clone(&definitions), clock: clock.clone() },
+        actions: Actions {
+            ledger: ledger.clone(),
+            definitions: Arc::clone(&definitions),
+            clock: clock.clone(),
+            runs: Arc::clone(&run_tokens),
+        },
+        reviews: Reviews { ledger: ledger.clone(), moderation: Arc::clone(&moderation), turns: Arc::clone(&turns) },
+        runs: Runs { tokens: run_tokens, definitions: Arc::clone(&definitions), clock: clock.clone() },
         audit: Audit { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         moderation,
         seasons: Seasons {

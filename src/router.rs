@@ -15,7 +15,7 @@ use crate::{
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards, moderation,
         operations::{self, Metrics},
-        page, scores, seasons, streams, users,
+        page, reviews, runs, scores, seasons, streams, users,
     },
     middleware::{
         authentication::{Authentication, authenticate},
@@ -50,6 +50,8 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
             get(moderation::list).post(moderation::decide).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)),
         )
         .route("/api/moderation/decisions/{id}", delete(moderation::take_back))
+        .route("/api/moderation/reviews", get(reviews::list).post(reviews::judge).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
+        .route("/api/runs", post(runs::begin))
         .route("/api/schedules/preview", post(seasons::preview))
         .route("/api/leaderboard", get(entries::default_window))
         .route("/api/actions", get(actions::list).post(actions::create))

@@ -26,6 +26,8 @@ pub mod moderation;
 pub mod ranking_reader;
 pub mod rebuild;
 pub mod receipts;
+pub mod reviews;
+pub mod runs;
 pub mod scores;
 pub mod seasons;
 pub mod secrets;
@@ -48,6 +50,8 @@ pub struct Services {
     pub actions: actions::Actions,
     pub users: users::Users,
     pub moderation: Arc<moderation::Moderation>,
+    pub reviews: reviews::Reviews,
+    pub runs: runs::Runs,
     pub audit: audit::Audit,
     pub scores: Arc<scores::Scores>,
     pub seasons: seasons::Seasons,

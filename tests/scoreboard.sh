@@ -44,7 +44,7 @@ scoreboard_check() {
     servers_start_one scoreboard "${settings[@]}" LISTEN_ADDR=127.0.0.1:@PORT@ "$SCOREBOARD" serve
     url=http://127.0.0.1:$servers_port
     token=$("${settings[@]}" "$SCOREBOARD" token --sub tests --ttl 1h \
-        --scope 'scores:write leaderboards:admin leaderboards:read audit:read leaderboards:restricted moderation:write users:read users:write keys:admin')
+        --scope 'scores:write scores:self leaderboards:admin leaderboards:read audit:read leaderboards:restricted moderation:write users:read users:write keys:admin')
     echo "-- $name"
     # Waited for rather than run as the condition, so that strict mode holds in it.
     ("$@") &

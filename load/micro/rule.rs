@@ -27,6 +27,8 @@ fn definitions() -> Definitions {
         limit: None,
         self_service: false,
         enabled: true,
+        review: None,
+        run: None,
     };
     let id = ActionId::parse("goal").expect("an id");
     let action = Action { id, settings, created_at: at, updated_at: at };
@@ -52,6 +54,7 @@ fn settle(bencher: Bencher, size: u64) {
             value: None,
             metadata: None,
             idempotency: None,
+            run: None,
             season: None,
             display_name: None,
         })

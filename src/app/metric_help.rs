@@ -2,7 +2,7 @@
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 23] = [
+const COUNTERS: [(&str, &str); 25] = [
     ("scoreboard_announcements_deferred_total", "Changes left to the sweeper because the ranking was out of reach or busy."),
     ("scoreboard_breaker_trips_total", "Times that a store was taken for unreachable, by store."),
     ("scoreboard_commit_races_total", "Commits repeated because another instance had written the same rows."),
@@ -21,6 +21,8 @@ const COUNTERS: [(&str, &str); 23] = [
         "scoreboard_requests_refused_total",
         "Requests refused because unsent answers occupied the memory of their address or of all.",
     ),
+    ("scoreboard_reviews_judged_total", "Verdicts on suspicious scores, by the state that they left (approved, rejected)."),
+    ("scoreboard_reviews_opened_total", "Suspicious scores that this instance withheld."),
     ("scoreboard_season_boundaries_total", "Scheduled ends of seasons that this instance carried out, one for each leaderboard."),
     ("scoreboard_stream_deliveries_total", "Events delivered to streams."),
     ("scoreboard_stream_events_total", "Events prepared for streams."),
@@ -30,10 +32,11 @@ const COUNTERS: [(&str, &str); 23] = [
     ("scoreboard_submissions_rejected_total", "Submissions refused before they were tried, by reason."),
     ("scoreboard_task_restarts_total", "Background tasks started again after a panic, by task."),
 ];
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 5] = [
     ("scoreboard_build_info", "Always 1: which program this is, by its version and build profile."),
     ("scoreboard_jobs", "Durable jobs in the ledger, by queue and state (due, running, dead); every instance tells the same."),
     ("scoreboard_leaderboards_followed", "Leaderboards whose feed this instance follows."),
+    ("scoreboard_reviews_pending", "Suspicious scores that wait for a moderator, up to 100,000; every instance tells the same."),
     ("scoreboard_streams_open", "Open streams."),
 ];
 const HISTOGRAMS: [(&str, &str); 7] = [

@@ -11,8 +11,10 @@ use validator::{Validate, ValidationError};
 use crate::{
     domain::{
         action::{Action, ActionSettings, Limit, Points},
-        caller::Caller,
+        caller::{Caller, Permission},
         ids::{ActionId, LeaderboardId, MAX_SCORE, Noun},
+        review::ReviewRule,
+        run::RunRule,
         time::Timestamp,
     },
     http::{caller::Manager, problem::Problem},
@@ -22,6 +24,7 @@ use crate::{
 use super::{
     App,
     body::{self, Json, broken, distinct_slugs, nullable, nullable_object, present},
+    fair_play::{ReviewBody, RunBody},
     params::Segments,
     whole::Whole,
 };
@@ -80,6 +83,12 @@ pub struct Settings {
     self_service: Option<bool>,
     #[serde(default, deserialize_with = "present")]
     enabled: Option<bool>,
+    #[serde(default, deserialize_with = "nullable_object")]
+    #[validate(nested)]
+    review: Option<Option<ReviewBody>>,
+    #[serde(default, deserialize_with = "nullable_object")]
+    #[validate(nested)]
+    run: Option<Option<RunBody>>,
 }
 
 fn ordered(value: &ValueBody) -> Result<(), ValidationError> {
@@ -132,6 +141,8 @@ impl Settings {
             limit: self.limit.map_or(base.limit, |given| given.map(limit)),
             self_service: self.self_service.unwrap_or(base.self_service),
             enabled: self.enabled.unwrap_or(base.enabled),
+            review: self.review.map_or(base.review, |given| given.and_then(ReviewBody::rule)),
+            run: self.run.map_or(base.run, |given| given.map(RunBody::rule)),
         }
     }
 }
@@ -148,12 +159,15 @@ struct View<'a> {
     limit: Option<Limit>,
     self_service: bool,
     enabled: bool,
+    /// `None` also for whoever neither manages nor moderates: it tells cheaters where the line is.
+    review: Option<ReviewRule>,
+    run: Option<RunRule>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-impl<'a> From<&'a Action> for View<'a> {
-    fn from(action: &'a Action) -> Self {
+impl<'a> View<'a> {
+    fn new(action: &'a Action, caller: &Caller) -> Self {
         let settings = &action.settings;
         let (points, value) = match settings.points {
             Points::Fixed(points) => (Some(points), None),
@@ -169,23 +183,31 @@ impl<'a> From<&'a Action> for View<'a> {
             limit: settings.limit,
             self_service: settings.self_service,
             enabled: settings.enabled,
+            review: settings.review.filter(|_| is_told(caller, &settings.leaderboards)),
+            run: settings.run,
             created_at: action.created_at,
             updated_at: action.updated_at,
         }
     }
 }
 
+/// Whether the caller manages or moderates everything that the action feeds.
+fn is_told(caller: &Caller, leaderboards: &[LeaderboardId]) -> bool {
+    let may = |permission| leaderboards.iter().all(|id| caller.may_on(permission, id.as_str()));
+    may(Permission::Manage) || may(Permission::Moderate)
+}
+
 /// `GET /api/actions`
 pub async fn list(State(services): App, caller: Caller) -> Result<Response, Problem> {
     let actions = services.actions.list(&caller)?;
-    let views: Vec<View> = actions.iter().map(View::from).collect();
+    let views: Vec<View> = actions.iter().map(|action| View::new(action, &caller)).collect();
     Ok(axum::Json(serde_json::json!({ "actions": views })).into_response())
 }
 
 /// `GET /api/actions/{id}`
 pub async fn get(State(services): App, caller: Caller, Segments(id): Segments<String>) -> Result<Response, Problem> {
     let action = services.actions.visible(&caller, &id).await?;
-    Ok(axum::Json(View::from(&action)).into_response())
+    Ok(axum::Json(View::new(&action, &caller)).into_response())
 }
 
 /// `POST /api/actions`
@@ -205,11 +227,13 @@ pub async fn create(State(services): App, Manager(caller): Manager, Json(setting
         limit: None,
         self_service: false,
         enabled: true,
+        review: None,
+        run: None,
     };
     let settings = settings.over(base, points, leaderboards);
     let action = services.actions.create(&caller, &id, &settings).await?;
     let location = [(header::LOCATION, format!("/api/actions/{id}"))];
-    Ok((StatusCode::CREATED, location, axum::Json(View::from(&action))).into_response())
+    Ok((StatusCode::CREATED, location, axum::Json(View::new(&action, &caller))).into_response())
 }
 
 /// `PATCH /api/actions/{id}`
@@ -221,6 +245,9 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let id = ActionId::parse(&id).map_err(|_| ServiceError::NotFound(Noun::Action))?;
     settings.without_id()?;
+    if settings.run.is_some_and(|run| run.is_some()) {
+        services.actions.may_be_of_runs(&caller)?;
+    }
     let present = services.actions.get(&caller, id.as_str()).await?.settings.points;
     // Whether the result has exactly one kind of points depends on the change alone, unless both kinds are removed.
     settings.points(Some(present))?;
@@ -231,7 +258,7 @@ pub async fn update(
         settings.over(current.settings.clone(), points, leaderboards)
     };
     let action = services.actions.update(&caller, &id, named.as_deref(), change).await?;
-    Ok(axum::Json(View::from(&action)).into_response())
+    Ok(axum::Json(View::new(&action, &caller)).into_response())
 }
 
 /// `DELETE /api/actions/{id}`

@@ -118,6 +118,9 @@ pub async fn entry(
     if projection != Projection::Public {
         let user_id = UserId::parse(&user_id).map_err(|_| ServiceError::NotFound(Noun::Entry))?;
         hidden::authorize(&caller, projection, Some(&user_id), Some(leaderboard.id.as_str()))?;
+        if projection == Projection::Own {
+            return restricted::own(&services, &leaderboard, chosen, &user_id, around, &headers).await;
+        }
         if let Some(answer) = restricted::entry(&services, &leaderboard, &chosen, &user_id, &headers).await? {
             return Ok(answer);
         }

@@ -53,9 +53,10 @@ impl<'a> From<&'a PastOutcome> for PastOutcomeView<'a> {
     }
 }
 
+/// A score event as those see it who may see it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ScoreEventView<'a> {
+pub(super) struct ScoreEventView<'a> {
     event_id: Uuid,
     /// `None`: an adjustment.
     action_id: Option<&'a ActionId>,
@@ -71,7 +72,8 @@ struct ScoreEventView<'a> {
 }
 
 impl<'a> ScoreEventView<'a> {
-    fn new(event: &'a ScoreEvent) -> Option<Self> {
+    /// `None` if it has no part that the reader may see.
+    pub fn new(event: &'a ScoreEvent) -> Option<Self> {
         Some(Self {
             event_id: event.event_id,
             action_id: event.action_id.as_ref(),

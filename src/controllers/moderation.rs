@@ -86,7 +86,7 @@ pub async fn decide(
     let DecisionsBody { decisions, dry_run } = body;
     let key = header_key(&headers)?.filter(|_| !dry_run);
     let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?.to_string();
-    let key = key.map(|key| RequestKey { subject, key, fingerprint: fingerprint(&decisions) });
+    let key = key.map(|key| RequestKey { subject, key, fingerprint: fingerprint("decisions", &decisions) });
     if let Some(key) = &key
         && let Some(answer) = services.moderation.answered(&caller, key).await?
     {
@@ -129,13 +129,13 @@ pub async fn decide(
 }
 
 /// SHA-256 of what is asked for.
-fn fingerprint(decisions: &[Box<RawValue>]) -> [u8; 32] {
-    let values = decisions.iter().map(|item| serde_json::from_str::<serde_json::Value>(item.get()).unwrap_or_default());
+pub(super) fn fingerprint(kind: &str, items: &[Box<RawValue>]) -> [u8; 32] {
+    let values = items.iter().map(|item| serde_json::from_str::<serde_json::Value>(item.get()).unwrap_or_default());
     let values: Vec<serde_json::Value> = values.collect();
-    Sha256::digest(serde_json::json!(["decisions", values]).to_string()).into()
+    Sha256::digest(serde_json::json!([kind, values]).to_string()).into()
 }
 
-fn answered(body: String, replayed: bool) -> Response {
+pub(super) fn answered(body: String, replayed: bool) -> Response {
     as_replay(([(header::CONTENT_TYPE, "application/json")], body).into_response(), replayed)
 }
 

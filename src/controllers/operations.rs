@@ -43,18 +43,23 @@ const AUDIT_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Metrics {
     pub handle: PrometheusHandle,
+    /// Whether anybody may read them. What is withheld changes no byte that is for all.
+    pub public: bool,
     /// Weak: whoever asks for metrics keeps no server from stopping.
     pub services: Weak<Services>,
 }
 
 /// `GET /metrics`: Prometheus text, with what the operating system knows of the process at this moment.
-pub async fn metrics(State(Metrics { handle, services }): State<Metrics>) -> Result<Response, Problem> {
+pub async fn metrics(State(Metrics { handle, public, services }): State<Metrics>) -> Result<Response, Problem> {
     // Counting some ten thousand open files takes milliseconds.
     let rendered = tokio::task::spawn_blocking(move || {
         metrics_process::Collector::default().collect();
         handle.render()
     });
     let mut text = rendered.await.map_err(|error| ServiceError::Internal(error.to_string()))?;
+    if public {
+        text = without_reviews(&text);
+    }
     let Some(services) = services.upgrade() else { return Ok(prometheus(text)) };
     // Written here, because its label changes with every entry.
     if let Ok(Some((seq, hash))) = tokio::time::timeout(AUDIT_PATIENCE, services.audit.head()).await {
@@ -76,6 +81,15 @@ pub async fn metrics(State(Metrics { handle, services }): State<Metrics>) -> Res
         text.push('\n');
     }
     Ok(prometheus(text))
+}
+
+/// The metrics without those of reviews.
+fn without_reviews(text: &str) -> String {
+    let told = |line: &&str| {
+        let name = line.strip_prefix("# HELP ").or(line.strip_prefix("# TYPE ")).unwrap_or(line);
+        !name.starts_with("scoreboard_reviews_")
+    };
+    text.split_inclusive('\n').filter(told).collect()
 }
 
 fn prometheus(text: String) -> Response {

@@ -5,17 +5,26 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
     domain::{
         entry::{Appearance, HiddenEntry, RankedEntry},
-        ids::{LeaderboardId, UserId},
+        ids::{ActionId, LeaderboardId, Noun, UserId},
         leaderboard::Leaderboard,
+        review::PendingScore,
         time::Timestamp,
         version::Version,
     },
     http::problem::Problem,
-    services::{Services, encoded::Encoded, ranking_reader::Source, seasons::Chosen, views},
+    services::{
+        Services,
+        encoded::Encoded,
+        error::ServiceError,
+        ranking_reader::Source,
+        seasons::Chosen,
+        views::{self, StandingView},
+    },
 };
 
 use super::cached;
@@ -55,7 +64,7 @@ struct WindowView<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StandingView<'a> {
+struct HiddenStandingView<'a> {
     leaderboard_id: &'a LeaderboardId,
     season: i64,
     version: Option<&'a Version>,
@@ -63,6 +72,12 @@ struct StandingView<'a> {
     entry: HiddenView<'a>,
     percentile: Option<f64>,
     around: [(); 0],
+}
+
+impl<'a> HiddenStandingView<'a> {
+    fn new(leaderboard_id: &'a LeaderboardId, season: i64, entry: &'a HiddenEntry) -> Self {
+        Self { leaderboard_id, season, version: None, total: None, entry: entry.into(), percentile: None, around: [] }
+    }
 }
 
 /// The window that everybody sees, and beside it the entries of hidden users, best first.
@@ -90,6 +105,67 @@ pub async fn window(
     Ok(private(&leaderboard, views::json(&view), headers))
 }
 
+/// A standing with what only its user sees of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnView<'a, S: Serialize> {
+    #[serde(flatten)]
+    standing: S,
+    pending: Vec<PendingView<'a>>,
+}
+
+/// A score that waits for a moderator.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PendingView<'a> {
+    event_id: Uuid,
+    action_id: &'a ActionId,
+    value: Option<i64>,
+    points: i64,
+    at: Timestamp,
+}
+
+impl<'a> From<&'a PendingScore> for PendingView<'a> {
+    fn from(score: &'a PendingScore) -> Self {
+        let PendingScore { event_id, action_id, value, points, at } = score;
+        Self { event_id: *event_id, action_id, value: *value, points: *points, at: *at }
+    }
+}
+
+/// The entry of whoever asks, hidden or not, with their scores that wait for a moderator, newest first. Not found if there is
+/// neither.
+pub async fn own(
+    services: &Services,
+    leaderboard: &Leaderboard,
+    chosen: Chosen,
+    user: &UserId,
+    around: u64,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let board = services.hidden.board(leaderboard, &chosen).await?;
+    let pending = services.reviews.pending(board, user).await?;
+    let pending = pending.iter().map(PendingView::from).collect();
+    let hidden = services.hidden.entries(board, Some(user)).await?;
+    if let Some(entry) = hidden.first() {
+        let standing = HiddenStandingView::new(&leaderboard.id, board.season, entry);
+        return Ok(private(leaderboard, views::json(&OwnView { standing, pending }), headers));
+    }
+    let (head, found) = match chosen {
+        Chosen::Current(current) => services.rankings.neighbourhood(current.board(), user, around).await?.value,
+        Chosen::Ended(number) => {
+            let users = std::slice::from_ref(user);
+            let (head, mut found) = services.seasons.neighbourhoods(leaderboard, number, users, around).await?.value;
+            let found = found.pop().ok_or_else(|| ServiceError::Internal("a user was left out of the answer".into()))?;
+            (head, found)
+        }
+    };
+    if found.entry.is_none() && Vec::is_empty(&pending) {
+        return Err(ServiceError::NotFound(Noun::Entry).into());
+    }
+    let standing = StandingView::new(&leaderboard.id, &head, &found);
+    Ok(private(leaderboard, views::json(&OwnView { standing, pending }), headers))
+}
+
 /// A user's entry, if it is hidden.
 pub async fn entry(
     services: &Services,
@@ -101,15 +177,7 @@ pub async fn entry(
     let board = services.hidden.board(leaderboard, chosen).await?;
     let hidden = services.hidden.entries(board, Some(user)).await?;
     let Some(entry) = hidden.first() else { return Ok(None) };
-    let view = StandingView {
-        leaderboard_id: &leaderboard.id,
-        season: board.season,
-        version: None,
-        total: None,
-        entry: entry.into(),
-        percentile: None,
-        around: [],
-    };
+    let view = HiddenStandingView::new(&leaderboard.id, board.season, entry);
     Ok(Some(private(leaderboard, views::json(&view), headers)))
 }
 

@@ -97,7 +97,7 @@ struct EraseBody {
     scores: Option<ErasedScores>,
 }
 
-fn reason(text: &str) -> Result<(), ValidationError> {
+pub(super) fn reason(text: &str) -> Result<(), ValidationError> {
     if text.trim().is_empty() {
         return Err(broken("format", "must not be blank"));
     }

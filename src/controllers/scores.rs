@@ -51,6 +51,8 @@ pub struct SubmissionBody {
     /// Within a batch only; a single submission has it in a header.
     #[validate(custom(function = "visible_ascii"))]
     idempotency_key: Option<String>,
+    /// That of the run that it ends: it is the idempotency key.
+    run_token: Option<String>,
 }
 
 /// A batch. Its items are parsed one by one, so that an invalid one does not spoil the others.
@@ -159,7 +161,11 @@ pub(super) fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem>
 fn score(body: SubmissionBody) -> Result<Score, ServiceError> {
     let invalid =
         |field: &'static str| move |error: crate::domain::ids::InvalidId| ServiceError::invalid(field, "format", error.0);
-    let SubmissionBody { action_id, user_id, value, metadata, season, display_name, idempotency_key } = body;
+    let SubmissionBody { action_id, user_id, value, metadata, season, display_name, idempotency_key, run_token } = body;
+    if run_token.is_some() && idempotency_key.is_some() {
+        let message = "a runToken is the idempotency key: there cannot be another one";
+        return Err(ServiceError::invalid("runToken", "exclusive", message));
+    }
     Ok(Score {
         action_id: ActionId::parse(&action_id).map_err(invalid("actionId"))?,
         user_id: UserId::parse_new(&user_id).map_err(invalid("userId"))?,
@@ -168,5 +174,6 @@ fn score(body: SubmissionBody) -> Result<Score, ServiceError> {
         season: season.map(|Whole(season)| season),
         display_name,
         idempotency_key,
+        run_token,
     })
 }

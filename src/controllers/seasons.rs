@@ -94,12 +94,13 @@ fn is_zero(number: &i64) -> bool {
 
 impl<'a> View<'a> {
     fn new(leaderboard_id: &'a LeaderboardId, season: &'a Season, total: Option<u64>, version: Option<&'a Version>) -> Self {
-        let result = season.result.as_ref();
+        let state = season.told_state();
+        let result = season.result.as_ref().filter(|_| state == SeasonState::Final);
         Self {
             leaderboard_id,
             season: season.number,
             name: season.name.as_deref(),
-            state: season.state(),
+            state,
             cause: season.cause,
             starts_at: season.starts_at,
             ends_at: season.ends_at,

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{ActionId, LeaderboardId},
+    review::ReviewRule,
+    run::RunRule,
     time::Timestamp,
 };
 
@@ -58,6 +60,10 @@ pub struct ActionSettings {
     /// Whether a token with `scores:self` may submit it.
     pub self_service: bool,
     pub enabled: bool,
+    /// Which submissions wait for a moderator. `None`: none.
+    pub review: Option<ReviewRule>,
+    /// How long the game takes that a submission ends. `None`: that is not known.
+    pub run: Option<RunRule>,
 }
 
 /// An action as the ledger stores it.
@@ -84,9 +90,11 @@ impl ActionSettings {
         cooldown.max(limit)
     }
 
-    /// How many of the user's newest submissions [`Self::wait_seconds`] has to see; 0 if nothing is limited.
+    /// How many of the user's newest submissions [`Self::wait_seconds`] has to see; 0 if no use of the action has to be
+    /// remembered. Gains are made of uses as well.
     pub fn lookback(&self) -> i64 {
-        self.limit.map_or(0, |limit| limit.count).max(i64::from(self.cooldown_seconds > 0))
+        let gains = self.review.is_some_and(|rule| rule.gain.is_some());
+        self.limit.map_or(0, |limit| limit.count).max(i64::from(self.cooldown_seconds > 0 || gains))
     }
 }
 
@@ -103,6 +111,8 @@ mod tests {
             limit,
             self_service: false,
             enabled: true,
+            review: None,
+            run: None,
         }
     }
 

@@ -209,6 +209,8 @@ pub enum Cause {
     Void,
     /// They count again.
     Restore,
+    /// A score that was withheld counts.
+    Approve,
     /// A moderator has changed it.
     Adjust,
     /// It is seen again.
@@ -221,6 +223,7 @@ impl Cause {
         match self {
             Self::Void => "void",
             Self::Restore => "restore",
+            Self::Approve => "approve",
             Self::Adjust => "adjust",
             Self::Unhide => "unhide",
         }
@@ -228,7 +231,7 @@ impl Cause {
 
     /// The cause of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Void, Self::Restore, Self::Adjust, Self::Unhide].into_iter().find(|cause| cause.as_str() == name)
+        [Self::Void, Self::Restore, Self::Approve, Self::Adjust, Self::Unhide].into_iter().find(|cause| cause.as_str() == name)
     }
 }
 

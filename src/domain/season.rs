@@ -68,6 +68,8 @@ pub struct Season {
     pub revised_at: Option<Timestamp>,
     /// How many of the corrections the result takes into account.
     pub archived: i64,
+    /// Whether some score of it waits for a moderator, where that was asked for.
+    pub open_reviews: bool,
 }
 
 /// What is known of an ended season once all of it has been read.
@@ -90,6 +92,14 @@ impl Season {
             (None, _) => SeasonState::Open,
             (Some(_), None) => SeasonState::Ended,
             (Some(_), Some(_)) => SeasonState::Final,
+        }
+    }
+
+    /// The state that readers are told: no result is final while a moderator may still change it.
+    pub fn told_state(&self) -> SeasonState {
+        match self.state() {
+            SeasonState::Final if self.open_reviews => SeasonState::Ended,
+            state => state,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Settles a batch: every submission in order against the state that the batch uses. Pure, so that both ledgers commit exactly
 //! the same outcomes.
 
+mod event_ids;
+mod fair_play;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -8,6 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
+pub use self::event_ids::{event_id, first_event_id, time_of_event};
 use super::{
     announcement::Change,
     caller::{KeyUse, Scope},
@@ -66,6 +70,10 @@ pub struct State {
     pub recent: HashMap<(UserId, ActionId), Vec<Timestamp>>,
     /// Users without a name whose name nobody but a moderator may set.
     pub locked_names: BTreeSet<UserId>,
+    /// Times and points of accepted submissions, newest first, for the pairs of user and action whose gain is watched.
+    pub gains: HashMap<(UserId, ActionId), Vec<(Timestamp, i64)>>,
+    /// Since when users are known, for those of whom an action asks it; absent: with this batch.
+    pub known_since: HashMap<UserId, Timestamp>,
     /// Users against whom there are sanctions.
     pub sanctioned: BTreeSet<UserId>,
     /// Those sanctions.
@@ -193,10 +201,12 @@ fn judge_key(
 
 fn replay(submission: &Submission, state: &State) -> Option<Settled> {
     let idempotency = submission.idempotency.as_ref()?;
-    let used = state.keys.get(&(submission.subject.clone(), idempotency.key.clone()))?;
+    let used = state.keys.get(&(submission.shared_key_owner(), idempotency.key.clone()))?;
     let same = |print: &[u8; 32]| used.fingerprint == print;
     Some(if same(&idempotency.fingerprint) || idempotency.former.as_ref().is_some_and(same) {
         Settled::Replayed { event_id: used.event_id, receipt: used.receipt.clone() }
+    } else if submission.run.is_some() {
+        Settled::Refused(Refusal::RunUsed)
     } else {
         Settled::Refused(Refusal::KeyReused)
     })
@@ -223,6 +233,9 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
     if let Some(retry_after) = recent.and_then(|recent| action.wait_seconds(recent, now)) {
         return Err(Refusal::TooSoon { retry_after });
     }
+    fair_play::judge_run(submission, action, points, now)?;
+    let tripped = fair_play::tripped(submission, action, points, now, state);
+    let withheld = !tripped.is_empty();
 
     let entries: Vec<_> = fed.iter().map(|board| state.entries.get(&entry_key(board, &submission.user_id)).copied()).collect();
     // An entry's time never runs backwards, even where another instance's clock was ahead of ours.
@@ -238,15 +251,17 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
             Exceeded::Range => Refusal::ScoreOutOfRange(leaderboard.id.clone()),
             Exceeded::Bounds => Refusal::OutOfBounds(leaderboard.id.clone()),
         })?;
+        let applied = outcome.applied && !withheld;
         Ok(EntryOutcome {
             leaderboard_id: leaderboard.id.clone(),
             board: leaderboard.board(),
-            applied: outcome.applied,
+            applied,
             previous_score: outcome.previous,
             new_score: outcome.new,
             delta: outcome.delta,
-            revision: entry.map_or(0, |entry| entry.revision) + i64::from(outcome.applied),
-            points: (submission.value.is_none() && outcome.points(rules.operator) != points).then_some(points),
+            revision: entry.map_or(0, |entry| entry.revision) + i64::from(applied),
+            // What is withheld was never applied, so its outcome tells nothing for sure.
+            points: (submission.value.is_none() && (withheld || outcome.points(rules.operator) != points)).then_some(points),
             hidden: match scored {
                 Some(entry) => entry.hidden,
                 None => sanctions.is_some_and(|sanctions| sanctions.hide(leaderboard.pk, judged_at())),
@@ -260,6 +275,7 @@ fn settle_one(submission: &Submission, definitions: &Definitions, state: &State,
         at,
         standings: standings.collect::<Result<_, Refusal>>()?,
         receipt_batch: None,
+        tripped,
     })
 }
 
@@ -273,30 +289,6 @@ fn within_seasons(at: Timestamp, fed: &[&Leaderboard]) -> Option<Timestamp> {
     last.is_none_or(|last| at <= last).then_some(at)
 }
 
-/// A UUID v7 of this time: 48 bits of milliseconds, 12 of microseconds, and the rest at random. So events are stored in the
-/// order of their times, to the microsecond.
-pub fn event_id(at: Timestamp) -> Uuid {
-    id_of(at, Uuid::new_v4().as_u128() & ((1 << 62) - 1))
-}
-
-/// The least id that an event of this time can have.
-pub fn first_event_id(at: Timestamp) -> Uuid {
-    id_of(at, 0)
-}
-
-/// The time in the id of an event: when it was committed, or the end of its season, if that came first.
-pub fn time_of_event(id: Uuid) -> Timestamp {
-    let bits = id.as_u128();
-    let (millis, micros) = (bits >> 80, bits >> 66 & 0x3ff);
-    Timestamp(i64::try_from(millis * 1000 + micros).unwrap_or(i64::MAX))
-}
-
-fn id_of(at: Timestamp, random: u128) -> Uuid {
-    let micros = at.0.max(0).unsigned_abs();
-    let millis = u128::from(micros / 1000) & ((1 << 48) - 1);
-    Uuid::from_u128(millis << 80 | 7 << 76 | u128::from(micros % 1000) << 66 | 2 << 62 | random)
-}
-
 fn take_over(
     submission: &Submission,
     accepted: &Accepted,
@@ -306,7 +298,9 @@ fn take_over(
     settlement: &mut Settlement,
 ) {
     let user_id = &accepted.user_id;
-    settlement.named.extend(name_user(submission, state));
+    if !accepted.is_withheld() {
+        settlement.named.extend(name_user(submission, state));
+    }
     for standing in accepted.standings.iter().filter(|standing| standing.applied) {
         let key = (standing.board.pk, standing.board.season, user_id.clone());
         let entry = EntryState {
@@ -322,9 +316,11 @@ fn take_over(
     }
     if let Some(idempotency) = &submission.idempotency {
         let used = UsedKey { fingerprint: idempotency.fingerprint.to_vec(), event_id: accepted.event_id, receipt: None };
-        state.keys.insert((submission.subject.clone(), idempotency.key.clone()), used);
+        state.keys.insert((submission.shared_key_owner(), idempotency.key.clone()), used);
     }
-    let lookback = definitions.action(accepted.action_id.as_str()).map_or(0, |action| action.settings.lookback());
+    let Some(action) = definitions.action(accepted.action_id.as_str()) else { return };
+    fair_play::remember(submission, accepted, &action.settings, state);
+    let lookback = action.settings.lookback();
     if lookback > 0 {
         let recent = state.recent.entry((user_id.clone(), accepted.action_id.clone())).or_default();
         recent.insert(0, accepted.at);

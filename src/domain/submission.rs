@@ -1,6 +1,6 @@
 //! A submission in progress: what came in, and its result in the ledger.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,6 +12,8 @@ use super::{
     event::Cause,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
+    review::Trip,
+    run::RunFault,
     time::Timestamp,
     version::Version,
 };
@@ -34,12 +36,30 @@ pub struct Submission {
     /// Names the user if nobody has yet.
     pub display_name: Option<String>,
     pub idempotency: Option<Idempotency>,
+    /// When the run began that it ends; its key is then that of the run.
+    pub run: Option<Timestamp>,
+}
+
+/// The owner of the keys of runs. Such a key has a space in it, so no client makes one.
+const RUNS: &str = "run";
+
+impl Submission {
+    /// Whose idempotency key it brings: that of a run counts once, whoever brings it.
+    pub fn key_owner(&self) -> &str {
+        if self.run.is_some() { RUNS } else { &self.subject }
+    }
+
+    /// The same, shared.
+    pub fn shared_key_owner(&self) -> Arc<str> {
+        static OWNER: LazyLock<Arc<str>> = LazyLock::new(|| RUNS.into());
+        if self.run.is_some() { Arc::clone(&OWNER) } else { Arc::clone(&self.subject) }
+    }
 }
 
 /// A client's promise that two submissions with the same key are the same submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// 1–128 visible ASCII characters.
+    /// 1–128 visible ASCII characters, or that of a run.
     pub key: String,
     /// SHA-256 over the content of the submission, so that a repeated key with another body is detected.
     pub fingerprint: [u8; 32],
@@ -90,6 +110,16 @@ pub struct Accepted {
     pub standings: Vec<EntryOutcome>,
     /// The batch of receipts that its own is stored in; `None` without an idempotency key.
     pub receipt_batch: Option<Uuid>,
+    /// Why it is withheld until a moderator has seen it; empty if it counts. If it is, its standings say what it would have done,
+    /// and none was applied.
+    pub tripped: Vec<Trip>,
+}
+
+impl Accepted {
+    /// Whether it does not count yet, and nobody is told.
+    pub fn is_withheld(&self) -> bool {
+        !self.tripped.is_empty()
+    }
 }
 
 /// The effect of a submission on one entry.
@@ -146,6 +176,12 @@ pub enum Refusal {
     KeyLacksScope,
     /// The API key is bound to leaderboards, and the action feeds this other one.
     KeyBound(LeaderboardId),
+    /// The action is one of runs, and there is no run token.
+    RunRequired,
+    /// The run was too short, too long, or too good.
+    Run(RunFault),
+    /// The run token was used with another body.
+    RunUsed,
     /// The database cannot store the content of the submission.
     Unstorable,
 }

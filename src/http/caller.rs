@@ -59,6 +59,18 @@ impl<S: Sync> FromRequestParts<S> for Submitter {
     }
 }
 
+/// Whoever plays and submits scores of their own. Named before a handler's body, as [`Manager`] is.
+#[derive(Debug, Clone)]
+pub struct Player(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for Player {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        allowed(parts, state, Permission::BeginRuns).await.map(Self)
+    }
+}
+
 /// Whoever makes decisions about users and scores. Named before a handler's body, as [`Manager`] is.
 #[derive(Debug, Clone)]
 pub struct Moderator(pub Caller);

@@ -167,6 +167,15 @@ impl From<ServiceError> for Problem {
             ServiceError::Banned { until } => {
                 Self { until: Some(until), ..Self::new(S::FORBIDDEN, "banned", "The user is banned", detail) }
             }
+            ServiceError::Run { code, message } => {
+                let errors = vec![FieldError::new("runToken", code, message)];
+                Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, code, "The run does not count", detail) }
+            }
+            ServiceError::RunUsed => {
+                let errors = vec![FieldError::new("runToken", "run-used", "was used before with another body")];
+                Self { errors, ..Self::new(S::CONFLICT, "run-used", "The run token was used", detail) }
+            }
+            ServiceError::RunsUnavailable => Self::new(S::CONFLICT, "runs-unavailable", "There are no runs here", detail),
             ServiceError::SeasonEnded { .. } => Self::new(S::CONFLICT, "season-ended", "The season has ended", detail),
             ServiceError::Conflict(_) => Self::new(S::CONFLICT, "conflict", "This can no longer be done", detail),
             ServiceError::Unauthenticated => {

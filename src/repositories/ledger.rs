@@ -19,6 +19,7 @@ mod outbox;
 mod postgres;
 mod receipts;
 mod requests;
+mod reviews;
 mod schema;
 mod scores;
 mod seasons;
@@ -38,7 +39,7 @@ use arc_swap::ArcSwap;
 
 pub use self::{
     api_keys::UsedApiKey,
-    moderation::{Decided, Moderated, Ranked},
+    moderation::{Decided, Judged, JudgedTogether, Moderated, Ranked},
     outbox::{Announced, OtherEpoch},
     receipts::Receipt,
     scores::{Committed, Progress},

@@ -19,6 +19,7 @@ use super::{
     definitions::DefinitionCache,
     error::{FieldError, ServiceError},
     leaderboards::seen_by,
+    runs::RunTokens,
 };
 
 /// See the module's documentation.
@@ -26,6 +27,7 @@ pub struct Actions {
     pub ledger: Ledger,
     pub definitions: Arc<DefinitionCache>,
     pub clock: Clock,
+    pub runs: Arc<RunTokens>,
 }
 
 impl Actions {
@@ -62,10 +64,19 @@ impl Actions {
     pub async fn create(&self, caller: &Caller, id: &ActionId, settings: &ActionSettings) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
         manages_all(caller, &settings.leaderboards)?;
+        if settings.run.is_some() {
+            self.may_be_of_runs(caller)?;
+        }
         self.check_leaderboards(&settings.leaderboards).await?;
         let action = self.ledger.create_action(id, settings, Act::of(caller, self.clock.now())).await?;
         self.definitions.refresh().await?;
         Ok(action)
+    }
+
+    /// Refuses an action of runs where no run token can be signed: nobody could ever submit it.
+    pub fn may_be_of_runs(&self, caller: &Caller) -> Result<(), ServiceError> {
+        caller.authorize(Permission::Manage)?;
+        self.runs.available().map_err(|error| ServiceError::invalid("run", "runs-unavailable", error.to_string()))
     }
 
     /// Changes an action. `leaderboards` are the ones that the change names, if it names any.

@@ -54,6 +54,15 @@ pub enum ServiceError {
     /// The leaderboard has gone on to another season than the one named.
     #[error("the season has ended: the current one is {current}")]
     SeasonEnded { current: i64 },
+    /// A submission's run is not one that counts; the code says why.
+    #[error("runToken: {message}")]
+    Run { code: &'static str, message: String },
+    /// The run's score is submitted, and it is another one.
+    #[error("this run token was used before with another body")]
+    RunUsed,
+    /// There is no secret to sign run tokens with.
+    #[error("this server cannot sign run tokens: it checks tokens with a public key, and SESSION_SECRET is not set")]
+    RunsUnavailable,
     #[error("a token is needed")]
     Unauthenticated,
     #[error("{0}")]
@@ -86,6 +95,11 @@ impl ServiceError {
     /// One validation error.
     pub fn invalid(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+
+    /// One about a submission's run.
+    pub fn run(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Run { code, message: message.into() }
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::{Builder, Uuid};
 
 use crate::{
     domain::{
-        announcement::Announcement,
+        announcement::{Announcement, Change},
         audit::Act,
         caller::{Caller, Permission},
         decision::{CorrectedEntry, Decision, DecisionFilter, Measure, NewDecision},
@@ -32,7 +32,7 @@ use super::{
 /// Decisions in one transaction: many share the wait for the disk, and few keep commits waiting, which wait for all those that fold
 /// entries again.
 const AT_ONCE: usize = 32;
-const FOLDED_AT_ONCE: usize = 8;
+pub(super) const FOLDED_AT_ONCE: usize = 8;
 /// How long an erasure waits for the rankings that begin anew because of it.
 const ERASED_WITHIN: Duration = Duration::from_secs(20);
 /// How often they are tried again because a season had ended.
@@ -202,30 +202,31 @@ impl Moderation {
         Ok(Page { decisions, next, now })
     }
 
-    /// Announces what was committed, and completes the decisions by the ranks that came of it.
-    pub(super) async fn announce(&self, moderated: Moderated) -> Vec<Result<Decision, ServiceError>> {
-        let Moderated { decided, changes, outbox } = moderated;
-        let mut told = self.announcer.apply(&changes).await;
-        self.announcer.see_through(&changes, &mut told).await;
-        for (row, announcement) in &outbox {
+    /// Announces what was committed; what was told of each change.
+    pub(super) async fn tell(&self, changes: &[Change], outbox: &[(i64, Announcement)]) -> Vec<Told> {
+        let mut told = self.announcer.apply(changes).await;
+        self.announcer.see_through(changes, &mut told).await;
+        for (row, announcement) in outbox {
             match announcement {
-                Announcement::Scores { .. } => self.announcer.close_scores(*row, &changes, &told),
+                Announcement::Scores { .. } => self.announcer.close_scores(*row, changes, &told),
                 Announcement::Erase { .. } => self.announcer.see_row_through(*row, announcement, ERASED_WITHIN).await,
                 announcement => self.announcer.announce_row(*row, announcement).await,
             }
         }
+        told
+    }
+
+    /// Announces what was committed, and completes the decisions by the ranks that came of it.
+    pub(super) async fn announce(&self, moderated: Moderated) -> Vec<Result<Decision, ServiceError>> {
+        let Moderated { decided, changes, outbox } = moderated;
+        let told = self.tell(&changes, &outbox).await;
         let mut ranked = Vec::new();
         let mut results = Vec::with_capacity(decided.len());
         for decided in decided {
             results.push(match decided {
                 Ok(Decided { mut decision, changes }) => {
                     let before = decision.entries.clone();
-                    for (entry, change) in &changes {
-                        if let (Some(entry), Some(Told::Applied(applied))) = (decision.entries.get_mut(*entry), told.get(*change))
-                        {
-                            rank(entry, applied);
-                        }
-                    }
+                    rank_all(&mut decision.entries, &changes, &told);
                     if !changes.is_empty() && decision.ended_at.is_none() {
                         ranked.push(Ranked { id: decision.id, before, after: decision.entries.clone() });
                     }
@@ -249,6 +250,15 @@ fn moderates(caller: &Caller, measure: &Measure) -> Result<(), ServiceError> {
         Some(id) => caller.authorize_on(Permission::Moderate, id.as_str()),
         None => caller.authorize_everywhere(Permission::Moderate),
     }?)
+}
+
+/// Completes entries by what the rankings told: for each that was announced, its place among them and that of its change.
+pub(super) fn rank_all(entries: &mut [CorrectedEntry], changes: &[(usize, usize)], told: &[Told]) {
+    for (entry, change) in changes {
+        if let (Some(entry), Some(Told::Applied(applied))) = (entries.get_mut(*entry), told.get(*change)) {
+            rank(entry, applied);
+        }
+    }
 }
 
 /// The id of a decision under an idempotency key, by its place in the request.

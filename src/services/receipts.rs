@@ -43,7 +43,8 @@ struct ReceiptStanding<'a> {
     season: i64,
     applied: bool,
     previous_score: Option<i64>,
-    new_score: i64,
+    /// `None` if there is no entry, because all of it is in review.
+    new_score: Option<i64>,
     delta: i64,
     rank: Option<u64>,
     previous_rank: Option<u64>,
@@ -60,17 +61,21 @@ struct ReceiptView<'a> {
     leaderboard_id: &'a LeaderboardId,
     applied: bool,
     delta: i64,
-    new_score: i64,
+    new_score: Option<i64>,
     previous_score: Option<i64>,
     rank: Option<u64>,
     previous_rank: Option<u64>,
     version: Option<&'a Version>,
     standings: Vec<ReceiptStanding<'a>>,
     at: Timestamp,
+    /// Set if a moderator has to see it before it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<&'static str>,
 }
 
 /// The JSON body of the receipt. `places` are parallel to the standings; `None` if the ranking was unreachable.
 pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
+    let withheld = accepted.is_withheld();
     let standings: Vec<_> = accepted
         .standings
         .iter()
@@ -82,8 +87,9 @@ pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
                 season: standing.board.season,
                 applied: standing.applied,
                 previous_score: standing.previous_score,
-                new_score: standing.new_score,
-                delta: standing.delta,
+                // The entry stays as it was, and what it would be is for moderators.
+                new_score: if withheld { standing.previous_score } else { Some(standing.new_score) },
+                delta: if withheld { 0 } else { standing.delta },
                 rank: place.map(|place| place.rank),
                 previous_rank: place.and_then(|place| place.previous_rank),
                 total: place.map(|place| place.total),
@@ -106,6 +112,7 @@ pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
         version: first.version,
         at: accepted.at,
         standings,
+        review: withheld.then_some("pending"),
     };
     serde_json::to_string(&receipt).expect("a receipt always serialises")
 }

@@ -19,6 +19,7 @@ use crate::{
     domain::{
         caller::{Caller, Permission},
         ids::{ActionId, UserId},
+        run::RunFault,
         settlement::event_id,
         submission::{Idempotency, Refusal, Submission},
         time::Clock,
@@ -26,7 +27,12 @@ use crate::{
     repositories::ledger::Ledger,
 };
 
-use super::{announcer::Announcer, boundaries::Boundaries, error::ServiceError};
+use super::{
+    announcer::Announcer,
+    boundaries::Boundaries,
+    error::ServiceError,
+    runs::{Run, RunTokens},
+};
 use fingerprint::{fingerprint, former_fingerprint};
 use queue::Queue;
 use repeats::Repeat;
@@ -44,6 +50,8 @@ pub struct Score {
     pub display_name: Option<String>,
     /// 1–128 visible ASCII characters.
     pub idempotency_key: Option<String>,
+    /// That of the run that it ends. It is an idempotency key itself, and comes without another one.
+    pub run_token: Option<String>,
 }
 
 /// The answer to one submission.
@@ -70,6 +78,8 @@ pub struct Scores {
     ledger: Ledger,
     announcer: Arc<Announcer>,
     queue: Arc<Queue>,
+    clock: Clock,
+    runs: Arc<RunTokens>,
     /// An event id made when this service was created: those of an earlier process come before it.
     begun: Uuid,
 }
@@ -88,10 +98,18 @@ impl Scores {
         announcer: Arc<Announcer>,
         boundaries: Arc<Boundaries>,
         clock: Clock,
+        runs: Arc<RunTokens>,
     ) -> (Arc<Self>, impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send) {
         let queue = Arc::new(Queue::default());
         let begun = event_id(clock.now());
-        let scores = Self { ledger: ledger.clone(), announcer: Arc::clone(&announcer), queue: Arc::clone(&queue), begun };
+        let scores = Self {
+            ledger: ledger.clone(),
+            announcer: Arc::clone(&announcer),
+            queue: Arc::clone(&queue),
+            clock: clock.clone(),
+            runs,
+            begun,
+        };
         let committer = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
             Box::pin(committer::run(
                 ledger.clone(),
@@ -116,7 +134,7 @@ impl Scores {
         let (mut submissions, mut results) = (Vec::with_capacity(scores.len()), Vec::with_capacity(scores.len()));
         for score in scores {
             // The result of one that is committed is filled in below.
-            results.push(match submission(caller, score) {
+            results.push(match self.submission(caller, score) {
                 Ok(submission) => {
                     submissions.push(submission);
                     None
@@ -165,30 +183,50 @@ impl Scores {
         }
         Ok(answers.into_iter().map(|answer| answer.and_then(unless_erased)).collect())
     }
+
+    /// The submission, if this caller may make it.
+    fn submission(&self, caller: &Caller, score: Score) -> Result<Submission, ServiceError> {
+        let Score { action_id, user_id, value, metadata, season, display_name, idempotency_key, run_token } = score;
+        let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
+        let self_service_only = !caller.may(Permission::SubmitForAnybody);
+        if self_service_only && *subject != *user_id.as_str() {
+            return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
+        }
+        let (idempotency_key, run) = match run_token.map(|token| self.runs.open(&token, &user_id, &action_id)).transpose()? {
+            Some(Run { key, began }) => {
+                // It began before now, whatever clock said when.
+                self.clock.witness(began);
+                (Some(key), Some(began))
+            }
+            None => (idempotency_key, None),
+        };
+        let idempotency = idempotency_key.map(|key| {
+            let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref(), season, display_name.as_deref());
+            // The previous release knew neither season nor name.
+            let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref());
+            let former = former.filter(|_| season.is_none() && display_name.is_none());
+            Idempotency { key, fingerprint, former }
+        });
+        let key = caller.principal().and_then(|principal| principal.key()).cloned();
+        Ok(Submission {
+            subject,
+            key,
+            self_service_only,
+            action_id,
+            user_id,
+            value,
+            metadata,
+            season,
+            display_name,
+            idempotency,
+            run,
+        })
+    }
 }
 
 /// An empty receipt says that its user was erased since.
 fn unless_erased(answer: Answer) -> Result<Answer, ServiceError> {
     if answer.body.is_empty() { Err(ServiceError::Erased) } else { Ok(answer) }
-}
-
-/// The submission, if this caller may make it.
-fn submission(caller: &Caller, score: Score) -> Result<Submission, ServiceError> {
-    let Score { action_id, user_id, value, metadata, season, display_name, idempotency_key } = score;
-    let subject = caller.subject().ok_or(ServiceError::Unauthenticated)?;
-    let self_service_only = !caller.may(Permission::SubmitForAnybody);
-    if self_service_only && *subject != *user_id.as_str() {
-        return Err(ServiceError::Forbidden("scope scores:self allows only the token's own userId".into()));
-    }
-    let idempotency = idempotency_key.map(|key| {
-        let fingerprint = fingerprint(&action_id, &user_id, value, metadata.as_ref(), season, display_name.as_deref());
-        // The previous release knew neither season nor name.
-        let former = former_fingerprint(&action_id, &user_id, value, metadata.as_ref());
-        let former = former.filter(|_| season.is_none() && display_name.is_none());
-        Idempotency { key, fingerprint, former }
-    });
-    let key = caller.principal().and_then(|principal| principal.key()).cloned();
-    Ok(Submission { subject, key, self_service_only, action_id, user_id, value, metadata, season, display_name, idempotency })
 }
 
 fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {
@@ -240,6 +278,17 @@ fn refused(refusal: Refusal) -> ServiceError {
             ServiceError::Forbidden(format!("the API key is bound to leaderboards, and this action also feeds {id}"))
         }
         Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
+        Refusal::RunRequired => ServiceError::run("run-required", "this action needs the runToken of a run, see POST /api/runs"),
+        Refusal::Run(RunFault::TooShort { wait }) => {
+            ServiceError::run("run-too-short", format!("the run is too short: its score is accepted in {wait} s"))
+        }
+        Refusal::Run(RunFault::Expired { max_seconds }) => {
+            ServiceError::run("run-expired", format!("the run began more than {max_seconds} s ago"))
+        }
+        Refusal::Run(RunFault::TooFast { most }) => {
+            ServiceError::run("run-too-fast", format!("a run of this length brings {most} points at the most"))
+        }
+        Refusal::RunUsed => ServiceError::RunUsed,
         Refusal::KeyReused => ServiceError::invalid("Idempotency-Key", "reused", "this key was used before with another body"),
     }
 }

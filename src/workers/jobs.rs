@@ -56,6 +56,8 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 /// How often jobs are counted for the metrics.
 const COUNT: Duration = Duration::from_secs(5);
+/// Pending reviews that are counted at the most.
+const MOST_COUNTED: i64 = 100_000;
 
 /// How a kind of job is run.
 trait Job: Payload {
@@ -248,7 +250,11 @@ async fn until_lost(context: &Context, job: &LeasedJob) {
     }
 }
 
+/// Counts what waits, for the metrics.
 async fn count(context: &Context, queues: &[&'static str]) {
+    if let Ok(pending) = context.ledger.count_pending_reviews(MOST_COUNTED).await {
+        metrics::gauge!("scoreboard_reviews_pending").set(pending as f64);
+    }
     let Ok(sizes) = context.ledger.job_sizes(context.clock.now()).await else { return };
     for &queue in queues {
         let size = sizes.iter().find(|size| size.queue == queue).cloned().unwrap_or_default();

@@ -50,6 +50,7 @@ mod reading;
 mod rebuilding;
 mod receipts;
 mod retries;
+mod reviews;
 mod scores;
 mod seasons;
 mod users;
@@ -82,6 +83,8 @@ fn action_settings(leaderboards: &[&str]) -> ActionSettings {
         limit: None,
         self_service: false,
         enabled: true,
+        review: None,
+        run: None,
     }
 }
 
@@ -104,6 +107,7 @@ fn goal(user: &str, value: i64) -> Submission {
         season: None,
         display_name: None,
         idempotency: None,
+        run: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod demo;
 mod events;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod fail_points;
+mod fair_play;
 mod full_disk;
 #[path = "../contract/h2_client.rs"]
 #[allow(dead_code)]
@@ -40,6 +41,8 @@ mod redis_server;
 mod refusing;
 mod restored;
 mod revoked;
+#[cfg(debug_assertions)] // A release build has no fail points.
+mod runs;
 mod seasons;
 mod server;
 mod shutdown;

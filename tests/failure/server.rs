@@ -17,10 +17,11 @@ use crate::ports::free_port;
 
 const SECRET: &str = "a-secret-of-32-bytes-for-the-tests!!";
 /// Everything that the program reads from its environment is taken away, so that a test does not depend on where it runs.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "DATABASE_URL",
     "REDIS_URL",
     "JWT_SECRET",
+    "SESSION_SECRET",
     "JWT_PUBLIC_KEY_FILE",
     "DATA_DIR",
     "LISTEN_ADDR",

@@ -58,6 +58,7 @@ async fn a_value_that_can_never_work_refuses_the_start_by_the_setting_s_name() {
         ("--log-format=xml", "LOG_FORMAT", "json"),
         ("--tls-cert-file=cert.pem", "TLS_KEY_FILE", "need each other"),
         ("--jwt-secret=short", "JWT_SECRET", "32"),
+        ("--session-secret=short", "SESSION_SECRET", "32"),
     ] {
         let reason = refusal(&server, &[flag]).await;
         assert!(reason.contains(setting) && reason.contains(why), "{flag}: {reason}");

@@ -1,7 +1,7 @@
 //! Who may do what.
 
 mod issuers;
-mod keys;
+pub mod keys;
 mod operations;
 mod rate_limit;
 mod tokens;

@@ -10,6 +10,7 @@ mod batch;
 mod browser;
 mod corrections;
 mod definitions;
+mod fair_play;
 #[path = "../contract/h2_client.rs"]
 mod h2_client;
 mod idempotency;

@@ -33,12 +33,12 @@ use crate::{
 const DECISIONS: &str = "/api/moderation/decisions";
 
 /// A request of whoever moderates.
-fn moderator(app: &TestApp, method: Method, path: &str) -> RequestBuilder {
+pub fn moderator(app: &TestApp, method: Method, path: &str) -> RequestBuilder {
     app.with("moderator", "moderation:write", method, path)
 }
 
 /// A decision of this type with these fields, and with a reason if they hold none.
-fn decision(kind: &str, mut fields: Value) -> Value {
+pub fn decision(kind: &str, mut fields: Value) -> Value {
     fields["type"] = json!(kind);
     if fields.get("reason").is_none() {
         fields["reason"] = json!("a test");
@@ -47,7 +47,7 @@ fn decision(kind: &str, mut fields: Value) -> Value {
 }
 
 /// Sends decisions in one request and answers their results.
-async fn send(app: &TestApp, decisions: &[Value]) -> Vec<Value> {
+pub async fn send(app: &TestApp, decisions: &[Value]) -> Vec<Value> {
     let answer = moderator(app, Method::POST, DECISIONS).json(&json!({ "decisions": decisions })).answers(200).await;
     let results = answer["results"].as_array().unwrap().clone();
     assert_eq!(results.len(), decisions.len(), "{answer}");
@@ -69,25 +69,25 @@ fn hidden_rows(window: &Value) -> Vec<Value> {
 }
 
 /// Carries out one decision and answers it.
-async fn decide(app: &TestApp, kind: &str, fields: Value) -> Value {
+pub async fn decide(app: &TestApp, kind: &str, fields: Value) -> Value {
     let result = send(app, &[decision(kind, fields)]).await.remove(0);
     assert_eq!(result["status"], 200, "{result}");
     result["body"].clone()
 }
 
 /// Hides a user on one leaderboard, or with `None` on all.
-async fn hide(app: &TestApp, user: &str, leaderboard: Option<&str>) -> Value {
+pub async fn hide(app: &TestApp, user: &str, leaderboard: Option<&str>) -> Value {
     decide(app, "hide", json!({ "userId": user, "leaderboardId": leaderboard, "until": null })).await
 }
 
 /// Voids the events of these receipts.
-async fn void(app: &TestApp, receipts: &[&Value]) -> Value {
+pub async fn void(app: &TestApp, receipts: &[&Value]) -> Value {
     let ids: Vec<_> = receipts.iter().map(|receipt| &receipt["eventId"]).collect();
     decide(app, "void", json!({ "eventIds": ids })).await
 }
 
 /// Takes a decision back, which has to be active, and answers it.
-async fn take_back(app: &TestApp, decision: &Value) -> Value {
+pub async fn take_back(app: &TestApp, decision: &Value) -> Value {
     let path = format!("{DECISIONS}/{}", text(&decision["id"]));
     let taken = moderator(app, Method::DELETE, &path).answers(200).await;
     assert_eq!((&taken["id"], &taken["active"]), (&decision["id"], &json!(false)), "{taken}");
@@ -96,14 +96,14 @@ async fn take_back(app: &TestApp, decision: &Value) -> Value {
 }
 
 /// What a decision did to one entry.
-fn change<'a>(decision: &'a Value, leaderboard: &str, user: &str) -> &'a Value {
+pub fn change<'a>(decision: &'a Value, leaderboard: &str, user: &str) -> &'a Value {
     let mut entries = decision["entries"].as_array().unwrap().iter();
     let found = entries.find(|entry| entry["leaderboardId"] == leaderboard && entry["userId"] == user);
     found.unwrap_or_else(|| panic!("nothing of {user} on {leaderboard}: {decision}"))
 }
 
 /// Every public entry of a season, best first.
-async fn standing(app: &TestApp, id: &str, season: impl Display) -> Vec<Value> {
+pub async fn standing(app: &TestApp, id: &str, season: impl Display) -> Vec<Value> {
     let window = app.get(&format!("/api/leaderboards/{id}/entries?limit=1000&season={season}")).await;
     let entries = window["entries"].as_array().unwrap().clone();
     assert_eq!(window["total"], entries.len(), "{window}");
@@ -111,25 +111,25 @@ async fn standing(app: &TestApp, id: &str, season: impl Display) -> Vec<Value> {
 }
 
 /// An entry, as everybody sees it.
-async fn entry(app: &TestApp, id: &str, user: &str) -> Value {
+pub async fn entry(app: &TestApp, id: &str, user: &str) -> Value {
     app.get(&format!("/api/leaderboards/{id}/entries/{user}")).await["entry"].clone()
 }
 
 /// Whether everybody sees that there is no such entry.
-async fn is_gone(app: &TestApp, id: &str, user: &str) -> bool {
+pub async fn is_gone(app: &TestApp, id: &str, user: &str) -> bool {
     let path = format!("/api/leaderboards/{id}/entries/{user}");
     app.anonymous(Method::GET, &path).send().await.unwrap().status() == 404
 }
 
 /// What those see who may see what is withheld.
-async fn restricted(app: &TestApp, path: &str) -> Value {
+pub async fn restricted(app: &TestApp, path: &str) -> Value {
     let and = if path.contains('?') { '&' } else { '?' };
     let path = format!("{path}{and}projection=restricted");
     app.with("watcher", "leaderboards:restricted", Method::GET, &path).answers(200).await
 }
 
 /// Waits until the archive of a season holds these entries and its digest and total say the same: a minute at the most.
-async fn archived(app: &TestApp, id: &str, season: i64, expected: &[Value]) {
+pub async fn archived(app: &TestApp, id: &str, season: i64, expected: &[Value]) {
     let path = format!("/api/leaderboards/{id}/entries?limit=1000&season={season}");
     within(60, "the archive shows the correction", || async { app.get(&path).await["entries"] == json!(expected) }).await;
     within(60, "digest and total follow", || async {
@@ -150,20 +150,20 @@ fn without(entries: &[Value], user: &str) -> Vec<Value> {
 }
 
 /// A reader of `view=events` for whom no sequence number may be missing.
-struct Watcher {
-    stream: Sse,
-    version: String,
+pub struct Watcher {
+    pub stream: Sse,
+    pub version: String,
 }
 
 impl Watcher {
-    async fn open(app: &TestApp, id: &str) -> Self {
+    pub async fn open(app: &TestApp, id: &str) -> Self {
         let mut stream = Sse::open(app, &format!("/api/leaderboards/{id}/stream")).await;
         let version = stream.expect("leaderboard").await.id;
         Self { stream, version }
     }
 
     /// The data of the next event, which has to be of this kind and to follow the one before.
-    async fn expect(&mut self, kind: &str) -> Value {
+    pub async fn expect(&mut self, kind: &str) -> Value {
         let Received { id, data, .. } = self.stream.expect(kind).await;
         assert_eq!((&data["since"], &data["version"]), (&json!(self.version), &json!(id)), "{data}");
         assert_eq!(seq(&id), seq(&self.version) + 1, "no number is missing: {data}");

@@ -93,6 +93,8 @@ pub enum Permission {
     SubmitScores,
     /// Submit scores for anybody, by any action.
     SubmitForAnybody,
+    /// Begin runs of one's own.
+    BeginRuns,
     /// Read the entries and events of private leaderboards.
     ReadPrivate,
     /// See the definitions of private leaderboards.
@@ -125,6 +127,7 @@ impl Permission {
         match self {
             Self::SubmitScores => &[Scope::ScoresWrite, Scope::ScoresSelf],
             Self::SubmitForAnybody => &[Scope::ScoresWrite],
+            Self::BeginRuns => &[Scope::ScoresSelf],
             Self::ReadPrivate => &[Scope::LeaderboardsRead],
             Self::SeePrivateDefinitions => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin],
             Self::ReadUsers => &[Scope::LeaderboardsRead, Scope::LeaderboardsAdmin, Scope::UsersRead, Scope::UsersWrite],

@@ -15,6 +15,7 @@ use crate::domain::{
     audit::Act,
     decision::{CorrectedEntry, Decision, DecisionFilter, NewDecision},
     ids::{LeaderboardId, UserId},
+    review::Review,
     settlement::EntryKey,
     time::Timestamp,
 };
@@ -35,6 +36,27 @@ pub struct Moderated {
 pub struct Decided {
     pub decision: Decision,
     /// For each of its entries that is announced: the entry's place in it, and the change's in [`Moderated::changes`].
+    pub changes: Vec<(usize, usize)>,
+}
+
+/// Verdicts that were committed together.
+#[derive(Debug)]
+pub struct JudgedTogether {
+    /// One per verdict: what came of it, or why it was refused.
+    pub judged: Vec<Result<Judged, LedgerError>>,
+    /// The changes to announce to the rankings, in order.
+    pub changes: Vec<Change>,
+    /// The outbox rows of these changes, if there are any.
+    pub outbox: Vec<(i64, Announcement)>,
+}
+
+/// A verdict that is in force.
+#[derive(Debug)]
+pub struct Judged {
+    pub review: Review,
+    /// The entries that it changed.
+    pub entries: Vec<CorrectedEntry>,
+    /// As those of [`Decided`], in [`JudgedTogether::changes`].
     pub changes: Vec<(usize, usize)>,
 }
 
@@ -61,7 +83,7 @@ impl Held {
 }
 
 /// How long decisions may take that commits may have to wait for: users with a hundred thousand scores are erased as well.
-const MODERATE_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const MODERATE_LIMIT: Duration = Duration::from_secs(90);
 
 /// How often a transaction is repeated that raced with commits.
 const ATTEMPTS: u32 = 8;

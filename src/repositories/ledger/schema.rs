@@ -90,6 +90,8 @@ diesel::table! {
         enabled -> Bool,
         created_at -> BigInt,
         updated_at -> BigInt,
+        review -> Nullable<Text>,
+        run -> Nullable<Text>,
     }
 }
 
@@ -265,6 +267,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    reviews (event_id, position) {
+        event_id -> Binary,
+        position -> BigInt,
+        leaderboard_pk -> BigInt,
+        season -> BigInt,
+        user_id -> Text,
+        state -> Text,
+        tripped -> Text,
+        reason -> Nullable<Text>,
+        subject -> Nullable<Text>,
+        judged_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     silent_events (event_id, leaderboard_pk) {
         event_id -> Binary,
         leaderboard_pk -> BigInt,
@@ -316,6 +333,8 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(leaderboards, entries, users, score_events, corrections, seasons);
 diesel::allow_tables_to_appear_in_same_query!(score_events, withheld_events);
 diesel::allow_tables_to_appear_in_same_query!(score_events, silent_events);
+diesel::allow_tables_to_appear_in_same_query!(score_events, reviews);
+diesel::allow_tables_to_appear_in_same_query!(leaderboards, reviews);
 diesel::allow_tables_to_appear_in_same_query!(decisions, decision_users);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, receipt_batches, receipts);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_keys, score_events);

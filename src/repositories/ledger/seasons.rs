@@ -25,7 +25,7 @@ impl Ledger {
     /// A season. `NotFound`.
     pub async fn season(&self, id: &LeaderboardId, number: i64) -> Result<Season, LedgerError> {
         let id = id.clone();
-        Ok(transact!(self.read(LIMIT), seasons::find(&id, number))?)
+        Ok(transact!(self.read(LIMIT), seasons::find_reviewed(&id, number))?)
     }
 
     /// Up to `limit` seasons before number `before`, newest first. `NotFound`.

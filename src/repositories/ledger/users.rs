@@ -11,7 +11,7 @@ impl Ledger {
     /// The user, if there is one.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, LedgerError> {
         let id = id.clone();
-        Ok(transact!(self.serve(LIMIT), users::user(&id))?)
+        Ok(transact!(self.serve(LIMIT), users::known(&id))?)
     }
 
     /// Creates the user if unknown, and changes the profile to what `change` makes of the present one; the audit trail shows what that `did`. The change is announced to every current ranking that has an entry of the

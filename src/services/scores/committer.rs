@@ -147,6 +147,11 @@ async fn commit(
     metrics::histogram!("scoreboard_commit_batch_size").record(submissions.len() as f64);
     match result {
         Ok(committed) => {
+            let withheld =
+                committed.outcomes.iter().filter_map(Settled::accepted).filter(|accepted| accepted.is_withheld()).count();
+            if withheld > 0 {
+                metrics::counter!("scoreboard_reviews_opened_total").increment(withheld as u64);
+            }
             for outcome in &committed.outcomes {
                 if let Settled::Accepted(Accepted { event_id, user_id, .. }) = outcome {
                     tracing::trace!(event = %event_id, user = %user_id, elapsed = ?started.elapsed(), "committed");
@@ -239,7 +244,7 @@ fn replies(outcomes: Vec<Settled>, submissions: &[Submission], places: Vec<Vec<O
         Settled::Replayed { receipt: Some(body), .. } => Reply::Receipt(Answer { body, replayed: true }),
         Settled::Replayed { event_id, receipt: None } => Reply::Repeat(Repeat {
             event_id,
-            subject: submission.subject.clone(),
+            subject: submission.shared_key_owner(),
             key: submission.idempotency.as_ref().map(|idempotency| idempotency.key.clone()).unwrap_or_default(),
         }),
         Settled::Refused(refusal) => Reply::Refused(refusal),

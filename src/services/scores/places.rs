@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// The rank of each standing of each submission (`None`: not accepted, no standings). For applied standings it is the rank when
+/// The rank of each standing of each submission (`None`: not accepted, no standings), none of one that is withheld. For applied standings it is the rank when
 /// the change was announced, for the others the current one. `told` has the outcomes of the applied ones, in order.
 pub(super) async fn places(announcer: &Announcer, submissions: &[Option<&Accepted>], told: Vec<Told>) -> Vec<Vec<Option<Place>>> {
     let mut told = told.into_iter();
@@ -22,6 +22,7 @@ pub(super) async fn places(announcer: &Announcer, submissions: &[Option<&Accepte
         let mut of_submission = Vec::with_capacity(accepted.standings.len());
         for (position, standing) in accepted.standings.iter().enumerate() {
             of_submission.push(match standing.applied {
+                _ if accepted.is_withheld() => None,
                 true => told.next().and_then(|told| if let Told::Applied(applied) = told { Place::of(applied) } else { None }),
                 false => {
                     match unchanged.iter_mut().find(|(board, _)| *board == standing.board) {

@@ -218,6 +218,7 @@ mod tests {
             season: None,
             display_name: None,
             idempotency: None,
+            run: None,
         };
         users.iter().map(submission).collect()
     }

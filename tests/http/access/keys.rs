@@ -15,14 +15,14 @@ use crate::{
 crate::both_backends!(a_public_key_fixes_its_algorithm, a_secret_is_made_and_kept_where_none_is_given);
 
 /// A fresh pair of keys as PEM files in a directory of its own, made by the program `openssl`.
-pub(super) struct KeyPair {
+pub struct KeyPair {
     directory: PathBuf,
-    pub(super) private: Vec<u8>,
+    pub private: Vec<u8>,
     public: Vec<u8>,
 }
 
 impl KeyPair {
-    pub(super) fn make(genpkey: &[&str]) -> Self {
+    pub fn make(genpkey: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("scoreboard-keys-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&directory).unwrap();
         let openssl = |arguments: &[&str]| {
@@ -42,7 +42,8 @@ impl KeyPair {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn path(&self, name: &str) -> String {
+    /// Where one of its files lies.
+    pub fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
 }

@@ -43,7 +43,7 @@ async fn a_new_action_has_defaults_and_a_location(backend: Backend) {
     assert_eq!(response.headers()["location"], "/api/actions/assist");
     let made: Value = response.json().await.unwrap();
     let expected = json!({"id": "assist", "name": "assist", "leaderboards": ["main"], "points": 5, "value": null,
-        "cooldownSeconds": 0, "limit": null, "selfService": false, "enabled": true});
+        "cooldownSeconds": 0, "limit": null, "selfService": false, "enabled": true, "review": null, "run": null});
     assert_eq!(settings(&made), expected);
     assert_eq!(app.get("/api/actions/assist").await, made);
     let listed = app.get("/api/actions").await;
@@ -57,7 +57,8 @@ async fn an_action_keeps_every_setting(backend: Backend) {
     app.make_leaderboard("other", json!({})).await;
     let body = json!({"id": "coins", "name": "Coins found 🪙", "leaderboards": ["other", "main"], "points": null,
         "value": {"min": -9_007_199_254_740_991_i64, "max": 9_007_199_254_740_991_i64}, "cooldownSeconds": 31_536_000,
-        "limit": {"count": 1_000_000, "perSeconds": 31_536_000}, "selfService": true, "enabled": false});
+        "limit": {"count": 1_000_000, "perSeconds": 31_536_000}, "selfService": true, "enabled": false,
+        "review": null, "run": {"minSeconds": 0, "maxSeconds": 86_400, "pointsPerSecond": 9_007_199_254_740_991_i64}});
     let made = create(&app, &body).answers(201).await;
     assert_eq!(settings(&made), body);
     assert_eq!(app.get("/api/actions/coins").await, made);

@@ -1,4 +1,4 @@
-//! Whatever is submitted, hidden, voided, adjusted and taken back, in whatever order: rankings, archives and those who only watch agree
+//! Whatever is submitted, reviewed, hidden, voided, adjusted and taken back, in whatever order: rankings, archives and those who only watch agree
 //! with a plain fold of the events that count. A failure prints its seed; `FOLD_SEED` runs it again.
 
 pub mod model;
@@ -35,6 +35,8 @@ struct Play {
     model: Model,
     /// Active decisions.
     decisions: Vec<String>,
+    /// Events that are reviewed.
+    reviews: Vec<String>,
     /// The newest version told of each leaderboard.
     versions: BTreeMap<&'static str, String>,
     tables: Vec<Table>,
@@ -47,7 +49,7 @@ impl Play {
             first.make_leaderboard(id, json!({ "operator": operator, "order": order })).await;
         }
         let ids = BOARDS.map(|(id, ..)| id);
-        let all = json!({ "id": "all", "leaderboards": ids, "value": { "min": -9, "max": 9 } });
+        let all = json!({ "id": "all", "leaderboards": ids, "value": { "min": -9, "max": 9 }, "review": { "above": 3 } });
         first.admin(Method::POST, "/api/actions").json(&all).answers(201).await;
         let mut apps = vec![Arc::new(first)];
         if backend == Backend::Shared {
@@ -60,7 +62,8 @@ impl Play {
             }
         }
         let random = Rng::with_seed(seed);
-        Self { apps, random, model: Model::default(), decisions: Vec::new(), versions: BTreeMap::new(), tables }
+        let (decisions, reviews) = (Vec::new(), Vec::new());
+        Self { apps, random, model: Model::default(), decisions, reviews, versions: BTreeMap::new(), tables }
     }
 
     fn app(&mut self) -> Arc<TestApp> {
@@ -77,8 +80,9 @@ impl Play {
 
     async fn step(&mut self) {
         match self.random.u8(..100) {
-            0..50 => self.submit().await,
-            50..60 => self.hide().await,
+            0..42 => self.submit().await,
+            42..52 => self.judge().await,
+            52..60 => self.hide().await,
             60..74 => self.void().await,
             74..84 => self.adjust().await,
             84..98 => self.take_back().await,
@@ -91,16 +95,23 @@ impl Play {
         let action = if self.random.bool() { "all" } else { self.board() };
         let receipt = app.submit(json!({ "actionId": action, "userId": user, "value": value })).await;
         let mut parts = Vec::new();
+        let withheld = receipt["review"] == "pending";
+        assert_eq!(withheld, action == "all" && value > 3, "{receipt}");
         for standing in receipt["standings"].as_array().unwrap() {
             let id = self.saw(&standing["leaderboardId"], &standing["version"]);
             parts.push((id, standing["season"].as_i64().unwrap(), Kind::Points(value)));
             assert_eq!(
                 standing["version"].is_null(),
-                self.model.hides(user, id),
-                "a receipt has ranks unless its user is hidden"
+                withheld || self.model.hides(user, id),
+                "a receipt has ranks unless its user is hidden, or it is withheld"
             );
         }
         self.model.add(&receipt["eventId"], user, &receipt["at"], parts);
+        if withheld {
+            let id = text(&receipt["eventId"]);
+            self.model.review(&id, true);
+            self.reviews.push(id);
+        }
         for standing in receipt["standings"].as_array().unwrap() {
             let (id, season) = (&standing["leaderboardId"], standing["season"].as_i64().unwrap());
             let score = self.model.score(id.as_str().unwrap(), season, user);
@@ -149,6 +160,21 @@ impl Play {
     fn decided(&mut self, decision: &Value) {
         self.decisions.push(text(&decision["id"]));
         self.check(decision);
+    }
+
+    /// Approves or rejects one that waits, or turns a verdict.
+    async fn judge(&mut self) {
+        if self.reviews.is_empty() {
+            return;
+        }
+        let id = self.reviews[self.random.usize(..self.reviews.len())].clone();
+        let verdict = if self.random.u8(..3) == 0 { "reject" } else { "approve" };
+        let body = json!({ "verdicts": [{ "eventId": id, "verdict": verdict, "reason": "a test" }] });
+        let request = moderator(&self.app(), Method::POST, "/api/moderation/reviews").json(&body);
+        let answer = request.answers(200).await;
+        assert_eq!(answer["results"][0]["status"], 200, "{answer}");
+        self.model.review(&id, verdict == "reject");
+        self.check(&answer["results"][0]["body"]);
     }
 
     async fn hide(&mut self) {

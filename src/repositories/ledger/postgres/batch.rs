@@ -18,6 +18,7 @@ use super::{
     super::{receipts::PackedBatch, schema::installation},
     Conn, Failure, locks,
     queries::{
+        maintenance::run_keys_before,
         receipts,
         scores::{Needs, Writes},
         users::{ShownColumns, shown},
@@ -276,7 +277,7 @@ async fn write_batch(conn: &Conn, writes: &Writes<'_>) -> Result<(bool, Option<i
         event_subjects: &rows.iter().map(|row| &*row.submission.subject).collect::<Vec<_>>(),
         event_metadata: &rows.iter().map(|row| row.metadata()).collect::<Result<Vec<_>, _>>()?,
         event_points: &rows.iter().map(|row| row.standing.points).collect::<Vec<_>>(),
-        key_subjects: &keys.iter().map(|row| &*row.0.subject).collect::<Vec<_>>(),
+        key_subjects: &keys.iter().map(|row| row.0.key_owner()).collect::<Vec<_>>(),
         keys: &keys.iter().map(|row| row.1.key.as_str()).collect::<Vec<_>>(),
         key_fingerprints: &keys.iter().map(|row| row.1.fingerprint.as_slice()).collect::<Vec<_>>(),
         key_events: &keys.iter().map(|row| row.2.event_id.as_bytes().as_slice()).collect::<Vec<_>>(),
@@ -328,7 +329,8 @@ pub async fn prune_keys(
     let PruneKeys { page, .. } = from;
     let pages: i64 = CountPages { table: "idempotency_keys" }.get_result(conn).await?;
     let next = page + PAGES;
-    let prune = DeleteOldKeys { from: &format!("({page},0)"), to: &format!("({next},0)"), created_before: &created_before.0 };
+    let (from, to, runs_before) = (format!("({page},0)"), format!("({next},0)"), run_keys_before(created_before));
+    let prune = DeleteOldKeys { from: &from, to: &to, runs_before: &runs_before.0, created_before: &created_before.0 };
     let pruned = prune.execute(conn).await?;
     Ok((pruned, (next < pages).then(|| PruneKeys { page: next, ..PruneKeys::default() })))
 }

@@ -148,6 +148,7 @@ statement!(
 
 statement!(
     /// Deletes old keys in a range of pages: read sequentially, whatever indexes and statistics there are.
-    Db, DeleteOldKeys { from: Text = str, to: Text = str, created_before: BigInt = i64 } -> BigInt,
-    "DELETE FROM idempotency_keys WHERE ctid >= ?::text::tid AND ctid < ?::text::tid AND created_at < ?"
+    Db, DeleteOldKeys { from: Text = str, to: Text = str, runs_before: BigInt = i64, created_before: BigInt = i64 } -> BigInt,
+    "DELETE FROM idempotency_keys WHERE ctid >= ?::text::tid AND ctid < ?::text::tid \
+     AND created_at < CASE WHEN key LIKE 'run %' THEN ? ELSE ? END"
 );

@@ -1,12 +1,37 @@
-//! Index walks on PostgreSQL: readers' queries, each as one statement.
+//! Index walks on PostgreSQL, of readers and of what a commit asks rarely, each as one statement.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 use diesel_async::RunQueryDsl;
 
 use super::{super::statement::statement, Conn, Db, Failure};
-use crate::domain::{ids::UserId, leaderboard::Board};
+use crate::domain::{
+    ids::{ActionId, UserId},
+    leaderboard::Board,
+    review::GAIN_EVENTS,
+    time::Timestamp,
+};
+
+/// A use of an action whose gain is watched: user, action, time, value.
+pub type GainRow = (String, String, i64, Option<i64>);
+
+statement!(
+    /// The uses that a gain is made of, each with the value of its submission, if it had one and is not swept.
+    Db, FindGains { users: Array<Text> = [&'a str], actions: Array<Text> = [&'a str], since: Array<BigInt> = [i64], limit: BigInt = i64 }
+    -> (Text, Text, BigInt, Nullable<BigInt>),
+    "SELECT n.id, n.action, u.at, h.value FROM unnest(?, ?, ?) AS n(id, action, since) CROSS JOIN LATERAL \
+     (SELECT at, event_id FROM action_uses WHERE user_id = n.id AND action_id = n.action AND at > n.since ORDER BY at DESC LIMIT ?) u \
+     LEFT JOIN score_events h ON h.event_id = u.event_id AND h.position = 0"
+);
+
+/// The uses of actions whose gain is watched, the newest of each user and action, for the commit of a batch.
+pub async fn gains(conn: &mut Conn, of: &BTreeMap<(&UserId, &ActionId), Timestamp>) -> Result<Vec<GainRow>, Failure> {
+    let users: Vec<&str> = of.keys().map(|(user, _)| user.as_str()).collect();
+    let actions: Vec<&str> = of.keys().map(|(_, action)| action.as_str()).collect();
+    let since: Vec<i64> = of.values().map(|since| since.0).collect();
+    Ok(FindGains { users: &users, actions: &actions, since: &since, limit: &GAIN_EVENTS }.load(conn).await?)
+}
 
 statement!(
     Db, NewestEvents { boards: Array<BigInt> = [i64], user: Text = str, before: Binary = [u8], withheld: Bool = bool, limit: BigInt = i64 } -> Binary,
@@ -15,7 +40,7 @@ statement!(
       WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
       AND (? OR (NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
       AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
-      AND c.revision >= h.revision AND c.cause = 'removed'))) \
+      AND c.revision > h.revision AND c.cause = 'removed'))) \
       ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT ?) h"
 );
 

@@ -36,6 +36,9 @@ pub struct ActionRow {
     enabled: bool,
     created_at: i64,
     updated_at: i64,
+    /// JSON.
+    review: Option<String>,
+    run: Option<String>,
 }
 
 /// Creates an action.
@@ -100,6 +103,8 @@ fn value_of(action: &Action) -> Value {
         "limit": settings.limit.map(|limit| json!({ "count": limit.count, "perSeconds": limit.per_seconds })),
         "selfService": settings.self_service,
         "enabled": settings.enabled,
+        "review": settings.review,
+        "run": settings.run,
     })
 }
 
@@ -117,7 +122,7 @@ pub async fn find(conn: &mut Conn, id: &ActionId) -> Result<Option<Action>, Fail
 }
 
 async fn insert(conn: &mut Conn, action: &Action) -> Result<(), Failure> {
-    diesel::insert_into(actions::table).values(ActionRow::of(action)).execute(conn).await?;
+    diesel::insert_into(actions::table).values(ActionRow::of(action)?).execute(conn).await?;
     for (position, leaderboard) in (0..).zip(&action.settings.leaderboards) {
         let row: (_, _, _) = (
             action_leaderboards::action_id.eq(action.id.as_str()),
@@ -136,13 +141,13 @@ async fn remove(conn: &mut Conn, id: &ActionId) -> Result<usize, Failure> {
 }
 
 impl ActionRow {
-    fn of(action: &Action) -> Self {
+    fn of(action: &Action) -> Result<Self, Failure> {
         let settings = &action.settings;
         let (points, value_min, value_max) = match settings.points {
             Points::Fixed(points) => (Some(points), None, None),
             Points::Range { min, max } => (None, Some(min), Some(max)),
         };
-        Self {
+        Ok(Self {
             id: action.id.to_string(),
             name: settings.name.clone(),
             points,
@@ -155,7 +160,9 @@ impl ActionRow {
             enabled: settings.enabled,
             created_at: action.created_at.0,
             updated_at: action.updated_at.0,
-        }
+            review: settings.review.as_ref().map(serde_json::to_string).transpose().map_err(Failure::corrupt)?,
+            run: settings.run.as_ref().map(serde_json::to_string).transpose().map_err(Failure::corrupt)?,
+        })
     }
 
     /// The action made of this row and its leaderboards, in order.
@@ -176,6 +183,8 @@ impl ActionRow {
                 limit: self.limit_count.zip(self.limit_per_seconds).map(|(count, per_seconds)| Limit { count, per_seconds }),
                 self_service: self.self_service,
                 enabled: self.enabled,
+                review: self.review.as_deref().map(serde_json::from_str).transpose().map_err(Failure::corrupt)?,
+                run: self.run.as_deref().map(serde_json::from_str).transpose().map_err(Failure::corrupt)?,
             },
             created_at: Timestamp(self.created_at),
             updated_at: Timestamp(self.updated_at),

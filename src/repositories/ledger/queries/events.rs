@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
-        schema::{corrections, entries, leaderboards, sanctions, score_events, withheld_events},
+        schema::{corrections, entries, leaderboards, reviews, sanctions, score_events, withheld_events},
         statement::statement,
     },
     Conn, Db, Failure,
@@ -28,6 +28,7 @@ use crate::domain::{
     entry::TAKEN_OUT,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::{Board, Projection, Readable, Visibility},
+    review::ReviewState,
     settlement::first_event_id,
     submission::{LatestScore, PastOutcome, ScoreEvent},
     time::Timestamp,
@@ -36,8 +37,8 @@ use crate::domain::{
 /// A row of the history: event, position; action, kind, value, metadata and time of the submission; and its standing.
 type Row = (Vec<u8>, i64, (String, Option<String>, Option<i64>, Option<String>, i64), StandingRow);
 
-/// Leaderboard, season, applied, delta, previous score, new score; whether the entry was removed since.
-type StandingRow = (String, i64, bool, i64, Option<i64>, i64, bool);
+/// Leaderboard, season, applied, delta, previous score, new score; whether the entry was removed since; whether it was approved.
+type StandingRow = (String, i64, bool, i64, Option<i64>, i64, bool, bool);
 
 /// Removals of the entry after a row of the history: its score no longer counts.
 macro_rules! removed {
@@ -45,7 +46,16 @@ macro_rules! removed {
         corrections::table
             .filter(corrections::leaderboard_pk.eq(score_events::leaderboard_pk))
             .filter(corrections::season.eq(score_events::season).and(corrections::user_id.eq(score_events::user_id)))
-            .filter(corrections::revision.ge(score_events::revision).and(corrections::cause.eq(REMOVED)))
+            .filter(corrections::revision.gt(score_events::revision).and(corrections::cause.eq(REMOVED)))
+    };
+}
+
+/// The review of a row of the history, if it ended well: what was withheld when it was accepted counts.
+macro_rules! approved {
+    () => {
+        reviews::table
+            .filter(reviews::event_id.eq(score_events::event_id).and(reviews::position.eq(score_events::position)))
+            .filter(reviews::state.eq(ReviewState::Approved.as_str()))
     };
 }
 
@@ -66,7 +76,7 @@ statement!(
         WHERE h.user_id = ? AND h.leaderboard_pk >= b.pk AND (h.leaderboard_pk, h.event_id) < (b.pk, ?) \
         AND (? OR (NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
         AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
-        AND c.revision >= h.revision AND c.cause = 'removed'))) \
+        AND c.revision > h.revision AND c.cause = 'removed'))) \
         ORDER BY h.leaderboard_pk DESC, h.event_id DESC LIMIT 1) \
      FROM boards b JOIN leaderboards l ON l.pk = b.pk WHERE l.visibility = 'public' OR ?"
 );
@@ -87,7 +97,7 @@ statement!(
      WHERE h.leaderboard_pk = ? AND h.season = ? AND h.applied \
        AND NOT EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = h.event_id) \
        AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.leaderboard_pk = h.leaderboard_pk AND c.season = h.season AND c.user_id = h.user_id \
-       AND c.revision >= h.revision AND c.cause = 'removed') \
+       AND c.revision > h.revision AND c.cause = 'removed') \
        AND EXISTS (SELECT 1 FROM entries e WHERE e.leaderboard_pk = h.leaderboard_pk AND e.season = h.season AND e.user_id = h.user_id \
          AND e.sort_score < 9223372036854775807) \
      ORDER BY h.event_id DESC, h.position DESC LIMIT ?"
@@ -188,6 +198,7 @@ pub async fn of_user(
                 score_events::previous_score,
                 score_events::new_score,
                 exists(removed!()),
+                exists(approved!()),
             ),
         ))
         .into_boxed();
@@ -220,7 +231,14 @@ async fn hidden_on(conn: &mut Conn, user: &UserId) -> Result<Vec<Option<i64>>, F
 async fn mark_withheld(conn: &mut Conn, ids: &[Vec<u8>], events: &mut [ScoreEvent]) -> Result<(), Failure> {
     let those = withheld_events::table.filter(withheld_events::event_id.eq_any(ids));
     let rows: Vec<(Vec<u8>, String)> = those.select((withheld_events::event_id, withheld_events::reason)).load(conn).await?;
-    let reasons: HashMap<Vec<u8>, String> = rows.into_iter().collect();
+    let mut reasons: HashMap<Vec<u8>, String> = HashMap::new();
+    for (event, reason) in rows {
+        // One that is also voided is voided first of all.
+        let shown = reasons.entry(event).or_insert_with(|| reason.clone());
+        if reason == VOIDED {
+            *shown = reason;
+        }
+    }
     for event in events {
         let removed = event.standings.iter().all(|standing| standing.removed);
         let voided = removed.then(|| VOIDED.to_owned());
@@ -287,7 +305,9 @@ fn assemble(user: &UserId, rows: Vec<Row>) -> Result<Vec<ScoreEvent>, Failure> {
     let mut events: Vec<ScoreEvent> = Vec::new();
     for (id, position, (action, kind, value, metadata, at), standing) in rows {
         let event_id = Uuid::from_slice(&id).map_err(Failure::corrupt)?;
-        let (leaderboard, season, applied, delta, previous_score, new_score, removed) = standing;
+        let (leaderboard, season, applied, delta, previous_score, new_score, removed, approved) = standing;
+        // It counts in its place: there it did what it would have done.
+        let applied = applied || (approved && previous_score != Some(new_score));
         let leaderboard_id = LeaderboardId::parse(&leaderboard).map_err(Failure::corrupt)?;
         let standing = PastOutcome { leaderboard_id, season, applied, delta, previous_score, new_score, removed };
         if let Some(event) = events.last_mut().filter(|last| last.event_id == event_id) {

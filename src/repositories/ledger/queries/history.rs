@@ -11,7 +11,7 @@ use super::{
     super::super::schema::{leaderboards, score_events, seasons, users},
     Conn, Failure, corrections, evidence,
     leaderboards::order,
-    sanctions,
+    reviews, sanctions,
     users::{ShownColumns, shown, shown_columns},
 };
 use crate::domain::{
@@ -113,6 +113,10 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
         .load(conn)
         .await?;
     let silent = sanctions::silent(conn, &ids).await?;
+    // What is withheld is never applied.
+    let unapplied = rows.iter().filter(|(_, outcome)| !outcome.applied).map(|(event, _)| Uuid::from_slice(&event.event_id));
+    let unapplied = unapplied.collect::<Result<Vec<_>, _>>().map_err(Failure::corrupt)?;
+    let mut tripped = reviews::tripped(conn, &unapplied).await?;
     let turns: HashMap<&[u8], usize> = ids.iter().enumerate().map(|(turn, id)| (*id, turn)).collect();
     // Stable: the leaderboards of one event stay in the action's order.
     rows.sort_by_key(|(event, _)| turns.get(event.event_id.as_slice()).copied());
@@ -136,7 +140,8 @@ pub async fn committed(conn: &mut Conn, ids: &[Uuid]) -> Result<(Vec<Accepted>, 
             Some(last) => last.standings.push(standing),
             None => {
                 let standings = vec![standing];
-                accepted.push(Accepted { event_id, action_id, user_id, at, standings, receipt_batch: None });
+                let tripped = tripped.remove(&event_id).unwrap_or_default();
+                accepted.push(Accepted { event_id, action_id, user_id, at, standings, receipt_batch: None, tripped });
             }
         }
     }

@@ -17,6 +17,7 @@ use super::{
 use crate::domain::{
     job::{NewJob, PruneKeys, SweepLeaderboard},
     leaderboard::Leaderboard,
+    run::LONGEST_RUN,
     time::Timestamp,
 };
 
@@ -33,6 +34,11 @@ statement!(
 statement!(
     Db, SweepCorrections { pk: BigInt = i64, limit: BigInt = i64 } -> BigInt,
     "DELETE FROM corrections WHERE event_id IN (SELECT event_id FROM corrections WHERE leaderboard_pk = ? LIMIT ?)"
+);
+
+statement!(
+    Db, SweepReviews { pk: BigInt = i64, limit: BigInt = i64 } -> BigInt,
+    "DELETE FROM reviews WHERE (event_id, position) IN (SELECT event_id, position FROM reviews WHERE leaderboard_pk = ? LIMIT ?)"
 );
 
 statement!(
@@ -61,6 +67,11 @@ statement!(
 /// Deletes old idempotency keys among the next ones; returns how many, and where to continue, if there is more.
 pub async fn prune_keys(conn: &mut Conn, older_than: Timestamp, from: PruneKeys) -> Result<(usize, Option<PruneKeys>), Failure> {
     batch::prune_keys(conn, older_than, from).await
+}
+
+/// When keys of runs are old if other ones are older than this: a token is good for a day, whatever clocks say, and its key outlives it.
+pub fn run_keys_before(created_before: Timestamp) -> Timestamp {
+    created_before.plus_seconds(-LONGEST_RUN)
 }
 
 /// Deletes receipts of events from before a time, oldest first, up to `limit` rows of either kind; returns the number of rows.
@@ -97,6 +108,9 @@ pub async fn sweep(conn: &mut Conn, from: SweepLeaderboard, limit: i64) -> Resul
         return Ok(Some(from));
     }
     if (SweepCorrections { pk: &pk, limit: &limit }).execute(conn).await? > 0 {
+        return Ok(Some(from));
+    }
+    if (SweepReviews { pk: &pk, limit: &limit }).execute(conn).await? > 0 {
         return Ok(Some(from));
     }
     SweepSanctions { pk: &pk }.execute(conn).await?;

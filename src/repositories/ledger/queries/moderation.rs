@@ -3,11 +3,13 @@
 
 mod adjust;
 pub mod erase;
+mod judge;
 mod ranks;
 mod sanction;
 mod void;
 mod work;
 
+pub use judge::judge;
 pub use void::VOIDED;
 
 use std::collections::BTreeSet;

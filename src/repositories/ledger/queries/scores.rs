@@ -17,7 +17,7 @@ use super::{
     },
     Conn, Failure, batch, definitions,
     outbox::{self, AddToOutbox},
-    sanctions, users as profiles,
+    reviews, sanctions, users as profiles,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
@@ -37,6 +37,10 @@ pub struct Needs<'a> {
     pub entries: BTreeSet<EntryKey>,
     /// For each user and action that has a cooldown or a limit: how far back it reaches, and how many times are needed.
     pub recent: BTreeMap<(&'a UserId, &'a ActionId), (Timestamp, i64)>,
+    /// For each user and action whose gain is watched: how far back it reaches.
+    pub gains: BTreeMap<(&'a UserId, &'a ActionId), Timestamp>,
+    /// Users of whom an action asks since when they are known.
+    pub known_since: BTreeSet<&'a UserId>,
     /// The first scheduled end of a season among the leaderboards that are fed.
     pub boundary: Option<Timestamp>,
     /// Whether everything is locked before it is read, because another instance recently wrote the same entries: waiting for it
@@ -87,7 +91,7 @@ impl<'a> Writes<'a> {
         let accepted = self.settlement.accepted.iter().map(|(index, accepted)| (&batch[*index], accepted));
         let keyed = accepted.filter_map(|(submission, accepted)| Some((submission, submission.idempotency.as_ref()?, accepted)));
         let mut keys: Vec<_> = keyed.collect();
-        keys.sort_by_key(|(submission, idempotency, _)| (&submission.subject, &idempotency.key));
+        keys.sort_by_key(|(submission, idempotency, _)| (submission.key_owner(), &idempotency.key));
         keys
     }
 
@@ -147,6 +151,7 @@ pub async fn commit(
         batch::lock(conn, &unplaced, &mut state).await?;
     }
     sanctions::read(conn, &needs, &mut state).await?;
+    reviews::read(conn, &needs, &definitions, &mut state).await?;
     if let Some(newest) = state.newest {
         // What another instance wrote is in the past, whatever its clock and ours say.
         clock.witness(newest);
@@ -172,6 +177,7 @@ pub async fn commit(
         let row =
             batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?;
         sanctions::write(conn, settlement).await?;
+        reviews::write(conn, settlement).await?;
         renames = name_users(conn, &settlement.named, &known_users, now).await?;
         row
     };
@@ -234,13 +240,14 @@ pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> 
 }
 
 fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {
-    let (keys, entries, recent) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-    let mut needs = Needs { keys, entries, recent, boundary: None, cautious: mode.cautious };
+    let (keys, entries, known_since) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (recent, gains) = (BTreeMap::new(), BTreeMap::new());
+    let mut needs = Needs { keys, entries, recent, gains, known_since, boundary: None, cautious: mode.cautious };
     for submission in submissions {
         if let Some(idempotency) = &submission.idempotency
             && mode.look_up_keys
         {
-            needs.keys.insert((&submission.subject, &idempotency.key));
+            needs.keys.insert((submission.key_owner(), &idempotency.key));
         }
         let Ok(fed) = fed_by(submission, definitions) else { continue };
         for leaderboard in fed {
@@ -255,8 +262,14 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         if action.lookback() > 0 {
             let longest = action.cooldown_seconds.max(action.limit.map_or(0, |limit| limit.per_seconds));
             // Uses of an earlier action with the same id do not count for this one.
-            let since = now.plus_seconds(longest.saturating_neg()).max(Timestamp(found.created_at.0 - 1));
-            needs.recent.insert((&submission.user_id, &submission.action_id), (since, action.lookback()));
+            let since = |seconds: i64| now.plus_seconds(seconds.saturating_neg()).max(Timestamp(found.created_at.0 - 1));
+            needs.recent.insert((&submission.user_id, &submission.action_id), (since(longest), action.lookback()));
+            if let Some(gain) = action.review.and_then(|rule| rule.gain) {
+                needs.gains.insert((&submission.user_id, &submission.action_id), since(gain.per_seconds));
+            }
+        }
+        if action.review.is_some_and(|rule| rule.new_user_seconds > 0) {
+            needs.known_since.insert(&submission.user_id);
         }
     }
     needs

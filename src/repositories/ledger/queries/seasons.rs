@@ -10,7 +10,7 @@ use super::{
         LedgerError,
         schema::{score_events, season_marks, seasons},
     },
-    Conn, Db, Failure, audit, leaderboards as boards,
+    Conn, Db, Failure, audit, leaderboards as boards, reviews,
 };
 use crate::domain::{
     audit::{Act, Deed},
@@ -111,6 +111,7 @@ impl Row {
             result,
             revised_at: self.revised_at.map(Timestamp),
             archived: self.archived,
+            open_reviews: false,
         })
     }
 }
@@ -149,6 +150,13 @@ pub async fn find(conn: &mut Conn, id: &LeaderboardId, number: i64) -> Result<Se
     season_of(conn, &leaderboard, number).await?.ok_or_else(|| LedgerError::NotFound(Noun::Season).into())
 }
 
+/// The same, with whether reviews of it are open.
+pub async fn find_reviewed(conn: &mut Conn, id: &LeaderboardId, number: i64) -> Result<Season, Failure> {
+    let mut season = find(conn, id, number).await?;
+    season.open_reviews = reviews::open_in(conn, &season).await?;
+    Ok(season)
+}
+
 /// A season of this leaderboard, if there is one.
 pub async fn season_of(conn: &mut Conn, leaderboard: &Leaderboard, number: i64) -> Result<Option<Season>, Failure> {
     if !(1..=leaderboard.season).contains(&number) {
@@ -160,7 +168,7 @@ pub async fn season_of(conn: &mut Conn, leaderboard: &Leaderboard, number: i64) 
     row.map(|row| row.into_season(leaderboard.settings.rules())).transpose()
 }
 
-/// Seasons before `before`, newest first.
+/// Seasons before `before`, newest first, each with whether reviews of it are open.
 pub async fn list(conn: &mut Conn, id: &LeaderboardId, before: Option<i64>, limit: i64) -> Result<Vec<Season>, Failure> {
     let leaderboard = boards::find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Leaderboard))?;
     let mut rows: Vec<Row> = seasons::table
@@ -173,7 +181,10 @@ pub async fn list(conn: &mut Conn, id: &LeaderboardId, before: Option<i64>, limi
     if before.is_none() && rows.as_slice().first().is_none_or(|row: &Row| row.season < leaderboard.season) {
         rows.insert(0, of_creation(&leaderboard));
     }
-    rows.into_iter().map(|row| row.into_season(leaderboard.settings.rules())).collect()
+    let mut seasons: Vec<Season> =
+        rows.into_iter().map(|row| row.into_season(leaderboard.settings.rules())).collect::<Result<_, _>>()?;
+    reviews::note_open(conn, &mut seasons).await?;
+    Ok(seasons)
 }
 
 /// Names a season. `NotFound`.
@@ -184,7 +195,8 @@ pub async fn rename(conn: &mut Conn, id: &LeaderboardId, number: i64, name: Opti
         let row = Row { name: name.map(str::to_owned), ..of_creation(&leaderboard) };
         diesel::insert_into(seasons::table).values(row).execute(conn).await?;
     }
-    let season = season_of(conn, &leaderboard, number).await?.ok_or(LedgerError::NotFound(Noun::Season))?;
+    let mut season = season_of(conn, &leaderboard, number).await?.ok_or(LedgerError::NotFound(Noun::Season))?;
+    season.open_reviews = reviews::open_in(conn, &season).await?;
     let details = serde_json::json!({ "name": name });
     audit::record(conn, act, &Deed::new("season.rename", boards::season_target(id, number), details)).await?;
     Ok(season)

@@ -24,6 +24,8 @@ pub mod moderation;
 pub mod outbox;
 pub mod receipts;
 pub mod requests;
+pub mod review_cases;
+pub mod reviews;
 pub mod sanctions;
 pub mod scores;
 pub mod scrubbing;

@@ -1,5 +1,7 @@
 //! Entries as corrections see them: each with its season, the rules that it was played by, and its score events.
 
+use std::collections::HashSet;
+
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     dsl::exists,
@@ -143,14 +145,50 @@ pub async fn log(conn: &mut Conn, target: &Target) -> Result<Vec<Logged>, Failur
         ))
         .load(conn)
         .await?;
-    rows.sort_unstable_by(|((one, one_revision, one_applied, _), ..), ((other, revision, applied, _), ..)| {
-        (one_revision, !one_applied, one).cmp(&(revision, !applied, other))
-    });
+    sort(&mut rows);
     let removed = removed_at(conn, target).await?;
     Ok(rows.into_iter().map(|row| logged(target.season.rules, removed, row)).collect())
 }
 
-/// The entry's revision when it was last removed, 0 if it never was: scores up to it no longer count.
+/// The same, each with its event; those that a review alone withholds are marked, and count.
+pub async fn log_with_reviews(conn: &mut Conn, target: &Target) -> Result<Vec<(Uuid, Logged, bool)>, Failure> {
+    let board = target.board();
+    let of_event = || withheld_events::table.filter(withheld_events::event_id.eq(score_events::event_id));
+    let decided = exists(of_event().filter(withheld_events::decision_id.ne(score_events::event_id)));
+    let reviewed = exists(of_event().filter(withheld_events::decision_id.eq(score_events::event_id)));
+    let rows: Vec<(LogRow, bool)> = score_events::table
+        .filter(score_events::user_id.eq(target.user_id.as_str()))
+        .filter(score_events::leaderboard_pk.eq(board.pk).and(score_events::season.eq(board.season)))
+        .select((
+            (
+                (score_events::event_id, score_events::revision, score_events::applied, score_events::at),
+                (score_events::value, score_events::points, score_events::delta, score_events::new_score, score_events::kind),
+                decided,
+            ),
+            reviewed,
+        ))
+        .load(conn)
+        .await?;
+    let reviewed: HashSet<Vec<u8>> = rows.iter().filter(|(_, reviewed)| *reviewed).map(|(row, _)| row.0.0.clone()).collect();
+    let mut rows: Vec<LogRow> = rows.into_iter().map(|(row, _)| row).collect();
+    sort(&mut rows);
+    let removed = removed_at(conn, target).await?;
+    let log = rows.into_iter().map(|row| {
+        let event = Uuid::from_slice(&row.0.0).map_err(Failure::corrupt)?;
+        let in_review = reviewed.contains(&row.0.0);
+        Ok((event, logged(target.season.rules, removed, row), in_review))
+    });
+    log.collect()
+}
+
+fn sort(rows: &mut [LogRow]) {
+    rows.sort_unstable_by(|((one, one_revision, one_applied, _), ..), ((other, revision, applied, _), ..)| {
+        (one_revision, !one_applied, one).cmp(&(revision, !applied, other))
+    });
+}
+
+/// The revision that the entry's last removal took, 0 if it was never removed: scores of earlier revisions no longer count. What is
+/// withheld takes none, so it is of the removal's own revision if it comes after.
 async fn removed_at(conn: &mut Conn, target: &Target) -> Result<i64, Failure> {
     let board = target.board();
     let of_entry = corrections::leaderboard_pk.eq(board.pk).and(corrections::season.eq(board.season));
@@ -172,7 +210,7 @@ fn logged(rules: Rules, removed: i64, row: LogRow) -> Logged {
         applied,
         points: points.or(value).unwrap_or(told),
         operator: kind.as_deref().and_then(Adjustment::operator_of_kind),
-        counts: !withheld && revision > removed,
+        counts: !withheld && revision >= removed,
         at: Timestamp(at),
     }
 }

@@ -14,7 +14,7 @@ use super::{
     },
     Conn, Db, Failure, audit,
     leaderboards::order,
-    locks, outbox,
+    locks, outbox, reviews,
 };
 use crate::domain::{
     announcement::Announcement,
@@ -61,6 +61,15 @@ pub struct UserRow {
 pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
     let row = users::table.find(id.as_str()).select(UserRow::as_select()).first(conn).await.optional()?;
     row.map(UserRow::into_user).transpose()
+}
+
+/// The user, if there is one of whom others may know.
+pub async fn known(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
+    let Some(user) = user(conn, id).await? else { return Ok(None) };
+    if user.revision == 0 && reviews::conceal(conn, id).await? {
+        return Ok(None);
+    }
+    Ok(Some(user))
 }
 
 /// Creates the user if unknown, and changes the profile to what `change` makes of the present one. The change is announced to every ranking

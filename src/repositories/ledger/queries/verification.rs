@@ -19,7 +19,7 @@ struct Mismatch {
 /// Compares every entry of every season of a leaderboard with its history. Whatever the operator, a user's applied events in a
 /// season form a chain: each begins at the score where the one before it ended, their number is the entry's revision, and the
 /// last one holds the entry's score and time. All of them lie in their season; those of the first one may be from before its
-/// beginning, because earlier releases went by the clocks of instances.
+/// beginning, because earlier releases went by the clocks of instances. A review withholds what it has not approved, and nothing else.
 ///
 /// `$1` and `$2` mean the same to both engines, as long as they appear in this order.
 const MISMATCHES: &str = "\
@@ -61,7 +61,11 @@ checked AS ( \
   LEFT JOIN held ON held.season = said.season AND held.user_id = said.user_id WHERE held.user_id IS NULL \
   UNION ALL \
   SELECT h.season, h.user_id, 'a score lies outside its season' FROM score_events h JOIN board ON h.leaderboard_pk = board.pk \
-  JOIN spans ON spans.season = h.season WHERE h.at >= spans.ends_at OR (h.at < spans.starts_at AND spans.cause <> 'created')) \
+  JOIN spans ON spans.season = h.season WHERE h.at >= spans.ends_at OR (h.at < spans.starts_at AND spans.cause <> 'created') \
+  UNION ALL \
+  SELECT r.season, r.user_id, 'a score is withheld and its review says that it counts, or the other way round' \
+  FROM reviews r JOIN board ON r.leaderboard_pk = board.pk WHERE (r.state = 'approved') = \
+    EXISTS (SELECT 1 FROM withheld_events w WHERE w.event_id = r.event_id AND w.decision_id = r.event_id)) \
 SELECT season, user_id, what FROM checked WHERE what IS NOT NULL ORDER BY 1, 2 LIMIT $2";
 
 /// Entries that were corrected, or of which score events are withheld: only those may differ from what their own history says.

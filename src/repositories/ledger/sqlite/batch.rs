@@ -17,6 +17,7 @@ use super::{
     },
     Conn, Db, Failure,
     queries::{
+        maintenance::run_keys_before,
         outbox::AddToOutbox,
         receipts,
         scores::{Needs, Writes},
@@ -232,7 +233,7 @@ pub async fn write(conn: &mut Conn, writes: &Writes<'_>) -> Result<Option<i64>, 
     }
     for (submission, idempotency, accepted) in writes.keys() {
         let add = AddKey {
-            subject: &submission.subject,
+            subject: submission.key_owner(),
             key: &idempotency.key,
             fingerprint: &idempotency.fingerprint,
             event_id: accepted.event_id.as_bytes(),
@@ -285,9 +286,12 @@ pub async fn add_receipt_batches(conn: &mut Conn, batches: &[PackedBatch]) -> Re
 }
 
 statement!(
-    Db, DeleteOldKeys { subject: Text = str, key: Text = str, last_subject: Text = str, last_key: Text = str, created_before: BigInt = i64 }
-    -> BigInt,
-    "DELETE FROM idempotency_keys WHERE (subject, key) > (?, ?) AND (subject, key) <= (?, ?) AND created_at < ?"
+    Db, DeleteOldKeys {
+        subject: Text = str, key: Text = str, last_subject: Text = str, last_key: Text = str,
+        runs_before: BigInt = i64, created_before: BigInt = i64,
+    } -> BigInt,
+    "DELETE FROM idempotency_keys WHERE (subject, key) > (?, ?) AND (subject, key) <= (?, ?) \
+     AND created_at < CASE WHEN key LIKE 'run %' THEN ? ELSE ? END"
 );
 
 /// Keys that one step reads.
@@ -313,8 +317,14 @@ pub async fn prune_keys(
         .optional()?;
     // After every subject in real use; a greater one would only have its keys stored for longer.
     let end = last.clone().unwrap_or_else(|| ("\u{10ffff}".repeat(2), String::new()));
-    let prune =
-        DeleteOldKeys { subject: &subject, key: &key, last_subject: &end.0, last_key: &end.1, created_before: &created_before.0 };
+    let prune = DeleteOldKeys {
+        subject: &subject,
+        key: &key,
+        last_subject: &end.0,
+        last_key: &end.1,
+        runs_before: &run_keys_before(created_before).0,
+        created_before: &created_before.0,
+    };
     let pruned = prune.execute(conn).await?;
     Ok((pruned, last.map(|after| PruneKeys { after, ..PruneKeys::default() })))
 }

@@ -31,6 +31,8 @@ struct Event {
     parts: Vec<(&'static str, i64, Kind)>,
     /// The decisions that void it.
     voided: BTreeSet<String>,
+    /// Whether a review withholds it: it is pending, or rejected.
+    in_review: bool,
 }
 
 /// See the module's documentation.
@@ -50,7 +52,12 @@ impl Model {
     pub fn add(&mut self, id: &Value, user: &str, at: &Value, parts: Vec<(&'static str, i64, Kind)>) {
         let (id, at) = (text(id), text(at));
         assert!(self.events.last().is_none_or(|last| last.at < at), "time never stands still");
-        self.events.push(Event { id, user: user.to_owned(), at, parts, voided: BTreeSet::new() });
+        self.events.push(Event { id, user: user.to_owned(), at, parts, voided: BTreeSet::new(), in_review: false });
+    }
+
+    /// What a review says of an event.
+    pub fn review(&mut self, id: &str, withheld: bool) {
+        self.events.iter_mut().filter(|event| event.id == id).for_each(|event| event.in_review = withheld);
     }
 
     /// The ids of all events, oldest first.
@@ -104,7 +111,7 @@ impl Model {
     fn fold(&self, board: &str, season: i64, user: &str) -> Option<(i64, &str)> {
         let (_, operator, order) = *BOARDS.iter().find(|(id, ..)| *id == board).unwrap();
         let mut folded: Option<(i64, &str)> = None;
-        for event in self.events.iter().filter(|event| event.user == user && event.voided.is_empty()) {
+        for event in self.events.iter().filter(|event| event.user == user && event.voided.is_empty() && !event.in_review) {
             for (_, _, kind) in event.parts.iter().filter(|(id, of, _)| *id == board && *of == season) {
                 let before = folded.map(|(score, _)| score);
                 let score = match (*kind, before) {

@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     super::{
         super::super::{
-            schema::{audit, corrections, decision_users, decisions, leaderboards, sanctions, season_marks},
+            schema::{audit, corrections, decision_users, decisions, leaderboards, reviews, sanctions, season_marks},
             statement::statement,
         },
         Conn, Db, Failure, jobs,
@@ -26,6 +26,7 @@ use crate::domain::{
     ids::UserId,
     job::{NewJob, ScrubUser},
     leaderboard::Board,
+    review::ReviewState,
     settlement::{EntryKey, EntryState, first_event_id},
     time::Timestamp,
 };
@@ -158,6 +159,13 @@ async fn remove(
     keys: &[EntryKey],
 ) -> Result<(), Failure> {
     VoidAll { decision: decision.as_bytes(), user: user.as_str() }.execute(conn).await?;
+    // What is voided for ever needs no verdict.
+    let open = reviews::user_id.eq(user.as_str()).and(reviews::state.eq(ReviewState::Pending.as_str()));
+    let verdict = (
+        (reviews::state.eq(ReviewState::Rejected.as_str()), reviews::reason.eq("erased")),
+        (reviews::subject.eq(&*work.act.subject), reviews::judged_at.eq(work.act.at.0)),
+    );
+    diesel::update(reviews::table.filter(open)).set(verdict).execute(conn).await?;
     for key in keys {
         let Some(target) = work.target(conn, key).await? else { continue };
         let Some(entry) = target.entry.filter(|entry| entry.score.is_some()) else { continue };
@@ -197,6 +205,7 @@ async fn rename(
         .execute(conn)
         .await?;
     diesel::update(sanctions::table.filter(sanctions::user_id.eq(old))).set(sanctions::user_id.eq(new)).execute(conn).await?;
+    diesel::update(reviews::table.filter(reviews::user_id.eq(old))).set(reviews::user_id.eq(new)).execute(conn).await?;
     ForgetUses { user: old }.execute(conn).await?;
     RenameUser { id: new, at: &work.act.at.0, old }.execute(conn).await?;
     Ok(())
@@ -233,12 +242,29 @@ async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal<'_>) ->
     }
     let those = decision_users::table.filter(decision_users::user_id.eq(old));
     diesel::update(those).set(decision_users::user_id.eq(new)).execute(conn).await?;
+    forget_reviews(conn, pseudonym, personal).await?;
     let (by_id, by_name) = personal.patterns();
     let named = decisions::reason.like(by_id).escape('!').or(decisions::reason.like(by_name).escape('!'));
     let reasons = decisions::table.filter(named).select((decisions::id, decisions::reason));
     let reasons: Vec<(Vec<u8>, String)> = reasons.load(conn).await?;
     for (id, reason) in reasons.into_iter().filter(|(_, reason)| personal.is_in(reason)) {
         diesel::update(decisions::table.find(id)).set(decisions::reason.eq(personal.without(reason))).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Rewrites verdicts by the user, and those whose reason names the user.
+async fn forget_reviews(conn: &mut Conn, pseudonym: &UserId, personal: &Personal<'_>) -> Result<(), Failure> {
+    let by_user = reviews::table.filter(reviews::subject.eq(personal.user.as_str()));
+    diesel::update(by_user).set(reviews::subject.eq(pseudonym.as_str())).execute(conn).await?;
+    let (by_id, by_name) = personal.patterns();
+    let named = reviews::reason.like(by_id).escape('!').or(reviews::reason.like(by_name).escape('!'));
+    let reasons = reviews::table.filter(named).select((reviews::event_id, reviews::reason)).distinct();
+    let reasons: Vec<(Vec<u8>, Option<String>)> = reasons.load(conn).await?;
+    for (event, reason) in reasons {
+        let Some(reason) = reason.filter(|reason| personal.is_in(reason)) else { continue };
+        let those = reviews::table.filter(reviews::event_id.eq(event));
+        diesel::update(those).set(reviews::reason.eq(personal.without(reason))).execute(conn).await?;
     }
     Ok(())
 }

@@ -130,7 +130,9 @@ impl<'a> Work<'a> {
     /// Folds an entry again, after other events of it count than before.
     pub async fn refold(&mut self, conn: &mut Conn, key: &EntryKey, cause: &str) -> Result<(), Failure> {
         let Some(target) = self.target(conn, key).await? else { return Ok(()) };
-        let Some(before) = target.entry else { return Ok(()) };
+        // All that there is of an entry may be in review.
+        let none = EntryState { score: None, reached_at: Timestamp(0), revision: 0, hidden: false };
+        let before = target.entry.unwrap_or(none);
         let folded = fold(target.season.rules, targets::log(conn, &target).await?);
         if folded == before.score.map(|score| (score, before.reached_at)) {
             return Ok(());

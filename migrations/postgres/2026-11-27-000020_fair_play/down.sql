@@ -1,0 +1,3 @@
+DROP TABLE reviews;
+ALTER TABLE actions DROP COLUMN run;
+ALTER TABLE actions DROP COLUMN review;
