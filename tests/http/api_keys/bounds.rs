@@ -145,6 +145,9 @@ async fn moderators_with_a_bound_decide_within_it(backend: Backend) {
     by(&app, &key, Method::DELETE, &id(&other)).refused(403).await;
     by(&app, &key, Method::DELETE, &id(&made)).answers(200).await;
     by(&app, &key, Method::GET, "/api/moderation/decisions").refused(403).await;
+    by(&app, &key, Method::GET, "/api/moderation/reviews").refused(403).await;
+    let verdicts = json!({ "verdicts": [{ "eventId": score["eventId"], "verdict": "reject", "reason": "why" }] });
+    by(&app, &key, Method::POST, "/api/moderation/reviews").json(&verdicts).refused(403).await;
 }
 
 async fn a_stream_of_several_leaderboards_needs_all_of_them(backend: Backend) {
