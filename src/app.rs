@@ -1,6 +1,7 @@
 //! The composition root: turns settings into ledger, ranking store, feed and services, and those into a running server. The
 //! only place that names backends.
 
+mod accounts;
 mod limits;
 mod metric_help;
 mod preparation;
@@ -106,6 +107,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
     let root = RootSecret::configure(&settings.tokens, &settings.storage.data_dir)?;
     let runs = Arc::new(RunTokens::new(root.as_ref()));
+    let plan = accounts::Plan::of(settings)?;
     let internal_addr = settings.http.internal_addr()?;
     let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
@@ -123,7 +125,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let limits = Limits::of(settings);
     // Boxed: the futures in there are nested too deeply for the type of a caller's future.
     let built =
-        Box::pin(build(limits, &stores, (tokens, runs), default_leaderboard, clock, &mut workers, broken.clone())).await?;
+        Box::pin(build(limits, &stores, (tokens, runs, plan), default_leaderboard, clock, &mut workers, broken.clone())).await?;
 
     let handle = telemetry::metrics()?;
     let metrics = Metrics { handle: handle.clone(), public: internal.is_none(), services: Arc::downgrade(&built.services) };
@@ -133,7 +135,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     workers.spawn("rate limit sweep", move || swept.clone().sweep());
     let fast_path = FastPath::new(Arc::clone(&built.services), limit.clone(), Arc::clone(&trusted_proxies));
     let clients = Clients { room: limits.room, trusted_proxies: Arc::clone(&trusted_proxies) };
-    let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies };
+    let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies, tls: tls.is_some() };
     let public_metrics = internal.is_none().then(|| metrics.clone());
     let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics);
     let front = middleware::wrap(routes, Some(fast_path), Some(&Cors::new(allowed, public_read)));
@@ -190,7 +192,7 @@ struct Built {
 async fn build(
     limits: Limits,
     stores: &Stores,
-    (tokens, run_tokens): (Tokens, Arc<RunTokens>),
+    (tokens, run_tokens, plan): (Tokens, Arc<RunTokens>, Option<accounts::Plan>),
     default_leaderboard: LeaderboardId,
     clock: Clock,
     workers: &mut Workers,
@@ -264,7 +266,8 @@ async fn build(
         let source = Arc::clone(source);
         workers.spawn("published keys", move || Arc::clone(&source).keep_fresh());
     }
-    let credentials = Arc::new(Credentials { tokens, keys: Arc::clone(&api_keys) });
+    let accounts::Built { accounts, sessions, postman } = accounts::build(plan, ledger, &clock, &turns, workers).await?;
+    let credentials = Arc::new(Credentials { tokens, keys: Arc::clone(&api_keys), sessions });
     let admission = Admission::new(limits.caps);
     let sources = Sources {
         ranking_store: Arc::clone(ranking_store),
@@ -277,7 +280,7 @@ async fn build(
     let streams = Streams::new(sources, Arc::clone(&credentials), admission);
     let messages = feed.take_messages().context("the feed's messages are taken")?;
     let fan_out = (Arc::clone(&streams), Arc::new(tokio::sync::Mutex::new(messages)));
-    let announcing = (Arc::clone(&announcer), Arc::clone(&backlog), Arc::clone(&moderation));
+    let announcing = (Arc::clone(&announcer), Arc::clone(&backlog), Arc::clone(&moderation), postman);
     upkeep::spawn(workers, ledger, &clock, fan_out, announcing, inspection, &definitions);
 
     let tops = Arc::new(TopCache::new(Arc::clone(&rankings), Arc::clone(&streams)));
@@ -296,6 +299,7 @@ async fn build(
     let services = Services {
         credentials,
         api_keys,
+        accounts,
         leaderboards,
         actions: Actions {
             ledger: ledger.clone(),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod account;
 mod demo;
 mod health;
 mod key;
@@ -46,6 +47,8 @@ enum Command {
     /// Make API keys, above all the first one
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Make an account, or a link to choose a new password by
+    Account(account::AccountArgs),
     /// Bring the ledger's schema up to date
     Migrate(StorageSettings),
     /// Compare the ledger with its own history and with the rankings; fails on any difference
@@ -73,6 +76,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Token(args) => token::run(&args),
         Command::Key(command) => key::run(&command).await,
+        Command::Account(args) => account::run(&args).await,
         Command::Migrate(storage) => migrate::run(&storage).await,
         Command::Verify(args) => verify::run(&args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,

@@ -1,6 +1,7 @@
 //! The settings of a server, one struct per concern. Each is read from the environment, or from the flag of the same name on
 //! `scoreboard serve` (`DATABASE_URL` is `--database-url`). An empty text counts as not set.
 
+pub mod accounts;
 pub mod http;
 pub mod origins;
 pub mod parse;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub http: http::HttpSettings,
     #[command(flatten)]
     pub tokens: tokens::TokenSettings,
+    #[command(flatten)]
+    pub accounts: accounts::AccountSettings,
     #[command(flatten)]
     pub streams: streams::StreamSettings,
     #[command(flatten)]

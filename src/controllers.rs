@@ -1,9 +1,11 @@
 //! HTTP: one file per noun. A handler extracts, calls one service, and responds; `http/problem.rs` alone maps errors to their
 //! status.
 
+pub mod accounts;
 pub mod actions;
 pub mod api_keys;
 pub mod audit;
+pub mod auth;
 pub mod body;
 pub mod cached;
 pub mod entries;

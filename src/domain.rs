@@ -2,6 +2,7 @@
 //!
 //! Nothing here is async and nothing does I/O, so every rule can be tested with plain values. All other layers use these types.
 
+pub mod account;
 pub mod action;
 pub mod announcement;
 pub mod api_key;
@@ -16,6 +17,7 @@ pub mod fold;
 pub mod ids;
 pub mod job;
 pub mod leaderboard;
+pub mod password;
 pub mod receipt_batches;
 pub mod review;
 pub mod run;
@@ -24,6 +26,7 @@ pub mod schedule;
 pub mod score;
 pub mod season;
 pub mod settlement;
+pub mod sign_in;
 pub mod submission;
 pub mod text;
 pub mod time;

@@ -3,3 +3,4 @@
 pub mod caller;
 pub mod problem;
 pub mod request_id;
+pub mod site;

@@ -1,7 +1,7 @@
 //! Scoreboard: durable scores in, live leaderboards out. The map of the modules; which may import which is drawn in docs/adr/0015.
 
 pub mod app; // the composition root: the only place that names backends
-pub mod commands; // the command line: serve, demo, token, migrate, verify, rebuild, health
+pub mod commands; // the command line: serve, demo, token, account, migrate, verify, rebuild, health
 pub mod config; // the settings, a struct per concern
 pub mod controllers; // HTTP: extract, one service call, respond
 pub mod domain; // nouns, ids, the scoring rule, ordering, positions: pure

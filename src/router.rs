@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     controllers::{
-        actions, api_keys, audit,
+        accounts, actions, api_keys, audit, auth,
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards, moderation,
         operations::{self, Metrics},
@@ -27,6 +27,7 @@ use crate::{
 
 /// All that clients can reach. `metrics` is left out where it has an address of its own.
 pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &RateLimit, metrics: Option<Metrics>) -> Router {
+    let accounts = if services.accounts.is_some() { account_routes() } else { Router::new() };
     let api = Router::new()
         .route("/api/scores", post(scores::submit))
         .route("/api/scores/batch", post(scores::submit_batch).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
@@ -58,6 +59,7 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .route("/api/actions/{id}", get(actions::get).patch(actions::update).delete(actions::delete))
         .route("/api/users/{user_id}", get(users::get).put(users::put).patch(users::update))
         .route("/api/users/{user_id}/scores", get(history::page))
+        .merge(accounts)
         .layer(limit.layer())
         .layer(from_fn_with_state(authentication.clone(), authenticate))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
@@ -81,6 +83,29 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         Some(metrics) => router.merge(metrics_route(metrics)),
         None => router,
     }
+}
+
+/// Where there are accounts. Elsewhere nothing of it exists.
+fn account_routes() -> Router<Arc<Services>> {
+    Router::new()
+        .route("/api/auth/sign-up", post(auth::sign_up))
+        .route("/api/auth/sign-in", post(auth::sign_in))
+        .route("/api/auth/guest", post(auth::guest))
+        .route("/api/auth/link", post(auth::link))
+        .route("/api/auth/refresh", post(auth::refresh))
+        .route("/api/auth/sign-out", post(auth::sign_out))
+        .route("/api/auth/sessions", get(auth::sessions::list))
+        .route("/api/auth/sessions/{id}", delete(auth::sessions::end))
+        .route("/api/auth/password", post(auth::passwords::change))
+        .route("/api/auth/password/forgot", post(auth::passwords::forgot))
+        .route("/api/auth/password/reset", post(auth::passwords::reset))
+        .route("/api/accounts", get(accounts::list))
+        .route("/api/accounts/invites", post(accounts::invite))
+        .route("/api/accounts/{id}", get(accounts::get).patch(accounts::update).delete(accounts::delete))
+        .route("/api/accounts/{id}/reset-link", post(accounts::reset_link))
+        .route("/account/invite", get(page::account))
+        .route("/account/reset", get(page::account))
+        .route("/assets/account.js", get(page::account_script))
 }
 
 /// `/metrics` alone, for an address that only the operators reach.

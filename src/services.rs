@@ -1,6 +1,7 @@
 //! Decisions and the order of effects: what a request may do, what is written, and what is announced afterwards. Knows no HTTP,
 //! no SQL and no Redis.
 
+pub mod accounts;
 pub mod actions;
 pub mod announcer;
 pub mod api_keys;
@@ -23,6 +24,7 @@ pub mod inspection;
 pub mod latest;
 pub mod leaderboards;
 pub mod moderation;
+pub mod passwords;
 pub mod ranking_reader;
 pub mod rebuild;
 pub mod receipts;
@@ -31,6 +33,7 @@ pub mod runs;
 pub mod scores;
 pub mod seasons;
 pub mod secrets;
+pub mod sessions;
 pub mod streams;
 pub mod tenure;
 pub mod tokens;
@@ -46,6 +49,8 @@ use std::sync::Arc;
 pub struct Services {
     pub credentials: Arc<credentials::Credentials>,
     pub api_keys: Arc<api_keys::ApiKeys>,
+    /// Where there are accounts.
+    pub accounts: Option<Arc<accounts::Accounts>>,
     pub leaderboards: leaderboards::Leaderboards,
     pub actions: actions::Actions,
     pub users: users::Users,

@@ -2,7 +2,7 @@
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 28] = [
     ("scoreboard_announcements_deferred_total", "Changes left to the sweeper because the ranking was out of reach or busy."),
     ("scoreboard_breaker_trips_total", "Times that a store was taken for unreachable, by store."),
     ("scoreboard_commit_races_total", "Commits repeated because another instance had written the same rows."),
@@ -14,6 +14,7 @@ const COUNTERS: [(&str, &str); 25] = [
     ("scoreboard_job_runs_total", "Runs of durable jobs, by queue and outcome (done, again, failed, dead)."),
     ("scoreboard_ledger_reads_refused_total", "Reads of the ledger refused because too many were waiting."),
     ("scoreboard_outbox_swept_total", "Pending changes that the sweeper announced."),
+    ("scoreboard_passwords_refused_total", "Passwords not looked at because too many were waiting."),
     ("scoreboard_ranking_divergences_total", "Times that a ranking was found to differ from the ledger."),
     ("scoreboard_ranking_rebuilds_total", "Rankings rebuilt from the ledger."),
     ("scoreboard_reads_past_router_total", "Reads served by the fast path."),
@@ -24,6 +25,8 @@ const COUNTERS: [(&str, &str); 25] = [
     ("scoreboard_reviews_judged_total", "Verdicts on suspicious scores, by the state that they left (approved, rejected)."),
     ("scoreboard_reviews_opened_total", "Suspicious scores that this instance withheld."),
     ("scoreboard_season_boundaries_total", "Scheduled ends of seasons that this instance carried out, one for each leaderboard."),
+    ("scoreboard_sessions_reused_total", "Sessions ended because a refresh token was used again."),
+    ("scoreboard_sign_in_failures_total", "Failures to sign in, by an unknown login or a wrong password."),
     ("scoreboard_stream_deliveries_total", "Events delivered to streams."),
     ("scoreboard_stream_events_total", "Events prepared for streams."),
     ("scoreboard_stream_resets_total", "Streams moved to a fresh snapshot, by reason."),

@@ -8,8 +8,8 @@ use crate::{
     domain::time::Clock,
     repositories::{feed::FeedMessage, ledger::Ledger},
     services::{
-        announcer::Announcer, backlog::Backlog, definitions::DefinitionCache, inspection::Inspection, moderation::Moderation,
-        streams::Streams,
+        accounts::mail::Postman, announcer::Announcer, backlog::Backlog, definitions::DefinitionCache, inspection::Inspection,
+        moderation::Moderation, streams::Streams,
     },
     workers::{Workers, inspector, jobs, sweeper},
 };
@@ -22,7 +22,7 @@ pub fn spawn(
     ledger: &Ledger,
     clock: &Clock,
     (streams, messages): (Arc<Streams>, Messages),
-    (announcer, backlog, moderation): (Arc<Announcer>, Arc<Backlog>, Arc<Moderation>),
+    (announcer, backlog, moderation, postman): (Arc<Announcer>, Arc<Backlog>, Arc<Moderation>, Option<Arc<Postman>>),
     inspection: Arc<Inspection>,
     definitions: &Arc<DefinitionCache>,
 ) {
@@ -34,10 +34,12 @@ pub fn spawn(
     let (outbox, announcing, lacking, time) = (ledger.clone(), announcer, backlog, clock.clone());
     workers
         .spawn("outbox sweep", move || sweeper::run(outbox.clone(), Arc::clone(&announcing), Arc::clone(&lacking), time.clone()));
-    let context = jobs::Context::new(ledger.clone(), clock.clone(), moderation);
-    let prompt = Arc::clone(&context);
+    let context = jobs::Context::new(ledger.clone(), clock.clone(), moderation, postman);
+    for queue in jobs::PROMPT.into_iter().filter(|queue| context.serves(queue)) {
+        let prompt = Arc::clone(&context);
+        workers.spawn(queue, move || jobs::run_prompt(Arc::clone(&prompt), queue));
+    }
     workers.spawn("jobs", move || jobs::run(Arc::clone(&context)));
-    workers.spawn("prompt jobs", move || jobs::run_prompt(Arc::clone(&prompt)));
     workers.spawn("inspection", move || inspector::run(Arc::clone(&inspection)));
     if ledger.is_shared() {
         let fresh = Arc::clone(definitions);

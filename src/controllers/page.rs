@@ -38,6 +38,16 @@ pub async fn index() -> Response {
     file("text/html; charset=utf-8", PAGE)
 }
 
+/// `GET /account/reset` and `GET /account/invite`: where links lead. The page is the same for all, and holds no token.
+pub async fn account() -> Response {
+    file("text/html; charset=utf-8", include_str!("../page/account.html"))
+}
+
+/// `GET /assets/account.js`
+pub async fn account_script() -> Response {
+    file("text/javascript; charset=utf-8", include_str!("../page/account.js"))
+}
+
 /// `GET /assets/app.js`
 pub async fn script() -> Response {
     file("text/javascript; charset=utf-8", include_str!("../page/app.js"))

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{ids::UserId, time::Timestamp};
+use super::{account::Login, ids::UserId, time::Timestamp};
 
 /// The input of a job, as it is stored: JSON.
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -164,6 +164,43 @@ pub struct PruneReceipts {}
 
 impl Payload for PruneReceipts {
     const QUEUE: &'static str = "prune-receipts";
+
+    fn key(&self) -> String {
+        String::new()
+    }
+}
+
+/// Sends a link to whoever it is for. The link is made when it is sent: nothing that is stored holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMail {
+    /// Identifies the message to its receiver, however often it is sent, and the link in it.
+    pub message: Uuid,
+    pub about: Mail,
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "type")]
+pub enum Mail {
+    PasswordReset { account: UserId },
+    Invite { login: Login, expires_at: Timestamp },
+}
+
+impl Payload for SendMail {
+    const QUEUE: &'static str = "send-mail";
+
+    fn key(&self) -> String {
+        self.message.to_string()
+    }
+}
+
+/// Deletes what of accounts has expired: sessions, links, failures to sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneAccounts {}
+
+impl Payload for PruneAccounts {
+    const QUEUE: &'static str = "prune-accounts";
 
     fn key(&self) -> String {
         String::new()

@@ -107,6 +107,18 @@ impl<S: Sync> FromRequestParts<S> for KeyManager {
     }
 }
 
+/// Whoever manages accounts. Named before a handler's body, as [`Manager`] is.
+#[derive(Debug, Clone)]
+pub struct AccountManager(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for AccountManager {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        recorded(parts, state, Permission::ManageAccounts).await.map(Self)
+    }
+}
+
 /// A caller whose doings are recorded, with the request that asked for them.
 async fn recorded<S: Sync>(parts: &mut Parts, state: &S, permission: Permission) -> Result<Caller, Problem> {
     let caller = allowed(parts, state, permission).await?;

@@ -183,6 +183,14 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::InvalidToken(_) => Self::new(S::UNAUTHORIZED, "invalid-token", "The token is not accepted", detail),
             ServiceError::Forbidden(_) => Self::new(S::FORBIDDEN, "forbidden", "The token does not allow this", detail),
+            ServiceError::WrongCredentials => {
+                Self::new(S::UNAUTHORIZED, "wrong-credentials", "This is not the right login or password", detail)
+            }
+            ServiceError::LoginTaken => Self::new(S::CONFLICT, "login-taken", "This login is taken", detail),
+            ServiceError::IdentityTaken => Self::new(S::CONFLICT, "identity-taken", "Another account has this", detail),
+            ServiceError::Unconfirmed => {
+                Self::new(S::SERVICE_UNAVAILABLE, "storage-unavailable", "Storage unavailable", detail).retry_after(1)
+            }
             ServiceError::TooSoon { retry_after, detail } => {
                 Self::new(S::TOO_MANY_REQUESTS, "too-soon", "Too soon", detail).retry_after(retry_after)
             }

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use crate::{
     domain::caller::{Caller, Principal},
-    http::{caller::ClientAddress, problem::Problem},
+    http::{caller::ClientAddress, problem::Problem, site::Secure},
     services::{Services, credentials::Credentials, error::ServiceError},
 };
 
@@ -29,6 +29,8 @@ pub struct Peer(pub SocketAddr);
 pub struct Authentication {
     pub services: Arc<Services>,
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether this server speaks TLS itself.
+    pub tls: bool,
 }
 
 /// The routes whose `GET` takes a token from the query, and that decide themselves how to treat a token that is not accepted.
@@ -48,7 +50,9 @@ pub async fn authenticate(State(layer): State<Authentication>, mut request: Requ
     };
     let address = ClientAddress(caller_address(&request, &layer.trusted_proxies));
     request.extensions_mut().insert(caller);
+    let secure = Secure(layer.tls || came_over_tls(&request, &layer.trusted_proxies));
     request.extensions_mut().insert(address);
+    request.extensions_mut().insert(secure);
     next.run(request).await
 }
 
@@ -86,6 +90,13 @@ impl Shown {
 /// Whether the request may change something that is no score: a commit of scores confirms credentials by itself.
 fn changes_by_hand(request: &Request) -> bool {
     !request.method().is_safe() && !request.uri().path().starts_with("/api/scores")
+}
+
+/// Whether a trusted proxy says that the client spoke TLS. Of several values the last one is that proxy's own.
+fn came_over_tls(request: &Request, trusted_proxies: &[IpNet]) -> bool {
+    let proxy = request.extensions().get::<Peer>().is_some_and(|peer| is_trusted(peer.0.ip(), trusted_proxies));
+    let told = request.headers().get_all("x-forwarded-proto").iter().next_back().and_then(|value| value.to_str().ok());
+    proxy && told.and_then(|told| told.rsplit(',').next()).is_some_and(|last| last.trim().eq_ignore_ascii_case("https"))
 }
 
 fn is_stream(request: &Request) -> bool {

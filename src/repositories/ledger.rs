@@ -4,6 +4,7 @@
 //! noun, one file each. What both engines share is written once (`queries`), what speed or the engine demands is written per
 //! engine (`batch`, `locks`, `place`, `walk`); docs/adr/0001 explains how and why.
 
+mod accounts;
 mod actions;
 mod api_keys;
 mod audit;
@@ -23,6 +24,8 @@ mod reviews;
 mod schema;
 mod scores;
 mod seasons;
+mod sessions;
+mod sign_ins;
 mod sqlite;
 mod statement;
 mod upgrade;
@@ -44,6 +47,8 @@ pub use self::{
     receipts::Receipt,
     scores::{Committed, Progress},
     seasons::SeasonAnswer,
+    sessions::{Refreshed, TokenUse},
+    sign_ins::{Admitted, SignIn},
 };
 use self::{failure::Failure, postgres::Postgres, sqlite::Sqlite, writability::Writability};
 use crate::{
@@ -78,6 +83,9 @@ pub enum LedgerError {
     /// A moderator has set the user's name.
     #[error("the name is locked")]
     NameLocked,
+    /// The link is not valid: it was used, has expired, or is for somebody else.
+    #[error("the link is not valid")]
+    LinkInvalid,
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used before")]
     KeyReused,

@@ -1,4 +1,4 @@
-//! Who shows which credential: an API key or a JWT.
+//! Who shows which credential: an API key, the access token of a session, or a JWT of others.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::domain::{
     caller::{Credential, Principal},
 };
 
-use super::{api_keys::ApiKeys, error::ServiceError, tokens::Tokens};
+use super::{api_keys::ApiKeys, error::ServiceError, sessions::Sessions, tokens::Tokens};
 
 /// What is known of a credential that was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,18 @@ pub enum Standing {
 pub struct Credentials {
     pub tokens: Tokens,
     pub keys: Arc<ApiKeys>,
+    /// Where there are accounts.
+    pub sessions: Option<Arc<Sessions>>,
 }
 
 impl Credentials {
     /// The holder of this credential; `None` if it takes [`Self::look_up`] to know.
     pub fn known(&self, bearer: &str) -> Result<Option<Arc<Principal>>, ServiceError> {
-        if bearer.starts_with(PREFIX) { self.keys.known(&key(bearer)?) } else { self.tokens.known(bearer) }
+        match &self.sessions {
+            _ if bearer.starts_with(PREFIX) => self.keys.known(&key(bearer)?),
+            Some(sessions) if sessions.is_of_session(bearer) => sessions.verify(bearer).map(Some),
+            _ => self.tokens.known(bearer),
+        }
     }
 
     /// The holder of a credential that is not [`known`](Self::known) here.
@@ -38,23 +44,34 @@ impl Credentials {
         }
     }
 
-    /// What is known of the credential since it was accepted. A key ends by its deletion or rotation; a JWT cannot be ended.
+    /// What is known of the credential since it was accepted. A key ends by its deletion or rotation, a session by
+    /// whatever its account does; a JWT of others cannot be ended.
     pub fn standing(&self, principal: &Principal) -> Standing {
         match &principal.credential {
-            Credential::Token | Credential::Session(_) => Standing::Live,
+            Credential::Token => Standing::Live,
+            Credential::Session(id) => self.sessions.as_ref().map_or(Standing::Ended, |sessions| sessions.standing(*id)),
             Credential::Key(key) => self.keys.standing(key),
         }
     }
 
     /// Makes sure that a change is not asked for by a credential that ended a moment ago, on another instance.
     pub async fn confirm(&self, principal: &Principal) -> Result<(), ServiceError> {
-        if let Credential::Key(key) = &principal.credential {
-            self.keys.refresh().await?;
-            if !self.keys.is_live(key) {
-                return Err(ServiceError::InvalidToken("the API key was deleted, or has expired or was rotated".into()));
+        match &principal.credential {
+            Credential::Token => Ok(()),
+            Credential::Key(key) => {
+                self.keys.refresh().await?;
+                match self.keys.is_live(key) {
+                    true => Ok(()),
+                    false => Err(ServiceError::InvalidToken("the API key was deleted, or has expired or was rotated".into())),
+                }
+            }
+            Credential::Session(id) => {
+                let ended = || ServiceError::InvalidToken("the session has ended".into());
+                let sessions = self.sessions.as_ref().ok_or_else(ended)?;
+                sessions.catch_up().await?;
+                if sessions.standing(*id) == Standing::Ended { Err(ended()) } else { Ok(()) }
             }
         }
-        Ok(())
     }
 }
 

@@ -71,6 +71,17 @@ pub enum ServiceError {
     Forbidden(String),
     #[error("too soon")]
     TooSoon { retry_after: u64, detail: String },
+    /// Unknown login, wrong password, unknown device: nobody is told which.
+    #[error("login and password do not go together")]
+    WrongCredentials,
+    #[error("this login is taken")]
+    LoginTaken,
+    /// Nothing is merged: each account keeps its own scores.
+    #[error("another account signs in by this already")]
+    IdentityTaken,
+    /// The ledger has not been heard from: whether the credential has ended is not known.
+    #[error("it cannot be confirmed at the moment that the session goes on")]
+    Unconfirmed,
     /// A bounded queue is full.
     #[error("too much is waiting already")]
     Overloaded,
@@ -123,6 +134,9 @@ impl From<LedgerError> for ServiceError {
             LedgerError::OtherSeason { current } => Self::SeasonEnded { current },
             LedgerError::Forbidden(message) => Self::Forbidden(message),
             LedgerError::NameLocked => Self::NameLocked,
+            LedgerError::LinkInvalid => {
+                Self::Forbidden("the link is not good: it was used, has expired, or is for another login".into())
+            }
             LedgerError::KeyReused => Self::invalid("Idempotency-Key", "reused", "this key was used before with another request"),
             // Whoever meets a boundary carries it out and tries again.
             LedgerError::BoundaryDue(_) => Self::NotYet,

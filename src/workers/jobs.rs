@@ -12,7 +12,9 @@
 mod archive_season;
 mod end_decision;
 mod prune;
+mod prune_accounts;
 mod scrub_user;
+mod send_mail;
 mod sweep_leaderboard;
 
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
@@ -26,22 +28,25 @@ use tokio::{
 use crate::{
     domain::{
         job::{
-            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneKeys, PruneReceipts, ScrubUser, SweepLeaderboard,
+            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneAccounts, PruneKeys, PruneReceipts, ScrubUser,
+            SendMail, SweepLeaderboard,
         },
         time::{Clock, Timestamp},
     },
     repositories::ledger::Ledger,
-    services::moderation::Moderation,
+    services::{accounts::mail::Postman, moderation::Moderation},
 };
 
 /// Every kind of job. Jobs of other queues are left to a release that knows them.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
     kind::<SweepLeaderboard>(),
     kind::<ArchiveSeason>(),
     kind::<EndDecision>(),
     kind::<ScrubUser>(),
     kind::<PruneKeys>(),
     kind::<PruneReceipts>(),
+    kind::<SendMail>(),
+    kind::<PruneAccounts>(),
 ];
 
 /// Jobs that an instance runs at once.
@@ -82,13 +87,20 @@ pub struct Context {
     ledger: Ledger,
     clock: Clock,
     moderation: Arc<Moderation>,
+    /// Where messages are sent.
+    postman: Option<Arc<Postman>>,
     begun: (Instant, Timestamp),
 }
 
 impl Context {
-    pub fn new(ledger: Ledger, clock: Clock, moderation: Arc<Moderation>) -> Arc<Self> {
+    pub fn new(ledger: Ledger, clock: Clock, moderation: Arc<Moderation>, postman: Option<Arc<Postman>>) -> Arc<Self> {
         let begun = (Instant::now(), clock.now());
-        Arc::new(Self { ledger, clock, moderation, begun })
+        Arc::new(Self { ledger, clock, moderation, postman, begun })
+    }
+
+    /// Whether there is anything to do in this queue.
+    pub fn serves(&self, queue: &str) -> bool {
+        queue != SendMail::QUEUE || self.postman.is_some()
     }
 
     /// The present time, as far as this process saw it pass: a clock that is set forward ages nothing.
@@ -123,13 +135,16 @@ fn run_one<J: Job>(payload: String, context: Arc<Context>) -> Running {
     })
 }
 
-/// Runs due jobs that somebody waits for, for as long as it is polled: they never wait for long ones.
-pub async fn run_prompt(context: Arc<Context>) {
+/// Queues of jobs that somebody waits for. Each has a task of its own: its jobs never wait for long ones, nor for each other's.
+pub const PROMPT: [&str; 2] = [EndDecision::QUEUE, SendMail::QUEUE];
+
+/// Runs due jobs of one queue, for as long as it is polled.
+pub async fn run_prompt(context: Arc<Context>, queue: &'static str) {
     let mut polls = interval(POLL);
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut running = JoinSet::new();
     loop {
-        lease(&context, &[EndDecision::QUEUE], &mut running).await;
+        lease(&context, &[queue], &mut running).await;
         tokio::select! {
             _ = polls.tick() => {}
             Some(_) = running.join_next(), if !running.is_empty() => {}
@@ -140,7 +155,7 @@ pub async fn run_prompt(context: Arc<Context>) {
 /// Runs the other due jobs for as long as it is polled.
 pub async fn run(context: Arc<Context>) {
     let queues = KINDS.map(|kind| kind.queue);
-    let patient: Vec<&'static str> = queues.into_iter().filter(|queue| *queue != EndDecision::QUEUE).collect();
+    let patient: Vec<&'static str> = queues.into_iter().filter(|queue| !PROMPT.contains(queue)).collect();
     let (mut polls, mut counts) = (interval(POLL), interval(COUNT));
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,7 +191,7 @@ async fn lease(context: &Arc<Context>, queues: &[&'static str], running: &mut Jo
 
 /// Jobs that always exist.
 fn standing_jobs(now: Timestamp) -> Vec<NewJob> {
-    vec![NewJob::new(&PruneKeys::default(), now), NewJob::new(&PruneReceipts {}, now)]
+    vec![NewJob::new(&PruneKeys::default(), now), NewJob::new(&PruneReceipts {}, now), NewJob::new(&PruneAccounts {}, now)]
 }
 
 /// Adds jobs, unless they exist; returns those that could not be added yet.

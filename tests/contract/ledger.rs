@@ -36,6 +36,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod accounts;
 mod api_keys;
 mod audit;
 mod corrections;

@@ -2,6 +2,8 @@
 //!
 //! Needs what `make test` exports: `TEST_DATABASE_URL`, `TEST_REDIS_SERVER` and `TEST_POSTGRES_BIN`.
 
+#[cfg(debug_assertions)] // A release build has no fail points.
+mod accounts;
 mod black_holes;
 mod clients;
 mod clocks;
@@ -44,6 +46,8 @@ mod revoked;
 #[cfg(debug_assertions)] // A release build has no fail points.
 mod runs;
 mod seasons;
+#[cfg(debug_assertions)] // As `accounts`.
+mod secrets;
 mod server;
 mod shutdown;
 mod soak;

@@ -191,6 +191,7 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     let mut ledger = Ledger { database, at: Clock::system().now().0 - 3_600_000_000 };
     ledger.database.migrate().await;
     ledger.define().await;
+    server.set("ACCOUNTS", "open");
     let ([receipt, placed], died) = ledger.fill().await;
 
     server.run().await;
@@ -237,6 +238,12 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     assert_eq!(submit(&server, "also-too-soon", daily("cid")).await.0, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(submit(&server, "fresh", goal()).await.0, StatusCode::OK);
     server.assert_verified().await;
+
+    // Whoever had scores before there were accounts still has them, and whoever signs up is somebody new.
+    let guest: Value =
+        server.anonymous(Method::POST, "/api/auth/guest").json(&json!({})).send().await.unwrap().json().await.unwrap();
+    let id = guest["userId"].as_str().unwrap_or_else(|| panic!("{guest}"));
+    assert!(id.starts_with("p-") && scores(&server, "main").await.len() == 3, "{guest}");
 
     // What it holds is a first season, which ends like any other.
     let season = |path: &str| format!("/api/leaderboards/main/seasons{path}");

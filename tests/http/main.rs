@@ -2,6 +2,7 @@
 
 mod abuse;
 mod access;
+mod accounts;
 mod answers;
 mod api_keys;
 mod app;

@@ -2,8 +2,10 @@
 //! are microseconds in `BigInt`, ids `Text` or 16-byte `Binary`). `migrations/postgres` documents each column.
 
 mod keys;
+mod people;
 
 pub use keys::{api_key_changes, api_keys};
+pub use people::*;
 
 diesel::table! {
     installation (singleton) {

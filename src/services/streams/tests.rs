@@ -56,7 +56,7 @@ impl Embedded {
         let keys = ApiKeys::new(ledger.clone(), Arc::clone(&definitions), clock.clone(), Arc::clone(&turns));
         let settings = TokenSettings { jwt_secret: Some("s".repeat(32)), ..TokenSettings::default() };
         let tokens = Tokens::configure(&settings, &directory).unwrap();
-        let credentials = Arc::new(Credentials { tokens, keys: Arc::new(keys) });
+        let credentials = Arc::new(Credentials { tokens, keys: Arc::new(keys), sessions: None });
         let rankings = RankingReader::new(memory.clone(), ledger, Arc::clone(&rebuilder), Arc::default(), turns);
         let admission = Admission::new(admission::Caps { in_all: 10, per_address: 10, per_token: 10 });
         let sources = Sources { ranking_store: memory.clone(), feed: memory, rankings, rebuilder, definitions, clock };

@@ -10,7 +10,7 @@ use crate::{
     app::{Backend, TestApp},
 };
 
-use Access::{Anybody, Needs, PrivateNeeds};
+use Access::{Anybody, Needs, PrivateNeeds, Proving};
 
 const SCOPES: [&str; 11] = [
     "scores:write",
@@ -32,7 +32,9 @@ enum Access {
     Anybody,
     /// Anybody where the leaderboard is public, else tokens with one of these scopes; the request asks for a private one.
     PrivateNeeds(&'static [&'static str]),
-    /// Tokens with one of these scopes.
+    /// Whoever proves in the body who they are; the request does not.
+    Proving,
+    /// Tokens with one of these scopes. None: only the tokens of sessions.
     Needs(&'static [&'static str]),
 }
 
@@ -61,6 +63,8 @@ fn cases() -> Vec<Case> {
     const WRITE: Access = Needs(&["scores:write", "scores:self"]);
     const READ: Access = PrivateNeeds(&["leaderboards:read"]);
     const SEE: Access = PrivateNeeds(&["leaderboards:read", "leaderboards:admin"]);
+    const ACCOUNTS: Access = Needs(&["accounts:admin"]);
+    const SESSION: Access = Needs(&[]);
     const ENTRIES: &str = "/api/leaderboards/secret/entries";
     let nothing = || json!({"nothing": true});
     vec![
@@ -114,6 +118,23 @@ fn cases() -> Vec<Case> {
         with_body("replaceUser", PROFILE, "/api/users/ann", nothing()),
         with_body("updateUser", PROFILE, "/api/users/ann", nothing()),
         case("listUserScores", READ, "/api/users/ann/scores?leaderboardId=secret"),
+        with_body("signUp", Proving, "/api/auth/sign-up", nothing()),
+        with_body("signIn", Proving, "/api/auth/sign-in", nothing()),
+        with_body("playAsGuest", Proving, "/api/auth/guest", nothing()),
+        with_body("linkLogin", SESSION, "/api/auth/link", json!({"login": "ann", "password": "short"})),
+        with_body("refreshSession", Proving, "/api/auth/refresh", nothing()),
+        with_body("signOut", Proving, "/api/auth/sign-out", nothing()),
+        case("listSessions", SESSION, "/api/auth/sessions"),
+        case("endSession", SESSION, "/api/auth/sessions/nothing"),
+        with_body("changePassword", SESSION, "/api/auth/password", json!({"current": "x", "new": "y"})),
+        with_body("forgotPassword", Proving, "/api/auth/password/forgot", nothing()),
+        with_body("resetPassword", Proving, "/api/auth/password/reset", nothing()),
+        case("listAccounts", ACCOUNTS, "/api/accounts"),
+        with_body("inviteAccount", ACCOUNTS, "/api/accounts/invites", nothing()),
+        case("getAccount", ACCOUNTS, "/api/accounts/nobody"),
+        with_body("updateAccount", ACCOUNTS, "/api/accounts/nobody", nothing()),
+        case("deleteAccount", ACCOUNTS, "/api/accounts/nobody"),
+        case("linkToReset", ACCOUNTS, "/api/accounts/nobody/reset-link"),
         case("live", Anybody, "/livez"),
         case("ready", Anybody, "/readyz"),
         case("metrics", Anybody, "/metrics"),
@@ -125,7 +146,7 @@ fn cases() -> Vec<Case> {
 crate::both_backends!(every_operation_lets_in_whom_it_should_and_nobody_else);
 
 async fn every_operation_lets_in_whom_it_should_and_nobody_else(backend: Backend) {
-    let app = TestApp::spawn(backend).await;
+    let app = TestApp::spawn_with(backend, &["--accounts=open"]).await;
     app.make_leaderboard("secret", json!({"visibility": "private"})).await;
     app.make_leaderboard("open", json!({})).await;
     app.submit(json!({"actionId": "secret", "userId": "ann", "value": 5})).await;
@@ -142,12 +163,13 @@ async fn every_operation_lets_in_whom_it_should_and_nobody_else(backend: Backend
             scope.iter().fold(request, |request, scope| request.bearer_auth(app.token("ann", scope)))
         };
         let allowed = match case.access {
-            Anybody => &SCOPES[..],
+            Anybody | Proving => &SCOPES[..],
             PrivateNeeds(scopes) | Needs(scopes) => scopes,
         };
         let anonymous = ask(None).send().await.unwrap();
         match case.access {
             Anybody => assert_eq!(anonymous.status(), 200, "{} without a token", case.operation),
+            Proving => assert_eq!(anonymous.status(), 422, "{} without a token", case.operation),
             _ => {
                 assert_eq!(anonymous.status(), 401, "{} without a token", case.operation);
                 assert!(anonymous.headers().contains_key("www-authenticate"), "{}", case.operation);
@@ -179,7 +201,7 @@ fn every_operation_of_the_contract_has_its_access_case_and_says_the_same() {
         let said = |scope: &&str| security.iter().flatten().any(|said| said == scope);
         let (private_alone, scopes) = match case.access {
             // Private leaderboards stand in lists and actions for those with the scope.
-            Anybody => {
+            Anybody | Proving => {
                 assert!(open, "{}", case.operation);
                 continue;
             }
@@ -215,8 +237,14 @@ fn operations() -> BTreeMap<String, Operation> {
             // What an operation does not say is said for the whole document.
             let security = operation["security"].as_array().or(document["security"].as_array()).expect("security is told");
             let alternatives = security.iter().map(|alternative| {
-                let schemes = alternative.as_object().unwrap().values();
-                schemes.flat_map(|scopes| scopes.as_array().unwrap()).map(|scope| scope.as_str().unwrap().to_owned()).collect()
+                let schemes = alternative.as_object().unwrap();
+                let scopes = schemes.values().flat_map(|scopes| scopes.as_array().unwrap());
+                let mut scopes: Vec<_> = scopes.map(|scope| scope.as_str().unwrap().to_owned()).collect();
+                // A credential without any scope is not the same as none.
+                if scopes.is_empty() && !schemes.is_empty() {
+                    scopes.push("a session".to_owned());
+                }
+                scopes
             });
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let description = operation["description"].as_str().unwrap_or_default().to_owned();

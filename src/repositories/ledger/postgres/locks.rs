@@ -1,6 +1,9 @@
 //! Locks on PostgreSQL.
 
-use diesel::{OptionalExtension, QueryDsl, SelectableHelper, sql_types::BigInt};
+use diesel::{
+    OptionalExtension, QueryDsl, SelectableHelper,
+    sql_types::{BigInt, Binary, Text},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -46,6 +49,48 @@ const AUDIT: i64 = 0x5C0_7EB0_A0D1;
 /// Blocks others that record something until the end of the transaction. Taken last, so that nobody waits for each other.
 pub async fn audit(conn: &mut Conn) -> Result<(), Failure> {
     LockFor { key: &AUDIT }.execute(conn).await?;
+    Ok(())
+}
+
+statement!(
+    Db, LockAccount { id: Text = str } -> Text,
+    "SELECT id FROM accounts WHERE id = ? FOR NO KEY UPDATE"
+);
+
+statement!(
+    Db, LockSession { id: Binary = [u8] } -> Binary,
+    "SELECT id FROM sessions WHERE id = ? FOR NO KEY UPDATE"
+);
+
+/// The advisory lock of the list of ended sessions: their numbers are in the order of the commits, so that nobody who reads on
+/// after one misses another.
+const ENDED: i64 = 0x5C0_7EB0_E4D5;
+
+/// Locks an account, if it exists, until the end of the transaction. Taken before its sessions.
+pub async fn account(conn: &mut Conn, id: &str) -> Result<(), Failure> {
+    LockAccount { id }.load::<String>(conn).await?;
+    Ok(())
+}
+
+/// Locks a session, if it exists, until the end of the transaction.
+pub async fn session(conn: &mut Conn, id: &[u8]) -> Result<(), Failure> {
+    LockSession { id }.load::<Vec<u8>>(conn).await?;
+    Ok(())
+}
+
+/// Blocks others that end sessions until the end of the transaction.
+pub async fn ended_sessions(conn: &mut Conn) -> Result<(), Failure> {
+    LockFor { key: &ENDED }.execute(conn).await?;
+    Ok(())
+}
+
+/// Blocks others that count by one of these keys, whether there are rows for them or not. Always in the same order.
+pub async fn counts(conn: &mut Conn, keys: &[[u8; 32]]) -> Result<(), Failure> {
+    let mut numbers: Vec<i64> = keys.iter().map(|key| i64::from_be_bytes(*key.first_chunk().expect("8 of 32 bytes"))).collect();
+    numbers.sort_unstable();
+    for key in &numbers {
+        LockFor { key }.execute(conn).await?;
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //!
 //! Every function here runs inside a transaction that its caller opened, and changes nothing on its own.
 
+pub mod account_links;
+pub mod accounts;
 pub mod actions;
 pub mod api_keys;
 pub mod archive;
@@ -30,6 +32,8 @@ pub mod sanctions;
 pub mod scores;
 pub mod scrubbing;
 pub mod seasons;
+pub mod sessions;
+pub mod sign_ins;
 pub mod targets;
 pub mod users;
 pub mod verification;

@@ -18,6 +18,26 @@ pub async fn audit(_: &mut Conn) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Locks an account until the end of the transaction.
+pub async fn account(_: &mut Conn, _: &str) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Locks a session until the end of the transaction.
+pub async fn session(_: &mut Conn, _: &[u8]) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Blocks others that end sessions.
+pub async fn ended_sessions(_: &mut Conn) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Blocks others that count by one of these keys.
+pub async fn counts(_: &mut Conn, _: &[[u8; 32]]) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Locks entries until the end of the transaction.
 pub async fn entries(_: &mut Conn, _: &[EntryKey]) -> Result<(), Failure> {
     Ok(())

@@ -14,7 +14,7 @@ use super::{
             schema::{audit, corrections, decision_users, decisions, leaderboards, reviews, sanctions, season_marks},
             statement::statement,
         },
-        Conn, Db, Failure, jobs,
+        Conn, Db, Failure, accounts, jobs,
         leaderboards::order,
         targets,
     },
@@ -122,6 +122,8 @@ pub async fn carry_out(
         remove(conn, work, decision, user, &keys).await?;
     }
     rename(conn, work, user, &pseudonym, &keys).await?;
+    // A login is personal, too.
+    accounts::remove(conn, user, work.time).await?;
     let personal = Personal { user, name: name.as_deref() };
     forget(conn, &pseudonym, &personal).await?;
     scrub_audit(conn, &personal).await?;
