@@ -91,6 +91,7 @@ fn account_routes() -> Router<Arc<Services>> {
         .route("/api/auth/sign-up", post(auth::sign_up))
         .route("/api/auth/sign-in", post(auth::sign_in))
         .route("/api/auth/guest", post(auth::guest))
+        .route("/api/auth/oidc", post(auth::providers::sign_in))
         .route("/api/auth/link", post(auth::link))
         .route("/api/auth/refresh", post(auth::refresh))
         .route("/api/auth/sign-out", post(auth::sign_out))

@@ -1,6 +1,6 @@
 //! Accounts, where the settings ask for them.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, bail};
 use url::Url;
@@ -14,6 +14,7 @@ use crate::{
     repositories::ledger::Ledger,
     services::{
         accounts::{Accounts, keys::AccountKeys, mail::Postman},
+        identity_providers::IdentityProviders,
         passwords::Passwords,
         secrets::RootSecret,
         sessions::Sessions,
@@ -29,6 +30,7 @@ pub struct Plan {
     public_url: Option<Url>,
     webhook: Option<Webhook>,
     guests_per_address: i64,
+    providers: Option<Arc<IdentityProviders>>,
 }
 
 impl Plan {
@@ -36,6 +38,12 @@ impl Plan {
     pub fn of(settings: &Settings) -> anyhow::Result<Option<Self>> {
         let asked = &settings.accounts;
         let (public_url, webhook) = (asked.public_url()?, asked.webhook()?);
+        let file = asked.oidc_providers_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let load = |path: PathBuf| {
+            let name = format!("OIDC_PROVIDERS_FILE {}", path.display());
+            IdentityProviders::load(path).context(name)
+        };
+        let providers = file.map(load).transpose()?;
         if asked.accounts == OpenTo::Off {
             return Ok(None);
         }
@@ -43,7 +51,7 @@ impl Plan {
             bail!("ACCOUNTS needs SESSION_SECRET where tokens are checked with a public key: sessions are signed here");
         };
         let guests_per_address = asked.guests_per_address.get().into();
-        Ok(Some(Self { open_to: asked.accounts, root, public_url, webhook, guests_per_address }))
+        Ok(Some(Self { open_to: asked.accounts, root, public_url, webhook, guests_per_address, providers }))
     }
 }
 
@@ -63,10 +71,16 @@ pub async fn build(
     turns: &Arc<Turns>,
     workers: &mut Workers,
 ) -> anyhow::Result<Built> {
-    let Some(Plan { open_to, root, public_url, webhook, guests_per_address }) = plan else { return Ok(Built::default()) };
+    let Some(Plan { open_to, root, public_url, webhook, guests_per_address, providers }) = plan else {
+        return Ok(Built::default());
+    };
     let sessions = Sessions::begin(&root, ledger.clone(), clock.clone()).await?;
     let follower = Arc::clone(&sessions);
     workers.spawn("ended sessions", move || Arc::clone(&follower).follow());
+    if let Some(providers) = &providers {
+        let providers = Arc::clone(providers);
+        workers.spawn("identity providers", move || Arc::clone(&providers).keep_fresh());
+    }
     let accounts = Accounts {
         ledger: ledger.clone(),
         sessions: Arc::clone(&sessions),
@@ -76,6 +90,7 @@ pub async fn build(
         public_url: public_url.clone(),
         sends_mail: webhook.is_some(),
         guests_per_address,
+        providers,
         clock: clock.clone(),
         turns: Arc::clone(turns),
     };

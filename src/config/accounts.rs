@@ -1,6 +1,6 @@
 //! Accounts: who may have one, and how those who forget their password are told.
 
-use std::{fmt, num::NonZeroU32};
+use std::{fmt, num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -27,6 +27,9 @@ pub struct AccountSettings {
     /// What these messages are signed with: `whsec_` and 24 to 64 bytes in base64.
     #[arg(long, env = "AUTH_WEBHOOK_SECRET", hide_env_values = true)]
     pub auth_webhook_secret: Option<String>,
+    /// File that lists identity providers whose ID tokens sign players in; it may be replaced while the server runs.
+    #[arg(long, env = "OIDC_PROVIDERS_FILE")]
+    pub oidc_providers_file: Option<PathBuf>,
     /// Guests that one client address (IPv6: one /64) may make within an hour.
     #[arg(long, env = "GUESTS_PER_ADDRESS", default_value = "20", value_parser = parse::positive::<NonZeroU32>)]
     pub guests_per_address: NonZeroU32,

@@ -2,6 +2,7 @@
 
 mod cookie;
 pub mod passwords;
+pub mod providers;
 pub mod sessions;
 
 use std::{fmt, sync::Arc};
@@ -24,7 +25,7 @@ use crate::{
     http::{caller::ClientAddress, problem::Problem, request_id::RequestId, site::Site},
     services::{
         Services,
-        accounts::{Accounts, Client, Opened, SignUp},
+        accounts::{Accounts, Client, Opened, ProviderToken, SignUp},
         error::ServiceError,
     },
 };
@@ -184,12 +185,15 @@ pub async fn guest(
     Ok(answer(status, &opened, cookie.then_some((&site, accounts))))
 }
 
-/// The body of `POST /api/auth/link`.
+/// The body of `POST /api/auth/link`: login and password, or the ID token of a provider.
 #[derive(Debug, Deserialize, Validate)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LinkBody {
-    login: String,
-    password: Secret,
+    login: Option<String>,
+    password: Option<Secret>,
+    provider: Option<String>,
+    id_token: Option<Secret>,
+    nonce: Option<Secret>,
 }
 
 #[derive(Serialize)]
@@ -207,7 +211,20 @@ pub async fn link(
     Sender(client): Sender,
     Json(body): Json<LinkBody>,
 ) -> Result<Response, Problem> {
-    let account = accounts(&services)?.link(&caller, &client, &body.login, &body.password.0).await?;
+    let accounts = accounts(&services)?;
+    let account = match &body {
+        LinkBody { login: Some(login), password: Some(password), provider: None, id_token: None, nonce: None } => {
+            accounts.link(&caller, &client, login, &password.0).await?
+        }
+        LinkBody { login: None, password: None, provider: Some(provider), id_token: Some(token), nonce: Some(nonce) } => {
+            let token = ProviderToken { provider, id_token: &token.0, nonce: &nonce.0 };
+            accounts.link_provider(&caller, &client, token).await?
+        }
+        _ => {
+            let message = "link either login and password, or provider, idToken and nonce";
+            return Err(ServiceError::invalid("login", "exclusive", message).into());
+        }
+    };
     let login = account.login.as_ref().map(|login| login.as_str());
     let view = LinkedView { user_id: &account.id, login, roles: &account.roles };
     Ok(unstored(axum::Json(view).into_response()))

@@ -31,12 +31,13 @@ use crate::{
 use self::keys::{AccountKeys, Opaque, RefreshToken};
 use super::{
     error::{FieldError, ServiceError},
+    identity_providers::IdentityProviders,
     passwords::{Passwords, Verified},
     sessions::Sessions,
     turns::Turns,
 };
 
-pub use self::administration::Page;
+pub use self::{administration::Page, identities::ProviderToken};
 
 /// The longest `User-Agent` that is stored, in characters.
 const LONGEST_AGENT: usize = 200;
@@ -53,6 +54,8 @@ pub struct Accounts {
     /// Whether somebody passes messages on.
     pub sends_mail: bool,
     pub guests_per_address: i64,
+    /// Whose ID tokens sign in, too.
+    pub providers: Option<Arc<IdentityProviders>>,
     pub clock: Clock,
     pub turns: Arc<Turns>,
 }

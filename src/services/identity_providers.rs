@@ -12,6 +12,8 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::domain::account::Identity;
+
 use super::{
     error::ServiceError,
     tokens::{
@@ -24,13 +26,6 @@ use super::{
 const LOOK: Duration = Duration::from_secs(2);
 /// The longest `sub`, in bytes (OpenID Connect Core 1.0, section 2).
 const MAX_SUBJECT: usize = 255;
-
-/// Somebody whom a provider knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    pub issuer: String,
-    pub subject: String,
-}
 
 /// See the module's documentation.
 pub struct IdentityProviders {

@@ -1,6 +1,6 @@
 //! Who may do what.
 
-mod issuers;
+pub mod issuers;
 pub mod keys;
 mod operations;
 mod rate_limit;

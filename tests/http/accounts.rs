@@ -7,6 +7,7 @@ mod cookies;
 mod guests;
 mod instances;
 mod pages;
+mod providers;
 mod recovery;
 mod sign_in;
 mod tokens;

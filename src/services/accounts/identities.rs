@@ -1,6 +1,6 @@
-//! Accounts of those whom another provider knows. Whoever calls has checked what the provider says.
+//! Accounts of those whom an identity provider knows: signing in by its ID token, and linking one's account to it.
 
-use super::{Accounts, Client, Opened, ServiceError, act, holder};
+use super::{Accounts, Client, Opened, ServiceError, act, holder, settings};
 use crate::{
     domain::{
         account::{Account, Identity, NewAccount},
@@ -9,9 +9,47 @@ use crate::{
     repositories::ledger::LedgerError,
 };
 
+/// What an identity provider says of somebody.
+pub struct ProviderToken<'a> {
+    /// The provider's id among ours.
+    pub provider: &'a str,
+    pub id_token: &'a str,
+    /// What the client has chosen for this token.
+    pub nonce: &'a str,
+}
+
 impl Accounts {
+    /// Opens a session of whoever the provider says it is, and makes the account if there is none: the last value.
+    pub async fn sign_in_by_provider(&self, client: &Client, token: ProviderToken<'_>) -> Result<(Opened, bool), ServiceError> {
+        self.offers_passwords()?;
+        let identity = self.identity(token).await?;
+        if self.open_to == settings::Accounts::Invited && self.ledger.account_by_identity(&identity).await?.is_none() {
+            return Err(ServiceError::Forbidden("signing up needs an invite here: sign up by it, then link the provider".into()));
+        }
+        self.sign_in_as(client, &identity).await
+    }
+
+    /// Links the caller's account to whoever the provider says it is.
+    pub async fn link_provider(
+        &self,
+        caller: &Caller,
+        client: &Client,
+        token: ProviderToken<'_>,
+    ) -> Result<Account, ServiceError> {
+        self.offers_passwords()?;
+        holder(caller)?;
+        let identity = self.identity(token).await?;
+        self.link_identity(caller, client, &identity).await
+    }
+
+    async fn identity(&self, token: ProviderToken<'_>) -> Result<Identity, ServiceError> {
+        let ProviderToken { provider, id_token, nonce } = token;
+        let unknown = || ServiceError::invalid("provider", "unknown", "there is no such identity provider");
+        self.providers.as_ref().ok_or_else(unknown)?.verify(provider, id_token, nonce).await
+    }
+
     /// Opens a session of the account that is this identity, and makes that account if there is none: the last value.
-    pub async fn sign_in_as(&self, client: &Client, identity: &Identity) -> Result<(Opened, bool), ServiceError> {
+    async fn sign_in_as(&self, client: &Client, identity: &Identity) -> Result<(Opened, bool), ServiceError> {
         let now = self.clock.now();
         let account = NewAccount::player(now);
         let (token, session) = self.session(client, now);
@@ -26,7 +64,7 @@ impl Accounts {
     }
 
     /// Notes that the caller's account is this identity: user, scores and ranks stay the same.
-    pub async fn link_identity(&self, caller: &Caller, client: &Client, identity: &Identity) -> Result<Account, ServiceError> {
+    async fn link_identity(&self, caller: &Caller, client: &Client, identity: &Identity) -> Result<Account, ServiceError> {
         let holder = holder(caller)?;
         let act = act(client, &holder.account, self.clock.now());
         self.ledger.link_identity(&holder.account, identity, act).await.map_err(|error| match error {

@@ -120,6 +120,7 @@ fn cases() -> Vec<Case> {
         case("listUserScores", READ, "/api/users/ann/scores?leaderboardId=secret"),
         with_body("signUp", Proving, "/api/auth/sign-up", nothing()),
         with_body("signIn", Proving, "/api/auth/sign-in", nothing()),
+        with_body("signInByProvider", Proving, "/api/auth/oidc", nothing()),
         with_body("playAsGuest", Proving, "/api/auth/guest", nothing()),
         with_body("linkLogin", SESSION, "/api/auth/link", json!({"login": "ann", "password": "short"})),
         with_body("refreshSession", Proving, "/api/auth/refresh", nothing()),
