@@ -21,6 +21,7 @@ pub mod reviews;
 mod rulings;
 pub mod runs;
 pub mod scores;
+pub mod search;
 pub mod seasons;
 pub mod streams;
 pub mod users;

@@ -24,6 +24,7 @@ pub mod run;
 pub mod sanction;
 pub mod schedule;
 pub mod score;
+pub mod search;
 pub mod season;
 pub mod settlement;
 pub mod sign_in;

@@ -15,7 +15,7 @@ use crate::{
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards, moderation,
         operations::{self, Metrics},
-        page, reviews, runs, scores, seasons, streams, users,
+        page, reviews, runs, scores, search, seasons, streams, users,
     },
     middleware::{
         authentication::{Authentication, authenticate},
@@ -39,6 +39,7 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
             post(entries::friends).get(entries::entry_named_query).delete(entries::remove_named_query),
         )
         .route("/api/leaderboards/{id}/entries/{user_id}", get(entries::entry).delete(entries::remove))
+        .route("/api/leaderboards/{id}/search", get(search::search))
         .route("/api/leaderboards/{id}/scores", get(history::latest))
         .route("/api/leaderboards/{id}/seasons", get(seasons::list).post(seasons::end))
         .route("/api/leaderboards/{id}/seasons/{season}", get(seasons::get).patch(seasons::rename))

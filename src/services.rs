@@ -31,6 +31,7 @@ pub mod receipts;
 pub mod reviews;
 pub mod runs;
 pub mod scores;
+pub mod search;
 pub mod seasons;
 pub mod secrets;
 pub mod sessions;
@@ -53,6 +54,7 @@ pub struct Services {
     pub accounts: Option<Arc<accounts::Accounts>>,
     pub leaderboards: leaderboards::Leaderboards,
     pub actions: actions::Actions,
+    pub search: search::Search,
     pub users: users::Users,
     pub moderation: Arc<moderation::Moderation>,
     pub reviews: reviews::Reviews,

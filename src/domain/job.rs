@@ -87,6 +87,23 @@ impl Payload for SweepLeaderboard {
     }
 }
 
+/// Walks through all users in the order of their ids and makes each be found by the present name: of releases that knew no search,
+/// and of the previous one beside this.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepairSearch {
+    /// The last user that is done; empty at the beginning.
+    pub after: String,
+}
+
+impl Payload for RepairSearch {
+    const QUEUE: &'static str = "repair-search";
+
+    fn key(&self) -> String {
+        String::new()
+    }
+}
+
 /// Reads an ended season to its end: counts and digests it, and notes the marks from which its ranks are counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

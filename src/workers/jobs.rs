@@ -13,6 +13,7 @@ mod archive_season;
 mod end_decision;
 mod prune;
 mod prune_accounts;
+mod repair_search;
 mod scrub_user;
 mod send_mail;
 mod sweep_leaderboard;
@@ -28,8 +29,8 @@ use tokio::{
 use crate::{
     domain::{
         job::{
-            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneAccounts, PruneKeys, PruneReceipts, ScrubUser,
-            SendMail, SweepLeaderboard,
+            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneAccounts, PruneKeys, PruneReceipts,
+            RepairSearch, ScrubUser, SendMail, SweepLeaderboard,
         },
         time::{Clock, Timestamp},
     },
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// Every kind of job. Jobs of other queues are left to a release that knows them.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     kind::<SweepLeaderboard>(),
     kind::<ArchiveSeason>(),
     kind::<EndDecision>(),
@@ -47,6 +48,7 @@ const KINDS: [Kind; 8] = [
     kind::<PruneReceipts>(),
     kind::<SendMail>(),
     kind::<PruneAccounts>(),
+    kind::<RepairSearch>(),
 ];
 
 /// Jobs that an instance runs at once.
@@ -191,7 +193,12 @@ async fn lease(context: &Arc<Context>, queues: &[&'static str], running: &mut Jo
 
 /// Jobs that always exist.
 fn standing_jobs(now: Timestamp) -> Vec<NewJob> {
-    vec![NewJob::new(&PruneKeys::default(), now), NewJob::new(&PruneReceipts {}, now), NewJob::new(&PruneAccounts {}, now)]
+    vec![
+        NewJob::new(&PruneKeys::default(), now),
+        NewJob::new(&PruneReceipts {}, now),
+        NewJob::new(&PruneAccounts {}, now),
+        NewJob::new(&RepairSearch::default(), now),
+    ]
 }
 
 /// Adds jobs, unless they exist; returns those that could not be added yet.

@@ -232,6 +232,9 @@ async fn is_taken_over(database: Database, stores: Stores, mut server: Server) {
     }
     let all = named(&[("Ada", 30), ("bob", 11), ("cid", 11)]);
     within(SOON, "what it committed is announced", || async { scores(&server, "main").await == all }).await;
+    // The previous release says nothing of it: all users are gone through.
+    let found = || async { server.get("/api/leaderboards/main/search?name=aD").await["entries"][0]["displayName"] == "Ada" };
+    within(SOON, "users are found by names that it gave", found).await;
     let late = submit(&server, "late", json!({ "actionId": "goal", "userId": "cid" })).await;
     assert_eq!((late.0, late.1, late.2.contains("abc-42")), (StatusCode::OK, true, true), "{late:?}");
     assert_eq!(submit(&server, "first", goal()).await, (StatusCode::OK, true, receipt));

@@ -6,6 +6,7 @@ mod friends;
 mod history;
 mod latest;
 mod memory;
+mod search;
 mod window;
 
 use serde_json::{Value, json};

@@ -121,6 +121,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    user_search (user_id, folded) {
+        user_id -> Text,
+        folded -> Text,
+    }
+}
+
+diesel::table! {
     entries (leaderboard_pk, season, user_id) {
         leaderboard_pk -> BigInt,
         season -> BigInt,

@@ -4,6 +4,8 @@ use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
     audit::Act,
     ids::UserId,
+    leaderboard::Board,
+    search::Prefix,
     user::{Profile, User},
 };
 
@@ -36,5 +38,18 @@ impl Ledger {
     pub async fn put_user(&self, id: &UserId, profile: &Profile, act: impl Into<Act>) -> Result<Updated<User>, LedgerError> {
         let profile = profile.clone();
         self.change_user(id, act, "user.replace", move |_| profile).await
+    }
+
+    /// Users in a ranking whose name or id begins so, about the best `limit` of them, in no particular order. What it looks at does not
+    /// grow with the number of users. A user may have another name by now.
+    pub async fn find_users(&self, board: Board, prefix: &Prefix, limit: i64) -> Result<Vec<UserId>, LedgerError> {
+        let prefix = prefix.clone();
+        Ok(transact!(self.serve(LIMIT), search::find(board, &prefix, limit))?)
+    }
+
+    /// Makes the next `limit` users after an id be found by their present names; returns the last one, if there are more.
+    pub async fn repair_search(&self, after: &str, limit: i64) -> Result<Option<String>, LedgerError> {
+        let after = after.to_owned();
+        Ok(transact!(self.relaxed(LIMIT), search::repair(&after, limit))?)
     }
 }

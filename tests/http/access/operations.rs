@@ -82,6 +82,7 @@ fn cases() -> Vec<Case> {
         case("deleteEntry", ADMIN, "/api/leaderboards/secret/entries/nobody"),
         case("deleteEntryOfUserQuery", ADMIN, "/api/leaderboards/secret/entries/query"),
         with_body("queryEntries", READ, "/api/leaderboards/secret/entries/query", json!({"userIds": ["ann"]})),
+        case("searchEntries", READ, "/api/leaderboards/secret/search?name=a"),
         case("listLeaderboardScores", READ, "/api/leaderboards/secret/scores"),
         case("listSeasons", READ, "/api/leaderboards/secret/seasons"),
         with_body("endSeason", ADMIN, "/api/leaderboards/secret/seasons", nothing()),

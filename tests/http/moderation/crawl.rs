@@ -23,7 +23,7 @@ const OTHERS: [&str; 3] = ["bob", "cid", "dot"];
 const BOARDS: [(&str, i64); 2] = [("main", 2), ("cup", 1)];
 
 /// Everything that has to name a user of the ranking: windows, places beside them, streams. Latest scores do, too, but not for ever.
-const NAMING: [&str; 3] = ["/entries?limit=1000", "around=50", "stream?"];
+const NAMING: [&str; 4] = ["/entries?limit=1000", "around=50", "stream?", "/search?"];
 
 /// Scores of everybody in every season of [`BOARDS`], and a name for whoever will be hidden.
 async fn populate(app: &TestApp) {
@@ -50,6 +50,7 @@ fn paths() -> Vec<String> {
     for (id, seasons) in BOARDS {
         let board = format!("/api/leaderboards/{id}");
         paths.extend([board.clone(), format!("{board}/seasons?limit=1000")]);
+        paths.extend(["v", "VANISHING-user-4711", "zyxwv v"].map(|name| format!("{board}/search?limit=50&name={name}")));
         paths.extend((1..=4).map(|rank| format!("{board}/entries?limit=1&fromRank={rank}")));
         for season in 1..=seasons {
             paths.push(format!("{board}/seasons/{season}"));

@@ -24,8 +24,8 @@ use super::{
         users::{ShownColumns, shown},
     },
     statements::{
-        AddEntries, AddReceiptBatches, AddReceipts, AddUsers, AddUses, CountPages, DeleteOldKeys, EntryRow, FindEntries,
-        FindKeys, FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, NameUsers, RecentRow, WriteBatch,
+        AddEntries, AddReceiptBatches, AddReceipts, AddSearchRows, AddUsers, AddUses, CountPages, DeleteOldKeys, EntryRow,
+        FindEntries, FindKeys, FindReceiptBatches, FindRecent, KeyRow, LockEntries, LockUsers, NameUsers, RecentRow, WriteBatch,
     },
 };
 use crate::domain::{
@@ -209,6 +209,12 @@ pub async fn name_users(conn: &mut Conn, named: &[Naming], now: Timestamp) -> Re
     let revisions: Vec<i64> = named.iter().map(|naming| naming.revision).collect();
     let name = NameUsers { updated_at: &now.0, ids: &ids, names: &names, revisions: &revisions };
     Ok(name.execute(conn).await? == named.len())
+}
+
+/// Adds what users are found by.
+pub async fn add_search_rows(conn: &mut Conn, rows: Vec<(&str, String)>) -> Result<(), Failure> {
+    let (users, texts): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    Ok(AddSearchRows { users: &users, texts: &texts }.execute(conn).await.map(drop)?)
 }
 
 /// The columns of entries to be written, parallel.

@@ -81,6 +81,11 @@ statement!(
 );
 
 statement!(
+    Db, AddSearchRows { users: Array<Text> = [&'a str], texts: Array<Text> = [String] } -> BigInt,
+    "INSERT INTO user_search (user_id, folded) SELECT * FROM unnest(?, ?) ON CONFLICT DO NOTHING"
+);
+
+statement!(
     /// What every batch writes, as one statement, because every further statement is answered by a message of its own: existing
     /// entries, the history, idempotency keys, and the outbox row. Entries are updated in the order of the arrays, so that two
     /// instances never deadlock: the transaction allows no other plan. Returns how many entries were updated, how many keys

@@ -26,7 +26,7 @@ use super::{
         moderation::{Decided, Held, Moderated},
         schema::users,
     },
-    Conn, Failure, clock, corrections, decisions, leaderboards as boards, locks, targets,
+    Conn, Failure, clock, corrections, decisions, leaderboards as boards, locks, search, targets,
     users::name_is_locked,
 };
 use crate::domain::{
@@ -277,6 +277,7 @@ async fn rename(conn: &mut Conn, work: &mut Work<'_>, id: &UserId, name: Option<
         users::updated_at.eq(after.updated_at.0),
     );
     diesel::update(users::table.find(id.as_str())).set(row).execute(conn).await?;
+    search::set(conn, id, after.profile.display_name.as_deref()).await?;
     work.announcements.extend(work.name_changed(conn, &after).await?);
     work.users.insert(id.clone(), after);
     Ok(before)

@@ -17,7 +17,7 @@ use super::{
     },
     Conn, Failure, batch, definitions,
     outbox::{self, AddToOutbox},
-    reviews, sanctions, users as profiles,
+    reviews, sanctions, search, users as profiles,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
@@ -165,9 +165,11 @@ pub async fn commit(
     let changes = std::mem::take(&mut settlement.changes);
     let payload = payload_of(&changes)?;
     let accepted = || settlement.accepted.iter().map(|(_, accepted)| accepted);
-    let newcomers = accepted().map(|accepted| &accepted.user_id).filter(|user| !known_users.contains(*user)).collect();
+    let newcomers: BTreeSet<&UserId> =
+        accepted().map(|accepted| &accepted.user_id).filter(|user| !known_users.contains(*user)).collect();
     let boards = accepted().flat_map(|accepted| &accepted.standings).map(|standing| standing.board);
     let orders = boards.map(|board| (board.pk, board.order)).collect();
+    let found: Vec<UserId> = newcomers.iter().filter(|user| search::folds(user.as_str())).map(|&user| user.clone()).collect();
     let mut renames = Vec::new();
     let outbox = if settlement.accepted.is_empty() {
         None
@@ -178,6 +180,7 @@ pub async fn commit(
             batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?;
         sanctions::write(conn, settlement).await?;
         reviews::write(conn, settlement).await?;
+        search::add(conn, found.iter().map(|user| (user, None))).await?;
         renames = name_users(conn, &settlement.named, &known_users, now).await?;
         row
     };
@@ -205,6 +208,7 @@ async fn name_users(
     if !batch::name_users(conn, &named, now).await? {
         return Err(Failure::Raced);
     }
+    search::add(conn, named.iter().map(|naming| (&naming.user_id, Some(naming.name.as_str())))).await?;
     let mut renames = Vec::new();
     for Naming { user_id, .. } in named.iter().filter(|naming| known.contains(&naming.user_id)) {
         let user = profiles::user(conn, user_id).await?.ok_or(Failure::Raced)?;

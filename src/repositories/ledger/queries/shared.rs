@@ -31,6 +31,7 @@ pub mod reviews;
 pub mod sanctions;
 pub mod scores;
 pub mod scrubbing;
+pub mod search;
 pub mod seasons;
 pub mod sessions;
 pub mod sign_ins;

@@ -14,7 +14,7 @@ use super::{
     },
     Conn, Db, Failure, audit,
     leaderboards::order,
-    locks, outbox, reviews,
+    locks, outbox, reviews, search,
 };
 use crate::domain::{
     announcement::Announcement,
@@ -97,6 +97,7 @@ pub async fn put(
         return Err(LedgerError::NameLocked.into());
     }
     let shown = !before.profile.shows_the_same(&profile);
+    let found_otherwise = made > 0 || before.profile.display_name != profile.display_name;
     let after = User { profile, revision: before.revision + 1, updated_at: now, ..before };
     let row = UserRow::of(&after)?;
     diesel::update(users::table.find(id.as_str()))
@@ -110,6 +111,9 @@ pub async fn put(
         ))
         .execute(conn)
         .await?;
+    if found_otherwise {
+        search::set(conn, &after.id, after.profile.display_name.as_deref()).await?;
+    }
     let announcement = if shown { name_changed(conn, &after).await? } else { None };
     let outbox = match announcement {
         Some(announcement) => Some((outbox::add(conn, now, &announcement).await?, announcement)),

@@ -97,6 +97,19 @@ pub async fn name_users(conn: &mut Conn, named: &[Naming], now: Timestamp) -> Re
 }
 
 statement!(
+    Db, AddSearchRow { user: Text = str, folded: Text = str } -> BigInt,
+    "INSERT INTO user_search (user_id, folded) VALUES (?, ?) ON CONFLICT DO NOTHING"
+);
+
+/// Adds what users are found by.
+pub async fn add_search_rows(conn: &mut Conn, rows: Vec<(&str, String)>) -> Result<(), Failure> {
+    for (user, folded) in rows {
+        AddSearchRow { user, folded: &folded }.execute(conn).await?;
+    }
+    Ok(())
+}
+
+statement!(
     Db, PutEntry {
         board: BigInt = i64, season: BigInt = i64, user: Text = str, score: BigInt = i64, sort_score: BigInt = i64,
         reached_at: BigInt = i64, revision: BigInt = i64,

@@ -16,7 +16,7 @@ use super::{
         },
         Conn, Db, Failure, accounts, jobs,
         leaderboards::order,
-        targets,
+        search, targets,
     },
     work::Work,
 };
@@ -210,6 +210,7 @@ async fn rename(
     diesel::update(reviews::table.filter(reviews::user_id.eq(old))).set(reviews::user_id.eq(new)).execute(conn).await?;
     ForgetUses { user: old }.execute(conn).await?;
     RenameUser { id: new, at: &work.act.at.0, old }.execute(conn).await?;
+    search::forget(conn, user).await?;
     Ok(())
 }
 

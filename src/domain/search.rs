@@ -1,0 +1,61 @@
+//! Search by the beginning of a name, whatever its case. Folding is done here and nowhere else, so that both engines agree.
+
+/// The text without the differences of case: by upper case and back, so that `ß` and `SS`, `σ` and `ς` are the same. Character by
+/// character, so that the beginning of a text folds to the beginning of its folded form.
+pub fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// What a name or an id is to begin with, folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix {
+    from: String,
+    to: String,
+}
+
+impl Prefix {
+    /// The longest text that can be searched for, in characters: that of a user id.
+    pub const LONGEST: usize = 128;
+
+    /// `None` if the text is empty or too long.
+    pub fn parse(text: &str) -> Option<Self> {
+        let from = fold(text);
+        // No name goes on with the last of all characters, which is none.
+        let to = format!("{from}\u{10ffff}");
+        (1..=Self::LONGEST).contains(&text.chars().count()).then_some(Self { from, to })
+    }
+
+    /// Folded texts that begin so are bytewise at the first bound or after it, and before the second.
+    pub fn range(&self) -> (&str, &str) {
+        (&self.from, &self.to)
+    }
+
+    /// Whether this text begins so.
+    pub fn begins(&self, text: &str) -> bool {
+        fold(text).starts_with(&self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_makes_no_difference_in_any_script() {
+        for (text, prefix) in [
+            ("Ada", "aD"),
+            ("ÉMILIE", "émi"),
+            ("straße", "STRASS"),
+            ("ὈΔΥΣΣΕΎΣ", "ὀδυς"),
+            ("Ольга", "оЛЬ"),
+            ("ǅemal", "ǆ"),
+            ("宮本 茂", "宮"),
+        ] {
+            let prefix = Prefix::parse(prefix).unwrap();
+            let (from, to) = prefix.range();
+            assert!(prefix.begins(text) && from <= &*fold(text) && &*fold(text) < to, "{text}");
+            assert!(!prefix.begins("zed"), "{text}");
+        }
+        assert!(Prefix::parse("").is_none() && Prefix::parse(&"x".repeat(129)).is_none());
+    }
+}

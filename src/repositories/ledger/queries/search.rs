@@ -1,0 +1,142 @@
+//! What users are found by: their display names and ids, folded ([`fold`]), and the entries of those who are found.
+//!
+//! `user_search` holds display names, and ids that folding changes; an id that is its own folded form is found in the key of `users`
+//! itself, so most newcomers write nothing here. The previous release writes none of it: a job adds what is missing
+//! ([`repair`]), and whoever reads checks what is outdated.
+
+use std::collections::{BTreeSet, HashMap};
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, QueryDsl,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    super::super::{
+        schema::{entries, user_search, users},
+        statement::statement,
+    },
+    Conn, Db, Failure, batch, locks,
+};
+use crate::domain::{
+    entry::TAKEN_OUT,
+    ids::UserId,
+    leaderboard::Board,
+    search::{Prefix, fold},
+};
+
+/// The most users whose entries are looked up one by one.
+const CANDIDATES: i64 = 2_000;
+/// How many entries are looked at from the first rank downwards where more users match.
+const WALKED: i64 = 3_000;
+
+statement!(
+    /// The best of a board's first entries whose users match. A subquery with an offset is evaluated for each row and not turned
+    /// into a hash of all that match.
+    Db, BestOf {
+        board: BigInt = i64, season: BigInt = i64, walked: BigInt = i64, id_from: Text = str, id_to: Text = str, from: Text = str,
+        to: Text = str, limit: BigInt = i64,
+    } -> Text,
+    "SELECT e.user_id FROM (SELECT user_id, sort_score, reached_at FROM entries \
+       WHERE abs(leaderboard_pk) = ? AND abs(season) = ? AND sort_score < 9223372036854775807 \
+       ORDER BY sort_score, reached_at, user_id LIMIT ?) e \
+     WHERE (e.user_id >= ? AND e.user_id < ?) \
+       OR EXISTS (SELECT 1 FROM user_search s WHERE s.user_id = e.user_id AND s.folded >= ? AND s.folded < ? LIMIT 1 OFFSET 0) \
+     ORDER BY e.sort_score, e.reached_at, e.user_id LIMIT ?"
+);
+
+/// Users in the ranking whose name or id begins so, about the best `limit` of them, in no particular order: all of those where no
+/// more than [`CANDIDATES`] users match, else those among the first [`WALKED`] entries and the first candidates.
+pub async fn find(conn: &mut Conn, board: Board, prefix: &Prefix, limit: i64) -> Result<Vec<UserId>, Failure> {
+    let (from, to) = prefix.range();
+    let by_text = user_search::table
+        .filter(user_search::folded.ge(from).and(user_search::folded.lt(to)))
+        .order((user_search::folded, user_search::user_id))
+        .limit(CANDIDATES + 1)
+        .select(user_search::user_id);
+    let by_text: Vec<String> = by_text.load(conn).await?;
+    let by_id =
+        users::table.filter(users::id.ge(from).and(users::id.lt(to))).order(users::id).limit(CANDIDATES + 1).select(users::id);
+    let by_id: Vec<String> = by_id.load(conn).await?;
+    let limited = |count: usize| count > CANDIDATES as usize;
+    let many = limited(by_text.len()) || limited(by_id.len());
+    let mut found = BTreeSet::new();
+    if many {
+        let best = BestOf {
+            board: &board.pk,
+            season: &board.season,
+            walked: &WALKED,
+            id_from: from,
+            id_to: to,
+            from,
+            to,
+            limit: &limit,
+        };
+        found.extend(best.load::<String>(conn).await?);
+    }
+    if found.len() < limit as usize {
+        let candidates: BTreeSet<&str> = by_text.iter().chain(&by_id).map(String::as_str).collect();
+        let those = entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season));
+        let best = entries::table
+            .filter(those.and(entries::user_id.eq_any(candidates)).and(entries::sort_score.lt(TAKEN_OUT)))
+            .order((entries::sort_score, entries::reached_at, entries::user_id))
+            .limit(limit)
+            .select(entries::user_id);
+        found.extend(best.load::<String>(conn).await?);
+    }
+    found.iter().map(|user| UserId::parse(user).map_err(Failure::corrupt)).collect()
+}
+
+/// Whether folding may change this id; certainly not if it is nothing but lower-case ASCII.
+pub fn folds(id: &str) -> bool {
+    id.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
+}
+
+/// What a user of this name is found by, beside an id that is its own folded form.
+fn texts(user: &UserId, name: Option<&str>) -> BTreeSet<String> {
+    let id = Some(user.as_str()).filter(|id| folds(id)).map(fold).filter(|folded| folded != user.as_str());
+    name.map(fold).into_iter().chain(id).collect()
+}
+
+/// Makes a locked user be found by this name.
+pub async fn set(conn: &mut Conn, user: &UserId, name: Option<&str>) -> Result<(), Failure> {
+    forget(conn, user).await?;
+    add(conn, [(user, name)]).await
+}
+
+/// Makes users be found who were not before.
+pub async fn add<'a>(conn: &mut Conn, named: impl IntoIterator<Item = (&'a UserId, Option<&'a str>)>) -> Result<(), Failure> {
+    let rows = named.into_iter().flat_map(|(user, name)| texts(user, name).into_iter().map(move |text| (user.as_str(), text)));
+    let rows: Vec<(&str, String)> = rows.collect();
+    if rows.is_empty() { Ok(()) } else { batch::add_search_rows(conn, rows).await }
+}
+
+/// Makes a user be found no more.
+pub async fn forget(conn: &mut Conn, user: &UserId) -> Result<(), Failure> {
+    diesel::delete(user_search::table.filter(user_search::user_id.eq(user.as_str()))).execute(conn).await?;
+    Ok(())
+}
+
+/// Makes the next `limit` users after an id be found by their present names; returns the last one, if there are more.
+pub async fn repair(conn: &mut Conn, after: &str, limit: i64) -> Result<Option<String>, Failure> {
+    let page = users::table.filter(users::id.gt(after)).order(users::id).limit(limit).select((users::id, users::display_name));
+    let page: Vec<(String, Option<String>)> = page.load(conn).await?;
+    let ids: Vec<&str> = page.iter().map(|row| row.0.as_str()).collect();
+    let rows = user_search::table.filter(user_search::user_id.eq_any(&ids)).select((user_search::user_id, user_search::folded));
+    let mut known: HashMap<String, BTreeSet<String>> = HashMap::new();
+    for (user, text) in rows.load::<(String, String)>(conn).await? {
+        known.entry(user).or_default().insert(text);
+    }
+    for (id, name) in &page {
+        let user = UserId::parse(id).map_err(Failure::corrupt)?;
+        if known.remove(id).unwrap_or_default() == texts(&user, name.as_deref()) {
+            continue;
+        }
+        // The name may have changed since it was read.
+        if let Some(present) = locks::user(conn, &user).await? {
+            set(conn, &user, present.profile.display_name.as_deref()).await?;
+        }
+    }
+    Ok(page.last().filter(|_| page.len() as i64 == limit).map(|(id, _)| id.clone()))
+}

@@ -1,0 +1,156 @@
+//! Finding users of a leaderboard by the beginning of a name.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{fill, ranks};
+use crate::{
+    answers::{Expect, broken},
+    app::{Backend, TestApp, users},
+};
+
+crate::both_backends!(
+    users_are_found_by_the_beginning_of_a_name_or_an_id,
+    case_makes_no_difference_in_any_script,
+    a_row_is_the_one_of_the_window,
+    nobody_is_found_by_a_former_name,
+    users_who_are_not_in_this_ranking_are_not_found,
+    the_best_are_found_where_many_match,
+    a_search_that_is_no_search_is_refused,
+);
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+async fn search(app: &TestApp, name: &str) -> Value {
+    app.get(&format!("/api/leaderboards/main/search?limit=50&name={}", encoded(name))).await
+}
+
+async fn name(app: &TestApp, user: &str, name: Value) {
+    app.admin(Method::PATCH, &format!("/api/users/{}", encoded(user))).json(&json!({ "displayName": name })).answers(200).await;
+}
+
+async fn users_are_found_by_the_beginning_of_a_name_or_an_id(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for (user, value) in [("ada", 1), ("u-1", 5), ("u-2", 3), ("Adam", 4), ("bad", 9)] {
+        app.post_value(user, value).await;
+    }
+    name(&app, "u-1", json!("Ada Lovelace")).await;
+    app.submit(json!({"actionId": "value", "userId": "u-3", "value": 2, "displayName": "ADA B."})).await;
+    app.submit(json!({"actionId": "value", "userId": "u-2", "value": 0, "displayName": "Bob"})).await;
+    assert_eq!(users(&search(&app, "ad").await), ["u-1", "Adam", "u-3", "ada"], "best first");
+    assert_eq!(users(&search(&app, "ada ").await), ["u-1", "u-3"]);
+    assert_eq!(users(&search(&app, "ADAM").await), ["Adam"]);
+    assert_eq!(users(&search(&app, "u-").await), ["u-1", "u-2", "u-3"]);
+    assert_eq!(users(&search(&app, "bob").await), ["u-2"]);
+    assert_eq!(search(&app, "zed").await["entries"], json!([]));
+    let answer = app.get("/api/leaderboards/main/search?name=ad&limit=2").await;
+    assert_eq!((users(&answer), ranks(&answer["entries"])), (vec!["u-1", "Adam"], vec![2, 3]));
+}
+
+async fn case_makes_no_difference_in_any_script(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let named = [
+        ("a", "Émilie", "éMI"),
+        ("b", "straße", "STRASS"),
+        ("c", "ὈΔΥΣΣΕΎΣ", "ὀδυσσεύς"),
+        ("d", "Ольга", "оЛЬГ"),
+        ("e", "宮本 茂", "宮本"),
+        ("f", "100% _x", "100% _X"),
+        ("g", "'); DROP TABLE users", "'); d"),
+        ("h", "👑 Queen", "👑 q"),
+    ];
+    for (user, name, _) in named {
+        app.submit(json!({"actionId": "goal", "userId": user, "displayName": name})).await;
+    }
+    app.post_score("ÅSA", "goal").await;
+    for (user, name, prefix) in named {
+        assert_eq!(users(&search(&app, prefix).await), [user], "{prefix}");
+        assert_eq!(users(&search(&app, name).await), [user], "{name}");
+    }
+    assert_eq!(users(&search(&app, "åsa").await), ["ÅSA"]);
+    assert_eq!(search(&app, "%").await["entries"], json!([]));
+}
+
+async fn a_row_is_the_one_of_the_window(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    fill(&app, 5).await;
+    let profile = json!({"displayName": "Ann", "avatarUrl": "https://example.com/a.png", "country": "CZ"});
+    app.admin(Method::PUT, "/api/users/u-03").json(&profile).answers(200).await;
+    let window = app.get("/api/leaderboard").await;
+    let found = search(&app, "an").await;
+    assert_eq!(found["entries"], json!([window["entries"][2]]));
+    for field in ["leaderboardId", "season", "version"] {
+        assert_eq!(found[field], window[field], "{field}");
+    }
+    let nobody = app.anonymous(Method::GET, "/api/leaderboards/main/search?name=zed").responds(200).await;
+    assert!(nobody.headers().contains_key("cache-status"));
+    assert_eq!(nobody.json::<Value>().await.unwrap()["version"], window["version"]);
+}
+
+async fn nobody_is_found_by_a_former_name(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.post_score("u-1", "goal").await;
+    for (now, former) in [(json!("Ada"), "zed"), (json!("Bob"), "ada"), (Value::Null, "bob"), (json!("Cid"), "bob")] {
+        name(&app, "u-1", now.clone()).await;
+        assert_eq!(search(&app, former).await["entries"], json!([]), "{former}");
+        if let Some(now) = now.as_str() {
+            assert_eq!(users(&search(&app, now).await), ["u-1"]);
+        }
+    }
+    let moderator = app.with("mod", "moderation:write", Method::POST, "/api/moderation/decisions");
+    let rename = json!({"type": "rename", "userId": "u-1", "displayName": "Dot", "reason": "a test"});
+    moderator.json(&json!({ "decisions": [rename] })).answers(200).await;
+    assert_eq!((users(&search(&app, "do").await), search(&app, "ci").await["entries"].clone()), (vec!["u-1"], json!([])));
+    let moderator = app.with("mod", "moderation:write", Method::POST, "/api/moderation/decisions");
+    let erase = json!({"type": "erase", "userId": "u-1", "scores": "keep", "reason": "a test"});
+    moderator.json(&json!({ "decisions": [erase] })).answers(200).await;
+    for gone in ["do", "u-1"] {
+        assert_eq!(search(&app, gone).await["entries"], json!([]), "{gone}");
+    }
+    assert_eq!(search(&app, "erased-").await["entries"].as_array().unwrap().len(), 1);
+}
+
+async fn users_who_are_not_in_this_ranking_are_not_found(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("cup", json!({})).await;
+    app.submit(json!({"actionId": "cup", "userId": "ada", "value": 1})).await;
+    app.admin(Method::PUT, "/api/users/adele").json(&json!({"displayName": "Adele"})).answers(200).await;
+    assert_eq!(search(&app, "ad").await["entries"], json!([]));
+    assert_eq!(users(&app.get("/api/leaderboards/cup/search?name=AD").await), ["ada"]);
+    app.admin(Method::DELETE, "/api/leaderboards/cup/entries/ada").responds(204).await;
+    assert_eq!(app.get("/api/leaderboards/cup/search?name=ad").await["entries"], json!([]));
+}
+
+/// More match than are looked up one by one: then the ranking is walked from the top.
+async fn the_best_are_found_where_many_match(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    for page in 0..3 {
+        let scores: Vec<_> = (0..700)
+            .map(|number| json!({"actionId": "value", "userId": format!("u-{page}-{number:03}"), "value": page * 100 + number % 100}))
+            .collect();
+        app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": scores })).answers(200).await;
+    }
+    let window = app.get("/api/leaderboard?limit=50").await;
+    assert_eq!(search(&app, "U").await["entries"], window["entries"]);
+    app.submit(json!({"actionId": "value", "userId": "x", "value": 0, "displayName": "Unique"})).await;
+    assert_eq!(users(&search(&app, "un").await), ["x"]);
+}
+
+async fn a_search_that_is_no_search_is_refused(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let long = "x".repeat(129);
+    for (query, field) in [
+        ("", "name"),
+        ("?name=", "name"),
+        (&*format!("?name={long}"), "name"),
+        ("?name=a&limit=0", "limit"),
+        ("?name=a&limit=51", "limit"),
+        ("?name=a&name=b", "name"),
+    ] {
+        let problem = app.anonymous(Method::GET, &format!("/api/leaderboards/main/search{query}")).refused(422).await;
+        assert_eq!(broken(&problem), [field], "{query}");
+    }
+    app.anonymous(Method::GET, "/api/leaderboards/nothing/search?name=a").refused(404).await;
+}
