@@ -26,8 +26,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Up to `limit` entries whose display name or user id begins so, best first. Where thousands of users match, the best of those
-    /// near the top and of the first in alphabetical order.
+    /// Up to `limit` entries whose display name or user id begins so, best first. Where many users match who are all far
+    /// from the top, some of them.
     pub async fn find(
         &self,
         board: Board,

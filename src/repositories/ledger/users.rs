@@ -40,7 +40,7 @@ impl Ledger {
         self.change_user(id, act, "user.replace", move |_| profile).await
     }
 
-    /// Users in a ranking whose name or id begins so, about the best `limit` of them, in no particular order. What it looks at does not
+    /// Users in a ranking whose name or id begins so, the best `limit` of them, as far as that can be found at once, in no particular order. What it looks at does not
     /// grow with the number of users. A user may have another name by now.
     pub async fn find_users(&self, board: Board, prefix: &Prefix, limit: i64) -> Result<Vec<UserId>, LedgerError> {
         let prefix = prefix.clone();

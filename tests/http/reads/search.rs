@@ -127,13 +127,15 @@ async fn users_who_are_not_in_this_ranking_are_not_found(backend: Backend) {
 async fn the_best_are_found_where_many_match(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     for page in 0..3 {
-        let scores: Vec<_> = (0..700)
+        let scores: Vec<_> = (0..350)
             .map(|number| json!({"actionId": "value", "userId": format!("u-{page}-{number:03}"), "value": page * 100 + number % 100}))
             .collect();
         app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": scores })).answers(200).await;
     }
     let window = app.get("/api/leaderboard?limit=50").await;
     assert_eq!(search(&app, "U").await["entries"], window["entries"]);
+    let last = app.get("/api/leaderboard?limit=50&fromRank=701").await;
+    assert_eq!(search(&app, "U-0").await["entries"], last["entries"], "far from the top, and too many to look each up");
     app.submit(json!({"actionId": "value", "userId": "x", "value": 0, "displayName": "Unique"})).await;
     assert_eq!(users(&search(&app, "un").await), ["x"]);
 }

@@ -26,10 +26,12 @@ use crate::domain::{
     search::{Prefix, fold},
 };
 
-/// The most users whose entries are looked up one by one.
-const CANDIDATES: i64 = 2_000;
-/// How many entries are looked at from the first rank downwards where more users match.
-const WALKED: i64 = 3_000;
+/// How many entries are looked at first, from rank 1 downwards: where enough match there, they are the best, however many match in all.
+const NEAR: i64 = 300;
+/// The most users whose entries are looked up one by one. On PostgreSQL each costs about as much as three that are walked past.
+const CANDIDATES: i64 = 300;
+/// How many entries are looked at where more users match.
+const FAR: i64 = 1_000;
 
 statement!(
     /// The best of a board's first entries whose users match. A subquery with an offset is evaluated for each row and not turned
@@ -46,9 +48,39 @@ statement!(
      ORDER BY e.sort_score, e.reached_at, e.user_id LIMIT ?"
 );
 
-/// Users in the ranking whose name or id begins so, about the best `limit` of them, in no particular order: all of those where no
-/// more than [`CANDIDATES`] users match, else those among the first [`WALKED`] entries and the first candidates.
+/// Users in the ranking whose name or id begins so, the best `limit` of them, in no particular order. Where more than
+/// [`CANDIDATES`] users match and few of them are near the top, those among the first [`FAR`] entries, and others in the order of
+/// their names.
 pub async fn find(conn: &mut Conn, board: Board, prefix: &Prefix, limit: i64) -> Result<Vec<UserId>, Failure> {
+    let mut found = best_of(conn, board, prefix, NEAR, limit).await?;
+    if found.len() < limit as usize {
+        let (candidates, all) = candidates(conn, prefix).await?;
+        if !all {
+            found = best_of(conn, board, prefix, FAR, limit).await?;
+        }
+        if found.len() < limit as usize {
+            let of_board = entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season));
+            let best = entries::table
+                .filter(of_board.and(entries::user_id.eq_any(candidates)).and(entries::sort_score.lt(TAKEN_OUT)))
+                .order((entries::sort_score, entries::reached_at, entries::user_id))
+                .limit(limit)
+                .select(entries::user_id);
+            found.extend(best.load::<String>(conn).await?);
+        }
+    }
+    found.iter().map(|user| UserId::parse(user).map_err(Failure::corrupt)).collect()
+}
+
+/// The users who match among the first `walked` entries, the best `limit` of them.
+async fn best_of(conn: &mut Conn, board: Board, prefix: &Prefix, walked: i64, limit: i64) -> Result<BTreeSet<String>, Failure> {
+    let (from, to) = prefix.range();
+    let (pk, season) = (&board.pk, &board.season);
+    let best = BestOf { board: pk, season, walked: &walked, id_from: from, id_to: to, from, to, limit: &limit };
+    Ok(best.load::<String>(conn).await?.into_iter().collect())
+}
+
+/// The first users who match, by name and by id, whatever rankings they are in; and whether those are all.
+async fn candidates(conn: &mut Conn, prefix: &Prefix) -> Result<(BTreeSet<String>, bool), Failure> {
     let (from, to) = prefix.range();
     let by_text = user_search::table
         .filter(user_search::folded.ge(from).and(user_search::folded.lt(to)))
@@ -56,36 +88,10 @@ pub async fn find(conn: &mut Conn, board: Board, prefix: &Prefix, limit: i64) ->
         .limit(CANDIDATES + 1)
         .select(user_search::user_id);
     let by_text: Vec<String> = by_text.load(conn).await?;
-    let by_id =
-        users::table.filter(users::id.ge(from).and(users::id.lt(to))).order(users::id).limit(CANDIDATES + 1).select(users::id);
-    let by_id: Vec<String> = by_id.load(conn).await?;
-    let limited = |count: usize| count > CANDIDATES as usize;
-    let many = limited(by_text.len()) || limited(by_id.len());
-    let mut found = BTreeSet::new();
-    if many {
-        let best = BestOf {
-            board: &board.pk,
-            season: &board.season,
-            walked: &WALKED,
-            id_from: from,
-            id_to: to,
-            from,
-            to,
-            limit: &limit,
-        };
-        found.extend(best.load::<String>(conn).await?);
-    }
-    if found.len() < limit as usize {
-        let candidates: BTreeSet<&str> = by_text.iter().chain(&by_id).map(String::as_str).collect();
-        let those = entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season));
-        let best = entries::table
-            .filter(those.and(entries::user_id.eq_any(candidates)).and(entries::sort_score.lt(TAKEN_OUT)))
-            .order((entries::sort_score, entries::reached_at, entries::user_id))
-            .limit(limit)
-            .select(entries::user_id);
-        found.extend(best.load::<String>(conn).await?);
-    }
-    found.iter().map(|user| UserId::parse(user).map_err(Failure::corrupt)).collect()
+    let by_id = users::table.filter(users::id.ge(from).and(users::id.lt(to))).order(users::id).limit(CANDIDATES + 1);
+    let by_id: Vec<String> = by_id.select(users::id).load(conn).await?;
+    let all = by_text.len().max(by_id.len()) <= CANDIDATES as usize;
+    Ok((by_text.into_iter().chain(by_id).collect(), all))
 }
 
 /// Whether folding may change this id; certainly not if it is nothing but lower-case ASCII.
