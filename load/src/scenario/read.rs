@@ -50,6 +50,8 @@ pub enum What {
     Around,
     /// Entries from any rank on
     Window,
+    /// Users by the beginning of an id, of one to all of its characters
+    Search,
     /// Fifty users' places among each other
     Friends,
 }
@@ -110,6 +112,12 @@ impl Work for Reads {
             What::Window => {
                 let rank = user + 1;
                 request::get(&self.target, format_args!("{entries}?limit={limit}&fromRank={rank}&{season}"), request);
+            }
+            What::Search => {
+                let id = format!("U-{user}");
+                let name = &id[..fastrand::usize(1..=id.len())];
+                let path = format_args!("/api/leaderboards/{leaderboard}/search?limit={limit}&name={name}");
+                request::get(&self.target, path, request);
             }
             What::Friends => {
                 let path = format!("/api/leaderboards/{leaderboard}/entries/query?{season}");

@@ -35,7 +35,8 @@ const FAR: i64 = 1_000;
 
 statement!(
     /// The best of a board's first entries whose users match. A subquery with an offset is evaluated for each row and not turned
-    /// into a hash of all that match.
+    /// into a hash of all that match; an expression in place of the column keeps it to the few rows of the user, where a planner may
+    /// prefer to go through all that match, each time.
     Db, BestOf {
         board: BigInt = i64, season: BigInt = i64, walked: BigInt = i64, id_from: Text = str, id_to: Text = str, from: Text = str,
         to: Text = str, limit: BigInt = i64,
@@ -44,7 +45,7 @@ statement!(
        WHERE abs(leaderboard_pk) = ? AND abs(season) = ? AND sort_score < 9223372036854775807 \
        ORDER BY sort_score, reached_at, user_id LIMIT ?) e \
      WHERE (e.user_id >= ? AND e.user_id < ?) \
-       OR EXISTS (SELECT 1 FROM user_search s WHERE s.user_id = e.user_id AND s.folded >= ? AND s.folded < ? LIMIT 1 OFFSET 0) \
+       OR EXISTS (SELECT 1 FROM user_search s WHERE s.user_id = e.user_id AND s.folded || '' >= ? AND s.folded || '' < ? LIMIT 1 OFFSET 0) \
      ORDER BY e.sort_score, e.reached_at, e.user_id LIMIT ?"
 );
 
