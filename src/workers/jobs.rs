@@ -29,8 +29,8 @@ use tokio::{
 use crate::{
     domain::{
         job::{
-            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneAccounts, PruneKeys, PruneReceipts,
-            RepairSearch, ScrubUser, SendMail, SweepLeaderboard,
+            ArchiveSeason, EndDecision, Ended, LeasedJob, NewJob, Payload, PruneAccounts, PruneKeys, PruneReceipts, RepairSearch,
+            ScrubUser, SendMail, SweepLeaderboard,
         },
         time::{Clock, Timestamp},
     },
