@@ -14,6 +14,7 @@ crate::both_backends!(
     a_name_with_a_score_changes_nobody_who_has_one,
     who_is_named_late_is_named_everywhere,
     the_first_of_a_batch_names,
+    who_is_named_late_in_a_batch_is_named_everywhere,
     a_moderators_name_stays,
     a_name_is_part_of_what_a_key_stands_for,
     a_name_follows_the_rules_of_names,
@@ -84,6 +85,19 @@ async fn the_first_of_a_batch_names(backend: Backend) {
     futures_util::future::join_all(racing).await;
     let profile = app.admin(Method::GET, "/api/users/u-9").answers(200).await["displayName"].clone();
     assert_eq!(name_of(&app, "u-9").await, profile);
+}
+
+async fn who_is_named_late_in_a_batch_is_named_everywhere(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("cup", json!({})).await;
+    let items = [json!({ "actionId": "cup", "userId": "u-1", "value": 5 }), named("u-1", "Ada")];
+    let batch = app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": items })).answers(200).await;
+    assert!(batch["results"].as_array().unwrap().iter().all(|result| result["status"] == 200), "{batch}");
+    assert_eq!(name_of(&app, "u-1").await, "Ada");
+    eventually("the ranking of the first submission has the name", || async {
+        app.get("/api/leaderboards/cup/entries/u-1").await["entry"]["displayName"] == "Ada"
+    })
+    .await;
 }
 
 async fn a_moderators_name_stays(backend: Backend) {

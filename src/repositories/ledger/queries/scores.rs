@@ -181,7 +181,7 @@ pub async fn commit(
         sanctions::write(conn, settlement).await?;
         reviews::write(conn, settlement).await?;
         search::add(conn, found.iter().map(|user| (user, None))).await?;
-        renames = name_users(conn, &settlement.named, &known_users, now).await?;
+        renames = name_users(conn, &settlement.named, &known_users, &changes, now).await?;
         row
     };
     progress.set_written();
@@ -197,6 +197,7 @@ async fn name_users(
     conn: &mut Conn,
     named: &[Naming],
     known: &HashSet<UserId>,
+    changes: &[Change],
     now: Timestamp,
 ) -> Result<Vec<(i64, Announcement)>, Failure> {
     if named.is_empty() {
@@ -209,8 +210,11 @@ async fn name_users(
         return Err(Failure::Raced);
     }
     search::add(conn, named.iter().map(|naming| (&naming.user_id, Some(naming.name.as_str())))).await?;
+    // A newcomer, too, may have entered a ranking without the name, by an earlier submission of this batch.
+    let nameless = changes.iter().filter(|change| change.name.name.is_none()).map(|change| &change.user_id);
+    let elsewhere: HashSet<&UserId> = known.iter().chain(nameless).collect();
     let mut renames = Vec::new();
-    for Naming { user_id, .. } in named.iter().filter(|naming| known.contains(&naming.user_id)) {
+    for Naming { user_id, .. } in named.iter().filter(|naming| elsewhere.contains(&naming.user_id)) {
         let user = profiles::user(conn, user_id).await?.ok_or(Failure::Raced)?;
         if let Some(announcement) = profiles::name_changed(conn, &user).await? {
             renames.push((outbox::add(conn, now, &announcement).await?, announcement));
