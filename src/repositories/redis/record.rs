@@ -48,31 +48,31 @@ pub(in crate::repositories) fn parse_revision(entry: &str) -> Option<i64> {
     entry.split_once(':')?.0.parse().ok()
 }
 
-/// What is shown of a user, with its revision: `revision[:name]`, followed by `\ncountry\naddress` if there is one of them. No name contains a
-/// line break. The previous release takes all after the colon for the name.
+/// What is shown of a user, with its revision: `revision[;country;address][:name]`, the middle part if there is a country or the address of a
+/// picture, in which colons and percent signs are percent-encoded. The previous release cannot read a record with that part, and shows the
+/// user's id.
 pub(in crate::repositories) fn name(name: &DisplayName) -> String {
-    let mut record = match &name.name {
-        Some(text) => format!("{}:{text}", name.revision),
-        None => name.revision.to_string(),
-    };
+    let mut record = name.revision.to_string();
     if let Some(Appearance { avatar_url, country }) = name.appearance.as_deref() {
-        for part in [country, avatar_url] {
-            record.push('\n');
-            record.push_str(part.as_deref().unwrap_or_default());
-        }
+        let (country, avatar_url) = (country.as_deref().unwrap_or_default(), avatar_url.as_deref().unwrap_or_default());
+        record.push_str(&format!(";{country};{}", avatar_url.replace('%', "%25").replace(':', "%3A")));
+    }
+    if let Some(text) = &name.name {
+        record.push(':');
+        record.push_str(text);
     }
     record
 }
 
 /// The reverse of [`name`].
 pub(in crate::repositories) fn parse_name(record: &str) -> Option<DisplayName> {
-    let mut lines = record.splitn(3, '\n');
-    let first = lines.next().unwrap_or_default();
-    let mut part = || lines.next().filter(|part| !part.is_empty());
+    let (before, name) = record.split_once(':').map_or((record, None), |(before, name)| (before, Some(name)));
+    let mut parts = before.splitn(3, ';');
+    let revision = parts.next()?.parse().ok()?;
+    let mut part = || parts.next().filter(|part| !part.is_empty());
     let (country, avatar_url) = (part(), part());
-    let (revision, name) = first.split_once(':').map_or((first, None), |(revision, name)| (revision, Some(name)));
-    let appearance = Appearance::of(avatar_url, country);
-    Some(DisplayName { name: name.map(str::to_owned), revision: revision.parse().ok()?, appearance })
+    let avatar_url = avatar_url.map(|encoded| encoded.replace("%3A", ":").replace("%25", "%"));
+    Some(DisplayName { name: name.map(str::to_owned), revision, appearance: Appearance::of(avatar_url.as_deref(), country) })
 }
 
 /// The beginning of fields that are published under another name than their line's: see [`line()`].
@@ -207,11 +207,15 @@ mod tests {
     fn names_with_colons_and_removed_names_round_trip() {
         for name_of in [Some("a:b"), Some(""), None] {
             for (avatar_url, country) in
-                [(None, None), (Some("https://a/b:c"), None), (None, Some("GB")), (Some("https://a"), Some("GB"))]
+                [(None, None), (Some("https://a/b:c"), None), (None, Some("GB")), (Some("https://a/;%3A%253A"), Some("GB"))]
             {
                 let appearance = Appearance::of(avatar_url, country);
                 let held = DisplayName { name: name_of.map(str::to_owned), revision: 7, appearance };
-                assert_eq!(parse_name(&name(&held)), Some(held));
+                let record = name(&held);
+                // The previous release reads all before the first colon as the revision: it finds the name, or nothing.
+                let formerly = record.split_once(':').map_or(&*record, |(revision, _)| revision).parse::<i64>();
+                assert_eq!(formerly.is_ok(), held.appearance.is_none(), "{record}");
+                assert_eq!(parse_name(&record), Some(held));
             }
         }
     }
