@@ -34,7 +34,7 @@ scoreboard_check() {
     servers_dir=$(mktemp -d "${TMPDIR:-/tmp}/scoreboard-running.XXXXXX")
     # Nothing of the caller's environment. There is but one client, so the ordinary rate limit would answer most requests.
     settings=(env --ignore-environment "PATH=$PATH" "DATA_DIR=$servers_dir" "DATABASE_URL=sqlite://$servers_dir/scoreboard.db"
-        RATE_LIMIT_PER_SECOND=100000 RATE_LIMIT_BURST=100000)
+        RATE_LIMIT_PER_SECOND=100000 RATE_LIMIT_BURST=100000 ACCOUNTS=open GUESTS_PER_ADDRESS=100000)
     while [[ $1 != -- ]]; do
         settings+=("$1")
         shift
@@ -44,7 +44,7 @@ scoreboard_check() {
     servers_start_one scoreboard "${settings[@]}" LISTEN_ADDR=127.0.0.1:@PORT@ "$SCOREBOARD" serve
     url=http://127.0.0.1:$servers_port
     token=$("${settings[@]}" "$SCOREBOARD" token --sub tests --ttl 1h \
-        --scope 'scores:write scores:self leaderboards:admin leaderboards:read audit:read leaderboards:restricted moderation:write users:read users:write keys:admin')
+        --scope 'scores:write scores:self leaderboards:admin leaderboards:read audit:read leaderboards:restricted moderation:write users:read users:write keys:admin accounts:admin')
     echo "-- $name"
     # Waited for rather than run as the condition, so that strict mode holds in it.
     ("$@") &

@@ -62,7 +62,7 @@ async fn a_method_that_is_not_offered_is_told_which_are(backend: Backend) {
         (Method::PUT, "/api/leaderboards", "GET,HEAD,POST"),
         (Method::POST, "/api/leaderboards/main", "GET,HEAD,PATCH,DELETE"),
         (Method::POST, "/api/leaderboard", "GET,HEAD"),
-        (Method::PATCH, "/api/users/ann", "GET,HEAD,PUT"),
+        (Method::POST, "/api/users/ann", "GET,HEAD,PUT,PATCH"),
         (Method::POST, "/", "GET,HEAD"),
         (Method::OPTIONS, "/livez", "GET,HEAD"),
         (Method::from_bytes(b"PURGE").unwrap(), "/metrics", "GET,HEAD"),
