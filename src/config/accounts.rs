@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU32, path::PathBuf};
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::{Args, ValueEnum};
-use url::{Host, Url};
+use url::Url;
 
 use super::{given, parse};
 
@@ -65,7 +65,7 @@ impl AccountSettings {
             _ => bail!("AUTH_WEBHOOK_URL and AUTH_WEBHOOK_SECRET need each other"),
         };
         let url = Url::parse(url).context("AUTH_WEBHOOK_URL is no address")?;
-        let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+        let safe = url.scheme() == "https" || (url.scheme() == "http" && parse::is_loopback(&url));
         ensure!(safe, "AUTH_WEBHOOK_URL has to be https, because links are secret, or http on this machine");
         let secret = secret.strip_prefix("whsec_").context("AUTH_WEBHOOK_SECRET has to begin with whsec_")?;
         let secret = STANDARD.decode(secret).ok().context("AUTH_WEBHOOK_SECRET has to be whsec_ and base64")?;
@@ -82,15 +82,6 @@ pub fn public_url(setting: &Option<String>) -> anyhow::Result<Option<Url>> {
     ensure!(plain && url.has_host(), "PUBLIC_URL has to look like https://scores.example.com");
     ensure!(url.username().is_empty() && url.password().is_none(), "PUBLIC_URL must not hold a password");
     Ok(Some(url))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 impl fmt::Debug for AccountSettings {

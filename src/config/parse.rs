@@ -39,6 +39,15 @@ pub fn positive<N: TryFrom<u32>>(text: &str) -> Result<N, String> {
         .ok_or_else(|| format!("it has to be a whole number from 1 to {}", u32::MAX))
 }
 
+pub(crate) fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;

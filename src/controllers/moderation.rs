@@ -20,7 +20,7 @@ use crate::{
         time::Timestamp,
     },
     http::{caller::Moderator, problem::Problem, request_id::RequestId},
-    services::{error::ServiceError, moderation::Ruling, views},
+    services::{Services, error::ServiceError, moderation::Ruling, views},
 };
 
 use super::{
@@ -117,15 +117,20 @@ pub async fn decide(
         });
     }
     let answer = format!("{{\"results\":[{}]}}", items.join(","));
-    match &key {
-        // What failed may succeed when it is repeated.
-        Some(key) if !failed => {
-            let stored = services.moderation.store_answer(&caller, key, answer.clone()).await?;
-            let replayed = stored != answer;
-            Ok(answered(stored, replayed))
-        }
-        _ => Ok(answered(answer, false)),
-    }
+    answer_under(&services, &caller, key.filter(|_| !failed).as_ref(), answer).await
+}
+
+/// The answer, stored under its key. Without one, because none was sent or because what failed may succeed when it is repeated, it is not stored.
+pub(super) async fn answer_under(
+    services: &Services,
+    caller: &Caller,
+    key: Option<&RequestKey>,
+    answer: String,
+) -> Result<Response, Problem> {
+    let Some(key) = key else { return Ok(answered(answer, false)) };
+    let stored = services.moderation.store_answer(caller, key, answer.clone()).await?;
+    let replayed = stored != answer;
+    Ok(answered(stored, replayed))
 }
 
 /// SHA-256 of what is asked for.

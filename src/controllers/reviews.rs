@@ -27,7 +27,7 @@ use super::{
     App,
     body::{self, BATCH_BODY_LIMIT, Json, broken},
     history::ScoreEventView,
-    moderation::{answered, fingerprint},
+    moderation::{answer_under, answered, fingerprint},
     params::{Params, next_cursor},
     rulings,
     scores::{header_key, item_of_problem},
@@ -224,13 +224,5 @@ pub async fn judge(
         });
     }
     let answer = format!("{{\"results\":[{}]}}", items.join(","));
-    match &key {
-        // What failed may succeed when it is repeated.
-        Some(key) if !failed => {
-            let stored = services.moderation.store_answer(&caller, key, answer.clone()).await?;
-            let replayed = stored != answer;
-            Ok(answered(stored, replayed))
-        }
-        _ => Ok(answered(answer, false)),
-    }
+    answer_under(&services, &caller, key.filter(|_| !failed).as_ref(), answer).await
 }

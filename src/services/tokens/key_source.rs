@@ -16,7 +16,9 @@ use anyhow::{Context, bail, ensure};
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use tokio::sync::Mutex;
-use url::{Host, Url};
+use url::Url;
+
+use crate::config::parse::is_loopback;
 
 use super::key_set::{KeySet, PublishedKey};
 
@@ -186,15 +188,9 @@ pub(in crate::services) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 fn checked(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url).context("it is no address")?;
     ensure!(url.username().is_empty() && url.password().is_none(), "it must not hold a password");
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => Ok(url),
-        "http" if loopback => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
         "http" => bail!("http is for addresses of this machine alone: use https"),
         other => bail!("it must begin with https://, and not with {other}:"),
     }

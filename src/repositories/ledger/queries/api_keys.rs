@@ -23,27 +23,9 @@ use crate::domain::{
 };
 
 /// A row of `api_keys`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = api_keys, check_for_backend(Db))]
 pub struct ApiKeyRow {
-    id: String,
-    name: String,
-    scopes: String,
-    leaderboards: Option<String>,
-    expires_at: Option<i64>,
-    per_second: Option<i64>,
-    burst: Option<i64>,
-    secret: Vec<u8>,
-    former_secret: Option<Vec<u8>>,
-    former_until: Option<i64>,
-    created_at: i64,
-    last_used_at: Option<i64>,
-}
-
-/// The same row as it is written: when it was last used is written elsewhere.
-#[derive(Insertable)]
-#[diesel(table_name = api_keys)]
-struct NewRow {
     id: String,
     name: String,
     scopes: String,
@@ -131,7 +113,7 @@ pub async fn note_uses(conn: &mut Conn, uses: &[(KeyId, Timestamp)]) -> Result<(
 
 async fn insert(conn: &mut Conn, key: &ApiKey, last_used_at: Option<Timestamp>) -> Result<(), Failure> {
     let (settings, former) = (&key.settings, key.secrets.former);
-    let row = NewRow {
+    let row = ApiKeyRow {
         id: key.id.to_string(),
         name: settings.name.clone(),
         scopes: joined(settings.scopes.iter().map(Scope::as_str)),
