@@ -324,7 +324,7 @@ async fn build(
         hidden: Hidden { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         history: History { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         latest: LatestScores::new(Arc::clone(&rankings), Arc::clone(feed), ledger.clone(), Arc::clone(&turns)),
-        search: Search { ledger: ledger.clone(), rankings: Arc::clone(&rankings), turns: Arc::clone(&turns) },
+        search: Search::new(ledger.clone(), Arc::clone(&rankings), Arc::clone(&turns)),
         users: Users { ledger: ledger.clone(), announcer, clock, turns },
         scores,
         tops,

@@ -12,6 +12,31 @@ use crate::http::{connection::Connection, request::Template};
 /// The most points that a prefilled user has.
 pub const MOST_POINTS: u64 = 1_000_000;
 
+/// Display names begin with one of these.
+const FIRST_NAMES: [&str; 16] = [
+    "Ada",
+    "Alan",
+    "Anna",
+    "Barbara",
+    "Claude",
+    "Donald",
+    "Edsger",
+    "Emmy",
+    "Grace",
+    "John",
+    "Katherine",
+    "Leslie",
+    "Margaret",
+    "Mary",
+    "Niklaus",
+    "Radia",
+];
+
+/// The display name of user `u-USER`.
+pub fn name_of(user: u64) -> String {
+    format!("{} {}", FIRST_NAMES[user as usize % FIRST_NAMES.len()], user / FIRST_NAMES.len() as u64)
+}
+
 /// The server and the leaderboard.
 #[derive(Debug, Clone, Args)]
 pub struct Target {

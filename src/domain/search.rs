@@ -3,11 +3,15 @@
 /// The text without the differences of case: by upper case and back, so that `ß` and `SS`, `σ` and `ς` are the same. Character by
 /// character, so that the beginning of a text folds to the beginning of its folded form.
 pub fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    folded(text).collect()
+}
+
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// What a name or an id is to begin with, folded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Prefix {
     from: String,
     to: String,
@@ -30,9 +34,15 @@ impl Prefix {
         (&self.from, &self.to)
     }
 
+    /// Whether no name and no id begins so, because neither has control characters.
+    pub fn is_of_none(&self) -> bool {
+        self.from.chars().any(char::is_control)
+    }
+
     /// Whether this text begins so.
     pub fn begins(&self, text: &str) -> bool {
-        fold(text).starts_with(&self.from)
+        let mut folded = folded(text);
+        self.from.chars().all(|wanted| folded.next() == Some(wanted))
     }
 }
 

@@ -33,6 +33,8 @@ const MIN_VERSION_PAUSE: Duration = Duration::from_millis(100);
 /// How old an answer from the ledger may be before the ledger is queried again: this protects the database after the rankings
 /// are lost.
 const COPY_AGE: Duration = Duration::from_millis(250);
+/// How old what somebody is looked for in may be: the ranking is asked anew once in that time, however many look.
+const RECENT_AGE: Duration = Duration::from_secs(1);
 /// How old the ledger's count of a large board may be before it counts again. Counting a board of a million takes a tenth of a
 /// second, so repeated counts would take all the time that its rebuild needs; it does not matter that newcomers of the last two
 /// seconds are missing from so large a total.
@@ -75,6 +77,8 @@ pub struct RankingReader {
     pub changes: Arc<Changes>,
     /// The ledger's newest windows by incarnation, season, first rank and limit. At most [`COPIES`], with [`COPIED_ROWS`].
     copies: Mutex<HashMap<CopyKey, Copy>>,
+    /// The newest windows of [`Self::recent_window`], likewise bounded.
+    recent: Mutex<HashMap<CopyKey, Copy>>,
     /// The ledger's newest counts of large boards by incarnation and season, and when they were taken. At most [`COPIES`].
     counts: Mutex<HashMap<(i64, i64), (Instant, u64)>>,
     /// Limits the readers of a lost ranking, so that the ledger stays available to writers.
@@ -90,8 +94,8 @@ impl RankingReader {
         turns: Arc<Turns>,
     ) -> Arc<Self> {
         let entry_reads = EntryReads::new(Arc::clone(&ranking_store));
-        let (copies, counts) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { ranking_store, entry_reads, ledger, rebuilder, changes, copies, counts, turns })
+        let (copies, recent, counts) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { ranking_store, entry_reads, ledger, rebuilder, changes, copies, recent, counts, turns })
     }
 
     /// Up to `limit` entries from `from_rank` on; with `min_version`, as of that version or later.
@@ -129,6 +133,21 @@ impl RankingReader {
                 pause = (pause * 2).min(MIN_VERSION_PAUSE);
             }
         }
+    }
+
+    /// Up to `limit` entries from `from_rank` on, as they were at most a second ago: read once for all who look for somebody there.
+    pub async fn recent_window(&self, board: Board, from_rank: u64, limit: u64) -> Result<Window, ServiceError> {
+        let slot = make_room(&mut self.recent.lock(), (board.pk, board.season, from_rank, limit)).clone();
+        let mut recent = timeout_at(Instant::now() + turns::WAIT, slot.lock()).await.map_err(|_| ServiceError::Overloaded)?;
+        if let Some((at, window)) = &*recent
+            && at.elapsed() < RECENT_AGE
+        {
+            return Ok(window.clone());
+        }
+        let at = Instant::now();
+        let window = self.window(board, from_rank, limit, None).await?.value;
+        *recent = Some((at, window.clone()));
+        Ok(window)
     }
 
     /// One user's entry with up to `around` entries on each side, all from one state.

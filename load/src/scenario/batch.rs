@@ -70,13 +70,9 @@ pub fn accepted(answer: &[u8]) -> u64 {
     memmem::find_iter(answer, br#""status":200"#).count() as u64
 }
 
-/// Replaces `body` by a batch of submissions, each a user's number and, where the action wants one, a value.
-pub fn write_batch(body: &mut Vec<u8>, action: &str, submissions: impl Iterator<Item = (u64, Option<u64>)>) {
-    write_keyed(body, action, submissions, |_, _| ());
-}
-
-/// The same; `more` appends what else the submission of that index has.
-fn write_keyed(
+/// Replaces `body` by a batch of submissions, each a user's number and, where the action wants one, a value. `more` appends what else the submission of
+/// that index has.
+pub fn write_batch(
     body: &mut Vec<u8>,
     action: &str,
     submissions: impl Iterator<Item = (u64, Option<u64>)>,
@@ -101,7 +97,7 @@ impl Work for Batches {
     fn write(&mut self, request: &mut Vec<u8>) {
         let (random, keys, sent) = (&mut self.random, self.keys.as_deref(), self.sent);
         let submissions = (0..self.size).map(|_| (random.u64(..self.users), None));
-        write_keyed(&mut self.body, &self.action, submissions, |body, index| {
+        write_batch(&mut self.body, &self.action, submissions, |body, index| {
             if let Some(keys) = keys {
                 put(body, format_args!(r#","idempotencyKey":"{keys}-{sent}-{index}""#));
             }

@@ -12,8 +12,11 @@ use tokio::runtime;
 
 use super::batch::{accepted, write_batch};
 use crate::{
-    http::{connection::Connection, request::Template},
-    target::{MOST_POINTS, Target},
+    http::{
+        connection::Connection,
+        request::{Template, put},
+    },
+    target::{MOST_POINTS, Target, name_of},
 };
 
 /// Submissions in one request: what the API takes at the most.
@@ -30,6 +33,9 @@ pub struct PrefillArgs {
     /// Users `u-0` … that have a random score afterwards.
     #[arg(long, default_value_t = 1_000_000)]
     entries: u64,
+    /// They have display names as well, of which many begin alike.
+    #[arg(long)]
+    named: bool,
 }
 
 /// Adds users until there are as many as wanted.
@@ -45,7 +51,12 @@ pub fn run(args: PrefillArgs) -> anyhow::Result<()> {
         let first = next.fetch_add(SIZE, Relaxed);
         let users = first..(first + SIZE).min(args.entries);
         let count = users.end.saturating_sub(users.start);
-        write_batch(body, &action, users.map(|user| (user, Some(fastrand::u64(..=MOST_POINTS)))));
+        let scores = users.map(|user| (user, Some(fastrand::u64(..=MOST_POINTS))));
+        write_batch(body, &action, scores, |body, index| {
+            if args.named {
+                put(body, format_args!(r#","displayName":"{}""#, name_of(first + index as u64)));
+            }
+        });
         count
     })?;
     let after = total()?;

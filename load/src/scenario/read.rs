@@ -8,7 +8,7 @@ use crate::{
         request::{self, Template},
     },
     measure::window::{MeasureArgs, Window},
-    target::Target,
+    target::{Target, name_of},
 };
 
 /// What is read, by how many at once or how often a second.
@@ -52,6 +52,8 @@ pub enum What {
     Window,
     /// Users by the beginning of an id, of one to all of its characters
     Search,
+    /// The same by the beginning of a display name, which `prefill --named` gives
+    Name,
     /// Fifty users' places among each other
     Friends,
 }
@@ -113,9 +115,9 @@ impl Work for Reads {
                 let rank = user + 1;
                 request::get(&self.target, format_args!("{entries}?limit={limit}&fromRank={rank}&{season}"), request);
             }
-            What::Search => {
-                let id = format!("U-{user}");
-                let name = &id[..fastrand::usize(1..=id.len())];
+            What::Search | What::Name => {
+                let whole = if self.what == What::Name { name_of(user) } else { format!("U-{user}") };
+                let name = whole[..fastrand::usize(1..=whole.len())].replace(' ', "%20");
                 let path = format_args!("/api/leaderboards/{leaderboard}/search?limit={limit}&name={name}");
                 request::get(&self.target, path, request);
             }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{fill, ranks};
 use crate::{
     answers::{Expect, broken},
-    app::{Backend, TestApp, users},
+    app::{Backend, TestApp, eventually, users},
 };
 
 crate::both_backends!(
@@ -45,6 +45,7 @@ async fn users_are_found_by_the_beginning_of_a_name_or_an_id(backend: Backend) {
     assert_eq!(users(&search(&app, "u-").await), ["u-1", "u-2", "u-3"]);
     assert_eq!(users(&search(&app, "bob").await), ["u-2"]);
     assert_eq!(search(&app, "zed").await["entries"], json!([]));
+    assert_eq!(search(&app, "\0").await["entries"], json!([]), "no name has it, and no database need be asked");
     let answer = app.get("/api/leaderboards/main/search?name=ad&limit=2").await;
     assert_eq!((users(&answer), ranks(&answer["entries"])), (vec!["u-1", "Adam"], vec![2, 3]));
 }
@@ -123,21 +124,41 @@ async fn users_who_are_not_in_this_ranking_are_not_found(backend: Backend) {
     assert_eq!(app.get("/api/leaderboards/cup/search?name=ad").await["entries"], json!([]));
 }
 
-/// More match than are looked up one by one: then the ranking is walked from the top.
+/// More match than are looked up one by one: then the top of the ranking is looked through.
 async fn the_best_are_found_where_many_match(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    for page in 0..3 {
-        let scores: Vec<_> = (0..350)
-            .map(|number| json!({"actionId": "value", "userId": format!("u-{page}-{number:03}"), "value": page * 100 + number % 100}))
-            .collect();
-        app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": scores })).answers(200).await;
-    }
+    let fill = async |user: &str, users: std::ops::Range<u64>, least: u64| {
+        for first in users.clone().step_by(400) {
+            let scores: Vec<_> = (first..users.end.min(first + 400))
+                .map(
+                    |number| json!({"actionId": "value", "userId": format!("{user}-{number:04}"), "value": least + number % 100}),
+                )
+                .collect();
+            app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": scores })).answers(200).await;
+        }
+    };
+    fill("u", 0..1_600, 0).await;
+    app.submit(json!({"actionId": "value", "userId": "x", "value": 1_000, "displayName": "Unique"})).await;
     let window = app.get("/api/leaderboard?limit=50").await;
-    assert_eq!(search(&app, "U").await["entries"], window["entries"]);
-    let last = app.get("/api/leaderboard?limit=50&fromRank=701").await;
-    assert_eq!(search(&app, "U-0").await["entries"], last["entries"], "far from the top, and too many to look each up");
-    app.submit(json!({"actionId": "value", "userId": "x", "value": 0, "displayName": "Unique"})).await;
+    assert_eq!(users(&search(&app, "U").await), users(&window), "also of those with a name");
     assert_eq!(users(&search(&app, "un").await), ["x"]);
+    let last = search(&app, "U-15").await;
+    let best: Vec<_> = (0..50).map(|number| format!("u-15{:02}", 99 - number)).collect();
+    assert_eq!(users(&last), best, "few enough to look each up, wherever they are");
+    // A leaderboard that has few of those who match: nobody is left out.
+    app.make_leaderboard("cup", json!({})).await;
+    for user in ["u-0007", "u-1599", "v"] {
+        app.submit(json!({"actionId": "cup", "userId": user, "value": 1})).await;
+    }
+    assert_eq!(users(&app.get("/api/leaderboards/cup/search?name=u").await), ["u-0007", "u-1599"]);
+    // Too many, and all far from the top: others stand in.
+    fill("a", 0..1_100, 2_000).await;
+    // What is looked through may be a second old.
+    eventually("the others are at the top", || async { ranks(&search(&app, "u-").await["entries"])[0] > 1_100 }).await;
+    let others = search(&app, "u-").await;
+    let ranks = ranks(&others["entries"]);
+    assert_eq!(ranks.len(), 50, "{others}");
+    assert!(ranks.is_sorted() && ranks[0] > 1_100, "{others}");
 }
 
 async fn a_search_that_is_no_search_is_refused(backend: Backend) {

@@ -6,18 +6,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, QueryDsl,
-    sql_types::{BigInt, Text},
-};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::super::{
-        schema::{entries, user_search, users},
-        statement::statement,
-    },
-    Conn, Db, Failure, batch, locks,
+    super::super::schema::{entries, user_search, users},
+    Conn, Failure, batch, locks,
 };
 use crate::domain::{
     entry::TAKEN_OUT,
@@ -26,73 +20,54 @@ use crate::domain::{
     search::{Prefix, fold},
 };
 
-/// How many entries are looked at first, from rank 1 downwards: where enough match there, they are the best, however many match in all.
-const NEAR: i64 = 300;
-/// The most users whose entries are looked up one by one. On PostgreSQL each costs about as much as three that are walked past.
-const CANDIDATES: i64 = 300;
-/// How many entries are looked at where more users match.
-const FAR: i64 = 1_000;
+/// The most users whose entries are looked up one by one: some three milliseconds.
+const LOOKED_UP: usize = 1_000;
 
-statement!(
-    /// The best of a board's first entries whose users match. A subquery with an offset is evaluated for each row and not turned
-    /// into a hash of all that match; an expression in place of the column keeps it to the few rows of the user, where a planner may
-    /// prefer to go through all that match, each time.
-    Db, BestOf {
-        board: BigInt = i64, season: BigInt = i64, walked: BigInt = i64, id_from: Text = str, id_to: Text = str, from: Text = str,
-        to: Text = str, limit: BigInt = i64,
-    } -> Text,
-    "SELECT e.user_id FROM (SELECT user_id, sort_score, reached_at FROM entries \
-       WHERE abs(leaderboard_pk) = ? AND abs(season) = ? AND sort_score < 9223372036854775807 \
-       ORDER BY sort_score, reached_at, user_id LIMIT ?) e \
-     WHERE (e.user_id >= ? AND e.user_id < ?) \
-       OR EXISTS (SELECT 1 FROM user_search s WHERE s.user_id = e.user_id AND s.folded || '' >= ? AND s.folded || '' < ? LIMIT 1 OFFSET 0) \
-     ORDER BY e.sort_score, e.reached_at, e.user_id LIMIT ?"
-);
-
-/// Users in the ranking whose name or id begins so, the best `limit` of them, in no particular order. Where more than
-/// [`CANDIDATES`] users match and few of them are near the top, those among the first [`FAR`] entries, and others in the order of
-/// their names.
-pub async fn find(conn: &mut Conn, board: Board, prefix: &Prefix, limit: i64) -> Result<Vec<UserId>, Failure> {
-    let mut found = best_of(conn, board, prefix, NEAR, limit).await?;
-    if found.len() < limit as usize {
-        let (candidates, all) = candidates(conn, prefix).await?;
-        if !all {
-            found = best_of(conn, board, prefix, FAR, limit).await?;
-        }
-        if found.len() < limit as usize {
-            let of_board = entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season));
-            let best = entries::table
-                .filter(of_board.and(entries::user_id.eq_any(candidates)).and(entries::sort_score.lt(TAKEN_OUT)))
-                .order((entries::sort_score, entries::reached_at, entries::user_id))
-                .limit(limit)
-                .select(entries::user_id);
-            found.extend(best.load::<String>(conn).await?);
-        }
-    }
-    found.iter().map(|user| UserId::parse(user).map_err(Failure::corrupt)).collect()
+/// Users in the ranking whose name or id begins so, the best `limit` of them, in no particular order; `None` where more than
+/// [`LOOKED_UP`] users match.
+pub async fn find(conn: &mut Conn, board: Board, prefix: &Prefix, limit: i64) -> Result<Option<Vec<UserId>>, Failure> {
+    let users = matching(conn, prefix, LOOKED_UP + 1).await?;
+    if users.len() > LOOKED_UP { Ok(None) } else { best_of(conn, board, users, limit).await.map(Some) }
 }
 
-/// The users who match among the first `walked` entries, the best `limit` of them.
-async fn best_of(conn: &mut Conn, board: Board, prefix: &Prefix, walked: i64, limit: i64) -> Result<BTreeSet<String>, Failure> {
-    let (from, to) = prefix.range();
-    let (pk, season) = (&board.pk, &board.season);
-    let best = BestOf { board: pk, season, walked: &walked, id_from: from, id_to: to, from, to, limit: &limit };
-    Ok(best.load::<String>(conn).await?.into_iter().collect())
+/// The best `limit` of the first `looked_up` who match, in the order of their names.
+pub async fn find_some(
+    conn: &mut Conn,
+    board: Board,
+    prefix: &Prefix,
+    looked_up: usize,
+    limit: i64,
+) -> Result<Vec<UserId>, Failure> {
+    let users = matching(conn, prefix, looked_up).await?;
+    best_of(conn, board, users, limit).await
 }
 
-/// The first users who match, by name and by id, whatever rankings they are in; and whether those are all.
-async fn candidates(conn: &mut Conn, prefix: &Prefix) -> Result<(BTreeSet<String>, bool), Failure> {
+/// Those of these users who are in the ranking, the best `limit` of them.
+async fn best_of(conn: &mut Conn, board: Board, users: Vec<String>, limit: i64) -> Result<Vec<UserId>, Failure> {
+    let of_board = entries::leaderboard_pk.eq(board.pk).and(entries::season.eq(board.season));
+    let best = entries::table
+        .filter(of_board.and(entries::user_id.eq_any(users)).and(entries::sort_score.lt(TAKEN_OUT)))
+        .order((entries::sort_score, entries::reached_at, entries::user_id))
+        .limit(limit)
+        .select(entries::user_id);
+    let best: Vec<String> = best.load(conn).await?;
+    best.iter().map(|user| UserId::parse(user).map_err(Failure::corrupt)).collect()
+}
+
+/// The first `limit` users who match, by name and then by id, whatever rankings they are in.
+async fn matching(conn: &mut Conn, prefix: &Prefix, limit: usize) -> Result<Vec<String>, Failure> {
     let (from, to) = prefix.range();
     let by_text = user_search::table
         .filter(user_search::folded.ge(from).and(user_search::folded.lt(to)))
         .order((user_search::folded, user_search::user_id))
-        .limit(CANDIDATES + 1)
+        .limit(limit as i64)
         .select(user_search::user_id);
-    let by_text: Vec<String> = by_text.load(conn).await?;
-    let by_id = users::table.filter(users::id.ge(from).and(users::id.lt(to))).order(users::id).limit(CANDIDATES + 1);
-    let by_id: Vec<String> = by_id.select(users::id).load(conn).await?;
-    let all = by_text.len().max(by_id.len()) <= CANDIDATES as usize;
-    Ok((by_text.into_iter().chain(by_id).collect(), all))
+    let mut users: Vec<String> = by_text.load(conn).await?;
+    if users.len() < limit {
+        let by_id = users::table.filter(users::id.ge(from).and(users::id.lt(to))).order(users::id);
+        users.extend(by_id.limit((limit - users.len()) as i64).select(users::id).load::<String>(conn).await?);
+    }
+    Ok(users)
 }
 
 /// Whether folding may change this id; certainly not if it is nothing but lower-case ASCII.
