@@ -5,6 +5,7 @@ use std::sync::Arc;
 use divan::{Bencher, black_box, counter::ItemsCount};
 use scoreboard::domain::{
     action::{Action, ActionSettings, Points},
+    caller::Credential,
     definition::Definitions,
     ids::ActionId,
     settlement::{EntryState, State, settle_batch},
@@ -47,7 +48,7 @@ fn settle(bencher: Bencher, size: u64) {
     let batch: Vec<_> = (0..size)
         .map(|number| Submission {
             subject: Arc::clone(&subject),
-            key: None,
+            credential: Credential::Token,
             self_service_only: false,
             action_id: action_id.clone(),
             user_id: user(number),

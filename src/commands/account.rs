@@ -82,6 +82,9 @@ pub async fn run(args: &AccountArgs) -> anyhow::Result<()> {
             token
         }
     };
+    if public_url.is_none() {
+        eprintln!("PUBLIC_URL is not set: the server's address comes before this.");
+    }
     println!("{}", link(public_url.as_ref(), "reset", &token));
     Ok(())
 }

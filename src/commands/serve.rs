@@ -2,11 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    app,
-    config::{Settings, given},
-    domain::time::Clock,
-};
+use crate::{app, config::Settings, domain::time::Clock};
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -17,7 +13,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    if given(&settings.tokens.jwt_secret).is_none() && settings.tokens.jwt_public_key_file.is_none() {
+    if settings.tokens.are_of_this_instance() {
         tracing::info!("tokens: scoreboard token --sub me --scope \"scores:write leaderboards:admin\"");
     }
     tokio::select! {

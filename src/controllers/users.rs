@@ -66,7 +66,9 @@ fn nullable_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 }
 
 fn web_address(text: &str) -> Result<(), ValidationError> {
-    let web = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    // The parser passes over tabs and line ends.
+    let whole = !text.contains(|character: char| character.is_control() || character.is_whitespace());
+    let web = whole && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     if web { Ok(()) } else { Err(broken("url", "must be an http or https address")) }
 }
 

@@ -39,7 +39,7 @@ pub struct KeyUse {
 }
 
 /// The holder of a valid credential.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// A token's `sub`, `key:` and the id of an API key, or an account's user id.
     pub subject: Arc<str>,
@@ -52,6 +52,16 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Whether it has this permission, be it on some leaderboards alone.
+    pub fn may(&self, permission: Permission) -> bool {
+        permission.scopes().iter().any(|&scope| self.scopes.has(scope))
+    }
+
+    /// Whether it has this permission on this leaderboard.
+    pub fn may_on(&self, permission: Permission, leaderboard: &str) -> bool {
+        self.may(permission) && !self.is_kept_from(leaderboard)
+    }
+
     /// Whether it is bound to other leaderboards than this one.
     pub fn is_kept_from(&self, leaderboard: &str) -> bool {
         self.leaderboards.as_ref().is_some_and(|bound| !bound.iter().any(|id| id.as_str() == leaderboard))
@@ -59,10 +69,12 @@ impl Principal {
 
     /// The API key that it is, if it is one.
     pub fn key(&self) -> Option<&KeyUse> {
-        match &self.credential {
-            Credential::Key(key) => Some(key),
-            Credential::Token | Credential::Session(_) => None,
-        }
+        if let Credential::Key(key) = &self.credential { Some(key) } else { None }
+    }
+
+    /// The session that it acts in, if it is an account's.
+    pub fn session(&self) -> Option<SessionId> {
+        if let Credential::Session(session) = self.credential { Some(session) } else { None }
     }
 }
 
@@ -151,7 +163,7 @@ impl Caller {
     pub fn may(&self, permission: Permission) -> bool {
         match self {
             Self::Anonymous { .. } => false,
-            Self::Principal(principal, _) => permission.scopes().iter().any(|&scope| principal.scopes.has(scope)),
+            Self::Principal(principal, _) => principal.may(permission),
             Self::Server => true,
         }
     }

@@ -1,11 +1,12 @@
 //! Settles a batch: every submission in order against the state that the batch uses. Pure, so that both ledgers commit exactly
 //! the same outcomes.
 
+mod credentials;
 mod event_ids;
 mod fair_play;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 pub use self::event_ids::{event_id, first_event_id, time_of_event};
 use super::{
     announcement::Change,
-    caller::{KeyUse, Scope},
+    caller::SessionId,
     definition::Definitions,
     entry::{DisplayName, TAKEN_OUT},
     ids::{ActionId, UserId},
@@ -78,6 +79,8 @@ pub struct State {
     pub sanctioned: BTreeSet<UserId>,
     /// Those sanctions.
     pub sanctions: HashMap<UserId, Sanctions>,
+    /// Those of the batch's sessions that go on.
+    pub live_sessions: HashSet<SessionId>,
     /// The time of the newest score event in the ledger, whichever instance wrote it.
     pub newest: Option<Timestamp>,
     /// The ledger's own time, if it has a clock: it decides which season is the current one.
@@ -154,14 +157,11 @@ pub fn settle_batch<'a>(
     let mut changed: HashMap<EntryKey, EntryChange> = HashMap::new();
     let mut receipts = ReceiptBatches::default();
     for (index, submission) in batch.into_iter().enumerate() {
-        let by_key = match submission.key.as_ref().map(|key| judge_key(key, submission, definitions, &state, clock)) {
-            Some(Err(refusal)) => {
-                settlement.outcomes.push(Settled::Refused(refusal));
-                continue;
-            }
-            Some(Ok(())) | None => replay(submission, &state),
-        };
-        let outcome = match by_key {
+        if let Err(refusal) = credentials::judge(submission, definitions, &state, clock) {
+            settlement.outcomes.push(Settled::Refused(refusal));
+            continue;
+        }
+        let outcome = match replay(submission, &state) {
             Some(outcome) => outcome,
             None => match settle_one(submission, definitions, &state, clock) {
                 Ok(mut accepted) => {
@@ -178,25 +178,6 @@ pub fn settle_batch<'a>(
     settlement.entries = changed.into_values().collect();
     settlement.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     settlement
-}
-
-/// Judges the API key that the submission was sent with: a key that was deleted or changed since allows nothing any more.
-fn judge_key(
-    used: &KeyUse,
-    submission: &Submission,
-    definitions: &Definitions,
-    state: &State,
-    clock: &Clock,
-) -> Result<(), Refusal> {
-    let at = state.ledger_time.unwrap_or_else(|| clock.now());
-    let holder = definitions.key(used.id.as_str()).and_then(|key| key.holder(&used.secret, at)).ok_or(Refusal::KeyEnded)?;
-    let scope = if submission.self_service_only { Scope::ScoresSelf } else { Scope::ScoresWrite };
-    if !holder.scopes.has(scope) {
-        return Err(Refusal::KeyLacksScope);
-    }
-    let action = definitions.action(submission.action_id.as_str());
-    let other = action.and_then(|action| action.settings.leaderboards.iter().find(|id| holder.is_kept_from(id.as_str())));
-    other.map_or(Ok(()), |id| Err(Refusal::KeyBound(id.clone())))
 }
 
 fn replay(submission: &Submission, state: &State) -> Option<Settled> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     action::ValueError,
-    caller::KeyUse,
+    caller::Credential,
     event::Cause,
     ids::{ActionId, LeaderboardId, UserId},
     leaderboard::Board,
@@ -23,8 +23,8 @@ use super::{
 pub struct Submission {
     /// The token's `sub`: idempotency keys belong to it.
     pub subject: Arc<str>,
-    /// The API key that it was sent with, as it was then.
-    pub key: Option<KeyUse>,
+    /// What it was sent with, as that was then.
+    pub credential: Credential,
     /// Whether only actions open to self-service are allowed.
     pub self_service_only: bool,
     pub action_id: ActionId,
@@ -174,8 +174,10 @@ pub enum Refusal {
     KeyEnded,
     /// The API key may not submit for this user, or by any action, any more.
     KeyLacksScope,
-    /// The API key is bound to leaderboards, and the action feeds this other one.
-    KeyBound(LeaderboardId),
+    /// The API key is bound to leaderboards, and the action feeds others, too.
+    KeyBound,
+    /// The session has ended since the request began.
+    SessionEnded,
     /// The action is one of runs, and there is no run token.
     RunRequired,
     /// The run was too short, too long, or too good.

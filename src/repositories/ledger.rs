@@ -83,6 +83,9 @@ pub enum LedgerError {
     /// A moderator has set the user's name.
     #[error("the name is locked")]
     NameLocked,
+    /// The session in which it was asked for has ended.
+    #[error("the session has ended")]
+    SessionEnded,
     /// The link is not valid: it was used, has expired, or is for somebody else.
     #[error("the link is not valid")]
     LinkInvalid,

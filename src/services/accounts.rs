@@ -115,6 +115,7 @@ impl Accounts {
         }
         let password = self.passwords.hash(password.as_bytes()).await?;
         let now = self.clock.now();
+        let keys = self.keys.counted(&login, client.address);
         let account = NewAccount {
             login: Some(login),
             password: Some(password),
@@ -123,7 +124,7 @@ impl Accounts {
         };
         let (token, session) = self.session(client, now);
         let act = act(client, &account.id, now);
-        let made = self.ledger.sign_up(&account, invite, &session, act).await.map_err(|error| match error {
+        let made = self.ledger.sign_up(&account, invite, keys, &session, act).await.map_err(|error| match error {
             LedgerError::Taken => ServiceError::LoginTaken,
             other => other.into(),
         });

@@ -106,16 +106,24 @@ impl ApiKeys {
 
     /// Whether this key is still good, as far as this instance knows.
     pub fn is_live(&self, key: &KeyUse) -> bool {
+        self.holder(key).is_some()
+    }
+
+    /// The holder of this key as it is by now, as far as this instance knows; `None` if it is no longer good.
+    fn holder(&self, key: &KeyUse) -> Option<Arc<Principal>> {
         let definitions = self.definitions.current();
-        definitions.key(key.id.as_str()).is_some_and(|known| known.holder(&key.secret, self.clock.now()).is_some())
+        definitions.key(key.id.as_str()).and_then(|known| known.holder(&key.secret, self.clock.now())).map(Arc::clone)
     }
 
     /// What is known of this key by the ledger or, while it is away, by what other instances announce.
-    pub fn standing(&self, key: &KeyUse) -> Standing {
-        match (self.is_live(key), self.definitions.is_confirmed(Instant::now())) {
-            (false, _) => Standing::Ended,
-            (true, false) => Standing::Unsure,
-            (true, true) => Standing::Live,
+    pub fn standing(&self, key: &KeyUse, shown: &Principal) -> Standing {
+        match (self.holder(key), self.definitions.is_confirmed(Instant::now())) {
+            (None, _) => Standing::Ended,
+            (Some(_), false) => Standing::Unsure,
+            (Some(holder), true) if holder.scopes != shown.scopes || holder.leaderboards != shown.leaderboards => {
+                Standing::Changed(holder)
+            }
+            (Some(_), true) => Standing::Live,
         }
     }
 

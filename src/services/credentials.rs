@@ -10,9 +10,11 @@ use crate::domain::{
 use super::{api_keys::ApiKeys, error::ServiceError, sessions::Sessions, tokens::Tokens};
 
 /// What is known of a credential that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     Live,
+    /// It is good, and may be good for less, or for more: as its holder is by now.
+    Changed(Arc<Principal>),
     /// It may have been ended without this instance knowing.
     Unsure,
     Ended,
@@ -44,13 +46,13 @@ impl Credentials {
         }
     }
 
-    /// What is known of the credential since it was accepted. A key ends by its deletion or rotation, a session by
-    /// whatever its account does; a JWT of others cannot be ended.
+    /// What is known of the credential since it was accepted. A key ends by its deletion or rotation and can be changed, a session
+    /// ends by whatever its account does; a JWT of others cannot be ended.
     pub fn standing(&self, principal: &Principal) -> Standing {
         match &principal.credential {
             Credential::Token => Standing::Live,
             Credential::Session(id) => self.sessions.as_ref().map_or(Standing::Ended, |sessions| sessions.standing(*id)),
-            Credential::Key(key) => self.keys.standing(key),
+            Credential::Key(key) => self.keys.standing(key, principal),
         }
     }
 

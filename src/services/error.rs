@@ -137,6 +137,7 @@ impl From<LedgerError> for ServiceError {
             LedgerError::LinkInvalid => {
                 Self::Forbidden("the link is not good: it was used, has expired, or is for another login".into())
             }
+            LedgerError::SessionEnded => Self::InvalidToken("the session has ended".into()),
             LedgerError::KeyReused => Self::invalid("Idempotency-Key", "reused", "this key was used before with another request"),
             // Whoever meets a boundary carries it out and tries again.
             LedgerError::BoundaryDue(_) => Self::NotYet,

@@ -166,8 +166,8 @@ impl Provider {
         if !ours {
             return Err(refused("it was issued to another client"));
         }
-        if claims.sub.is_empty() || claims.sub.len() > MAX_SUBJECT {
-            return Err(refused("its sub is empty or too long"));
+        if claims.sub.is_empty() || claims.sub.len() > MAX_SUBJECT || claims.sub.contains(char::is_control) {
+            return Err(refused("its sub is empty or too long, or has control characters"));
         }
         Ok(())
     }
@@ -218,6 +218,8 @@ mod tests {
         assert!(!check(json!({ "sub": "1", "nonce": "n", "aud": ["game", "other"] }), "n"));
         assert!(check(json!({ "sub": "1", "nonce": "n", "aud": ["game", "other"], "azp": "game" }), "n"));
         assert!(!check(json!({ "sub": "1", "nonce": "n", "aud": "game", "azp": "other" }), "n"));
-        assert!(!check(json!({ "sub": "", "nonce": "n", "aud": "game" }), "n"));
+        for sub in ["", "a\0b", &"x".repeat(256)] {
+            assert!(!check(json!({ "sub": sub, "nonce": "n", "aud": "game" }), "n"), "{sub:?}");
+        }
     }
 }

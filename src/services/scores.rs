@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        caller::{Caller, Permission},
+        caller::{Caller, Credential, Permission},
         ids::{ActionId, UserId},
         run::RunFault,
         settlement::event_id,
@@ -207,10 +207,10 @@ impl Scores {
             let former = former.filter(|_| season.is_none() && display_name.is_none());
             Idempotency { key, fingerprint, former }
         });
-        let key = caller.principal().and_then(|principal| principal.key()).cloned();
+        let credential = caller.principal().map_or(Credential::Token, |principal| principal.credential.clone());
         Ok(Submission {
             subject,
-            key,
+            credential,
             self_service_only,
             action_id,
             user_id,
@@ -274,9 +274,10 @@ fn refused(refusal: Refusal) -> ServiceError {
             ServiceError::InvalidToken("the API key was deleted or rotated, or has expired, before this was committed".into())
         }
         Refusal::KeyLacksScope => ServiceError::Forbidden("the API key no longer has the scope for this submission".into()),
-        Refusal::KeyBound(id) => {
-            ServiceError::Forbidden(format!("the API key is bound to leaderboards, and this action also feeds {id}"))
+        Refusal::KeyBound => {
+            ServiceError::Forbidden("the API key is bound to leaderboards, and this action also feeds others".into())
         }
+        Refusal::SessionEnded => ServiceError::InvalidToken("the session ended before this was committed".into()),
         Refusal::Unstorable => ServiceError::invalid("body", "unstorable", "the ledger cannot store this submission"),
         Refusal::RunRequired => ServiceError::run("run-required", "this action needs the runToken of a run, see POST /api/runs"),
         Refusal::Run(RunFault::TooShort { wait }) => {

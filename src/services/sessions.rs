@@ -115,7 +115,7 @@ impl Sessions {
             return Err(refused("the access token has expired (exp): refresh it"));
         }
         match self.standing(claims.sid) {
-            Standing::Live => {}
+            Standing::Live | Standing::Changed(_) => {}
             Standing::Ended => return Err(refused("the session has ended")),
             Standing::Unsure => return Err(ServiceError::Unconfirmed),
         }

@@ -46,7 +46,8 @@ impl Users {
             caller.authorize_everywhere(Permission::WriteUsers)?;
         }
         let did = if whole { "user.replace" } else { "user.update" };
-        let updated = self.ledger.change_user(id, Act::of(caller, self.clock.now()), did, change).await?;
+        let session = caller.principal().and_then(|principal| principal.session());
+        let updated = self.ledger.change_user(id, Act::of(caller, self.clock.now()), session, did, change).await?;
         if let Some((row, announcement)) = &updated.outbox {
             self.announcer.announce_row(*row, announcement).await;
         }

@@ -6,6 +6,7 @@ use scoreboard::{
     domain::{
         action::{ActionSettings, Points},
         announcement::{Announcement, Change},
+        caller::Credential,
         definition::Definitions,
         ids::{ActionId, LeaderboardId, UserId},
         leaderboard::{Board, Leaderboard, LeaderboardSettings, Operator, Order, Projection, Readable, Visibility},
@@ -99,7 +100,7 @@ async fn main_and_goal(ledger: &Ledger, operator: Operator, order: Order) -> Boa
 fn goal(user: &str, value: i64) -> Submission {
     Submission {
         subject: "game-1".into(),
-        key: None,
+        credential: Credential::Token,
         self_service_only: false,
         action_id: action_id("goal"),
         user_id: user_id(user),

@@ -4,6 +4,7 @@ mod administration;
 mod asvs;
 mod back_off;
 mod cookies;
+mod erased;
 mod guests;
 mod instances;
 mod pages;

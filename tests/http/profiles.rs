@@ -106,9 +106,14 @@ async fn a_patch_changes_what_it_names(backend: Backend) {
     assert_eq!(patch(&app, "ann", json!({})).await["updatedAt"], before, "nothing is changed by nothing");
     assert_eq!(patch(&app, "ann", json!({ "metadata": null })).await["metadata"], Value::Null);
     assert_eq!(patch(&app, "new", json!({ "displayName": "Newcomer" })).await["displayName"], "Newcomer");
-    for (field, value) in
-        [("displayName", json!("")), ("avatarUrl", json!("javascript:alert(1)")), ("country", json!("gb")), ("name", json!("x"))]
-    {
+    for (field, value) in [
+        ("displayName", json!("")),
+        ("avatarUrl", json!("javascript:alert(1)")),
+        ("avatarUrl", json!("https://e.com/a\0b")),
+        ("avatarUrl", json!("https://e.com/a\nb")),
+        ("country", json!("gb")),
+        ("name", json!("x")),
+    ] {
         let refused = app.admin(Method::PATCH, "/api/users/ann").json(&json!({ field: value })).refused(422).await;
         assert_eq!(broken(&refused), [field], "{refused}");
     }

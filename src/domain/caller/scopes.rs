@@ -66,7 +66,7 @@ impl Scope {
 }
 
 /// A set of scopes, one bit each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(u16);
 
 impl Scopes {

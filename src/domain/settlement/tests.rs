@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::{
     action::{Action, ActionSettings, Limit, Points},
+    caller::Credential,
     ids::LeaderboardId,
     leaderboard::{LeaderboardSettings, Operator},
     review::{Gain, ReviewRule, Suspicion},
@@ -42,7 +43,7 @@ fn definitions(limit: Option<Limit>) -> Definitions {
 fn submission(user: &str, value: i64, key: Option<(&str, u8)>) -> Submission {
     Submission {
         subject: "game-1".into(),
-        key: None,
+        credential: Credential::Token,
         self_service_only: false,
         action_id: ActionId::parse("goal").unwrap(),
         user_id: UserId::parse(user).unwrap(),

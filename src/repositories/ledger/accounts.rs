@@ -9,6 +9,7 @@ use crate::domain::{
     caller::SessionId,
     ids::UserId,
     job::NewJob,
+    sign_in::Keys,
     time::Timestamp,
 };
 
@@ -102,17 +103,18 @@ impl Ledger {
         Ok(transact!(self.serve(LIMIT), account_links::resettable(&token_hash, now))?)
     }
 
-    /// Sets a password by a link, which is used up, and ends all sessions of the account; returns their ids. `LinkInvalid`: it
-    /// is not good.
+    /// Sets a password by a link, which is used up, and ends all sessions of the account; returns their ids. Failures with the former
+    /// password, counted by these keys, are forgotten. `LinkInvalid`: it is not good.
     pub async fn reset_password(
         &self,
         token_hash: [u8; 32],
         password: &str,
+        keys: Keys,
         now: Timestamp,
         request_id: Option<&str>,
     ) -> Result<Vec<SessionId>, LedgerError> {
         let (password, request_id) = (password.to_owned(), request_id.map(str::to_owned));
-        Ok(transact!(self.write(LIMIT), account_links::reset(&token_hash, &password, now, request_id.as_deref()))?)
+        Ok(transact!(self.write(LIMIT), account_links::reset(&token_hash, &password, &keys, now, request_id.as_deref()))?)
     }
 
     /// Deletes what of accounts has expired, and the ended sessions that ended before `forgotten`, up to `limit` rows of each

@@ -21,6 +21,8 @@ pub enum Failure {
     /// An idempotency key was used before, or may have been, and was not looked up. The same transaction has to be repeated
     /// with a look-up.
     KeyUsed,
+    /// A session ended meanwhile in which something was submitted. The same transaction finds that when it is repeated.
+    SessionEnded,
     /// The connection was lost before the commit was requested: nothing was committed, and another connection may work.
     Lost,
     /// The database refused a statement. The code is that of the first error of the transaction, if the engine has codes.
@@ -70,7 +72,7 @@ impl Failure {
     /// client discards what is refused because of its data, so the data must not be blamed without certainty.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Raced | Self::KeyUsed | Self::Lost => Remedy::Repeat,
+            Self::Raced | Self::KeyUsed | Self::SessionEnded | Self::Lost => Remedy::Repeat,
             Self::Database { state: Some(state), .. } => remedy_of_state(*state),
             Self::Database { error, state: None } => remedy_of_error(error),
             Self::Refused(_) | Self::Trial | Self::Unreachable(_) | Self::Unanswered(_) => Remedy::Report,
@@ -139,6 +141,7 @@ impl From<Failure> for LedgerError {
             Failure::Raced => Self::Unavailable("too many transactions touched the same rows".into()),
             Failure::Database { error: Error::DeserializationError(error), .. } => Self::Corrupt(error.to_string()),
             Failure::KeyUsed => Self::Unavailable("keys were used again and again".into()),
+            Failure::SessionEnded => Self::Unavailable("sessions ended again and again".into()),
             Failure::Lost => Self::Unavailable("the connection was lost".into()),
             Failure::Trial => Self::Unavailable("a trial was taken for the real thing".into()),
             Failure::Database { error, state: Some(state) } => {

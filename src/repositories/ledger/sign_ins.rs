@@ -57,16 +57,17 @@ impl Ledger {
         Ok(transact!(self.write(LIMIT), sign_ins::open(&account, &session))?)
     }
 
-    /// Makes an account and opens its first session. `Taken`: somebody has the login; `LinkInvalid`: the invite is not good.
+    /// Makes an account and opens its first session; its address, counted by these keys, is known from now on. `Taken`: somebody has the login; `LinkInvalid`: the invite is not good.
     pub async fn sign_up(
         &self,
         new: &NewAccount,
         invite: Option<[u8; 32]>,
+        keys: Keys,
         session: &NewSession,
         act: Act,
     ) -> Result<(Account, Session), LedgerError> {
         let (new, session) = (new.clone(), session.clone());
-        Ok(transact!(self.write(LIMIT), sign_ins::sign_up(&new, invite.as_ref(), &session, &act))?)
+        Ok(transact!(self.write(LIMIT), sign_ins::sign_up(&new, invite.as_ref(), &keys, &session, &act))?)
     }
 
     /// Makes a guest's account and opens its first session, unless as many as may have come from this address (a keyed hash)

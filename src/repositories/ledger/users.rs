@@ -3,6 +3,7 @@
 use super::{LENGTHY_LIMIT, LIMIT, Ledger, LedgerError, Updated, transact};
 use crate::domain::{
     audit::Act,
+    caller::SessionId,
     ids::UserId,
     leaderboard::Board,
     search::Prefix,
@@ -17,16 +18,18 @@ impl Ledger {
     }
 
     /// Creates the user if unknown, and changes the profile to what `change` makes of the present one; the audit trail shows what that `did`. The change is announced to every current ranking that has an entry of the
-    /// user; the user stays locked meanwhile, so a commit announces either the old name before or the new name after.
+    /// user; the user stays locked meanwhile, so a commit announces either the old name before or the new name after. `SessionEnded`: the
+    /// `session` in which it is asked for has ended, if one is given.
     pub async fn change_user(
         &self,
         id: &UserId,
         act: impl Into<Act>,
+        session: Option<SessionId>,
         did: &'static str,
         change: impl FnOnce(&Profile) -> Profile + Send + 'static,
     ) -> Result<Updated<User>, LedgerError> {
         let (id, act) = (id.clone(), act.into());
-        Ok(transact!(self.write(LIMIT), users::put(&id, &act, did, change))?)
+        Ok(transact!(self.write(LIMIT), users::put(&id, &act, session, did, change))?)
     }
 
     /// Whether any user has a picture or a country. Looks through all users if nobody has.
@@ -37,14 +40,26 @@ impl Ledger {
     /// Creates the user or replaces the profile, as [`Self::change_user`] does.
     pub async fn put_user(&self, id: &UserId, profile: &Profile, act: impl Into<Act>) -> Result<Updated<User>, LedgerError> {
         let profile = profile.clone();
-        self.change_user(id, act, "user.replace", move |_| profile).await
+        self.change_user(id, act, None, "user.replace", move |_| profile).await
     }
 
-    /// Users in a ranking whose name or id begins so, the best `limit` of them, as far as that can be found at once, in no particular order. What it looks at does not
-    /// grow with the number of users. A user may have another name by now.
-    pub async fn find_users(&self, board: Board, prefix: &Prefix, limit: i64) -> Result<Vec<UserId>, LedgerError> {
+    /// Users in a ranking whose name or id begins so, the best `limit` of them, in no particular order; `None` where too many match
+    /// to look at each. A user may have another name by now.
+    pub async fn find_users(&self, board: Board, prefix: &Prefix, limit: i64) -> Result<Option<Vec<UserId>>, LedgerError> {
         let prefix = prefix.clone();
         Ok(transact!(self.serve(LIMIT), search::find(board, &prefix, limit))?)
+    }
+
+    /// The best `limit` of the first `looked_up` who match, in the order of their names.
+    pub async fn find_some_users(
+        &self,
+        board: Board,
+        prefix: &Prefix,
+        looked_up: usize,
+        limit: i64,
+    ) -> Result<Vec<UserId>, LedgerError> {
+        let prefix = prefix.clone();
+        Ok(transact!(self.serve(LIMIT), search::find_some(board, &prefix, looked_up, limit))?)
     }
 
     /// Makes the next `limit` users after an id be found by their present names; returns the last one, if there are more.

@@ -30,7 +30,7 @@ pub struct Page {
 impl Accounts {
     /// One account.
     pub async fn get(&self, caller: &Caller, id: &UserId) -> Result<Account, ServiceError> {
-        caller.authorize(Permission::ManageAccounts)?;
+        manages(caller)?;
         let _turn = self.turns.next().await?;
         let found = self.ledger.account(id).await?;
         found.map(|(account, _)| account).ok_or(ServiceError::NotFound(Noun::Account))
@@ -38,7 +38,7 @@ impl Accounts {
 
     /// Accounts in the order of their ids, which is that of their age, up to `limit`.
     pub async fn list(&self, caller: &Caller, filter: &AccountFilter, limit: usize) -> Result<Page, ServiceError> {
-        caller.authorize(Permission::ManageAccounts)?;
+        manages(caller)?;
         let _turn = self.turns.next().await?;
         let one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let mut accounts = self.ledger.accounts(filter, one_more).await?;
@@ -50,7 +50,7 @@ impl Accounts {
 
     /// Changes roles, or whether the account may sign in; if anything differs, its sessions end.
     pub async fn update(&self, caller: &Caller, id: &UserId, change: &AccountChange) -> Result<Account, ServiceError> {
-        caller.authorize(Permission::ManageAccounts)?;
+        manages(caller)?;
         let account = self.ledger.update_account(id, change, Act::of(caller, self.clock.now())).await?;
         self.learn_of_ends().await;
         Ok(account)
@@ -58,7 +58,7 @@ impl Accounts {
 
     /// Deletes an account; its sessions end. The user and the scores stay: erasing those is a moderator's decision.
     pub async fn delete(&self, caller: &Caller, id: &UserId) -> Result<(), ServiceError> {
-        caller.authorize(Permission::ManageAccounts)?;
+        manages(caller)?;
         self.ledger.delete_account(id, Act::of(caller, self.clock.now())).await?;
         self.learn_of_ends().await;
         Ok(())
@@ -71,7 +71,7 @@ impl Accounts {
         login: Option<&Login>,
         roles: Roles,
     ) -> Result<(String, Timestamp), ServiceError> {
-        caller.authorize(Permission::ManageAccounts)?;
+        manages(caller)?;
         if !matches!(self.open_to, settings::Accounts::Invited | settings::Accounts::Open) {
             return Err(ServiceError::NotFound(Noun::Resource));
         }
@@ -94,7 +94,7 @@ impl Accounts {
 
     /// A link to choose a new password by, to be handed over by whoever asks for it.
     pub async fn reset_link(&self, caller: &Caller, id: &UserId) -> Result<(String, Timestamp), ServiceError> {
-        caller.authorize(Permission::ManageAccounts)?;
+        manages(caller)?;
         let now = self.clock.now();
         let (token, link) = new_reset(id, now);
         self.ledger.give_link(&link, None, Act::of(caller, now)).await.map_err(|error| match error {
@@ -103,6 +103,11 @@ impl Accounts {
         })?;
         Ok((self.link_to("reset", &token), link.expires_at))
     }
+}
+
+/// Refuses whoever may not manage accounts, and keys that are bound to leaderboards: an account is for all of them.
+fn manages(caller: &Caller) -> Result<(), ServiceError> {
+    Ok(caller.authorize_everywhere(Permission::ManageAccounts)?)
 }
 
 /// A link to choose a new password by, and the token in it.

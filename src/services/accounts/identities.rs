@@ -54,7 +54,11 @@ impl Accounts {
         let account = NewAccount::player(now);
         let (token, session) = self.session(client, now);
         let act = act(client, &account.id, now);
-        let opened = self.ledger.sign_in_by_identity(identity, &account, &session, act).await;
+        let mut opened = self.ledger.sign_in_by_identity(identity, &account, &session, act.clone()).await;
+        if matches!(opened, Err(LedgerError::Taken)) {
+            // Another request has just made the account: now there is one.
+            opened = self.ledger.sign_in_by_identity(identity, &account, &session, act).await;
+        }
         let (account, session, is_new) = opened.map_err(|error| match error {
             LedgerError::NotFound(_) => ServiceError::WrongCredentials,
             LedgerError::Taken => ServiceError::NotYet,

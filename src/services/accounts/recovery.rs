@@ -69,12 +69,10 @@ impl Accounts {
         let invalid = || ServiceError::InvalidToken("the link was used before, or has expired".into());
         let token_hash = keys::digest(token.as_bytes());
         let account = self.ledger.resettable(token_hash, self.clock.now()).await?.ok_or_else(invalid)?;
-        let new = match &account.login {
-            Some(login) => chosen(new, login)?,
-            None => return Err(invalid()),
-        };
+        let login = account.login.as_ref().ok_or_else(invalid)?;
+        let (new, keys) = (chosen(new, login)?, self.keys.counted(login, client.address));
         let hash = self.passwords.hash(new.as_bytes()).await?;
-        let reset = self.ledger.reset_password(token_hash, &hash, self.clock.now(), Some(&client.request_id)).await;
+        let reset = self.ledger.reset_password(token_hash, &hash, keys, self.clock.now(), Some(&client.request_id)).await;
         match reset {
             Ok(_) => {
                 self.learn_of_ends().await;

@@ -204,12 +204,12 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::{super::Answer, *};
-    use crate::domain::ids::ActionId;
+    use crate::domain::{caller::Credential, ids::ActionId};
 
     fn submissions(users: &[&str]) -> Vec<Submission> {
         let submission = |user: &&str| Submission {
             subject: "game".into(),
-            key: None,
+            credential: Credential::Token,
             self_service_only: false,
             action_id: ActionId::parse("goal").unwrap(),
             user_id: UserId::parse(user).unwrap(),

@@ -41,7 +41,7 @@ pub(super) struct Key {
 impl Key {
     /// Takes the key from the settings, or generates a random secret and stores it in `data_dir`.
     pub fn configure(settings: &TokenSettings, data_dir: &Path) -> anyhow::Result<Self> {
-        let file = settings.jwt_public_key_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+        let file = settings.public_key_file();
         match (file, given(&settings.jwt_secret)) {
             (Some(_), Some(_)) => bail!("JWT_SECRET and JWT_PUBLIC_KEY_FILE are both set: one key is read, not both"),
             (Some(path), None) => {
@@ -66,7 +66,7 @@ impl Key {
 
 /// The secret that tokens are signed with, [checked](Key::configure) elsewhere; `None` if others sign them.
 pub(in crate::services) fn signing_secret(settings: &TokenSettings, data_dir: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    if settings.jwt_public_key_file.as_deref().is_some_and(|path| !path.as_os_str().is_empty()) {
+    if settings.public_key_file().is_some() {
         return Ok(None);
     }
     match given(&settings.jwt_secret) {

@@ -14,9 +14,13 @@ use super::*;
 on_both_engines![
     an_identity_belongs_to_one_account,
     sessions_end_in_the_order_of_the_commits,
+    a_score_of_an_ended_session_is_refused,
     what_has_expired_is_deleted,
     a_repeated_message_makes_no_link_good_again,
 ];
+
+/// What is counted of whoever signs up or chooses a password.
+const NOBODY: Keys = [[0; 32], [1; 32], [2; 32]];
 
 fn session(at: Timestamp) -> NewSession {
     NewSession { id: Uuid::new_v4(), token_hash: [7; 32], user_agent: None, at }
@@ -64,7 +68,7 @@ async fn sessions_end_in_the_order_of_the_commits(database: Database) {
     let ledger = database.ledger().await;
     let account = NewAccount::player(NOW);
     let first = session(NOW);
-    ledger.sign_up(&account, None, &first, Act::from(NOW)).await.unwrap();
+    ledger.sign_up(&account, None, NOBODY, &first, Act::from(NOW)).await.unwrap();
     let mut sessions = vec![first];
     for _ in 0..20 {
         let more = session(NOW);
@@ -93,11 +97,33 @@ async fn sessions_end_in_the_order_of_the_commits(database: Database) {
     assert_eq!(ledger.ended_sessions(read).await.unwrap(), []);
 }
 
+async fn a_score_of_an_ended_session_is_refused(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    let (account, first, second) = (NewAccount::player(NOW), session(NOW), session(NOW));
+    ledger.sign_up(&account, None, NOBODY, &first, Act::from(NOW)).await.unwrap();
+    ledger.open_session(&account.id, &second).await.unwrap();
+    let by = |session: &NewSession| Submission {
+        subject: account.id.as_str().into(),
+        credential: Credential::Session(session.id),
+        ..goal(account.id.as_str(), 1)
+    };
+    ledger.sign_out(&shown(&first), false, NOW).await.unwrap();
+    let batch = [by(&first), goal("ann", 1), by(&second)];
+    let committed = commit(&ledger, &batch, &Clock::system()).await.unwrap();
+    assert!(matches!(&committed.outcomes[0], Settled::Refused(Refusal::SessionEnded)), "{committed:?}");
+    assert!(committed.outcomes[1..].iter().all(|outcome| outcome.accepted().is_some()), "{committed:?}");
+    let rename = async |session: &NewSession| {
+        ledger.change_user(&account.id, Act::from(NOW), Some(session.id), "user.update", Clone::clone).await.map(drop)
+    };
+    assert_eq!((rename(&first).await, rename(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
+}
+
 async fn what_has_expired_is_deleted(database: Database) {
     let ledger = database.ledger().await;
     let account = NewAccount::player(NOW);
     let [old, ended] = [session(NOW), session(NOW)];
-    ledger.sign_up(&account, None, &old, Act::from(NOW)).await.unwrap();
+    ledger.sign_up(&account, None, NOBODY, &old, Act::from(NOW)).await.unwrap();
     ledger.open_session(&account.id, &ended).await.unwrap();
     assert!(ledger.end_session(&account.id, ended.id, NOW).await.unwrap());
     let keys: Keys = [[1; 32], [2; 32], [3; 32]];
@@ -120,14 +146,14 @@ async fn what_has_expired_is_deleted(database: Database) {
 async fn a_repeated_message_makes_no_link_good_again(database: Database) {
     let ledger = database.ledger().await;
     let account = NewAccount { login: Some(Login::parse("ann").unwrap()), ..NewAccount::player(NOW) };
-    ledger.sign_up(&account, None, &session(NOW), Act::from(NOW)).await.unwrap();
+    ledger.sign_up(&account, None, NOBODY, &session(NOW), Act::from(NOW)).await.unwrap();
     let link = |token: u8, at: Timestamp| Link {
         token_hash: [token; 32],
         purpose: LinkPurpose::Reset(account.id.clone()),
         expires_at: at.plus_seconds(600),
     };
     let send = async |token: u8, at: Timestamp| ledger.send_link(&link(token, at), &account.id, at).await.unwrap();
-    let reset = async |token: u8, at: Timestamp| ledger.reset_password([token; 32], "a hash", at, None).await;
+    let reset = async |token: u8, at: Timestamp| ledger.reset_password([token; 32], "a hash", NOBODY, at, None).await;
     assert_eq!(send(1, NOW).await, account.login);
     assert_eq!(send(2, NOW).await, account.login);
     assert_eq!(send(3, NOW).await, account.login);

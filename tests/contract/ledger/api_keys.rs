@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, sync::Arc};
 use scoreboard::{
     domain::{
         api_key::{ApiKey, KeyRate, KeySettings, Secrets, hash},
-        caller::{KeyUse, Scope},
+        caller::{Credential, KeyUse, Scope},
         ids::{KeyId, Noun},
         submission::Refusal,
     },
@@ -41,7 +41,7 @@ fn writer(id: &str) -> ApiKey {
 }
 
 fn goal_by(id: &str, secret: &str) -> Submission {
-    Submission { key: Some(KeyUse { id: key_id(id), secret: hash(secret), rate: None }), ..goal("ann", 1) }
+    Submission { credential: Credential::Key(KeyUse { id: key_id(id), secret: hash(secret), rate: None }), ..goal("ann", 1) }
 }
 
 async fn a_key_is_read_back_as_it_was_written(database: Database) {
@@ -136,7 +136,7 @@ async fn a_commit_judges_by_the_present_secrets_scopes_and_bounds(database: Data
     };
     let write = [Scope::ScoresWrite];
     assert_eq!(refusal(changed(settings(&[Scope::ScoresSelf], None)).await), Refusal::KeyLacksScope);
-    assert_eq!(refusal(changed(settings(&write, Some(&["other"]))).await), Refusal::KeyBound(slug("main")));
+    assert_eq!(refusal(changed(settings(&write, Some(&["other"]))).await), Refusal::KeyBound);
     accepted(changed(settings(&write, Some(&["other", "main"]))).await);
     let expired = KeySettings { expires_at: Some(now), ..settings(&write, None) };
     assert_eq!(refusal(changed(expired).await), Refusal::KeyEnded);

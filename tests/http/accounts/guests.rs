@@ -11,6 +11,7 @@ crate::both_backends!(
     who_links_a_login_stays_the_same_user,
     nothing_is_merged,
     guests_of_one_address_are_counted,
+    an_account_is_known_since_it_was_made,
 );
 
 async fn a_device_is_enough_to_play(backend: Backend) {
@@ -87,4 +88,16 @@ async fn guests_of_one_address_are_counted(backend: Backend) {
     arrive("203.0.113.7").answers(201).await;
     clock.set(3_610);
     arrive("2001:db8::1").answers(201).await;
+}
+
+async fn an_account_is_known_since_it_was_made(backend: Backend) {
+    let mut app = open(backend).await;
+    let clock = SystemClock::default();
+    app.restart_by(&clock).await;
+    app.admin(Method::PATCH, "/api/actions/run").json(&json!({ "review": { "newUserSeconds": 60 } })).answers(200).await;
+    let early = auth(&app, "guest", json!({})).answers(201).await;
+    clock.set(61);
+    let late = auth(&app, "guest", json!({})).answers(201).await;
+    assert_eq!(run(&app, &early).await.get("review"), None, "its first score, and known for a minute");
+    assert_eq!(run(&app, &late).await["review"], "pending");
 }

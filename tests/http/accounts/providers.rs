@@ -12,6 +12,7 @@ use crate::{
 
 crate::both_backends!(
     an_identity_is_an_account_of_its_own,
+    whoever_comes_many_times_at_once_is_one,
     a_token_that_proves_nothing_is_refused,
     a_guest_links_an_identity_and_keeps_everything,
     who_needs_an_invite_needs_it_with_a_provider_too,
@@ -74,6 +75,22 @@ async fn an_identity_is_an_account_of_its_own(backend: Backend) {
     // The same e-mail address makes nobody the same.
     let other = auth(&app, "oidc", provider.body(&provider.claims("2"))).answers(201).await;
     assert_ne!(other["userId"], first["userId"]);
+}
+
+async fn whoever_comes_many_times_at_once_is_one(backend: Backend) {
+    let provider = Provider::start().await;
+    let app = provider.app(backend, "open").await;
+    let body = provider.body(&provider.claims("1"));
+    let at_once = futures_util::future::join_all((0..8).map(|_| auth(&app, "oidc", body.clone()).send())).await;
+    let mut statuses: Vec<u16> = Vec::new();
+    let mut users = std::collections::BTreeSet::new();
+    for answer in at_once {
+        let answer = answer.unwrap();
+        statuses.push(answer.status().as_u16());
+        users.insert(answer.json::<Value>().await.unwrap()["userId"].to_string());
+    }
+    statuses.sort_unstable();
+    assert_eq!((statuses, users.len()), (vec![200, 200, 200, 200, 200, 200, 200, 201], 1));
 }
 
 async fn a_token_that_proves_nothing_is_refused(backend: Backend) {

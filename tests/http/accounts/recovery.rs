@@ -16,6 +16,7 @@ use crate::app::{SystemClock, eventually};
 crate::both_backends!(
     a_password_is_changed_by_who_knows_it,
     who_forgot_gets_a_link_once,
+    whoever_chose_a_new_password_is_not_kept_waiting_for_the_old_one,
     nobody_is_told_who_has_an_account,
     a_message_is_repeated_until_it_is_taken,
     an_invite_is_sent_as_well,
@@ -112,6 +113,24 @@ async fn who_forgot_gets_a_link_once(backend: Backend) {
     assert!(!is_accepted(&app, &ada).await, "all sessions end");
     sign_in(&app, "ada@example.org", PASSWORD).refused(401).await;
     sign_in(&app, "ada@example.org", NEW).answers(200).await;
+}
+
+async fn whoever_chose_a_new_password_is_not_kept_waiting_for_the_old_one(backend: Backend) {
+    let app = open(backend).await;
+    let ada = sign_up(&app, "ada").await;
+    for _ in 0..5 {
+        sign_in(&app, "ada", "a wrong password").refused(401).await;
+    }
+    sign_in(&app, "ada", PASSWORD).refused(429).await;
+    let link = manager(&app, Method::POST, &format!("/api/accounts/{}/reset-link", ada["userId"].as_str().unwrap()));
+    let token = token_in(&link.answers(200).await["link"]);
+    let elsewhere = |path: &str, body: Value| auth_from(&app, "203.0.113.7", path, body);
+    for _ in 0..5 {
+        elsewhere("sign-in", json!({"login": "ada", "password": "a wrong password"})).refused(401).await;
+    }
+    auth(&app, "password/reset", json!({"token": token, "new": NEW})).responds(204).await;
+    sign_in(&app, "ada", NEW).answers(200).await;
+    elsewhere("sign-in", json!({"login": "ada", "password": NEW})).refused(429).await;
 }
 
 async fn nobody_is_told_who_has_an_account(backend: Backend) {

@@ -17,6 +17,7 @@ crate::both_backends!(
     a_history_shows_what_is_public_or_within_the_bound,
     moderators_with_a_bound_decide_within_it,
     a_stream_of_several_leaderboards_needs_all_of_them,
+    accounts_are_not_managed_by_a_bound_key,
 );
 
 const ALL: [&str; 7] = [
@@ -50,7 +51,8 @@ async fn an_action_is_allowed_if_all_its_leaderboards_are(backend: Backend) {
     score("mine").answers(200).await;
     for action in ["both", "other", "open"] {
         let refused = score(action).refused(403).await;
-        assert!(refused["detail"].as_str().unwrap().contains("bound"), "{refused}");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains("bound") && !detail.contains("other ") && !detail.ends_with("other"), "{refused}");
     }
     let items = ["mine", "other"].map(|action| json!({ "actionId": action, "userId": "ann", "value": 1 }));
     let batch = by(&app, &key, Method::POST, "/api/scores/batch").json(&json!({ "submissions": items })).answers(200).await;
@@ -162,4 +164,15 @@ async fn a_stream_of_several_leaderboards_needs_all_of_them(backend: Backend) {
     assert_eq!(closed.data, json!({ "reason": "private", "leaderboardId": "open" }), "the key does not open this one");
     app.submit(json!({ "actionId": "mine", "userId": "ann", "value": 5 })).await;
     stream.expect("leaderboard-patch").await;
+}
+
+/// Or it could make an administrator, who is bound to nothing.
+async fn accounts_are_not_managed_by_a_bound_key(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--accounts=open"]).await;
+    let key = make(&app, &["accounts:admin"], json!({ "leaderboards": ["main"] })).await;
+    let refused = by(&app, &key, Method::POST, "/api/accounts/invites").json(&json!({ "roles": ["admin"] })).refused(403).await;
+    assert!(refused["detail"].as_str().unwrap().contains("bound"), "{refused}");
+    by(&app, &key, Method::GET, "/api/accounts").refused(403).await;
+    let whole = make(&app, &["accounts:admin"], json!({})).await;
+    by(&app, &whole, Method::GET, "/api/accounts").answers(200).await;
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::{LedgerError, schema::account_links},
-    Conn, Failure, accounts, audit, jobs, sessions,
+    Conn, Failure, accounts, audit, jobs, locks, sessions, sign_ins,
 };
 use crate::domain::{
     account::{Account, Link, LinkPurpose, Login, NewAccount},
@@ -15,6 +15,7 @@ use crate::domain::{
     caller::SessionId,
     ids::{Noun, UserId},
     job::{Mail, NewJob, SendMail},
+    sign_in::Keys,
     time::Timestamp,
 };
 
@@ -125,16 +126,19 @@ pub async fn reset(
     conn: &mut Conn,
     token_hash: &[u8; 32],
     password: &str,
+    keys: &Keys,
     now: Timestamp,
     request_id: Option<&str>,
 ) -> Result<Vec<SessionId>, Failure> {
     let Some(LinkPurpose::Reset(id)) = find(conn, token_hash, now).await? else { return Err(LedgerError::LinkInvalid.into()) };
-    // The account before its links, as everywhere.
+    // Counts before the account, and that before its links, as everywhere.
+    locks::counts(conn, keys).await?;
     let (account, _) = accounts::locked(conn, &id).await.map_err(|failure| match failure {
         Failure::Refused(LedgerError::NotFound(Noun::Account)) => LedgerError::LinkInvalid.into(),
         other => other,
     })?;
     take(conn, token_hash, now).await?;
+    sign_ins::forgive(conn, keys, now).await?;
     accounts::set_password(conn, &account.id, password, now).await?;
     let ended = sessions::end_all(conn, &account.id, None, now).await?;
     let act = Act { at: now, subject: account.id.as_str().into(), request_id: request_id.map(Into::into) };

@@ -138,7 +138,7 @@ pub async fn add(conn: &mut Conn, new: &NewAccount, act: &Act) -> Result<Account
     let by = json!({ "roles": new.roles, "login": new.login.is_some(), "device": new.device.is_some() });
     if let Some(name) = &new.display_name {
         let profile = Profile { display_name: Some(name.clone()), ..Profile::default() };
-        users::put(conn, &new.id, act, "user.replace", |_| profile).await?;
+        users::put(conn, &new.id, act, None, "user.replace", |_| profile).await?;
     }
     audit::record(conn, act, &Deed::new("account.create", target(&new.id), by)).await?;
     find(conn, &new.id).await?.map(|(account, _)| account).ok_or(Failure::Raced)

@@ -155,6 +155,7 @@ async fn finish(
 ) -> Result<Moderated, Failure> {
     held.add(work.keys());
     let outbox = work.finish(conn).await?;
+    erase::see_off(conn, &work.erased, work.time).await?;
     Ok(Moderated { decided, changes: work.changes, outbox })
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
-        schema::{reviews, score_events, users},
+        schema::{accounts, reviews, score_events, users},
         statement::statement,
     },
     Conn, Db, Failure,
@@ -126,6 +126,12 @@ pub async fn read(conn: &mut Conn, needs: &Needs<'_>, definitions: &Definitions,
         let rows = users::table.filter(users::id.eq_any(&ids)).select((users::id, users::created_at));
         for (user, at) in rows.load::<(String, i64)>(conn).await? {
             state.known_since.insert(UserId::parse(&user).map_err(Failure::corrupt)?, Timestamp(at));
+        }
+        // Whoever has an account is known since it was made, also without a score or a name.
+        let rows = accounts::table.filter(accounts::id.eq_any(&ids)).select((accounts::id, accounts::created_at));
+        for (user, at) in rows.load::<(String, i64)>(conn).await? {
+            let since = state.known_since.entry(UserId::parse(&user).map_err(Failure::corrupt)?).or_insert(Timestamp(at));
+            *since = (*since).min(Timestamp(at));
         }
     }
     Ok(())

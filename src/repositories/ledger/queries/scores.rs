@@ -17,10 +17,11 @@ use super::{
     },
     Conn, Failure, batch, definitions,
     outbox::{self, AddToOutbox},
-    reviews, sanctions, search, users as profiles,
+    reviews, sanctions, search, sessions, users as profiles,
 };
 use crate::domain::{
     announcement::{Announcement, Change},
+    caller::{Credential, SessionId},
     definition::Definitions,
     ids::{ActionId, UserId},
     leaderboard::Order,
@@ -41,6 +42,8 @@ pub struct Needs<'a> {
     pub gains: BTreeMap<(&'a UserId, &'a ActionId), Timestamp>,
     /// Users of whom an action asks since when they are known.
     pub known_since: BTreeSet<&'a UserId>,
+    /// Sessions that submissions were sent in.
+    pub sessions: BTreeSet<SessionId>,
     /// The first scheduled end of a season among the leaderboards that are fed.
     pub boundary: Option<Timestamp>,
     /// Whether everything is locked before it is read, because another instance recently wrote the same entries: waiting for it
@@ -156,6 +159,8 @@ pub async fn commit(
         // What another instance wrote is in the past, whatever its clock and ours say.
         clock.witness(newest);
     }
+    state.live_sessions = sessions::live(conn, &needs.sessions).await?;
+    let live_sessions = state.live_sessions.clone();
     let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
     if !mode.look_up_keys && settlement.refuses_a_key(submissions) {
@@ -188,6 +193,10 @@ pub async fn commit(
     if mode.trial {
         return Err(Failure::Trial);
     }
+        if sessions::live(conn, &needs.sessions).await? != live_sessions {
+            // It may have ended because its user was erased, who must not be made anew.
+            return Err(Failure::SessionEnded);
+        }
     crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, renames, definitions })
 }
@@ -248,9 +257,9 @@ pub async fn known_good(conn: &mut Conn, now: Timestamp) -> Result<(), Failure> 
 }
 
 fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: Timestamp, mode: Mode) -> Needs<'a> {
-    let (keys, entries, known_since) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let (recent, gains) = (BTreeMap::new(), BTreeMap::new());
-    let mut needs = Needs { keys, entries, recent, gains, known_since, boundary: None, cautious: mode.cautious };
+    let (keys, entries, known_since, sessions) = Default::default();
+    let (recent, gains) = Default::default();
+    let mut needs = Needs { keys, entries, recent, gains, known_since, sessions, boundary: None, cautious: mode.cautious };
     for submission in submissions {
         if let Some(idempotency) = &submission.idempotency
             && mode.look_up_keys
@@ -263,6 +272,9 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
             needs.boundary = match (needs.boundary, leaderboard.next_boundary_at) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
+        if let Credential::Session(session) = submission.credential {
+            needs.sessions.insert(session);
+        }
             };
         }
         let Some(found) = definitions.action(submission.action_id.as_str()) else { continue };

@@ -1,5 +1,7 @@
 //! Sessions: families of refresh tokens, of which only the newest is good, and the one before it for a while.
 
+use std::collections::{BTreeSet, HashSet};
+
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
 };
@@ -130,6 +132,16 @@ pub async fn sign_out(conn: &mut Conn, used: &TokenUse, everywhere: bool, now: T
         return end_all(conn, &owner, None, now).await;
     }
     end(conn, std::slice::from_ref(&row.id), now).await
+}
+
+/// Those of these sessions that go on at this moment. Nothing keeps them from ending: whoever relies on it asks again when all is written.
+pub async fn live(conn: &mut Conn, ids: &BTreeSet<SessionId>) -> Result<HashSet<SessionId>, Failure> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
+    let found: Vec<Vec<u8>> = sessions::table.filter(sessions::id.eq_any(ids)).select(sessions::id).load(conn).await?;
+    found.iter().map(|id| Uuid::from_slice(id).map_err(Failure::corrupt)).collect()
 }
 
 /// An account's sessions that have not expired, the newest first.

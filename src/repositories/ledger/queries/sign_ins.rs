@@ -101,13 +101,18 @@ pub async fn fail(conn: &mut Conn, keys: &Keys, now: Timestamp) -> Result<Option
 /// Whether a right password counts: not while there is a wait, or those who guess many at once would learn which one is right.
 async fn succeed(conn: &mut Conn, keys: &Keys, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
     locks::counts(conn, keys).await?;
-    let mut found = counts(conn, keys, now).await?;
-    if let Verdict::Wait(until) = found.verdict(now) {
+    if let Verdict::Wait(until) = counts(conn, keys, now).await?.verdict(now) {
         return Ok(Some(until));
     }
-    found.succeed(now);
-    put(conn, &keys[0], found.pair).await?;
+    forgive(conn, keys, now).await?;
     Ok(None)
+}
+
+/// Notes that whoever is at this address has proved to be the login's owner, whatever failed there before. The counts must be locked.
+pub async fn forgive(conn: &mut Conn, keys: &Keys, now: Timestamp) -> Result<(), Failure> {
+    let mut found = Counts::default();
+    found.succeed(now);
+    put(conn, &keys[0], found.pair).await
 }
 
 /// Opens a session for whoever knew the password, unless it is another one by now or the account is disabled.
@@ -142,9 +147,11 @@ pub async fn sign_up(
     conn: &mut Conn,
     new: &NewAccount,
     invite: Option<&[u8; 32]>,
+    keys: &Keys,
     session: &NewSession,
     act: &Act,
 ) -> Result<(Account, Session), Failure> {
+    locks::counts(conn, keys).await?;
     let mut new = new.clone();
     if let Some(token_hash) = invite {
         let LinkPurpose::Invite { login, roles } = account_links::take(conn, token_hash, act.at).await? else {
@@ -156,6 +163,8 @@ pub async fn sign_up(
         new.roles = roles;
     }
     let account = accounts::add(conn, &new, act).await?;
+    // The owner's address, which nobody who guesses elsewhere can make wait.
+    forgive(conn, keys, act.at).await?;
     let session = sessions::open(conn, &account.id, session).await?;
     Ok((account, session))
 }

@@ -14,11 +14,12 @@ use super::{
     },
     Conn, Db, Failure, audit,
     leaderboards::order,
-    locks, outbox, reviews, search,
+    locks, outbox, reviews, search, sessions,
 };
 use crate::domain::{
     announcement::Announcement,
     audit::{Act, Deed},
+    caller::SessionId,
     entry::{Appearance, DisplayName, TAKEN_OUT},
     ids::{LeaderboardId, UserId},
     leaderboard::Board,
@@ -78,15 +79,19 @@ pub async fn put(
     conn: &mut Conn,
     id: &UserId,
     act: &Act,
+    session: Option<SessionId>,
     did: &'static str,
     change: impl FnOnce(&Profile) -> Profile,
 ) -> Result<Updated<User>, Failure> {
     let now = act.at;
     // Either this transaction inserts the row, or it exists: a commit that is inserting it at this moment is waited for.
-    let fresh =
-        UserRow::of(&User { id: id.clone(), profile: Profile::default(), revision: 0, created_at: now, updated_at: now })?;
-    let made = diesel::insert_into(users::table).values(fresh).on_conflict_do_nothing().execute(conn).await?;
+    let made = add_nameless(conn, id, now).await?;
     let before = locks::user(conn, id).await?.ok_or(Failure::Raced)?;
+    // Now, when an erasure is over that this waited for: it must not be undone.
+    let own = session.into_iter().collect();
+    if sessions::live(conn, &own).await?.len() < own.len() {
+        return Err(LedgerError::SessionEnded.into());
+    }
     let profile = change(&before.profile);
     let deed = Deed::change(did, format!("user:{id}"), &value_of(&before.profile)?, &value_of(&profile)?);
     if made == 0 && before.profile == profile {
@@ -121,6 +126,12 @@ pub async fn put(
     };
     audit::record(conn, act, &deed).await?;
     Ok(Updated { value: after, outbox })
+}
+
+/// Makes a user of whom nothing is known, unless there is one; returns how many were made.
+pub async fn add_nameless(conn: &mut Conn, id: &UserId, now: Timestamp) -> Result<usize, Failure> {
+    let user = User { id: id.clone(), profile: Profile::default(), revision: 0, created_at: now, updated_at: now };
+    Ok(diesel::insert_into(users::table).values(UserRow::of(&user)?).on_conflict_do_nothing().execute(conn).await?)
 }
 
 /// Whether any user has a picture or a country.

@@ -11,12 +11,12 @@ use diesel_async::RunQueryDsl;
 use super::{
     super::{
         super::super::{
-            schema::{audit, corrections, decision_users, decisions, leaderboards, reviews, sanctions, season_marks},
+            schema::{audit, corrections, decision_users, decisions, leaderboards, reviews, sanctions, season_marks, users},
             statement::statement,
         },
         Conn, Db, Failure, accounts, jobs,
         leaderboards::order,
-        search, targets,
+        search, targets, users as profiles,
     },
     work::Work,
 };
@@ -146,10 +146,23 @@ pub async fn carry_out(
     if !boards.is_empty() {
         work.announcements.push(Announcement::Erase { boards });
     }
+    work.erased.insert(user.clone());
     if let Some(known) = work.users.remove(user) {
         work.users.insert(pseudonym.clone(), known);
     }
     Ok(pseudonym)
+}
+
+/// Makes sure that nobody has made these users anew while they were erased: `Raced` if somebody has. Whoever is doing so is waited for; and whoever does
+/// it now waits for the end of this transaction, and then finds that the session has ended in which it was asked for. Last of all, so that nobody waits long.
+pub async fn see_off(conn: &mut Conn, erased: &BTreeSet<UserId>, now: Timestamp) -> Result<(), Failure> {
+    for user in erased {
+        if profiles::add_nameless(conn, user, now).await? == 0 {
+            return Err(Failure::Raced);
+        }
+        diesel::delete(users::table.find(user.as_str())).execute(conn).await?;
+    }
+    Ok(())
 }
 
 /// Voids all scores of the user. Nobody is told of single entries: their rankings begin anew.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::{
     super::super::{LedgerError, statement::statement},
-    Conn, Db, Failure, audit,
+    Conn, Db, Failure, accounts, audit,
     corrections::{self, Correction},
     jobs, locks, outbox, sanctions,
     targets::{self, Target},
@@ -67,6 +67,8 @@ pub struct Work<'a> {
     /// What is to be announced.
     pub changes: Vec<Change>,
     pub announcements: Vec<Announcement>,
+    /// Users who are no more.
+    pub erased: BTreeSet<UserId>,
     pub deeds: Vec<Deed>,
 }
 
@@ -83,16 +85,20 @@ impl<'a> Work<'a> {
             revises: BTreeSet::new(),
             changes: Vec::new(),
             announcements: Vec::new(),
+            erased: BTreeSet::new(),
             deeds: Vec::new(),
         }
     }
 
-    /// Locks users, in their order.
-    pub async fn lock_users(&mut self, conn: &mut Conn, users: &BTreeSet<UserId>) -> Result<(), Failure> {
-        for id in users {
-            if let Some(user) = locks::user(conn, id).await? {
-                self.users.insert(id.clone(), user);
+    /// Locks users, in their order. Whoever has an account is one, also without a score or a name.
+    pub async fn lock_users(&mut self, conn: &mut Conn, concerned: &BTreeSet<UserId>) -> Result<(), Failure> {
+        for id in concerned {
+            let mut found = locks::user(conn, id).await?;
+            if found.is_none() && accounts::find(conn, id).await?.is_some() {
+                users::add_nameless(conn, id, self.time).await?;
+                found = locks::user(conn, id).await?;
             }
+            self.users.extend(found.map(|user| (id.clone(), user)));
         }
         Ok(())
     }
