@@ -52,11 +52,26 @@ const HISTOGRAMS: [(&str, &str); 7] = [
     ("scoreboard_stream_lag_seconds", "Time from a score's commit to its delivery to streams."),
 ];
 
+/// Counters that have labels: their series begin with the first event.
+const LABELLED: [&str; 7] = [
+    "scoreboard_breaker_trips_total",
+    "scoreboard_job_runs_total",
+    "scoreboard_reviews_judged_total",
+    "scoreboard_stream_resets_total",
+    "scoreboard_streams_refused_total",
+    "scoreboard_submissions_rejected_total",
+    "scoreboard_task_restarts_total",
+];
+
 /// Describes every family to the installed recorder, including those of the operating system's view of the process.
 pub(super) fn describe() {
     metrics_process::Collector::default().describe();
     for (name, help) in COUNTERS {
         describe_counter!(name, help);
+        if !LABELLED.contains(&name) {
+            // From nothing to one is an increase only for what was there before.
+            metrics::counter!(name).increment(0);
+        }
     }
     for (name, help) in GAUGES {
         describe_gauge!(name, help);

@@ -3,7 +3,7 @@
 
 mod season;
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, io::Write, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -13,6 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{app, config::Settings, domain::time::Clock, services::tokens::Tokens};
 use season::{Match, next_season, season};
+
+/// Prints a line. Nobody who reads it any more is no reason to stop: the page is still there.
+macro_rules! say {
+    ($($line:tt)*) => {
+        writeln!(std::io::stdout(), $($line)*).ok();
+    };
+}
 
 /// How long the season takes at speed 1.
 const SEASON: Duration = Duration::from_secs(120);
@@ -48,7 +55,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     settings.storage.default_leaderboard = "premier-league".into();
     settings.http.listen_addr = args.listen_addr;
     if std::net::TcpListener::bind(args.listen_addr).is_err() {
-        println!("{} is in use: taking another port.", args.listen_addr);
+        say!("{} is in use: taking another port.", args.listen_addr);
         settings.http.listen_addr.set_port(0);
     }
     let running = app::start(&settings, Clock::system()).await?;
@@ -77,7 +84,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
         () = interrupted.cancelled() => Ok(()),
     };
     if played.is_ok() && !args.once && !interrupted.is_cancelled() {
-        println!("The tables stay at http://{}/ until you press Ctrl-C.", running.address);
+        say!("The tables stay at http://{}/ until you press Ctrl-C.", running.address);
         interrupted.cancelled().await;
     }
     running.stop().await;
@@ -89,16 +96,16 @@ async fn play(client: &Client, speed: f64) -> anyhow::Result<()> {
     let (matches, next) = (season(), next_season());
     let pace = SEASON.div_f64(speed) / matches.len() as u32;
     client.prepare([&matches[..], &next[..]].concat().iter()).await?;
-    println!();
-    println!("  Premier League {}, {} matches: open http://{}/", NAMES[0], matches.len(), client.address);
-    println!("  or watch it here:  curl -N 'http://{}/api/leaderboard/stream?view=top'", client.address);
-    println!();
+    say!();
+    say!("  Premier League {}, {} matches: open http://{}/", NAMES[0], matches.len(), client.address);
+    say!("  or watch it here:  curl -N 'http://{}/api/leaderboard/stream?view=top'", client.address);
+    say!();
     play_matches(client, &matches, pace).await?;
     tokio::time::sleep(PAUSE.div_f64(speed)).await;
     client.end_season(1, NAMES[1]).await?;
     client.print_table(1).await?;
-    println!("  {} has ended: http://{}/?season=1 shows how. {} begins.", NAMES[0], client.address, NAMES[1]);
-    println!();
+    say!("  {} has ended: http://{}/?season=1 shows how. {} begins.", NAMES[0], client.address, NAMES[1]);
+    say!();
     play_matches(client, &next, pace).await?;
     client.print_table(2).await
 }
@@ -110,9 +117,9 @@ async fn play_matches(client: &Client, matches: &[Match], pace: Duration) -> any
         ticks.tick().await;
         if day != played.date {
             day = played.date;
-            println!("{day}");
+            say!("{day}");
         }
-        println!("  {} {}–{} {}", played.home, played.goals[0], played.goals[1], played.away);
+        say!("  {} {}–{} {}", played.home, played.goals[0], played.goals[1], played.away);
         client.post_match(played).await?;
     }
     Ok(())
@@ -177,12 +184,12 @@ impl Client {
     async fn print_table(&self, season: i64) -> anyhow::Result<()> {
         let path = format!("/api/leaderboard?season={season}&limit=20");
         let window = self.call(reqwest::Method::GET, &path, Value::Null).await?;
-        println!();
+        say!();
         for entry in window["entries"].as_array().context("a window has entries")? {
             let (rank, score) = (entry["rank"].to_string(), entry["score"].to_string());
-            println!("  {rank:>2}  {:<24} {score:>3}", entry["displayName"].as_str().unwrap_or_default());
+            say!("  {rank:>2}  {:<24} {score:>3}", entry["displayName"].as_str().unwrap_or_default());
         }
-        println!();
+        say!();
         Ok(())
     }
 }

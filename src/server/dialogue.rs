@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::{
     Method, StatusCode, Version,
     body::{Body as HttpBody, Incoming},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, header},
 };
 use ipnet::IpNet;
 use parking_lot::Mutex;
@@ -91,9 +91,14 @@ impl Dialogue {
     {
         let mut open = Open::new(Arc::clone(&self.vitals));
         let mut request: Request =
-            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(Upload::new(body)) });
+            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(Upload::new(body, &self.vitals)) });
         request.extensions_mut().insert(self.peer);
-        let (response, expense) = self.answer_within_budget(request).await;
+        let may_close = request.version() < Version::HTTP_2;
+        let (mut response, expense) = self.answer_within_budget(request).await;
+        if self.vitals.unread.load(Relaxed) && may_close {
+            // Or the client would send its next request into a connection that ends.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         open.expense = expense;
         response.map(|body| Outgoing::new(body, open))
     }

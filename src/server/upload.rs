@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::vitals::Vitals;
 use crate::controllers::body::Stalled;
 
 /// The longest pause within an incomplete body.
@@ -26,11 +28,22 @@ pub(super) struct Upload<B> {
     waiting: Option<Pin<Box<Sleep>>>,
     /// When it has to be complete.
     until: Option<Instant>,
+    /// It was read to its end.
+    ended: bool,
+    vitals: Arc<Vitals>,
 }
 
 impl<B> Upload<B> {
-    pub fn new(body: B) -> Self {
-        Self { body, waiting: None, until: None }
+    pub fn new(body: B, vitals: &Arc<Vitals>) -> Self {
+        Self { body, waiting: None, until: None, ended: false, vitals: Arc::clone(vitals) }
+    }
+}
+
+impl<B> Drop for Upload<B> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.vitals.unread.store(true, Relaxed);
+        }
     }
 }
 
@@ -46,6 +59,7 @@ where
         let upload = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut upload.body).poll_frame(context) {
             upload.waiting = None;
+            upload.ended = frame.is_none() || upload.body.is_end_stream();
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let waiting = upload.waiting.get_or_insert_with(|| {

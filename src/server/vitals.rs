@@ -49,6 +49,8 @@ pub(super) struct Vitals {
     pub begun: AtomicU64,
     /// Requests whose answers are not completely sent.
     pub open: AtomicUsize,
+    /// A request was answered although its body was not read to its end: over HTTP/1 nothing can follow.
+    pub unread: AtomicBool,
     /// Bytes of requests' bodies, over HTTP/2.
     pub bodies: AtomicU64,
     ended: OnceLock<&'static str>,

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{Backend, TestApp},
+    app::{Backend, TestApp, eventually},
     h2_client::{Connection, connect, frame, raw},
 };
 
@@ -57,7 +57,8 @@ async fn who_sends_into_a_stream_does_not_watch() {
     }
     let sent = flood(socket, b"garbage").await;
     assert!(sent < MUCH, "{sent} bytes were read");
-    assert_eq!(app.get("/api/leaderboards/main").await["watchers"], 0);
+    let nobody = || async { app.get("/api/leaderboards/main").await["watchers"] == 0 };
+    eventually("nobody watches", nobody).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,4 +178,32 @@ async fn a_client_that_has_closed_its_side_is_gone() {
         socket.shutdown().await.unwrap();
         timeout(Duration::from_secs(10), socket.read_to_end(&mut Vec::new())).await.expect("it is closed").ok();
     }
+}
+
+/// Or its next request would go into a connection that ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_before_the_body_came_is_told_that_the_connection_ends() {
+    let app = TestApp::spawn(Backend::Embedded).await;
+    let body = r#"{"actionId":"goal","userId":"ann"}"#;
+    let answer = async |token: &str| {
+        let mut socket = connect(CLIENT, app.address).await.unwrap();
+        let head = format!(
+            "POST /api/scores HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        socket.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !String::from_utf8_lossy(&answer).contains("\r\n\r\n") {
+            socket.read_buf(&mut answer).await.unwrap();
+        }
+        String::from_utf8_lossy(&answer).to_lowercase()
+    };
+    for token in ["none", &app.token("reader", "leaderboards:read")] {
+        let refused = answer(token).await;
+        assert!(refused.starts_with("http/1.1 40") && refused.contains("connection: close"), "{refused}");
+    }
+    let accepted = answer(&app.token("game", "scores:write")).await;
+    assert!(accepted.starts_with("http/1.1 200") && !accepted.contains("connection: close"), "{accepted}");
 }
