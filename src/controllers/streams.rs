@@ -171,7 +171,7 @@ fn hz(params: &mut Params) -> u8 {
 }
 
 fn top(params: &mut Params) -> Result<View, (&'static str, &'static str)> {
-    Ok(View::Top { limit: limit(params), hz: hz(params) })
+    Ok(View::Top { limit: limit(params), hz: hz(params), latest: params.number("latest", 0..=50, 0) })
 }
 
 fn user(params: &mut Params) -> Result<View, (&'static str, &'static str)> {
@@ -229,5 +229,7 @@ fn event_stream(body: Body) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    // By which protocol it came.
+    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
     response
 }

@@ -9,11 +9,14 @@
 //! rest. If it moves an entry, it is a change of that entry, and announced as one.
 
 mod about;
+mod news;
 
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use news::News;
 
 use super::{
     entry::Appearance,

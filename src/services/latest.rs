@@ -40,6 +40,8 @@ use super::{
 const AGE: Duration = Duration::from_millis(250);
 /// The same for older scores that only complete what the feed remembers: names may have changed since.
 const AGE_OF_OLDER: Duration = Duration::from_secs(10);
+/// The same for scores beside a window that has not changed since: a score that did not move its user may have been voided.
+const AGE_BESIDE: Duration = Duration::from_secs(1);
 /// The most scores that an answer holds.
 pub const MOST: usize = 100;
 /// Cached answers, and boards whose older scores are cached. When full, expired ones are evicted; if none are, all.
@@ -66,14 +68,20 @@ type Slot = tokio::sync::Mutex<Option<Answer>>;
 struct Answer {
     encoded: Arc<Encoded>,
     begun: Instant,
-    /// Only the ledger was available to answer.
-    from_ledger_alone: bool,
+    /// That of the ranking, unless only the ledger was available to answer.
+    version: Option<Version>,
 }
 
 impl Answer {
     /// Whether it is valid for a reader that asked at this time.
     fn will_do(&self, asked: Instant) -> bool {
-        self.begun >= asked || (self.from_ledger_alone && self.begun.elapsed() < AGE)
+        self.begun >= asked || (self.version.is_none() && self.begun.elapsed() < AGE)
+    }
+
+    /// Whether it is as new as a window of this version.
+    fn will_do_beside(&self, window: &Version) -> bool {
+        let as_new = |version: &Version| version.epoch == window.epoch && version.seq >= window.seq;
+        self.version.as_ref().is_some_and(as_new) && self.begun.elapsed() < AGE_BESIDE
     }
 }
 
@@ -120,17 +128,38 @@ impl LatestScores {
     /// The JSON of up to `limit` scores, newest first. Every score that was announced up to its `version` is included, or is
     /// older than those that are.
     pub async fn of(&self, leaderboard: &Leaderboard, limit: usize) -> Result<Served<Arc<Encoded>>, ServiceError> {
+        self.answer(leaderboard, limit, None).await
+    }
+
+    /// The same for a page that shows them beside a window of this version: who left the ranking up to it is not among them. However
+    /// many read the page of a ranking that rests, the ledger is asked once a second.
+    pub async fn beside(
+        &self,
+        leaderboard: &Leaderboard,
+        window: Option<&Version>,
+        limit: usize,
+    ) -> Result<Served<Arc<Encoded>>, ServiceError> {
+        self.answer(leaderboard, limit, window).await
+    }
+
+    async fn answer(
+        &self,
+        leaderboard: &Leaderboard,
+        limit: usize,
+        beside: Option<&Version>,
+    ) -> Result<Served<Arc<Encoded>>, ServiceError> {
         let (asked, board) = (Instant::now(), leaderboard.board());
         let slot = self.slot((board.pk, board.season, limit));
         let mut answer = timeout_at(asked + turns::WAIT, slot.lock()).await.map_err(|_| ServiceError::Overloaded)?;
-        if let Some(answer) = answer.as_ref().filter(|answer| answer.will_do(asked)) {
+        let will_do = |answer: &&Answer| answer.will_do(asked) || beside.is_some_and(|window| answer.will_do_beside(window));
+        if let Some(answer) = answer.as_ref().filter(will_do) {
             return Ok(Served { value: Arc::clone(&answer.encoded), source: Source::Copy });
         }
         let begun = Instant::now();
         let (version, scores, source) = self.build(board, limit).await?;
         let view = View { leaderboard_id: &leaderboard.id, season: board.season, version: version.as_ref(), scores: &scores };
         let encoded = Arc::new(Encoded::new(views::json(&view)));
-        *answer = Some(Answer { encoded: Arc::clone(&encoded), begun, from_ledger_alone: version.is_none() });
+        *answer = Some(Answer { encoded: Arc::clone(&encoded), begun, version });
         Ok(Served { value: encoded, source })
     }
 

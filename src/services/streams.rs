@@ -14,6 +14,7 @@ pub mod frame;
 mod hub;
 mod log;
 mod measures;
+mod news;
 mod shared_view;
 mod shared_views;
 mod snapshot;
@@ -68,8 +69,8 @@ pub enum View {
     /// Every event, after a snapshot of up to `limit` entries or after a version; `Err` is a version that can only lead to a
     /// reset.
     Events { limit: usize, resume: Option<Result<Version, ()>> },
-    /// The first entries, at most `hz` times a second.
-    Top { limit: usize, hz: u8 },
+    /// The first entries, at most `hz` times a second, and at most so often up to `latest` of the newest scores.
+    Top { limit: usize, hz: u8, latest: usize },
     /// One user's standing, at most `hz` times a second.
     User { user_id: UserId, around: u64, hz: u8 },
 }
@@ -296,7 +297,7 @@ fn part(hub: Arc<Hub>, view: View, with_ids: bool, entitled: bool, season: Optio
     let cursor = |limit, resume| Cursor::new(limit, resume, with_ids, entitled).until_the_end_of(season);
     let (subject, limit, hz) = match view {
         View::Events { limit, resume } => return Part::new(hub, None, cursor(limit, resume)),
-        View::Top { limit, hz } => (ViewSubject::Top { limit }, limit, hz),
+        View::Top { limit, hz, latest } => (ViewSubject::Top { limit, latest }, limit, hz),
         View::User { user_id, around, hz } => (ViewSubject::User { user_id, around }, 0, hz),
     };
     let shared_view = hub.shared_views.join(SharedViewKey { subject, hz }, &hub.wake);

@@ -4,6 +4,7 @@ mod blocks;
 mod definitions;
 mod endings;
 mod events;
+mod latest;
 mod lifecycle;
 mod resuming;
 mod slow;

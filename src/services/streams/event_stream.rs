@@ -14,7 +14,7 @@ use tokio_stream::Stream;
 
 use crate::{
     domain::{
-        caller::Principal,
+        caller::{Permission, Principal},
         time::{Clock, Timestamp},
     },
     services::credentials::Standing,
@@ -203,11 +203,13 @@ impl EventStream {
             return Poll::Ready(Some(self.close(reason)));
         }
         let private = |part: &Part| !part.ended && part.hub.is_private();
-        match self.parts.iter().find_map(|part| part.tie.as_ref()).map(|(_, known)| known.standing()) {
+        let standing = self.parts.iter().find_map(|part| part.tie.as_ref()).and_then(|(_, known)| known.standing());
+        match standing.as_deref() {
             Some(Standing::Ended) => return Poll::Ready(Some(self.close(Closed::Ended))),
             // A page comes back, and is let in as soon as it is known that it may be.
             Some(Standing::Unsure) if self.parts.iter().any(private) => return Poll::Ready(Some(self.say_goodbye(RETRY))),
-            Some(Standing::Unsure | Standing::Live) | None => {}
+            Some(Standing::Changed(holder)) if !self.keep_to(holder) => return Poll::Ready(Some(self.close(Closed::Ended))),
+            Some(Standing::Unsure | Standing::Changed(_) | Standing::Live) | None => {}
         }
         if self.until.is_some_and(|until| Instant::now() >= until) {
             if self.parts.iter().any(private) {
@@ -257,6 +259,17 @@ impl EventStream {
     fn go_on_without(&mut self, index: usize) -> bool {
         self.parts[index].ended = true;
         self.parts.iter().any(|part| !part.ended)
+    }
+
+    /// Takes the rights back that the credential no longer gives; false if a leaderboard is shown by one of them.
+    fn keep_to(&mut self, holder: &Principal) -> bool {
+        let lost = |part: &&mut Part| {
+            !part.ended && part.cursor.entitled && !holder.may_on(Permission::ReadPrivate, part.hub.leaderboard.id.as_str())
+        };
+        self.parts.iter_mut().filter(lost).fold(true, |goes_on, part| {
+            part.cursor.entitled = false;
+            goes_on && !part.hub.is_private()
+        })
     }
 
     /// The token has expired, and so far the stream did not need it: from now on it counts as a stream without one.

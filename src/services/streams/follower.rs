@@ -214,7 +214,7 @@ impl Follower {
     fn append_run(&mut self, following: &[Event]) {
         let Some(mut position) = self.position.clone().filter(|_| !self.ended) else { return };
         self.adopt_definition();
-        self.hub.shared_views.touch(following);
+        self.hub.shared_views.touch(&position.epoch, self.board.season, following);
         let mut frames = Vec::with_capacity(following.len());
         let mut last = None;
         for event in following {

@@ -1,12 +1,13 @@
 //! One view of one leaderboard at one rate: what it showed last, and whether that may have changed.
 
+mod season;
+
 use std::{
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
@@ -14,24 +15,32 @@ use crate::{
         entry::{Head, Neighbourhood, Window},
         event::Event,
         ids::{LeaderboardId, UserId},
-        version::Version,
     },
     services::views::{self, PatchView, StandingView, WindowView},
 };
 
-use super::{frame::Frame, snapshot::State, topic::Topic};
+use super::{
+    frame::Frame,
+    news::{FreshNews, PendingNews},
+    snapshot::State,
+    topic::Topic,
+};
 
 /// The greatest delay of the last of many watchers behind the first.
 const LONGEST_SPREAD: Duration = Duration::from_millis(135);
 
-/// The entries that the end of a season has for those who watch no window.
-const ENTRIES_OF_AN_END: usize = 10;
-
 /// What a shared view shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ViewSubject {
-    Top { limit: usize },
-    User { user_id: UserId, around: u64 },
+    /// The first entries, and with each tick the newest scores, up to `latest`.
+    Top {
+        limit: usize,
+        latest: usize,
+    },
+    User {
+        user_id: UserId,
+        around: u64,
+    },
 }
 
 /// Identifies the watchers of the same subject at the same rate.
@@ -75,6 +84,8 @@ struct Shown {
     leaderboard_id: Option<LeaderboardId>,
     window: Option<Arc<Window>>,
     standing: Option<(Head, Neighbourhood)>,
+    /// What has happened since the last tick, for views that show the newest scores.
+    news: PendingNews,
     /// They are of a season that has ended: nobody starts from them.
     ended: bool,
 }
@@ -86,7 +97,7 @@ impl Shown {
     fn touched_by(&self, event: &Event, subject: &ViewSubject) -> bool {
         let Some((first, last)) = event.ranks() else { return false };
         match subject {
-            ViewSubject::Top { limit } => first <= *limit as u64,
+            ViewSubject::Top { limit, .. } => first <= *limit as u64,
             ViewSubject::User { around, .. } => match self.standing.as_ref().map(|(_, found)| &found.entry) {
                 None => true,
                 // Only a first score can be this user's.
@@ -107,14 +118,21 @@ impl SharedView {
             leaderboard_id: None,
             window: None,
             standing: None,
+            news: PendingNews::default(),
             ended: false,
         };
         Self { key, topic, watchers: AtomicUsize::new(0), shown: Mutex::new(shown) }
     }
 
-    /// These events may have changed what it shows.
-    pub(super) fn touch(&self, events: &[Event]) {
+    /// How many of the newest scores it shows.
+    pub(super) fn latest(&self) -> usize {
+        if let ViewSubject::Top { latest, .. } = self.key.subject { latest } else { 0 }
+    }
+
+    /// These events may have changed what it shows; `news` is what they add to the newest scores.
+    pub(super) fn touch(&self, events: &[Event], news: &FreshNews) {
         let mut shown = self.shown.lock();
+        shown.news.take(news, self.latest());
         shown.behind = true;
         shown.dirty = shown.dirty || events.iter().any(|event| shown.touched_by(event, &self.key.subject));
     }
@@ -127,7 +145,22 @@ impl SharedView {
     /// When its next tick is due; `None` while nothing has changed.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let shown = self.shown.lock();
-        shown.dirty.then_some(shown.next_at)
+        (shown.dirty || !shown.news.is_empty()).then_some(shown.next_at)
+    }
+
+    /// Tells of the newest scores if a tick is due, whether or not the window has to be looked at.
+    pub(super) fn tell_news(&self, leaderboard_id: &LeaderboardId, now: Instant) {
+        let mut shown = self.shown.lock();
+        // Nobody is told of a score before the window that it followed.
+        if shown.news.is_empty() || shown.next_at > now || (shown.window.is_none() && shown.dirty) {
+            return;
+        }
+        let data = shown.news.drain(leaderboard_id);
+        if !shown.dirty {
+            shown.next_at = now + self.key.period();
+        }
+        drop(shown);
+        self.topic.append_notice(Frame::event(None, "latest-scores", &data));
     }
 
     pub(super) fn take_due(&self, now: Instant) -> bool {
@@ -185,7 +218,7 @@ impl SharedView {
     }
 
     pub(super) fn show_window(&self, leaderboard_id: &LeaderboardId, widest: &Window) {
-        let ViewSubject::Top { limit } = self.key.subject else { return };
+        let ViewSubject::Top { limit, .. } = self.key.subject else { return };
         let entries = widest.entries.iter().take(limit).cloned().collect();
         let new = Arc::new(Window { head: widest.head.clone(), entries });
         let mut shown = self.shown.lock();
@@ -219,48 +252,6 @@ impl SharedView {
     pub(super) fn is_outdated(&self) -> bool {
         let shown = self.shown.lock();
         shown.dirty || shown.behind
-    }
-
-    /// What it shows at the end of the season, which its watchers learn with that event.
-    pub(super) fn keep_standing(&self, head: Head, found: Neighbourhood) {
-        let mut shown = self.shown.lock();
-        if shown.standing.is_some() {
-            shown.standing = Some((head, found));
-        }
-    }
-
-    /// A season has ended: its watchers are told what is `known` of it, with what they watch: the first of its `entries`, or a
-    /// standing.
-    pub(super) fn end_season(&self, version: &Version, event: &Event, known: &str, entries: &[&RawValue]) {
-        let mut shown = self.shown.lock();
-        (shown.dirty, shown.ended) = (true, true);
-        let Some(id) = shown.leaderboard_id.clone() else { return };
-        let (count, standing) = match &self.key.subject {
-            ViewSubject::Top { limit } => (*limit, None),
-            ViewSubject::User { .. } => (ENTRIES_OF_AN_END, shown.standing.as_ref()),
-        };
-        let entries = views::json(&&entries[..count.min(entries.len())]);
-        let standing = views::json(&standing.map(|(head, found)| StandingView::new(&id, head, found)));
-        let since = Version::new(Arc::clone(&version.epoch), version.seq - 1);
-        let data =
-            format!("{{{known},\"entries\":{entries},\"standing\":{standing},\"version\":\"{version}\",\"since\":\"{since}\"}}");
-        let mut frame = Frame::event(Some(version), event.kind.name(), &data);
-        frame.ends = event.ended_season();
-        self.topic.end_season(frame);
-    }
-
-    /// A season has begun: its watchers see it empty before they see any score of it.
-    pub(super) fn begin_season(&self, head: &Head) {
-        let shown = self.shown.lock();
-        let Some(id) = shown.leaderboard_id.clone().filter(|_| shown.ended) else { return };
-        drop(shown);
-        match &self.key.subject {
-            ViewSubject::Top { .. } => self.show_window(&id, &Window { head: head.clone(), entries: Vec::new() }),
-            ViewSubject::User { user_id, .. } => {
-                let nothing = Neighbourhood { user_id: user_id.clone(), entry: None, around: Vec::new() };
-                self.show_standing(&id, head, nothing);
-            }
-        }
     }
 
     pub(super) fn show_standing(&self, leaderboard_id: &LeaderboardId, head: &Head, new: Neighbourhood) {

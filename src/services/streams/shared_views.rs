@@ -32,6 +32,7 @@ use crate::{
 use super::{
     access::Access,
     frame::Frame,
+    news::FreshNews,
     shared_view::{SharedView, SharedViewKey, ViewSubject},
     snapshot::State,
     topic::Topic,
@@ -175,8 +176,11 @@ impl SharedViews {
     }
 
     /// These events may have changed what some shared views show.
-    pub(super) fn touch(&self, events: &[Event]) {
-        self.open.lock().by_key.values().for_each(|shared_view| shared_view.touch(events));
+    pub(super) fn touch(&self, epoch: &Arc<str>, season: i64, events: &[Event]) {
+        let open = self.open.lock();
+        let latest = open.by_key.values().map(|shared_view| shared_view.latest()).max().unwrap_or(0);
+        let news = FreshNews::of(epoch, season, events, latest);
+        open.by_key.values().for_each(|shared_view| shared_view.touch(events, &news));
     }
 
     /// Anything may have changed what any shared view shows.
@@ -209,7 +213,11 @@ impl SharedViews {
         leaderboard_id: &LeaderboardId,
     ) -> Result<(), RankingError> {
         let now = Instant::now();
-        let due: Vec<_> = self.open.lock().by_key.values().filter(|shared_view| shared_view.take_due(now)).cloned().collect();
+        let due: Vec<_> = {
+            let open = self.open.lock();
+            open.by_key.values().for_each(|shared_view| shared_view.tell_news(leaderboard_id, now));
+            open.by_key.values().filter(|shared_view| shared_view.take_due(now)).cloned().collect()
+        };
         let result = tick_groups(&due, ranking_store, board, leaderboard_id).await;
         if result.is_err() {
             due.iter().for_each(|shared_view| shared_view.postpone());
@@ -226,7 +234,7 @@ async fn tick_groups(
 ) -> Result<(), RankingError> {
     let widest = due
         .iter()
-        .filter_map(|shared_view| if let ViewSubject::Top { limit } = shared_view.key.subject { Some(limit) } else { None })
+        .filter_map(|shared_view| if let ViewSubject::Top { limit, .. } = shared_view.key.subject { Some(limit) } else { None })
         .max();
     if let Some(widest) = widest {
         let window = ranking_store.window(board, 1, widest as u64).await?;

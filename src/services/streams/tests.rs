@@ -90,7 +90,7 @@ async fn read(stream: &mut EventStream, until: Option<&str>) -> String {
 #[tokio::test]
 async fn a_hub_that_breaks_ends_its_streams_and_the_next_ones_get_another() {
     let app = Embedded::start().await;
-    let views = [View::Events { limit: 10, resume: None }, View::Top { limit: 10, hz: 20 }];
+    let views = [View::Events { limit: 10, resume: None }, View::Top { limit: 10, hz: 20, latest: 0 }];
     let mut streams: Vec<_> = views.iter().map(|view| app.open(view.clone())).collect();
     for stream in &mut streams {
         read(stream, Some("event: leaderboard\n")).await;

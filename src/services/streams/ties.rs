@@ -1,19 +1,20 @@
-//! Which open streams depend on a credential that can be ended: an API key, or a session. One tick asks about each such credential once, however
+//! Which open streams depend on a credential that can be ended or changed: an API key, or a session. One tick asks about each such credential once, however
 //! many streams it has opened.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::domain::caller::{Credential, Principal};
+use crate::domain::caller::Principal;
 
 use super::{
     super::credentials::{Credentials, Standing},
@@ -25,31 +26,24 @@ use super::{
 /// end within two seconds.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What is known about a credential, shared by all streams that it has opened.
+/// What is known about a credential, shared by all streams that it has opened with the same rights.
 #[derive(Debug, Default)]
-pub(super) struct Known(AtomicU8);
-
-const LIVE: u8 = 0;
-const UNSURE: u8 = 1;
-const ENDED: u8 = 2;
+pub(super) struct Known(ArcSwapOption<Standing>);
 
 impl Known {
-    pub(super) fn standing(&self) -> Standing {
-        match self.0.load(Ordering::Acquire) {
-            LIVE => Standing::Live,
-            UNSURE => Standing::Unsure,
-            _ => Standing::Ended,
-        }
+    /// `None`: the credential is good for what it was good for.
+    pub(super) fn standing(&self) -> Option<Arc<Standing>> {
+        self.0.load_full()
     }
 
     /// True if it was another one before.
     fn set(&self, standing: Standing) -> bool {
-        let new = match standing {
-            Standing::Live => LIVE,
-            Standing::Unsure => UNSURE,
-            Standing::Ended => ENDED,
-        };
-        self.0.swap(new, Ordering::AcqRel) != new
+        let new = (standing != Standing::Live).then_some(standing);
+        if self.0.load().as_deref() == new.as_ref() {
+            return false;
+        }
+        self.0.store(new.map(Arc::new));
+        true
     }
 }
 
@@ -57,12 +51,11 @@ impl Known {
 /// list the credentials or what has to be woken.
 #[derive(Default)]
 pub(super) struct Ties {
-    open: Mutex<HashMap<Credential, Tied>>,
+    open: Mutex<HashMap<Arc<Principal>, Tied>>,
     added: AtomicU64,
 }
 
 struct Tied {
-    holder: Arc<Principal>,
     known: Arc<Known>,
     parts: BTreeMap<u64, (Arc<Topic>, Slot)>,
 }
@@ -70,17 +63,17 @@ struct Tied {
 /// A part of a stream among the ties; removed when dropped.
 pub(super) struct Tie {
     of: Arc<Ties>,
-    credential: Credential,
+    holder: Arc<Principal>,
     number: u64,
 }
 
 impl Drop for Tie {
     fn drop(&mut self) {
         let mut open = self.of.open.lock();
-        if let Some(tied) = open.get_mut(&self.credential) {
+        if let Some(tied) = open.get_mut(&self.holder) {
             tied.parts.remove(&self.number);
             if tied.parts.is_empty() {
-                open.remove(&self.credential);
+                open.remove(&self.holder);
             }
         }
     }
@@ -89,20 +82,16 @@ impl Drop for Tie {
 impl Ties {
     /// Wakes the connection in this slot of the topic when more is known about its holder's credential.
     pub(super) fn add(self: &Arc<Self>, holder: &Arc<Principal>, topic: &Arc<Topic>, slot: Slot) -> (Tie, Arc<Known>) {
-        let (credential, number) = (holder.credential.clone(), self.added.fetch_add(1, Ordering::Relaxed));
+        let number = self.added.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock();
-        let tied = open.entry(credential.clone()).or_insert_with(|| Tied {
-            holder: Arc::clone(holder),
-            known: Arc::default(),
-            parts: BTreeMap::new(),
-        });
+        let tied = open.entry(Arc::clone(holder)).or_insert_with(|| Tied { known: Arc::default(), parts: BTreeMap::new() });
         tied.parts.insert(number, (Arc::clone(topic), slot));
         let known = Arc::clone(&tied.known);
         drop(open);
-        (Tie { of: Arc::clone(self), credential, number }, known)
+        (Tie { of: Arc::clone(self), holder: Arc::clone(holder), number }, known)
     }
 
-    /// Wakes streams whose credentials have ended, for as long as it is polled.
+    /// Wakes streams whose credentials have ended or changed, for as long as it is polled.
     pub(super) async fn watch(&self, credentials: &Credentials) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,11 +102,11 @@ impl Ties {
     }
 
     fn judge(&self, standing: impl Fn(&Principal) -> Standing) {
-        let holders: Vec<_> = self.open.lock().values().map(|tied| Arc::clone(&tied.holder)).collect();
+        let holders: Vec<_> = self.open.lock().keys().map(Arc::clone).collect();
         for holder in holders {
             let standing = standing(&holder);
             let open = self.open.lock();
-            if let Some(tied) = open.get(&holder.credential)
+            if let Some(tied) = open.get(&holder)
                 && tied.known.set(standing)
             {
                 tied.parts.values().for_each(|(topic, slot)| topic.wake(*slot));
@@ -132,7 +121,7 @@ mod tests {
         super::{access::Access, cursor::Cursor},
         *,
     };
-    use crate::domain::caller::Scopes;
+    use crate::domain::caller::{Credential, Scopes};
 
     #[test]
     fn all_streams_of_a_credential_learn_of_its_end_and_nobody_else_does() {
@@ -148,7 +137,8 @@ mod tests {
         let streams = [open(&ann), open(&ann), open(&bob)];
         ties.judge(|holder| if *holder == *ann { Standing::Ended } else { Standing::Live });
         let standings = streams.each_ref().map(|(_, known)| known.standing());
-        assert_eq!(standings, [Standing::Ended, Standing::Ended, Standing::Live]);
+        let ended = Some(Arc::new(Standing::Ended));
+        assert_eq!(standings, [ended.clone(), ended, None]);
         drop(streams);
         assert!(ties.open.lock().is_empty());
     }

@@ -16,6 +16,7 @@ crate::both_backends!(
     a_deleted_key_commits_nothing_from_that_instant_on,
     a_deleted_key_reads_nothing_two_seconds_later_on_any_instance,
     streams_of_a_deleted_key_are_closed_and_others_go_on,
+    streams_that_a_changed_key_may_not_see_are_closed_and_others_go_on,
     an_expired_key_is_refused,
     a_changed_key_is_judged_by_its_present_scopes,
     a_deleted_key_makes_no_other_key,
@@ -84,6 +85,45 @@ async fn streams_of_a_deleted_key_are_closed_and_others_go_on(backend: Backend) 
     assert!(deleted.elapsed() < Duration::from_secs(2), "{:?}", deleted.elapsed());
     app.submit(json!({ "actionId": "cup", "userId": "ann", "value": 5 })).await;
     other.expect("score-updated").await;
+}
+
+async fn streams_that_a_changed_key_may_not_see_are_closed_and_others_go_on(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let others = others(&app, backend).await;
+    let another = others.first().unwrap_or(&app);
+    for id in ["cup", "vault"] {
+        app.make_leaderboard(id, json!({ "visibility": "private" })).await;
+    }
+    let key = make(&app, &["leaderboards:read"], json!({})).await;
+    let open = async |path: &str| {
+        let mut stream = Sse::of(by(another, &key, Method::GET, path).responds(200).await);
+        stream.expect("leaderboard").await;
+        stream
+    };
+    let ends = async |stream: &mut Sse| {
+        let begun = Instant::now();
+        assert_eq!(stream.expect("closed").await.data, json!({ "reason": "ended" }));
+        assert!(stream.next().await.is_none() && begun.elapsed() < Duration::from_secs(2));
+    };
+    let change = async |change: serde_json::Value| owner(&app, Method::PATCH, &path(&key)).json(&change).answers(200).await;
+    let [mut cup, mut both] = [open("/api/leaderboards/cup/stream").await, open("/api/stream?leaderboards=cup,main").await];
+    both.expect("leaderboard").await;
+    let [mut vault, mut main] = [open("/api/leaderboards/vault/stream").await, open("/api/leaderboard/stream").await];
+    change(json!({ "leaderboards": ["vault", "main"] })).await;
+    ends(&mut cup).await;
+    ends(&mut both).await;
+    app.submit(json!({ "actionId": "vault", "userId": "ann", "value": 5 })).await;
+    vault.expect("score-updated").await;
+    // The same key as it is by now, beside what it was.
+    let mut again = open("/api/leaderboards/vault/stream?view=top").await;
+    change(json!({ "scopes": ["scores:write"] })).await;
+    ends(&mut vault).await;
+    ends(&mut again).await;
+    app.post_value("ann", 7).await;
+    main.expect("score-updated").await;
+    // It is open to everybody, and its watcher has no right of its own any more.
+    app.admin(Method::PATCH, "/api/leaderboards/main").json(&json!({ "visibility": "private" })).answers(200).await;
+    assert_eq!(main.expect("closed").await.data, json!({ "reason": "private" }));
 }
 
 async fn an_expired_key_is_refused(backend: Backend) {
