@@ -1,8 +1,9 @@
 //! Steps at which tests make this process die or fail: each between two effects that belong together.
 //!
 //! `SCOREBOARD_FAILPOINTS=batch-committed:abort` makes the process end there as `kill -9` would end it, `batch-committed:error` makes the step
-//! fail once, `batch-committed:panic` makes its task panic, and `batch-committed:abort@3` waits until the step is reached for the third time.
-//! Several are separated by commas. Only builds with debug assertions know them: in a release build nothing is asked and nothing is there.
+//! fail once, `batch-committed:panic` makes its task panic, `batch-committed:stall` makes it wait for a second and go on, and
+//! `batch-committed:abort@3` waits until the step is reached for the third time. Several are separated by commas. Only builds with
+//! debug assertions know them: in a release build nothing is asked and nothing is there.
 
 /// Ends this function with an error, made of a text by the function given, where tests want this step to fail; and the process where they
 /// want it to die.
@@ -29,16 +30,22 @@ pub(crate) use chosen::fails;
 
 #[cfg(debug_assertions)]
 mod chosen {
-    use std::sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
+    use std::{
+        sync::{
+            LazyLock,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
     };
+
+    const STALL: Duration = Duration::from_secs(1);
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum What {
         Error,
         Panic,
         Abort,
+        Stall,
     }
 
     struct FailPoint {
@@ -61,6 +68,10 @@ mod chosen {
                 What::Error => {}
                 What::Panic => panic!("{}", super::MESSAGE),
                 What::Abort => std::process::abort(),
+                What::Stall => {
+                    std::thread::sleep(STALL);
+                    return false;
+                }
             }
         }
         last
@@ -73,6 +84,7 @@ mod chosen {
             let what = match what {
                 "abort" => What::Abort,
                 "panic" => What::Panic,
+                "stall" => What::Stall,
                 _ => What::Error,
             };
             Some(FailPoint { name: name.to_owned(), what, left: AtomicU64::new(time.parse().ok()?) })
@@ -86,9 +98,9 @@ mod chosen {
 
         #[test]
         fn what_is_chosen_is_understood() {
-            let points = parse("a:abort, b:error@3,nonsense,c:panic");
+            let points = parse("a:abort, b:error@3,nonsense,c:panic,d:stall");
             let points: Vec<_> = points.iter().map(|one| (&*one.name, one.what, one.left.load(Ordering::Relaxed))).collect();
-            assert_eq!(points, [("a", What::Abort, 1), ("b", What::Error, 3), ("c", What::Panic, 1)]);
+            assert_eq!(points, [("a", What::Abort, 1), ("b", What::Error, 3), ("c", What::Panic, 1), ("d", What::Stall, 1)]);
         }
     }
 }

@@ -145,3 +145,30 @@ async fn an_instance_that_dies_in_the_middle_of_a_rebuild_is_succeeded_within_se
     within(Duration::from_secs(8), "the other one rebuilds", || async { staying.served_from().await == "redis; hit" }).await;
     staying.assert_verified().await;
 }
+
+/// Who begins to exist by a withheld score has no entry that another instance's commit could miss: the limit holds all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_holds_for_a_newcomer_who_comes_while_it_is_read() {
+    let redis = RedisServer::start(&[]);
+    let stores = Stores { database_url: Some(fresh_database().await), redis_url: Some(redis.url()) };
+    let first = Server::on(stores.clone()).await;
+    let range = json!({ "min": 0, "max": 1000 });
+    let limit = json!({ "count": 1, "perSeconds": 3600 });
+    let action = json!({ "id": "once", "leaderboards": ["main"], "value": range, "limit": limit, "review": { "above": 1 } });
+    first.request(Method::POST, "/api/actions").json(&action).send().await.unwrap().error_for_status().unwrap();
+    let mut second = Server::prepare(stores);
+    second.set(VARIABLE, "batch-begun:stall");
+    second.run().await;
+
+    let score = json!({ "actionId": "once", "userId": "ann", "value": 500 });
+    let post = |server: &Server| server.request(Method::POST, "/api/scores").json(&score).send();
+    let stalled = tokio::spawn(post(&second));
+    within(SOON, "the second one has read the limit", || async { second.log().contains("failpoints::chosen") }).await;
+    assert_eq!(post(&first).await.unwrap().status(), StatusCode::OK);
+    assert!(!stalled.is_finished());
+    let refused = stalled.await.unwrap().unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:scoreboard:problem:too-soon", "{problem}");
+    first.assert_verified().await;
+}

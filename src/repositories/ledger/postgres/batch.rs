@@ -4,7 +4,7 @@
 //! Reads take no locks, because a row lock is a write. An entry is updated only at the revision that was read, so a batch that
 //! lost a race with another instance updates fewer rows than it should and is rolled back. Only what a revision cannot protect
 //! is locked: users whose cooldowns count, and users who get their first entry in a ranking (a rename must not slip in
-//! between). After a race the batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries
+//! between). A user who does not exist yet cannot be locked; whoever begins to exist between two reads is a race. After a race the batches that follow are [cautious](Needs::cautious). Users are locked before entries and entries
 //! before keys, each in order.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,12 +70,16 @@ pub async fn reopen(conn: &mut Conn, needs: &Needs<'_>) -> Result<(i64, State), 
         true => needs.entries.iter().map(|key| &key.2).collect(),
         false => needs.recent.keys().map(|(user, _)| *user).collect(),
     };
-    lock(conn, &users, &mut State::default()).await?;
+    let mut locked = State::default();
+    lock(conn, &users, &mut locked).await?;
     if needs.cautious {
         let (boards, seasons, users) = columns(needs);
         LockEntries { boards: &boards, seasons: &seasons, users: &users }.load::<i64>(conn).await?;
     }
-    read(conn, needs).await
+    let opened = read(conn, needs).await?;
+    // A user who came to exist in between is not locked: other submissions may use up the limit that was read.
+    let unlocked = |user: &UserId| opened.1.names.contains_key(user) && !locked.names.contains_key(user);
+    if needs.recent.keys().any(|(user, _)| unlocked(user)) { Err(Failure::Raced) } else { Ok(opened) }
 }
 
 /// Locks those of the users that exist, and reads their names again.

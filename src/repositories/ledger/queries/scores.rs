@@ -151,16 +151,22 @@ pub async fn commit(
         // A rename is announced to the rankings in which the user has an entry; a first entry must not be half visible to it.
         let placed = |key: &EntryKey| state.entries.get(key).is_some_and(|entry| entry.score.is_some());
         let unplaced = needs.entries.iter().filter(|key| !placed(key)).map(|key| &key.2).collect();
+        let limited = needs.recent.keys().map(|(user, _)| *user);
+        let unknown: Vec<&UserId> = limited.filter(|user| !state.names.contains_key(*user)).collect();
         batch::lock(conn, &unplaced, &mut state).await?;
+        if unknown.into_iter().any(|user| state.names.contains_key(user)) {
+            // Somebody who begins to exist now may have used up the limit since it was read, without an entry that would tell.
+            return Err(Failure::Raced);
+        }
     }
+    state.live_sessions = sessions::live(conn, &needs.sessions).await?;
+    let live_sessions = state.live_sessions.clone();
     sanctions::read(conn, &needs, &mut state).await?;
     reviews::read(conn, &needs, &definitions, &mut state).await?;
     if let Some(newest) = state.newest {
         // What another instance wrote is in the past, whatever its clock and ours say.
         clock.witness(newest);
     }
-    state.live_sessions = sessions::live(conn, &needs.sessions).await?;
-    let live_sessions = state.live_sessions.clone();
     let known_users: HashSet<UserId> = state.names.keys().cloned().collect();
     let mut settlement = settle_batch(submissions, &definitions, state, clock);
     if !mode.look_up_keys && settlement.refuses_a_key(submissions) {
@@ -187,16 +193,16 @@ pub async fn commit(
         reviews::write(conn, settlement).await?;
         search::add(conn, found.iter().map(|user| (user, None))).await?;
         renames = name_users(conn, &settlement.named, &known_users, &changes, now).await?;
+        if sessions::live(conn, &needs.sessions).await? != live_sessions {
+            // It may have ended because its user was erased, who must not be made anew.
+            return Err(Failure::SessionEnded);
+        }
         row
     };
     progress.set_written();
     if mode.trial {
         return Err(Failure::Trial);
     }
-        if sessions::live(conn, &needs.sessions).await? != live_sessions {
-            // It may have ended because its user was erased, who must not be made anew.
-            return Err(Failure::SessionEnded);
-        }
     crate::failpoints::failpoint!("batch-written", Failure::Unreachable);
     Ok(Written { outcomes: settlement.outcomes, changes, outbox, renames, definitions })
 }
@@ -266,15 +272,15 @@ fn needs_of<'a>(submissions: &'a [Submission], definitions: &Definitions, now: T
         {
             needs.keys.insert((submission.key_owner(), &idempotency.key));
         }
+        if let Credential::Session(session) = submission.credential {
+            needs.sessions.insert(session);
+        }
         let Ok(fed) = fed_by(submission, definitions) else { continue };
         for leaderboard in fed {
             needs.entries.insert((leaderboard.pk, leaderboard.season, submission.user_id.clone()));
             needs.boundary = match (needs.boundary, leaderboard.next_boundary_at) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
-        if let Credential::Session(session) = submission.credential {
-            needs.sessions.insert(session);
-        }
             };
         }
         let Some(found) = definitions.action(submission.action_id.as_str()) else { continue };
