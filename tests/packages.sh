@@ -52,7 +52,8 @@ packages_npm() {
 packages_promtool() {
     local dir=$packages_cache/promtool download as_root=()
     command -v promtool && return
-    if [[ ! -x $dir/promtool ]]; then
+    # One that was written to a full disk is there and does not run.
+    if ! "$dir/promtool" --version >/dev/null 2>&1; then
         ((EUID == 0)) || as_root=(sudo)
         mkdir -p "$dir"
         download=$(mktemp -d)

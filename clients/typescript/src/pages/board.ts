@@ -1,0 +1,248 @@
+// The page of a leaderboard: takes over what the server wrote into it, and keeps it live by one stream.
+
+import type { Entry, Live, Reason, TopState } from '../index.js';
+import { LiveTable } from '../table.js';
+import { clockStarted, countDown } from './countdown.js';
+import { resumeFeed, showFeed } from './feed.js';
+import { showEmpty } from './empty.js';
+import { $, board, boardId, clockTime, data, element, fullTime, giveToken, moment, number, put, root, scoreboard, text, texts, wasTyped, type Definition } from './page.js';
+import { listenToSearch, me, showMine } from './search.js';
+import { chosenPast, choose, forgetSeasons, learn, listSeasons, listenToChoices, note, seasons, showSeasons, watchSeasons } from './seasons.js';
+import { listenToSignIn, resumeSession, signInFailed } from './sign-in.js';
+import { speak } from './speech.js';
+
+/** Changes of the table a second, and how many of the latest scores come along. */
+const HZ = 5;
+const LATEST = 30;
+const SPEAK_EVERY = 10_000;
+/** A page that was loaded a moment ago is not loaded again. Milliseconds. */
+const PATIENCE = 3_000;
+/** When the script began, if it was loaded again. */
+const loaded = (performance.getEntriesByType('navigation')[0] as PerformanceNavigationTiming | undefined)?.type === 'reload' ? performance.now() : -PATIENCE;
+
+const table = new LiveTable($('rows'), { texts, number, since: moment, mark: me() });
+let store: Live<TopState> | null = null;
+let leave = (): void => {};
+let drawing = 0;
+/** The season that the rows are of: between two of them nobody moves. */
+let drawn: number | null = data.window?.season ?? null;
+let definedAt = 0;
+
+/* The table. */
+
+function draw(): void {
+  if (!board.paused) drawing ||= requestAnimationFrame(render);
+}
+
+function render(): void {
+  drawing = 0;
+  const past = chosenPast();
+  const shown = past ?? board.state;
+  if (!shown) return;
+  const known = shown.version !== null;
+  $('table').hidden = $('ties').hidden = shown.entries.length === 0;
+  $('empty').hidden = !(known && shown.total === 0);
+  if (known && shown.total === 0) showEmpty(past !== null);
+  put('total', known ? number(shown.total) : '–');
+  put('caption', text(past ? 'finalTop' : 'top', { n: shown.entries.length, total: number(shown.total) }));
+  const watchers = board.state?.watchers ?? board.definition?.watchers;
+  put('watchers', watchers == null ? '–' : number(watchers));
+  table.options.mark = me();
+  table.update(shown.entries, shown.season !== drawn);
+  drawn = shown.season;
+  showShares(shown.entries);
+  showSeasons();
+  showMine();
+  document.body.dataset['version'] = shown.version ?? '';
+}
+
+/** The rule under each row: as long as its score is beside the leader's, where more is better. */
+function showShares(entries: readonly Entry[]): void {
+  const best = entries[0]?.score ?? 0;
+  const rising = best > 0 && best >= entries.at(-1)!.score;
+  for (const [index, { score }] of entries.entries()) {
+    const { style } = $('rows').children[index] as HTMLElement;
+    const share = rising && score > 0 ? `${Math.round((1000 * score) / best) / 10}%` : '0%';
+    if (style.getPropertyValue('--share') !== share) style.setProperty('--share', share);
+  }
+}
+
+/* The definition: name, unit, order; and the other leaderboards. */
+
+async function define(): Promise<void> {
+  if (Date.now() - definedAt < 60_000) return;
+  definedAt = Date.now();
+  const definition = await scoreboard().leaderboard(boardId).get().catch(() => null);
+  if (definition) adopt(definition as Definition);
+  else definedAt = 0;
+}
+
+function adopt(definition: Definition): void {
+  board.definition = definition;
+  put('name', definition.name || definition.id);
+  put('description', definition.description);
+  $('description').hidden = !definition.description;
+  put('unit', definition.unit || text('score'));
+  $('closed').hidden = !definition.closed;
+  countDown(definition.nextReset, board.state?.clockOffset ?? 0);
+  draw();
+}
+
+async function listBoards(): Promise<void> {
+  const others = (await scoreboard().leaderboards().catch(() => [])).filter(({ id }) => id);
+  $('boards').hidden = others.length < 2;
+  $('boards').replaceChildren(...others.map(({ id, name }) => {
+    const link = element('a', '', name || id);
+    const query = new URLSearchParams(location.search);
+    for (const own of ['season', 'user', 'leaderboard']) query.delete(own);
+    link.href = new URL(`boards/${encodeURIComponent(id)}${query.size ? `?${query}` : ''}${location.hash}`, root).href;
+    link.dir = 'auto';
+    link.dataset['leaderboard'] = id;
+    if (id === boardId) link.setAttribute('aria-current', 'page');
+    return link;
+  }));
+  if (scrollY === 0) $('boards').querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+}
+
+/* The connection, for the eye. */
+
+const STATES: Record<Reason, string> = {
+  connecting: 'connecting', network: 'reconnecting', busy: 'busy', asleep: 'asleep',
+  token: 'refused', private: 'refused', refused: 'refused', deleted: 'deleted', 'not-found': 'deleted', ended: 'ended',
+};
+const NOTICES: Partial<Record<Reason, string>> = {
+  token: 'expiredNotice', private: 'privateNotice', refused: 'notAllowed', deleted: 'deletedNotice', 'not-found': 'goneNotice', ended: 'endedNotice',
+};
+
+function showConnection({ reason, status, detail, newsAt }: TopState): void {
+  const state = reason === null ? 'live' : status === 'offline' && reason === 'network' ? 'offline' : STATES[reason];
+  if (document.body.dataset['connection'] !== state) document.body.dataset['connection'] = state;
+  const words = text(state);
+  put('connection', newsAt && state !== 'live' ? text('asOf', { state: words, time: clockTime(newsAt) }) : words);
+  const notice = reason === 'busy' ? text('busyNotice', { detail: detail ?? '' }) : reason ? text(NOTICES[reason] ?? '') : '';
+  put('notice', notice);
+  $('notice').hidden = notice === '';
+  board.over = ['refused', 'deleted', 'ended'].includes(state);
+  $('sign-in').hidden = state !== 'refused';
+  // Never good for anything: what was typed is wrong.
+  if (reason === 'token' && newsAt === null && wasTyped()) signInFailed();
+}
+
+/* Following. */
+
+function follow(): void {
+  const state = store!.getSnapshot();
+  const before = board.state;
+  // What may not be seen any more is not left on the screen.
+  // The server names nothing of what is private: neither shall what it wrote before. Once, because a copy of an older answer may come.
+  if (state.reason === 'private' && (data.window || before?.version) && performance.now() - loaded > PATIENCE) return leavePrivate();
+  const gone = state.reason === 'deleted' || state.reason === 'private' || state.reason === 'refused' || state.reason === 'not-found';
+  showConnection(state);
+  if (gone) clear(state);
+  else if (state.version !== null) take(state, before);
+  else return;
+  // Until the newest ones are told, those that the server wrote stay: they are of a ranking that has some.
+  const { scores, total } = board.state!;
+  if (scores.length > 0 || total === 0) showFeed(scores);
+  draw();
+}
+
+/** For the page that the server gives now. At the root it would be another one. */
+function leavePrivate(): void {
+  const own = new URL(`boards/${encodeURIComponent(boardId)}${location.search}`, root);
+  if (own.pathname === location.pathname) location.reload();
+  else location.replace(own);
+}
+
+function clear(state: TopState): void {
+  board.state = { ...state, entries: [], scores: [], total: 0, version: null, season: null };
+  forgetSeasons();
+  $('seasons').replaceChildren();
+}
+
+function take(state: TopState, before: TopState | null): void {
+  board.state = state;
+  if (state.definition && state.definition !== before?.definition) {
+    adopt(state.definition as Definition);
+    void listBoards();
+  }
+  if (state.ended && state.ended !== before?.ended) {
+    const { season, startsAt, endsAt, total, entries } = state.ended;
+    note({ season, total }, entries?.[0]);
+    learn({ season, startsAt, endsAt, total });
+  }
+  if (state.started && state.started !== before?.started) {
+    const { season, startsAt, nextReset, name } = state.started;
+    if (board.definition) adopt({ ...board.definition, seasonStartsAt: startsAt, nextReset });
+    learn({ season, startsAt, name: name ?? null, endsAt: null });
+    if (!board.paused && !chosenPast()) put('status', text('turned', { a: season - 1, b: season }));
+  }
+  if (!seasons.has(state.season!)) {
+    // The stream has not told of the turn.
+    if (before?.season != null && before.season !== state.season) note({ season: before.season, total: 1 });
+    seasons.set(state.season!, { season: state.season!, startsAt: '' });
+    definedAt = 0;
+    void listSeasons();
+  }
+  if (state.clockOffset !== before?.clockOffset) clockStarted(state.clockOffset);
+  void define();
+}
+
+function begin(): void {
+  leave();
+  [board.over, definedAt, board.state] = [false, 0, null];
+  store = scoreboard().leaderboard(boardId).top({ limit: data.limit, hz: HZ, latest: LATEST });
+  leave = store.subscribe(follow);
+  document.body.removeAttribute('data-sign-in');
+  for (const part of document.querySelectorAll<HTMLElement>('.facts, .feed')) part.hidden = false;
+  $('sign-in').hidden = true;
+  follow();
+  listBoards();
+  choose();
+}
+
+/** What the server wrote is the first state: nothing is blank until the stream has begun. */
+function takeOver(): void {
+  if (!data.window) return;
+  table.update(data.window.entries, false);
+  showShares(data.window.entries);
+  if (data.latest) showFeed(data.latest.scores);
+}
+
+function listen(): void {
+  const pause = $('pause');
+  pause.hidden = false;
+  pause.addEventListener('click', () => {
+    board.paused = !board.paused;
+    pause.textContent = text(board.paused ? 'resume' : 'pause');
+    document.body.toggleAttribute('data-paused', board.paused);
+    draw();
+    resumeFeed();
+  });
+  $('share').hidden = !navigator.share && !navigator.clipboard;
+  $('share').addEventListener('click', async () => {
+    const url = location.href.replace(/#.*/, '');
+    if (navigator.share) return void navigator.share({ title: document.title, url }).catch(() => {});
+    await navigator.clipboard.writeText(url);
+    put('share', text('shared'));
+    setTimeout(() => put('share', text('share')), 2000);
+  });
+  addEventListener('hashchange', () => {
+    giveToken(null);
+    begin();
+  });
+  listenToChoices();
+  listenToSearch((user) => {
+    table.options.mark = user;
+    draw();
+  });
+  listenToSignIn(begin);
+  watchSeasons(draw);
+  setInterval(() => speak(chosenPast() !== null), SPEAK_EVERY);
+}
+
+takeOver();
+listen();
+if (!data.signIn || (await resumeSession())) begin();
+else document.body.dataset['connection'] = 'refused', put('connection', text('refused'));
+$('countdown').title = board.definition?.nextReset ? fullTime(board.definition.nextReset) : '';
