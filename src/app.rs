@@ -31,6 +31,7 @@ pub use telemetry::{USUAL, init_logging};
 use crate::{
     config::Settings,
     controllers::operations::Metrics,
+    controllers::page::PageSettings,
     domain::{caller::Caller, ids::LeaderboardId, time::Clock},
     middleware::{self, authentication::Authentication, cors::Cors, fast_path::FastPath, rate_limit::RateLimit},
     repositories::private,
@@ -107,12 +108,19 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
         .map_err(|error| anyhow::anyhow!("DEFAULT_LEADERBOARD {error}"))?;
     let tokens = Tokens::configure(&settings.tokens, &settings.storage.data_dir)?;
     let root = RootSecret::configure(&settings.tokens, &settings.storage.data_dir)?;
+    if settings.storage.redis_url().is_some() && settings.tokens.are_of_this_instance() {
+        tracing::warn!(
+            "tokens are signed with a secret of this instance alone, and others refuse them: give all the same JWT_SECRET"
+        );
+    }
     let runs = Arc::new(RunTokens::new(root.as_ref()));
     let plan = accounts::Plan::of(settings)?;
     let internal_addr = settings.http.internal_addr()?;
     let tls = settings.http.tls_files()?.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?;
     let trusted_proxies: Arc<[_]> = settings.http.trusted_proxies()?.into();
     let [allowed, public_read] = settings.http.origins()?;
+    let public_url = settings.accounts.public_url()?.map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let pages = PageSettings::new(public_url, &settings.http.frame_ancestors()?);
     // Bound first, so that a port in use is reported before anything is opened; connections are accepted when all is ready.
     let listener = bind("LISTEN_ADDR", settings.http.listen_addr)?;
     let address = listener.local_addr()?;
@@ -138,7 +146,7 @@ pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Running>
     let clients = Clients { room: limits.room, trusted_proxies: Arc::clone(&trusted_proxies) };
     let authentication = Authentication { services: Arc::clone(&built.services), trusted_proxies, tls: tls.is_some() };
     let public_metrics = internal.is_none().then(|| metrics.clone());
-    let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics);
+    let routes = router::routes(Arc::clone(&built.services), authentication, &limit, public_metrics, pages);
     let front = middleware::wrap(routes, Some(fast_path), Some(&Cors::new(allowed, public_read)));
 
     if let Some(tls) = &tls {

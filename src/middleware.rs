@@ -40,6 +40,7 @@ use crate::{
     http::{
         problem::Problem,
         request_id::{self, RequestId},
+        site::Framed,
     },
     services::error::ServiceError,
 };
@@ -118,7 +119,11 @@ pub fn refuse(problem: &Problem, headers: &HeaderMap) -> Response {
 
 /// The headers of every answer.
 fn finish(id: &RequestId, response: &mut Response) {
+    let framed = response.extensions().get::<Framed>().is_some();
     for (name, value) in SECURITY {
+        if framed && name == header::X_FRAME_OPTIONS {
+            continue;
+        }
         response.headers_mut().entry(name).or_insert(value);
     }
     id.put_into(response);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post},
@@ -15,7 +15,8 @@ use crate::{
         body::{BATCH_BODY_LIMIT, BODY_LIMIT},
         entries, history, leaderboards, moderation,
         operations::{self, Metrics},
-        page, reviews, runs, scores, search, seasons, streams, users,
+        page::{self, PageSettings, files},
+        reviews, runs, scores, search, seasons, streams, users,
     },
     middleware::{
         authentication::{Authentication, authenticate},
@@ -26,8 +27,14 @@ use crate::{
 };
 
 /// All that clients can reach. `metrics` is left out where it has an address of its own.
-pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &RateLimit, metrics: Option<Metrics>) -> Router {
-    let accounts = if services.accounts.is_some() { account_routes() } else { Router::new() };
+pub fn routes(
+    services: Arc<Services>,
+    authentication: Authentication,
+    limit: &RateLimit,
+    metrics: Option<Metrics>,
+    pages: PageSettings,
+) -> Router {
+    let accounts = if services.accounts.is_some() { account_routes(pages.clone()) } else { Router::new() };
     let api = Router::new()
         .route("/api/scores", post(scores::submit))
         .route("/api/scores/batch", post(scores::submit_batch).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
@@ -72,22 +79,35 @@ pub fn routes(services: Arc<Services>, authentication: Authentication, limit: &R
         .layer(from_fn_with_state(authentication, authenticate))
         .layer(from_fn(refuse_in_band));
     let open = Router::new()
-        .route("/", get(page::index))
-        .route("/assets/app.js", get(page::script))
-        .route("/assets/app.css", get(page::style))
-        .route("/assets/favicon.svg", get(page::icon))
         .route("/livez", get(operations::livez))
         .route("/readyz", get(operations::readyz))
         .route("/openapi.yaml", get(operations::openapi));
-    let router = api.merge(streams).merge(open).with_state(services);
+    let router = api.merge(streams).merge(open).merge(page_routes(pages)).with_state(services);
     match metrics {
         Some(metrics) => router.merge(metrics_route(metrics)),
         None => router,
     }
 }
 
+/// What people see.
+fn page_routes(settings: PageSettings) -> Router<Arc<Services>> {
+    Router::new()
+        .route("/", get(page::home))
+        .route("/boards/{id}", get(page::board))
+        .route("/boards/{id}/embed", get(page::embed))
+        .route("/boards/{id}/overlay", get(page::overlay))
+        .route("/boards/{id}/card.svg", get(page::card))
+        .route("/embed/v1/score-board.js", get(files::element))
+        .route("/assets/board.js", get(files::board_script))
+        .route("/assets/embed.js", get(files::embed_script))
+        .route("/assets/overlay.js", get(files::overlay_script))
+        .route("/assets/page.css", get(files::style))
+        .route("/assets/favicon.svg", get(files::icon))
+        .layer(Extension(settings))
+}
+
 /// Where there are accounts. Elsewhere nothing of it exists.
-fn account_routes() -> Router<Arc<Services>> {
+fn account_routes(settings: PageSettings) -> Router<Arc<Services>> {
     Router::new()
         .route("/api/auth/sign-up", post(auth::sign_up))
         .route("/api/auth/sign-in", post(auth::sign_in))
@@ -105,9 +125,10 @@ fn account_routes() -> Router<Arc<Services>> {
         .route("/api/accounts/invites", post(accounts::invite))
         .route("/api/accounts/{id}", get(accounts::get).patch(accounts::update).delete(accounts::delete))
         .route("/api/accounts/{id}/reset-link", post(accounts::reset_link))
-        .route("/account/invite", get(page::account))
-        .route("/account/reset", get(page::account))
-        .route("/assets/account.js", get(page::account_script))
+        .route("/account/invite", get(page::invite))
+        .route("/account/reset", get(page::reset))
+        .route("/assets/account.js", get(files::account_script))
+        .layer(Extension(settings))
 }
 
 /// `/metrics` alone, for an address that only the operators reach.

@@ -33,6 +33,9 @@ pub struct HttpSettings {
     /// Origins whose pages may read and stream public leaderboards, without credentials; `none` for none.
     #[arg(long, env = "PUBLIC_READ_CORS", default_value = "*")]
     pub public_read_cors: String,
+    /// Origins whose pages may frame `/boards/{id}/embed` and `/boards/{id}/overlay`; `none` for none.
+    #[arg(long, env = "EMBED_ORIGINS", default_value = "*")]
+    pub embed_origins: String,
     /// Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas.
     #[arg(long, env = "TRUSTED_PROXIES")]
     pub trusted_proxies: Option<String>,
@@ -73,6 +76,12 @@ impl HttpSettings {
         let allowed = Origins::parse(given(&self.cors_allowed_origins).unwrap_or_default()).context("CORS_ALLOWED_ORIGINS")?;
         let public_read = Some(self.public_read_cors.trim()).filter(|list| *list != "none").unwrap_or_default();
         Ok([allowed, Origins::parse(public_read).context("PUBLIC_READ_CORS")?])
+    }
+
+    /// The origins in `EMBED_ORIGINS`, as sources of a content security policy.
+    pub fn frame_ancestors(&self) -> anyhow::Result<String> {
+        let list = Some(self.embed_origins.trim()).filter(|list| *list != "none").unwrap_or_default();
+        Origins::parse(list).and_then(|origins| origins.frame_ancestors()).context("EMBED_ORIGINS")
     }
 
     /// The networks in `TRUSTED_PROXIES`.

@@ -35,6 +35,15 @@ impl Origins {
         Ok(origins)
     }
 
+    /// The same as sources of `frame-ancestors` in a content security policy.
+    pub fn frame_ancestors(&self) -> anyhow::Result<String> {
+        if self.all {
+            return Ok("*".to_owned());
+        }
+        let sources = self.named.iter().map(Pattern::source).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(if sources.is_empty() { "'none'".to_owned() } else { sources.join(" ") })
+    }
+
     /// Whether nobody is meant.
     pub fn is_empty(&self) -> bool {
         !self.all && self.named.is_empty()
@@ -80,6 +89,19 @@ impl Pattern {
         ensure!(!authority.contains('*'), "{item}: a * can only stand for all hosts below another, as in https://*.example.com");
         Ok(Self::Exact(plain(&ascii(item, &format!("{scheme}://{authority}"))?)))
     }
+
+    /// The origin as a content security policy names it (Content Security Policy Level 3, 2.3.1).
+    fn source(&self) -> anyhow::Result<String> {
+        let (source, host) = match self {
+            Self::Opaque => bail!("null can never match: a page of no origin cannot be named as the one around a frame"),
+            Self::Exact(exact) => (exact.clone(), exact.split_once("://").map_or("", |(_, host)| host)),
+            Self::Below { scheme, end } => (format!("{scheme}*{end}"), &end[1..]),
+        };
+        let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+        ensure!(is_name(name), "{source} can never match: a policy names hosts by letters, digits, hyphens and dots alone");
+        Ok(source)
+    }
 }
 
 /// The origin as browsers write it: names of other scripts in ASCII, addresses in their shortest form. Hosts of schemes that browsers do not know are left alone.
@@ -117,6 +139,26 @@ mod tests {
 
     fn contain(list: &str, origin: &str) -> bool {
         Origins::parse(list).unwrap().contain(origin.as_bytes())
+    }
+
+    #[test]
+    fn origins_are_sources_of_a_policy() {
+        let sources = |list: &str| Origins::parse(list).and_then(|origins| origins.frame_ancestors());
+        assert_eq!(sources("*").unwrap(), "*");
+        assert_eq!(sources("").unwrap(), "'none'");
+        assert_eq!(
+            sources("https://A.example:443, https://*.b.example:8443").unwrap(),
+            "https://a.example https://*.b.example:8443"
+        );
+        assert_eq!(
+            sources("capacitor://localhost, http://127.0.0.1:3000").unwrap(),
+            "capacitor://localhost http://127.0.0.1:3000"
+        );
+        // Whatever could end the source, or the directive, is none either.
+        for never in ["null", "http://[::1]:3000", "http://[::1]", "app://x;sandbox", "app://x,y", "app://bücher", "app://'self'"]
+        {
+            assert!(sources(&format!("https://good.example, {never}")).is_err(), "{never}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn answer(leaderboard: &Leaderboard, source: Source, encoded: &Encoded, requ
         headers.insert(header::ETAG, tag);
     }
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, origin"));
-    let (status, body) = if has_already(encoded, request) {
+    let (status, body) = if has_already(&encoded.tag, request) {
         (StatusCode::NOT_MODIFIED, Bytes::new())
     } else if encoding(request) == Some(Encoding::Gzip) {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -53,9 +53,10 @@ pub fn answer(leaderboard: &Leaderboard, source: Source, encoded: &Encoded, requ
     response
 }
 
-fn has_already(encoded: &Encoded, request: &HeaderMap) -> bool {
+/// Whether the client holds the answer that this entity tag is of.
+pub fn has_already(tag: &[u8], request: &HeaderMap) -> bool {
     let known = request.get_all(header::IF_NONE_MATCH).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    known.map(<[u8]>::trim_ascii).any(|known| known == b"*" || weak(known) == weak(&encoded.tag))
+    known.map(<[u8]>::trim_ascii).any(|known| known == b"*" || weak(known) == weak(tag))
 }
 
 fn weak(tag: &[u8]) -> &[u8] {

@@ -1,64 +1,335 @@
-//! The live page, served from the binary.
+//! The pages: leaderboards for everybody's eyes, served from the binary, and what other sites and streaming software put into theirs.
+//!
+//! `shown.rs` reads what a page shows, `language.rs` says it in the reader's language, `files.rs` holds scripts and styles and what browsers may do
+//! with them, `card.rs` draws the picture. The templates and the files are in `src/page`; what is built there comes from `clients/typescript`.
 
-use std::sync::LazyLock;
+mod card;
+pub mod files;
+mod language;
+mod shown;
 
+use std::convert::Infallible;
+
+use askama::Template;
 use axum::{
-    http::{HeaderValue, header},
+    Extension,
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, HeaderValue, StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use sha2::{Digest, Sha256};
 
-const PAGE: &str = include_str!("../page/index.html");
+use crate::{
+    domain::{caller::Caller, ids::Noun, season::SeasonChoice},
+    http::problem::Problem,
+    services::{Services, error::ServiceError, leaderboards::Overview},
+};
 
-/// Only the page's own files may run or load, and no other page may frame it. The one inline script is allowed by its hash: it
-/// redirects to where the page's relative addresses are right, from a proxy's `/boards` to `/boards/`. Event handler attributes
-/// may not contain script.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let script = PAGE.split_once("<script>").and_then(|(_, rest)| rest.split_once("</script>")).map_or("", |(script, _)| script);
-    let hash = STANDARD.encode(Sha256::digest(script));
-    let policy = format!(
-        "default-src 'none'; script-src 'self'; script-src-elem 'self' 'sha256-{hash}'; style-src 'self'; img-src 'self'; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).expect("made of visible characters")
-});
+use super::{
+    App,
+    params::{Params, Segments},
+};
+use files::SLASH;
+use language::Language;
+use shown::{Shown, in_script};
 
-fn file(content_type: &'static str, content: &'static str) -> Response {
-    let mut response = content.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-    response
+/// Entries of a page that asks for no other number of them.
+const ENTRIES: usize = 20;
+
+/// What the operator has set for pages.
+#[derive(Clone)]
+pub struct PageSettings {
+    /// Where browsers reach this server, if it is known.
+    pub public_url: Option<String>,
+    /// The policy of pages that others may frame.
+    framed: HeaderValue,
 }
 
-/// `GET /`
-pub async fn index() -> Response {
-    file("text/html; charset=utf-8", PAGE)
+impl PageSettings {
+    /// `frame_ancestors`: sources of a content security policy.
+    pub fn new(public_url: Option<String>, frame_ancestors: &str) -> Self {
+        Self { public_url, framed: files::policy(frame_ancestors) }
+    }
 }
 
-/// `GET /account/reset` and `GET /account/invite`: where links lead. The page is the same for all, and holds no token.
-pub async fn account() -> Response {
-    file("text/html; charset=utf-8", include_str!("../page/account.html"))
+/// What every page has.
+pub struct Page {
+    pub language: &'static Language,
+    lang: &'static str,
+    dir: &'static str,
+    /// The way from this page to where the server is: any path that a proxy strips stays before it.
+    pub root: &'static str,
+    public_url: Option<String>,
+    /// Visitors sign in with a login and a password.
+    accounts: bool,
+    /// What is asked of this page and goes for those that it leads to.
+    query: String,
 }
 
-/// `GET /assets/account.js`
-pub async fn account_script() -> Response {
-    file("text/javascript; charset=utf-8", include_str!("../page/account.js"))
+impl Page {
+    fn new(services: &Services, settings: &PageSettings, root: &'static str, params: &Params, headers: &HeaderMap) -> Self {
+        let asked = params.text("lang");
+        let language = Language::of(asked, headers);
+        Self {
+            language,
+            lang: language.code,
+            dir: language.direction,
+            root,
+            public_url: settings.public_url.clone(),
+            accounts: services.accounts.is_some(),
+            query: asked.map_or_else(String::new, |_| format!("?lang={}", language.code)),
+        }
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.language.text(key)
+    }
+
+    fn account(&self, key: &str) -> &str {
+        self.language.account().get(key).map_or("", String::as_str)
+    }
+
+    fn number(&self, value: &i64) -> String {
+        self.language.number(*value)
+    }
+
+    fn texts_json(&self) -> String {
+        in_script(self.language.texts())
+    }
+
+    fn home(&self) -> String {
+        format!("{}{}", self.root, self.query)
+    }
 }
 
-/// `GET /assets/app.js`
-pub async fn script() -> Response {
-    file("text/javascript; charset=utf-8", include_str!("../page/app.js"))
+#[derive(Template)]
+#[template(path = "board.html")]
+struct BoardPage<'a> {
+    page: &'a Page,
+    shown: &'a Shown,
 }
 
-/// `GET /assets/app.css`
-pub async fn style() -> Response {
-    file("text/css; charset=utf-8", include_str!("../page/app.css"))
+#[derive(Template)]
+#[template(path = "missing.html")]
+struct MissingPage<'a> {
+    page: &'a Page,
 }
 
-/// `GET /assets/favicon.svg`
-pub async fn icon() -> Response {
-    file("image/svg+xml", include_str!("../page/favicon.svg"))
+struct Listed {
+    id: String,
+    name: String,
+    description: Option<String>,
+    total: i64,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage<'a> {
+    page: &'a Page,
+    boards: Vec<Listed>,
+}
+
+#[derive(Template)]
+#[template(path = "embed.html")]
+struct EmbedPage<'a> {
+    page: &'a Page,
+    id: &'a str,
+    title: &'a str,
+    limit: usize,
+    season: &'a str,
+    user: &'a str,
+    theme: &'a str,
+    compact: bool,
+}
+
+#[derive(Template)]
+#[template(path = "overlay.html")]
+struct OverlayPage<'a> {
+    page: &'a Page,
+    id: &'a str,
+    rows: usize,
+    scale: f64,
+    side: &'a str,
+}
+
+/// The leaderboard that an address names. People are shown pages and no problem documents: what cannot be decoded names none.
+pub struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let segment = Segments::<String>::from_request_parts(parts, state).await;
+        Ok(Self(segment.map_or_else(|_| String::new(), |Segments(id)| id)))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage<'a> {
+    page: &'a Page,
+    title: &'a str,
+    texts: String,
+    invited: bool,
+}
+
+fn render(template: &impl Template) -> String {
+    template.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a page could not be made");
+        String::new()
+    })
+}
+
+/// A number that an address asks for; a page does not refuse nonsense.
+fn within(params: &Params, name: &str, least: usize, most: usize, otherwise: usize) -> usize {
+    params.text(name).and_then(|text| text.parse().ok()).map_or(otherwise, |number: usize| number.clamp(least, most))
+}
+
+/// Whether a leaderboard is not for everybody's eyes.
+fn is_private(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Unauthenticated | ServiceError::InvalidToken(_) | ServiceError::Forbidden(_))
+}
+
+/// `GET /`: the leaderboards that everybody may read, or the only one.
+pub async fn home(
+    State(services): App,
+    Extension(settings): Extension<PageSettings>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let page = Page::new(&services, &settings, "./", &params, &headers);
+    // The address that a leaderboard's page had in the first release.
+    if let Some(id) = params.text("leaderboard") {
+        return board_page(&services, &page, id, &headers, &params).await;
+    }
+    let boards = match services.leaderboards.list(&Caller::ANONYMOUS).await {
+        Ok(boards) => boards,
+        Err(_) => {
+            let shown = Shown::unavailable(&services.default_leaderboard, ENTRIES);
+            return files::page(
+                &headers,
+                StatusCode::SERVICE_UNAVAILABLE,
+                render(&BoardPage { page: &page, shown: &shown }),
+                None,
+            );
+        }
+    };
+    if let [only] = boards.as_slice() {
+        return board_page(&services, &page, only.leaderboard.id.as_str(), &headers, &params).await;
+    }
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let listed = |overview: Overview| {
+        let (id, settings) = (overview.leaderboard.id.as_str().to_owned(), overview.leaderboard.settings);
+        let name = given(&settings.name).unwrap_or_else(|| id.clone());
+        Listed { name, description: given(&settings.description), total: overview.total as i64, id }
+    };
+    let boards = boards.into_iter().map(listed).collect();
+    files::page(&headers, StatusCode::OK, render(&HomePage { page: &page, boards }), None)
+}
+
+/// `GET /boards/{id}`
+pub async fn board(
+    State(services): App,
+    Extension(settings): Extension<PageSettings>,
+    Named(id): Named,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let page = Page::new(&services, &settings, "../", &params, &headers);
+    board_page(&services, &page, &id, &headers, &params).await
+}
+
+async fn board_page(services: &Services, page: &Page, id: &str, headers: &HeaderMap, params: &Params) -> Response {
+    let limit = within(params, "limit", 1, 100, ENTRIES);
+    let season = params.text("season").and_then(SeasonChoice::parse).unwrap_or(SeasonChoice::Current);
+    let (status, shown) = match Shown::of(services, id, season, limit).await {
+        Ok(shown) => (StatusCode::OK, shown),
+        Err(ServiceError::NotFound(_)) => {
+            return files::page(headers, StatusCode::NOT_FOUND, render(&MissingPage { page }), None);
+        }
+        Err(error) if is_private(&error) => (StatusCode::UNAUTHORIZED, Shown::signing_in(limit)),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Shown::unavailable(id, limit)),
+    };
+    files::page(headers, status, render(&BoardPage { page, shown: &shown }), None)
+}
+
+/// `GET /boards/{id}/embed`: for frames of other sites.
+pub async fn embed(
+    State(services): App,
+    Extension(settings): Extension<PageSettings>,
+    Named(id): Named,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let page = Page::new(&services, &settings, "../../", &params, &headers);
+    let (status, title) = match services.leaderboards.readable(&Caller::ANONYMOUS, &id).await {
+        Ok(leaderboard) => (StatusCode::OK, leaderboard.settings.name),
+        // The element says what is wrong, and names nothing.
+        Err(ServiceError::NotFound(_)) => (StatusCode::NOT_FOUND, page.text("title").to_owned()),
+        Err(_) => (StatusCode::OK, page.text("title").to_owned()),
+    };
+    let theme = params.text("theme").filter(|theme| ["light", "dark"].contains(theme)).unwrap_or_default();
+    let html = render(&EmbedPage {
+        page: &page,
+        id: &id,
+        title: &title,
+        limit: within(&params, "limit", 1, 100, 10),
+        season: params.text("season").filter(|season| SeasonChoice::parse(season).is_some()).unwrap_or_default(),
+        user: params.text("user").unwrap_or_default(),
+        theme,
+        compact: params.text("compact").is_some(),
+    });
+    files::page(&headers, status, html, Some(&settings.framed))
+}
+
+/// `GET /boards/{id}/overlay`: for streaming software. Whatever is asked for, what is on air shows no error.
+pub async fn overlay(
+    State(services): App,
+    Extension(settings): Extension<PageSettings>,
+    Named(id): Named,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    let page = Page::new(&services, &settings, "../../", &params, &headers);
+    let scale = params.text("scale").and_then(|text| text.parse().ok()).filter(|scale: &f64| scale.is_finite());
+    let side = if params.text("side") == Some("right") { "right" } else { "left" };
+    let rows = within(&params, "rows", 1, 20, 5);
+    let html = render(&OverlayPage { page: &page, id: &id, rows, scale: scale.unwrap_or(1.0).clamp(0.25, 8.0), side });
+    files::page(&headers, StatusCode::OK, html, Some(&settings.framed))
+}
+
+/// `GET /account/reset`: where links to choose a password lead. The page holds no token: its script takes that out of the address.
+pub async fn reset(
+    State(services): App,
+    Extension(settings): Extension<PageSettings>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    account(&Page::new(&services, &settings, "../", &params, &headers), &headers, false)
+}
+
+/// `GET /account/invite`: where invites lead.
+pub async fn invite(
+    State(services): App,
+    Extension(settings): Extension<PageSettings>,
+    headers: HeaderMap,
+    params: Params,
+) -> Response {
+    account(&Page::new(&services, &settings, "../", &params, &headers), &headers, true)
+}
+
+fn account(page: &Page, headers: &HeaderMap, invited: bool) -> Response {
+    let title = page.account(if invited { "inviteTitle" } else { "resetTitle" });
+    let html = render(&AccountPage { page, title, texts: in_script(page.language.account()), invited });
+    files::page(headers, StatusCode::OK, html, None)
+}
+
+/// `GET /boards/{id}/card.svg`: what others show of the page.
+pub async fn card(State(services): App, Segments(id): Segments<String>, headers: HeaderMap, params: Params) -> Response {
+    let language = Language::of(params.text("lang"), &headers);
+    let shown = match Shown::of(&services, &id, SeasonChoice::Current, card::ENTRIES).await {
+        Ok(shown) => shown,
+        Err(error) if is_private(&error) => return Problem::from(ServiceError::NotFound(Noun::Leaderboard)).into_response(),
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    card::answer(&shown, language, &headers)
 }

@@ -11,6 +11,10 @@ use super::problem::Problem;
 #[derive(Debug, Clone, Copy)]
 pub struct Secure(pub bool);
 
+/// Goes with an answer that pages of others may frame: its policy says which.
+#[derive(Debug, Clone, Copy)]
+pub struct Framed;
+
 /// The address that the client used, and the page that it was used by.
 #[derive(Debug, Clone)]
 pub struct Site {

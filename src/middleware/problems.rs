@@ -2,7 +2,7 @@
 //! request's id.
 
 use axum::{
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 
@@ -18,8 +18,9 @@ pub fn finish(id: &RequestId, response: Response) -> Response {
         return keeping(response.headers(), problem.respond(id.as_str()));
     }
     let is_error = status.is_client_error() || status.is_server_error();
-    // `/readyz` answers 503 with a body of its own.
-    if !is_error || response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+    // `/readyz` answers 503 with a body of its own, and people are shown pages.
+    let own = |kind: &HeaderValue| kind == "application/json" || kind == "text/html; charset=utf-8";
+    if !is_error || response.headers().get(header::CONTENT_TYPE).is_some_and(own) {
         return response;
     }
     let problem = if status == StatusCode::REQUEST_TIMEOUT { Problem::timed_out() } else { Problem::of_status(status) };

@@ -4,44 +4,39 @@ const token = new URLSearchParams(location.search).get("token") ?? "";
 // Neither the history, nor a bookmark, nor somebody who looks over a shoulder keeps it.
 history.replaceState(null, "", location.pathname);
 
-const invited = location.pathname.endsWith("/invite");
+const texts = JSON.parse(document.querySelector("#texts").textContent);
 const form = document.querySelector("form");
 const message = document.querySelector("#message");
 const field = (id) => document.querySelector(`#${id}`);
-
-if (invited) {
-  document.querySelector("h1").textContent = "Make an account";
-  document.title = "Make an account · Scoreboard";
-  const login = document.querySelector("[data-for=invite]");
-  login.hidden = false;
-  field("login").required = true;
-}
+const invited = field("login") !== null;
 
 field("show").addEventListener("change", (event) => {
   for (const id of ["password", "again"]) field(id).type = event.target.checked ? "text" : "password";
 });
 
-function tell(text) {
-  message.textContent = text;
+function tell(key) {
+  message.textContent = texts[key] ?? key;
 }
 
 if (token === "") {
   form.hidden = true;
-  tell("This address is not complete: open the link as you were given it.");
+  tell("incomplete");
 }
 
-/** What the server says is wrong, for a reader. */
+/** Which text says what the server has against it. */
 async function reason(response) {
-  const problem = await response.json().catch(() => ({}));
-  const errors = (problem.errors ?? []).map((error) => `The ${error.field === "login" ? "login" : "password"} ${error.message}.`);
-  return errors.join(" ") || `${problem.detail ?? "That did not work"}.`;
+  const { errors = [] } = await response.json().catch(() => ({}));
+  const about = (name) => errors.some((error) => error.field === name);
+  if (response.status === 409) return "taken";
+  if (response.status === 401 || response.status === 403) return "badLink";
+  return about("login") ? "badLogin" : response.status === 422 ? "weak" : "failed";
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const password = field("password").value;
   if (password !== field("again").value) {
-    tell("The two passwords differ.");
+    tell("differ");
     field("again").focus();
     return;
   }
@@ -62,12 +57,12 @@ form.addEventListener("submit", async (event) => {
       form.reset();
       field("show").dispatchEvent(new Event("change"));
       form.hidden = true;
-      tell(invited ? "Your account is made. You can sign in now." : "Your new password is set. Sign in with it.");
+      tell(invited ? "made" : "set");
       return;
     }
     tell(await reason(response));
   } catch {
-    tell("The server cannot be reached. Try again.");
+    tell("unreachable");
   }
   button.disabled = false;
 });

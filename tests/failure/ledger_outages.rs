@@ -51,6 +51,33 @@ async fn while_postgres_is_away_writes_are_refused_and_reads_and_streams_go_on()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_is_away_or_hangs_pages_show_their_rows() {
+    let (postgres, redis) = (PostgresServer::start(), RedisServer::start(&[]));
+    let server = Server::on(Stores { database_url: Some(postgres.url()), redis_url: Some(redis.url()) }).await;
+    server.post_point("ann").await;
+    let page = async |path: &str| {
+        let begun = Instant::now();
+        let answer = server.anonymous(Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{path}: {:?}", begun.elapsed());
+        answer.text().await.unwrap()
+    };
+    assert!(
+        page("/boards/main").await.contains("<li data-event="),
+        "and the latest scores, as long as it is known who may be seen"
+    );
+
+    let (client, connection) = tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE score_events, withheld_events, entries IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    assert!(page("/boards/main?limit=9").await.contains("data-user=\"ann\""));
+    postgres.crash();
+    for path in ["/boards/main", "/", "/boards/main?limit=7", "/boards/main/card.svg"] {
+        assert!(page(path).await.contains("ann"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_postgres_is_away_api_keys_are_not_answered_and_tokens_are() {
     let (postgres, redis) = (PostgresServer::start(), RedisServer::start(&[]));
     let server = Server::on(Stores { database_url: Some(postgres.url()), redis_url: Some(redis.url()) }).await;

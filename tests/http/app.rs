@@ -155,11 +155,12 @@ impl TestApp {
     pub async fn restart(&mut self) {
         self.stop().await;
         // Another test of this process may be about to start a program: until the child runs it, it holds every open file of ours too, the
-        // lock on the embedded ledger included.
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        // lock on the embedded ledger included. And the system may have given the port to a connection of another one meanwhile.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let may_pass = |error: &str| ["already runs", "cannot listen"].iter().any(|cause| error.contains(cause));
         let running = loop {
             match run(&self.settings, self.clock.as_ref()).await {
-                Err(error) if format!("{error:#}").contains("already runs") && tokio::time::Instant::now() < deadline => {
+                Err(error) if may_pass(&format!("{error:#}")) && tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 started => break started.expect("the server starts again"),

@@ -4,7 +4,10 @@
 //! the actions `goal` (10 points) and `point` (1 point), with no score yet; `restart` comes back on
 //! the same port with the same data.
 
+mod addresses;
+mod framed;
 mod seasons;
+mod served;
 
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use crate::{
 };
 
 /// For what takes the page one message.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 /// For what takes the page a reconnect with its jittered pauses.
 const EVENTUALLY: Duration = Duration::from_secs(45);
 
@@ -39,7 +42,7 @@ fn table_is(rows: &[(&str, i64)]) -> String {
         rows.iter().enumerate().map(|(index, (user, score))| json!([user, (index + 1).to_string(), score.to_string()])).collect();
     format!(
         "const rows = [...document.querySelectorAll('tr[data-user]')].map((row) =>
-           [row.dataset.user, row.dataset.rank, row.querySelector('.points span:last-child').textContent]);
+           [row.dataset.user, row.dataset.rank, row.querySelector('.sb-score').textContent]);
          return JSON.stringify(rows) === JSON.stringify({});",
         json!(rows)
     )
@@ -66,7 +69,7 @@ async fn rows_appear_and_move_to_their_new_place_as_scores_are_posted() {
 
     app.post_score("grace", "goal").await;
     browser.wait_until(&table_is(&[("grace", 11), ("ada", 10)]), SOON).await;
-    let arrow = "return document.querySelector('tr[data-user=grace] .move').textContent === 'up 1'";
+    let arrow = "return document.querySelector('tr[data-user=grace] .sb-change span')?.ariaLabel === 'up 1'";
     browser.wait_until(arrow, SOON).await;
 }
 
@@ -119,7 +122,7 @@ async fn a_hostile_user_id_is_shown_as_text() {
 
     let found = browser
         .execute(
-            "const names = [...document.querySelectorAll('#rows .name')];
+            "const names = [...document.querySelectorAll('#rows .sb-name bdi')];
              return {
                shown: names.map((name) => name.textContent),
                isolated: names.every((name) => name.matches('bdi[dir=auto]')),
@@ -222,7 +225,8 @@ fn says(state: &str, words: &str) -> String {
 /// Nobody watches, and nothing makes the page open a stream again.
 async fn stays_away(app: &TestApp, browser: &Browser, board: &str) {
     let made = "window.made = 0;
-        window.EventSource = class extends EventSource { constructor(...given) { super(...given); window.made += 1; } };
+        const send = window.fetch;
+        window.fetch = (...given) => { window.made += String(given[0]).includes('/stream'); return send(...given); };
         dispatchEvent(new Event('online'));
         document.dispatchEvent(new Event('visibilitychange'));
         return window.made";
@@ -270,6 +274,8 @@ async fn a_page_whose_leaderboard_is_deleted_says_so_and_stays_away() {
     let browser = Browser::open().await;
     browser.goto(&app.url("/?leaderboard=cup")).await;
     browser.wait_until(&table_is(&[("ada", 5)]), SOON).await;
+    // The table is there before the stream is, and a stream that finds no leaderboard knows of none.
+    browser.wait_until(LIVE, SOON).await;
     app.admin(Method::DELETE, "/api/leaderboards/cup").responds(204).await;
     browser.wait_until(&says("deleted", "has been deleted"), SOON).await;
     browser.wait_until(&table_is(&[]), SOON).await;
@@ -285,7 +291,7 @@ async fn the_latest_scores_are_there_when_the_page_opens() {
         app.post_score("grace", "point").await;
         let browser = open_page(&app).await;
         browser.wait_until(&latest_are(&["grace +1", "ada +10"]), SOON).await;
-        let story = "return document.querySelector('#feed li .story').textContent === 'point·new, 2nd'";
+        let story = "return document.querySelector('#feed li .story').textContent === 'point · new, #2'";
         browser.wait_until(story, SOON).await;
         app.post_score("ada", "point").await;
         browser.wait_until(&latest_are(&["ada +1", "grace +1", "ada +10"]), SOON).await;
@@ -309,7 +315,7 @@ async fn a_new_name_shows_in_the_table_and_among_the_latest_scores() {
     let profile = json!({ "displayName": "Ada <b>L.</b>" });
     app.admin(Method::PUT, "/api/users/ada").json(&profile).answers(200).await;
     browser.wait_until(&latest_are(&["Ada <b>L.</b> +10"]), SOON).await;
-    let named = "return document.querySelector('tr[data-user=ada] .name').textContent === 'Ada <b>L.</b>'";
+    let named = "return document.querySelector('tr[data-user=ada] .sb-name bdi').textContent === 'Ada <b>L.</b>'";
     browser.wait_until(named, SOON).await;
     assert_eq!(browser.console().await, Vec::<String>::new());
 }

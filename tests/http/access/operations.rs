@@ -236,17 +236,16 @@ fn operations() -> BTreeMap<String, Operation> {
     for item in document["paths"].as_object().unwrap().values() {
         for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
             let id = operation["operationId"].as_str().expect("every operation has an id").to_owned();
-            // What an operation does not say is said for the whole document.
-            let security = operation["security"].as_array().or(document["security"].as_array()).expect("security is told");
-            let alternatives = security.iter().map(|alternative| {
-                let schemes = alternative.as_object().unwrap();
-                let scopes = schemes.values().flat_map(|scopes| scopes.as_array().unwrap());
-                let mut scopes: Vec<_> = scopes.map(|scope| scope.as_str().unwrap().to_owned()).collect();
-                // A credential without any scope is not the same as none.
-                if scopes.is_empty() && !schemes.is_empty() {
-                    scopes.push("a session".to_owned());
+            // What an operation does not say is said for the whole document. Any one of the scopes will do.
+            let of = if operation["security"].is_array() { operation } else { &document };
+            let scopes: Vec<String> = serde_json::from_value(of["x-any-of-scopes"].clone()).unwrap_or_default();
+            let alternatives = of["security"].as_array().expect("security is told").iter().flat_map(|alternative| {
+                match (alternative.as_object().unwrap().is_empty(), scopes.is_empty()) {
+                    (true, _) => vec![Vec::new()],
+                    // A credential without any scope is not the same as none.
+                    (false, true) => vec![vec!["a session".to_owned()]],
+                    (false, false) => scopes.iter().map(|scope| vec![scope.clone()]).collect(),
                 }
-                scopes
             });
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let description = operation["description"].as_str().unwrap_or_default().to_owned();

@@ -109,7 +109,7 @@ async fn a_page_goes_on_with_the_next_season_and_offers_the_result() {
     browser.wait_until(&table_is(&[("grace", 10)]), SOON).await;
     browser.wait_until(&latest_are(&["grace +10"]), SOON).await;
     browser.wait_until(&shows("#result", offer), SOON).await;
-    let moves = "return document.querySelector('#rows .move').textContent + document.querySelector('#rows .delta').textContent";
+    let moves = "return document.querySelector('#rows .sb-change').textContent";
     assert_eq!(browser.execute(moves, json!([])).await, json!(""), "nobody moves from one season to the next");
 
     browser.execute("document.querySelector('#see').click()", json!([])).await;

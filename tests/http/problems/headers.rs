@@ -17,8 +17,16 @@ crate::both_backends!(
 
 async fn every_answer_has_the_security_headers(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    let paths =
-        ["/", "/assets/app.js", "/livez", "/openapi.yaml", "/metrics", "/api/leaderboard", "/api/leaderboard/stream", "/nothing"];
+    let paths = [
+        "/",
+        "/assets/board.js",
+        "/livez",
+        "/openapi.yaml",
+        "/metrics",
+        "/api/leaderboard",
+        "/api/leaderboard/stream",
+        "/nothing",
+    ];
     for path in paths {
         let answer = app.anonymous(Method::GET, path).send().await.unwrap();
         for (name, value) in [
@@ -36,8 +44,8 @@ async fn every_answer_has_the_security_headers(backend: Backend) {
 
 async fn the_page_runs_nothing_but_its_own_files(backend: Backend) {
     let app = TestApp::spawn(backend).await;
-    for path in ["/", "/assets/app.js", "/assets/app.css", "/assets/favicon.svg"] {
-        let answer = app.anonymous(Method::GET, path).responds(200).await;
+    for path in ["/", "/boards/main", "/boards/none", "/assets/board.js", "/assets/page.css", "/assets/favicon.svg"] {
+        let answer = app.anonymous(Method::GET, path).responds(if path == "/boards/none" { 404 } else { 200 }).await;
         let policy = answer.headers()["content-security-policy"].to_str().unwrap();
         let directives: Vec<_> = policy.split(';').map(str::trim).collect();
         for directive in

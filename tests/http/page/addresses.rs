@@ -1,0 +1,63 @@
+//! Addresses in pages: they lead somewhere, also below a path that a proxy takes away.
+
+use reqwest::{Method, Url};
+use serde_json::json;
+
+use crate::app::{Backend, TestApp};
+
+use super::served::{page, text};
+
+crate::both_backends!(
+    every_address_in_a_page_is_below_the_path_that_a_proxy_strips,
+    others_are_told_whole_addresses_where_the_public_one_is_known,
+);
+
+/// What a page links to, loads and shows.
+fn addresses(html: &str) -> Vec<String> {
+    let after = |attribute: &'static str| html.split(attribute).skip(1);
+    let values = [" href=\"", " src=\""].into_iter().flat_map(after).map(|rest| rest.split_once('"').unwrap().0);
+    values.map(|value| value.replace("&#38;", "&")).collect()
+}
+
+async fn every_address_in_a_page_is_below_the_path_that_a_proxy_strips(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("cup", json!({})).await;
+    app.make_leaderboard("vault", json!({ "visibility": "private" })).await;
+    for path in [
+        "/",
+        "/?lang=de",
+        "/?leaderboard=cup",
+        "/boards/main",
+        "/boards/main?season=7&lang=ar",
+        "/boards/none?lang=ja",
+        "/boards/vault",
+        "/boards/main/embed?limit=3&theme=dark",
+        "/boards/main/overlay",
+    ] {
+        let html = text(app.anonymous(Method::GET, path).send().await.unwrap()).await;
+        let seen = Url::parse(&format!("https://proxy.example/live{path}")).unwrap();
+        let found = addresses(&html);
+        assert!(found.iter().any(|address| address.ends_with("assets/page.css")), "{path}: {found:?}");
+        for address in found {
+            let whole = seen.join(&address).unwrap();
+            let below = whole.as_str().strip_prefix("https://proxy.example/live/");
+            let below = below.unwrap_or_else(|| panic!("{path}: {address} is {whole}"));
+            app.anonymous(Method::GET, &format!("/{below}")).send().await.unwrap().error_for_status().unwrap();
+        }
+    }
+}
+
+async fn others_are_told_whole_addresses_where_the_public_one_is_known(backend: Backend) {
+    let app = TestApp::spawn_with(backend, &["--public-url=https://scores.example/live/"]).await;
+    app.post_value("ada", 5).await;
+    for path in ["/boards/main?season=1", "/"] {
+        let html = page(&app, path).await;
+        for (property, address) in [("url", "main"), ("image", "main/card.svg")] {
+            let told = format!("<meta property=\"og:{property}\" content=\"https://scores.example/live/boards/{address}\">");
+            assert!(html.contains(&told), "{path}: {html}");
+        }
+    }
+    let unknown = TestApp::spawn(backend).await;
+    let html = page(&unknown, "/boards/main").await;
+    assert!(html.contains("og:title") && !html.contains("og:image") && !html.contains("og:url"), "{html}");
+}
