@@ -157,8 +157,10 @@ async fn a_limit_holds_for_a_newcomer_who_comes_while_it_is_read() {
     let action = json!({ "id": "once", "leaderboards": ["main"], "value": range, "limit": limit, "review": { "above": 1 } });
     first.request(Method::POST, "/api/actions").json(&action).send().await.unwrap().error_for_status().unwrap();
     let mut second = Server::prepare(stores);
-    second.set(VARIABLE, "batch-begun:stall");
+    second.set(VARIABLE, "batch-begun:stall@2");
     second.run().await;
+    // The first batch of an instance reads the definitions, and then everything again.
+    second.post_point("bob").await;
 
     let score = json!({ "actionId": "once", "userId": "ann", "value": 500 });
     let post = |server: &Server| server.request(Method::POST, "/api/scores").json(&score).send();
