@@ -44,6 +44,8 @@ struct ReviewView<'a> {
     user_id: &'a UserId,
     state: ReviewState,
     tripped: &'a [Trip],
+    /// The name that the score brings.
+    display_name: Option<&'a str>,
     /// Those of the last verdict; `None` if there was none.
     reason: Option<&'a str>,
     subject: Option<&'a str>,
@@ -58,6 +60,7 @@ impl<'a> From<&'a Review> for ReviewView<'a> {
             user_id: &review.user_id,
             state: review.state,
             tripped: &review.tripped,
+            display_name: review.display_name.as_deref(),
             reason: verdict.map(|(reason, ..)| reason.as_str()),
             subject: verdict.map(|(_, subject, _)| subject.as_str()),
             judged_at: verdict.map(|(.., at)| *at),

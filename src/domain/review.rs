@@ -157,6 +157,8 @@ pub struct Review {
     pub state: ReviewState,
     /// Never empty.
     pub tripped: Vec<Trip>,
+    /// The name that the submission brings; a user who has none gets it when it is approved.
+    pub display_name: Option<String>,
     /// The last verdict, if there was one: why, by whose credential, when.
     pub verdict: Option<(String, String, Timestamp)>,
 }

@@ -138,9 +138,12 @@ async fn an_instance_that_dies_in_the_middle_of_a_rebuild_is_succeeded_within_se
     dying.run().await;
     let mut staying = Server::prepare(stores);
     staying.run().await;
+    // It would begin the rebuild itself if it saw first that there is nothing.
+    staying.signal("STOP");
     redis.command("FLUSHALL");
     assert_eq!(dying.served_from().await, "ledger; fwd=miss");
     dying.ended(SOON).await.expect("it dies while it rebuilds");
+    staying.signal("CONT");
     assert_eq!(staying.served_from().await, "ledger; fwd=miss", "the dead one has the lease");
     within(Duration::from_secs(8), "the other one rebuilds", || async { staying.served_from().await == "redis; hit" }).await;
     staying.assert_verified().await;

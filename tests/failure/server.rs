@@ -130,8 +130,13 @@ impl Server {
 
     /// SIGTERM, as a deploy sends it.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends the process this signal: `STOP` lets nothing happen until `CONT`.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("the server runs").id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// How the process ended, where it does so in time.

@@ -2,6 +2,7 @@
 
 mod beside_decisions;
 mod listing;
+mod names;
 mod racing;
 mod rules;
 mod runs;

@@ -287,6 +287,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         subject -> Nullable<Text>,
         judged_at -> Nullable<BigInt>,
+        display_name -> Nullable<Text>,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
-    sql_types::{BigInt, Binary, Text},
+    sql_types::{BigInt, Binary, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use crate::domain::{
     review::{PendingScore, Review, ReviewState, Trip},
     season::Season,
     settlement::{Settlement, State, first_event_id},
+    submission::Submission,
     time::Timestamp,
 };
 
@@ -39,8 +40,10 @@ const EVENTS_AT_ONCE: usize = 1_000;
 statement!(
     Db, AddReview {
         event: Binary = [u8], position: BigInt = i64, board: BigInt = i64, season: BigInt = i64, user: Text = str, tripped: Text = str,
+        name: Nullable<Text> = Option<&'a str>,
     } -> BigInt,
-    "INSERT INTO reviews (event_id, position, leaderboard_pk, season, user_id, state, tripped) VALUES (?, ?, ?, ?, ?, 'pending', ?)"
+    "INSERT INTO reviews (event_id, position, leaderboard_pk, season, user_id, state, tripped, display_name) \
+     VALUES (?, ?, ?, ?, ?, 'pending', ?, ?)"
 );
 
 statement!(
@@ -87,6 +90,7 @@ struct Row {
     reason: Option<String>,
     subject: Option<String>,
     judged_at: Option<i64>,
+    display_name: Option<String>,
 }
 
 impl TryFrom<Row> for Review {
@@ -99,6 +103,7 @@ impl TryFrom<Row> for Review {
             user_id: UserId::parse(&row.user_id).map_err(Failure::corrupt)?,
             state: ReviewState::named(&row.state).ok_or_else(unknown)?,
             tripped: serde_json::from_str(&row.tripped).map_err(Failure::corrupt)?,
+            display_name: row.display_name,
             verdict: match (row.reason, row.subject, row.judged_at) {
                 (Some(reason), Some(subject), Some(at)) => Some((reason, subject, Timestamp(at))),
                 _ => None,
@@ -138,13 +143,15 @@ pub async fn read(conn: &mut Conn, needs: &Needs<'_>, definitions: &Definitions,
 }
 
 /// Writes what is particular to the submissions of a settled batch that are withheld.
-pub async fn write(conn: &mut Conn, settlement: &Settlement) -> Result<(), Failure> {
-    for (_, accepted) in settlement.accepted.iter().filter(|(_, accepted)| accepted.is_withheld()) {
+pub async fn write(conn: &mut Conn, batch: &[Submission], settlement: &Settlement) -> Result<(), Failure> {
+    for (index, accepted) in settlement.accepted.iter().filter(|(_, accepted)| accepted.is_withheld()) {
         let (event, tripped) = (accepted.event_id.as_bytes(), serde_json::to_string(&accepted.tripped));
         let tripped = tripped.map_err(Failure::corrupt)?;
+        let name = batch[*index].display_name.as_deref();
         for (position, standing) in (0..).zip(&accepted.standings) {
             let (board, season) = (&standing.board.pk, &standing.board.season);
-            let add = AddReview { event, position: &position, board, season, user: accepted.user_id.as_str(), tripped: &tripped };
+            let user = accepted.user_id.as_str();
+            let add = AddReview { event, position: &position, board, season, user, tripped: &tripped, name: &name };
             add.execute(conn).await?;
         }
         withhold(conn, accepted.event_id, IN_REVIEW).await?;

@@ -190,7 +190,7 @@ pub async fn commit(
         let row =
             batch::write(conn, &Writes { batch: submissions, settlement, definitions, newcomers, orders, now, payload }).await?;
         sanctions::write(conn, settlement).await?;
-        reviews::write(conn, settlement).await?;
+        reviews::write(conn, submissions, settlement).await?;
         search::add(conn, found.iter().map(|user| (user, None))).await?;
         renames = name_users(conn, &settlement.named, &known_users, &changes, now).await?;
         if sessions::live(conn, &needs.sessions).await? != live_sessions {

@@ -220,7 +220,8 @@ async fn rename(
         .execute(conn)
         .await?;
     diesel::update(sanctions::table.filter(sanctions::user_id.eq(old))).set(sanctions::user_id.eq(new)).execute(conn).await?;
-    diesel::update(reviews::table.filter(reviews::user_id.eq(old))).set(reviews::user_id.eq(new)).execute(conn).await?;
+    let nameless = (reviews::user_id.eq(new), reviews::display_name.eq(None::<String>));
+    diesel::update(reviews::table.filter(reviews::user_id.eq(old))).set(nameless).execute(conn).await?;
     ForgetUses { user: old }.execute(conn).await?;
     RenameUser { id: new, at: &work.act.at.0, old }.execute(conn).await?;
     search::forget(conn, user).await?;

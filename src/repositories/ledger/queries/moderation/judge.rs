@@ -13,8 +13,9 @@ use super::{
             statement::statement,
         },
         Conn, Db, Failure, clock, locks, reviews, targets,
+        users::name_is_locked,
     },
-    changes, lock,
+    changes, lock, rename,
     work::Work,
 };
 use crate::domain::{
@@ -62,6 +63,7 @@ async fn carry_out(conn: &mut Conn, work: &mut Work<'_>, judgement: &Judgement, 
             let bytes = event_id.as_bytes().as_slice();
             let by_review = withheld_events::event_id.eq(bytes).and(withheld_events::decision_id.eq(bytes));
             diesel::delete(withheld_events::table.filter(by_review)).execute(conn).await?;
+            name_user(conn, work, review).await?;
             Some(Cause::Approve)
         }
         (before, _) => {
@@ -87,4 +89,13 @@ async fn carry_out(conn: &mut Conn, work: &mut Work<'_>, judgement: &Judgement, 
     let changed = work.end_decision(conn).await?;
     let entries = changed.iter().map(|(entry, _)| entry.clone()).collect();
     Ok(Judged { review: review.clone(), entries, changes: changes(changed) })
+}
+
+/// Names the user as the submission would have, had it not been withheld: only who has no name gets one.
+async fn name_user(conn: &mut Conn, work: &mut Work<'_>, review: &Review) -> Result<(), Failure> {
+    let (Some(name), Some(user)) = (&review.display_name, work.users.get(&review.user_id)) else { return Ok(()) };
+    if user.profile.display_name.is_none() && !name_is_locked(conn, &review.user_id).await? {
+        rename(conn, work, &review.user_id, Some(name.clone()), false).await?;
+    }
+    Ok(())
 }
