@@ -1815,6 +1815,8 @@ export interface components {
             userId: components["schemas"]["UserId"];
             state: components["schemas"]["ReviewState"];
             tripped: components["schemas"]["Suspicions"];
+            /** @description The name that the score brings. A user who has none gets it when the score is approved. */
+            displayName: string | null;
             reason: components["schemas"]["NullableReason"];
             subject: components["schemas"]["NullableSubject"];
             judgedAt: components["schemas"]["NullableTimestamp"];
@@ -1852,6 +1854,7 @@ export interface components {
             userId: components["schemas"]["UserId"];
             state: components["schemas"]["ReviewState"];
             tripped: components["schemas"]["Suspicions"];
+            displayName?: string | null;
             reason: components["schemas"]["NullableReason"];
             subject: components["schemas"]["NullableSubject"];
             judgedAt: components["schemas"]["NullableTimestamp"];
