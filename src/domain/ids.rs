@@ -144,6 +144,8 @@ pub enum Noun {
     Key,
     Account,
     Session,
+    /// Any account, on a server that has none.
+    AnyAccount,
     /// Whatever an address that cannot be decoded was meant to name.
     Resource,
 }
@@ -161,6 +163,7 @@ impl fmt::Display for Noun {
             Self::Key => "API key",
             Self::Account => "account",
             Self::Session => "session",
+            Self::AnyAccount => "thing as an account on this server: ACCOUNTS is off",
             Self::Resource => "resource",
         })
     }

@@ -12,6 +12,9 @@ use crate::{
     services::error::{FieldError, ServiceError},
 };
 
+/// Of how many fields the detail tells, one after the other.
+const TOLD: usize = 3;
+
 /// An error as clients see it. As a response it is finished by `middleware/problems.rs`, which adds the request's id.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -153,10 +156,11 @@ impl From<ServiceError> for Problem {
         let detail = error.to_string();
         match error {
             ServiceError::Invalid(errors) => {
-                let detail = match errors.as_slice() {
-                    [error] => format!("{}: {}", error.field, error.message),
-                    errors => format!("{} fields break a rule", errors.len()),
-                };
+                let told = errors.iter().take(TOLD).map(|error| format!("{}: {}", error.field, error.message));
+                let mut detail = told.collect::<Vec<_>>().join("; ");
+                if errors.len() > TOLD {
+                    detail = format!("{detail}; and {} more", errors.len() - TOLD);
+                }
                 Self { errors, ..Self::new(S::UNPROCESSABLE_ENTITY, "invalid", "Validation failed", detail) }
             }
             ServiceError::NotFound(_) => Self::new(S::NOT_FOUND, "not-found", "There is nothing here", detail),

@@ -65,7 +65,10 @@ async fn a_parameter_that_is_no_fitting_number_is_named(backend: Backend) {
         assert_eq!(broken(&request.refused(422).await), ["fromRank"], "{value}");
     }
     let request = app.anonymous(Method::GET, "/api/leaderboard?limit=0&fromRank=0&minVersion=x");
-    assert_eq!(broken(&request.refused(422).await), ["limit", "fromRank", "minVersion"]);
+    let problem = request.refused(422).await;
+    assert_eq!(broken(&problem), ["limit", "fromRank", "minVersion"]);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(["limit: ", "; fromRank: ", "; minVersion: "].iter().all(|field| detail.contains(field)), "{problem}");
     // Nobody can know which one counts.
     let request = app.anonymous(Method::GET, "/api/leaderboard?limit=2&limit=3");
     assert_eq!(broken(&request.refused(422).await), ["limit"]);
