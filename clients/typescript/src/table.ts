@@ -177,7 +177,10 @@ export class LiveTable {
   #picture({ cell: { name } }: Row, { avatarUrl }: Entry, before: Entry | null): void {
     if (!this.options.avatars || avatarUrl === before?.avatarUrl) return;
     name.querySelector('img')?.remove();
-    if (avatarUrl) name.prepend(make('img', { alt: '', loading: 'lazy', referrerpolicy: 'no-referrer', src: avatarUrl }));
+    if (!avatarUrl) return;
+    const picture = make('img', { alt: '', loading: 'lazy', referrerpolicy: 'no-referrer', src: avatarUrl });
+    picture.onerror = () => picture.remove();
+    name.prepend(picture);
   }
 
   /** Moves add up while their arrow is shown; a newcomer comes from beyond counting. */

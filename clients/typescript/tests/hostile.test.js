@@ -25,6 +25,7 @@ before(async () => {
     '/wrong': page(`<score-board id="src" src="http://["></score-board><score-board id="limit" limit="1000"></score-board>
       <score-board id="season" season="99"></score-board><score-board id="view" view="user"></score-board><score-board id="board" board=""></score-board>
       <div id="host"></div>`),
+    '/pictures': page('<score-board board="main" avatars></score-board>'),
     '/wide': page('<score-board board="wide"></score-board>', '<meta name="viewport" content="width=device-width">'),
   });
   chromium = await sideBySide();
@@ -228,4 +229,16 @@ test('latest scores that a restored ledger never had are not shown', async () =>
   followed.leave();
   await rm(`${own.data}-older`, { recursive: true });
   await own.stop();
+});
+
+test('a picture that cannot be had leaves no trace', async () => {
+  await server.api('PATCH', '/api/users/ada', { avatarUrl: `${server.url}/assets/favicon.svg` });
+  await server.score('main', 'grace', 1);
+  await server.api('PATCH', '/api/users/grace', { avatarUrl: `${server.url}/assets/none.svg` });
+  const page = await open(chromium, `${other.url}/pictures`);
+  const pictures = () => page.evaluate(() => [...document.querySelector('score-board').shadowRoot?.querySelectorAll('tr[data-user]') ?? []]
+    .map((row) => [row.dataset.user, row.querySelector('img')?.complete]));
+  await until('ada has one', async () => String(await pictures()).includes('ada,true'));
+  await until('grace has none', async () => /grace,(?!true|false)/.test(String(await pictures())));
+  await page.close();
 });

@@ -13,6 +13,7 @@ const AROUND = 2;
 let mark = (_user: string | null): void => {};
 let typing: ReturnType<typeof setTimeout> | undefined;
 let asked = '';
+let searching = Promise.resolve();
 let reading: ReturnType<typeof setTimeout> | undefined;
 let readAt = 0;
 /** Of what was read last. */
@@ -26,7 +27,8 @@ export function listenToSearch(marked: (user: string | null) => void): void {
   $('search').hidden = false;
   $('search').addEventListener('submit', (event) => {
     event.preventDefault();
-    void search(input.value);
+    clearTimeout(typing);
+    void enter(input.value);
   });
   input.addEventListener('input', () => {
     clearTimeout(typing);
@@ -40,8 +42,9 @@ export function listenToSearch(marked: (user: string | null) => void): void {
   $('find-me').addEventListener('click', () => {
     if (me() === null) {
       put('status', text('findHint'));
-      input.placeholder = text('findHint');
       input.focus();
+      $('found').replaceChildren(element('li', 'aside', text('findHint')));
+      $('found').hidden = false;
     } else $('mine').scrollIntoView({ block: 'nearest' });
   });
   $('forget').addEventListener('click', () => choose(null));
@@ -63,14 +66,24 @@ function walk(event: KeyboardEvent): void {
   }
 }
 
-async function search(name: string): Promise<void> {
+/** Chooses the only one who was found. */
+async function enter(name: string): Promise<void> {
+  await (name.trim() === asked ? searching : search(name));
+  const found = $('found').querySelectorAll('button');
+  if (found.length === 1) found[0]!.click();
+}
+
+const search = (name: string): Promise<void> => (searching = find(name));
+
+async function find(name: string): Promise<void> {
   asked = name.trim();
   const list = $('found');
   list.hidden = asked === '';
   if (asked === '') return list.replaceChildren();
   const mine = asked;
   const answer = await scoreboard().leaderboard(boardId).search(mine, { limit: FOUND }).catch(() => null);
-  if (asked !== mine || !answer) return;
+  if (asked !== mine) return;
+  if (!answer) return list.replaceChildren();
   const found = answer.entries.map((entry) => {
     const line = element('li');
     const choice = element('button', 'found');
