@@ -48,7 +48,7 @@ impl fmt::Debug for Secret {
 
 /// Accounts, where there are any. Without them these routes do not exist.
 pub fn accounts(services: &Services) -> Result<&Arc<Accounts>, ServiceError> {
-    services.accounts.as_ref().ok_or(ServiceError::NotFound(Noun::AnyAccount))
+    services.accounts.as_ref().ok_or(ServiceError::NotFound(Noun::Resource))
 }
 
 /// Who sends the request, as far as the connection shows.

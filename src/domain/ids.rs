@@ -144,8 +144,6 @@ pub enum Noun {
     Key,
     Account,
     Session,
-    /// Any account, on a server that has none.
-    AnyAccount,
     /// Whatever an address that cannot be decoded was meant to name.
     Resource,
 }
@@ -163,7 +161,6 @@ impl fmt::Display for Noun {
             Self::Key => "API key",
             Self::Account => "account",
             Self::Session => "session",
-            Self::AnyAccount => "thing as an account on this server: ACCOUNTS is off",
             Self::Resource => "resource",
         })
     }

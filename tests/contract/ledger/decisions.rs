@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use scoreboard::{
     domain::{
         audit::Act,
-        decision::{Adjustment, DecisionFilter, Measure, NewDecision, Voided},
+        decision::{Adjustment, DecisionFilter, ErasedScores, Measure, NewDecision, Voided},
         entry::StoredEntry,
         settlement::event_id,
     },
@@ -24,6 +24,7 @@ on_both_engines![
     a_trial_leaves_nothing,
     what_nobody_was_told_is_told_to_nobody_later,
     nothing_is_left_of_decisions_about_a_deleted_leaderboard,
+    what_was_to_be_announced_of_the_erased_is_forgotten,
 ];
 
 fn new(measure: Measure) -> NewDecision {
@@ -272,4 +273,29 @@ async fn nothing_is_left_of_decisions_about_a_deleted_leaderboard(database: Data
         ledger.take_back(made.decision.id, act(), false).await.unwrap();
     }
     assert_eq!(rows(&ledger, kept).await.len(), 1);
+}
+
+/// What is left unannounced of somebody who is erased is about an entry that is a pseudonym's: no ranking could ever take it, and nothing
+/// behind it would be announced.
+async fn what_was_to_be_announced_of_the_erased_is_forgotten(database: Database) {
+    let ledger = database.ledger().await;
+    main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
+    for user in ["ann", "bob"] {
+        accepted(commit_one(&ledger, goal(user, 5)).await);
+        decide(&ledger, vec![adjust(user, Adjustment::Points(1))]).await;
+        decide(&ledger, vec![Measure::Rename { user_id: user_id(user), display_name: Some(format!("{user} the first")) }]).await;
+    }
+    decide(&ledger, vec![adjust("ann", Adjustment::Points(1)), adjust("bob", Adjustment::Points(1))]).await;
+    let said = async || format!("{:?}", claim(&ledger, Timestamp(i64::MAX / 2), 0, 99).await.unwrap());
+    assert!(said().await.contains("ann the first"));
+    decide(&ledger, vec![Measure::Erase { user_id: user_id("ann"), scores: ErasedScores::Keep }]).await;
+    let later = claim(&ledger, Timestamp(i64::MAX / 2).plus_seconds(60), 0, 99).await.unwrap();
+    let left = format!("{later:?}");
+    assert!(!left.contains("\"ann") && left.contains("Erase"), "{left}");
+    let of_bob = later.iter().filter_map(|(_, row)| match row {
+        Some(Announcement::Scores { changes }) => Some(changes.iter().filter(|change| change.user_id == user_id("bob")).count()),
+        Some(Announcement::Rename { user_id: renamed, .. }) => Some(usize::from(*renamed == user_id("bob"))),
+        _ => None,
+    });
+    assert_eq!(of_bob.sum::<usize>(), 4, "{left}");
 }

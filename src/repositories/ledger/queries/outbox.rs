@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_types::BigInt, sql_types::Text};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, TextExpressionMethods, sql_types::BigInt, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -56,6 +56,34 @@ statement!(
     Db, FindInOutbox { limit: BigInt = i64, pattern: Text = str } -> BigInt,
     "SELECT n.id FROM (SELECT id, payload FROM outbox ORDER BY id DESC LIMIT ?) n WHERE n.payload LIKE ? LIMIT 1"
 );
+
+/// How the payload of a row of [`Announcement::Events`] begins, which names no user.
+const EVENTS: &str = "{\"kind\":\"events\"%";
+
+/// Takes a user out of what is still to be announced: nobody is to learn that id, and the entry it is about is no longer that user's. The
+/// rankings that know the user begin anew, so nothing is missing from them.
+pub async fn forget(conn: &mut Conn, user: &UserId) -> Result<(), Failure> {
+    let spelled_out = outbox::table.filter(outbox::payload.not_like(EVENTS)).order(outbox::id);
+    let rows: Vec<(i64, String)> = spelled_out.select((outbox::id, outbox::payload)).load(conn).await?;
+    for (id, payload) in rows {
+        let left = match serde_json::from_str(&payload) {
+            Ok(Announcement::Scores { changes }) if changes.iter().any(|change| change.user_id == *user) => {
+                let others: Vec<Change> = changes.into_iter().filter(|change| change.user_id != *user).collect();
+                (!others.is_empty()).then_some(Announcement::Scores { changes: others })
+            }
+            Ok(Announcement::Rename { user_id, .. }) if user_id == *user => None,
+            _ => continue,
+        };
+        match left {
+            Some(left) => {
+                let payload = serde_json::to_string(&left).map_err(Failure::corrupt)?;
+                diesel::update(outbox::table.find(id)).set(outbox::payload.eq(payload)).execute(conn).await?;
+            }
+            None => drop(diesel::delete(outbox::table.find(id)).execute(conn).await?),
+        }
+    }
+    Ok(())
+}
 
 /// Adds a row; returns its id.
 pub async fn add(conn: &mut Conn, now: Timestamp, announcement: &Announcement) -> Result<i64, Failure> {

@@ -16,7 +16,7 @@ use super::{
         },
         Conn, Db, Failure, accounts, jobs,
         leaderboards::order,
-        search, targets, users as profiles,
+        outbox, search, targets, users as profiles,
     },
     work::Work,
 };
@@ -122,6 +122,7 @@ pub async fn carry_out(
         remove(conn, work, decision, user, &keys).await?;
     }
     rename(conn, work, user, &pseudonym, &keys).await?;
+    outbox::forget(conn, user).await?;
     // A login is personal, too.
     accounts::remove(conn, user, work.time).await?;
     let personal = Personal { user, name: name.as_deref() };
