@@ -80,9 +80,13 @@ async fn nobody_who_has_a_name_is_named_by_an_approval(backend: Backend) {
 async fn what_an_erased_user_was_to_be_called_is_forgotten(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     watch_above_100(&app).await;
-    let withheld = named(&app, "ann", "Ann").await;
+    let (withheld, other) = (named(&app, "ann", "Ann").await, named(&app, "ann", "Ann").await);
+    let mut why = super::verdict(&other, "reject");
+    why["reason"] = json!("nobody is called Ann here");
+    super::send(&app, &[why]).await;
     let erased = decide(&app, "erase", json!({ "userId": "ann", "scores": "keep" })).await;
     assert_eq!(only_review(&app, "pending").await["displayName"], Value::Null);
+    assert_eq!(only_review(&app, "rejected").await["reason"], "erased");
     approve(&app, &withheld).await;
     let pseudonym = text(&erased["userId"]);
     eventually("the ranking is built anew", || async {

@@ -223,6 +223,13 @@ pub async fn pending(conn: &mut Conn, board: Board, user: &UserId, limit: i64) -
     pending.collect()
 }
 
+/// The name that a score of the user brought which had to be reviewed, the newest one.
+pub async fn waiting_name(conn: &mut Conn, user: &UserId) -> Result<Option<String>, Failure> {
+    let named = reviews::table.filter(reviews::user_id.eq(user.as_str()).and(reviews::display_name.is_not_null()));
+    let newest = named.order(reviews::event_id.desc()).select(reviews::display_name);
+    Ok(newest.first::<Option<String>>(conn).await.optional()?.flatten())
+}
+
 /// Whether some submission of an ended season waits for its moderator.
 pub async fn open_in(conn: &mut Conn, season: &Season) -> Result<bool, Failure> {
     let Some(ends_at) = season.ends_at else { return Ok(false) };

@@ -16,7 +16,9 @@ use super::{
         },
         Conn, Db, Failure, accounts, jobs,
         leaderboards::order,
-        outbox, search, targets, users as profiles,
+        outbox,
+        reviews::waiting_name,
+        search, targets, users as profiles,
     },
     work::Work,
 };
@@ -116,7 +118,10 @@ pub async fn carry_out(
 ) -> Result<UserId, Failure> {
     let random: String = (0..LENGTH).map(|_| char::from(CHARACTERS[fastrand::usize(..CHARACTERS.len())])).collect();
     let pseudonym = UserId::parse(&format!("{PREFIX}{random}")).map_err(Failure::corrupt)?;
-    let name = work.users.get(user).and_then(|user| user.profile.display_name.clone());
+    let mut name = work.users.get(user).and_then(|user| user.profile.display_name.clone());
+    if name.is_none() {
+        name = waiting_name(conn, user).await?;
+    }
     let keys = targets::of_user(conn, user, None).await?;
     if scores == ErasedScores::Remove {
         remove(conn, work, decision, user, &keys).await?;
