@@ -195,7 +195,7 @@ async fn a_season_that_ends_while_the_server_is_away_is_noticed() {
     app.post_score("ada", "goal").await;
     let browser = open_page(&app).await;
     browser.wait_until(&table_is(&[("ada", 10)]), SOON).await;
-    app.schedule_end(Duration::from_secs(3)).await;
+    app.schedule_end(Duration::from_secs(10)).await;
     browser.wait_until("return document.querySelector('#ends').checkVisibility()", SOON).await;
     app.stop().await;
     browser.wait_until(&shows("#countdown", "0:00"), SOON).await;
