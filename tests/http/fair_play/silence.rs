@@ -13,6 +13,7 @@ use crate::{
     app::{Backend, TestApp, within},
     moderation::{Watcher, moderator},
     seasons::{end, result},
+    streams::text,
 };
 
 crate::both_backends!(
@@ -181,11 +182,16 @@ async fn nobody_learns_of_a_user_who_is_only_in_review(backend: Backend) {
     assert_eq!(reader().answers(200).await["userId"], NEW);
     reject(&app, &withheld).await;
     reader().answers(200).await;
-    // Nor does a profile that is given wait for a verdict.
-    suspicious(&app, "other", 200).await;
-    let profile = json!({ "displayName": "Other" });
-    app.admin(Method::PUT, "/api/users/other").json(&profile).answers(200).await;
-    app.with("reader", "users:read", Method::GET, "/api/users/other").answers(200).await;
+    // Nor does a profile that is given wait for a verdict; and whoever gives one makes the user, as far as can be told.
+    for (user, profile) in [("other", json!({ "displayName": "Other" })), ("nobody", json!({}))] {
+        suspicious(&app, user, 200).await;
+        let path = format!("/api/users/{user}");
+        let asked = chrono::Utc::now();
+        let given = app.with("writer", "users:write", Method::PATCH, &path).json(&profile).answers(200).await;
+        let created = text(&given["createdAt"]).parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        assert!(created >= asked, "{given}, not before {asked}");
+        assert_eq!(app.with("reader", "users:read", Method::GET, &path).answers(200).await, given);
+    }
     for caller in [app.anonymous(Method::GET, REVIEWS), app.admin(Method::GET, REVIEWS)] {
         assert!([401, 403].contains(&caller.send().await.unwrap().status().as_u16()));
     }

@@ -67,14 +67,17 @@ pub async fn user(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure>
 /// The user, if there is one of whom others may know.
 pub async fn known(conn: &mut Conn, id: &UserId) -> Result<Option<User>, Failure> {
     let Some(user) = user(conn, id).await? else { return Ok(None) };
-    if user.revision == 0 && reviews::conceal(conn, id).await? {
-        return Ok(None);
-    }
-    Ok(Some(user))
+    Ok(if concealed(conn, &user).await? { None } else { Some(user) })
+}
+
+/// Whether nobody may know that there is this user: nothing was ever said of it, and all that it has is withheld.
+async fn concealed(conn: &mut Conn, user: &User) -> Result<bool, Failure> {
+    Ok(user.revision == 0 && reviews::conceal(conn, &user.id).await?)
 }
 
 /// Creates the user if unknown, and changes the profile to what `change` makes of the present one. The change is announced to every ranking
-/// that has an entry of the user. The audit names what it `did`.
+/// that has an entry of the user. A user of whom nobody may know is created by it as well, for all that its caller can tell. The audit names
+/// what it `did`.
 pub async fn put(
     conn: &mut Conn,
     id: &UserId,
@@ -86,15 +89,19 @@ pub async fn put(
     let now = act.at;
     // Either this transaction inserts the row, or it exists: a commit that is inserting it at this moment is waited for.
     let made = add_nameless(conn, id, now).await?;
-    let before = locks::user(conn, id).await?.ok_or(Failure::Raced)?;
+    let mut before = locks::user(conn, id).await?.ok_or(Failure::Raced)?;
     // Now, when an erasure is over that this waited for: it must not be undone.
     let own = session.into_iter().collect();
     if sessions::live(conn, &own).await?.len() < own.len() {
         return Err(LedgerError::SessionEnded.into());
     }
+    let new = made > 0 || concealed(conn, &before).await?;
+    if new {
+        before.created_at = now;
+    }
     let profile = change(&before.profile);
     let deed = Deed::change(did, format!("user:{id}"), &value_of(&before.profile)?, &value_of(&profile)?);
-    if made == 0 && before.profile == profile {
+    if !new && before.profile == profile {
         audit::record(conn, act, &deed).await?;
         return Ok(Updated { value: before, outbox: None });
     }
@@ -102,7 +109,7 @@ pub async fn put(
         return Err(LedgerError::NameLocked.into());
     }
     let shown = !before.profile.shows_the_same(&profile);
-    let found_otherwise = made > 0 || before.profile.display_name != profile.display_name;
+    let found_otherwise = new || before.profile.display_name != profile.display_name;
     let after = User { profile, revision: before.revision + 1, updated_at: now, ..before };
     let row = UserRow::of(&after)?;
     diesel::update(users::table.find(id.as_str()))
@@ -112,6 +119,7 @@ pub async fn put(
             users::country.eq(row.country),
             users::metadata.eq(row.metadata),
             users::revision.eq(row.revision),
+            users::created_at.eq(row.created_at),
             users::updated_at.eq(row.updated_at),
         ))
         .execute(conn)
