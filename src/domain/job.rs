@@ -144,6 +144,9 @@ impl Payload for EndDecision {
 #[serde(rename_all = "camelCase")]
 pub struct ScrubUser {
     pub user: UserId,
+    /// What the user was called, or was to be. None in jobs of earlier releases.
+    #[serde(default)]
+    pub names: Vec<String>,
     pub pseudonym: UserId,
     /// What comes from this event on is not of that user.
     pub until: Uuid,

@@ -158,6 +158,11 @@ impl Ledger {
         Ok(transact!(self.moderate(MODERATE_LIMIT), scrubbing::answers(&user, &pseudonym, until))?)
     }
 
+    /// Removes stored answers that were begun before an event and whose reasons name a user who is called or was to be called so.
+    pub async fn scrub_reasons(&self, user: UserId, names: Vec<String>, until: Uuid) -> Result<(), LedgerError> {
+        Ok(transact!(self.moderate(MODERATE_LIMIT), scrubbing::reasons(&user, &names, until))?)
+    }
+
     /// Puts the pseudonym in the place of the subject in the next `limit` score events after one and before another; returns where
     /// to go on, if there is more.
     pub async fn scrub_history(

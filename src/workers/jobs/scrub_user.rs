@@ -17,12 +17,13 @@ impl Job for ScrubUser {
     const ATTEMPTS: i64 = i64::MAX;
 
     async fn run(self, context: &Context) -> Result<Next<Self>, JobError> {
-        let Self { user, pseudonym, until, after } = self;
+        let Self { user, names, pseudonym, until, after } = self;
         let turn = Turn::of(TURN);
         let mut after = match after {
             Some(after) => after,
             None => {
                 context.ledger.scrub_answers(&user, &pseudonym, until).await?;
+                context.ledger.scrub_reasons(user.clone(), names, until).await?;
                 Uuid::nil()
             }
         };
@@ -31,7 +32,10 @@ impl Job for ScrubUser {
             let Some(next) = next else { return Ok(Next::Done) };
             after = next;
             if !turn.goes_on().await {
-                return Ok(Next::Again { job: Self { user, pseudonym, until, after: Some(after) }, after: REST });
+                return Ok(Next::Again {
+                    job: Self { user, names: Vec::new(), pseudonym, until, after: Some(after) },
+                    after: REST,
+                });
             }
         }
     }

@@ -8,9 +8,11 @@ use scoreboard::{
         decision::{Adjustment, DecisionFilter, ErasedScores, Measure, NewDecision, Voided},
         entry::StoredEntry,
         settlement::event_id,
+        submission::RequestKey,
     },
     repositories::ledger::{Decided, Moderated},
 };
+use serde_json::json;
 
 use super::*;
 use crate::contract::ranking::eventually;
@@ -25,6 +27,7 @@ on_both_engines![
     what_nobody_was_told_is_told_to_nobody_later,
     nothing_is_left_of_decisions_about_a_deleted_leaderboard,
     what_was_to_be_announced_of_the_erased_is_forgotten,
+    stored_answers_give_no_reason_that_names_the_erased,
 ];
 
 fn new(measure: Measure) -> NewDecision {
@@ -298,4 +301,29 @@ async fn what_was_to_be_announced_of_the_erased_is_forgotten(database: Database)
         _ => None,
     });
     assert_eq!(of_bob.sum::<usize>(), 4, "{left}");
+}
+
+async fn stored_answers_give_no_reason_that_names_the_erased(database: Database) {
+    let ledger = database.ledger().await;
+    let now = Clock::system().now();
+    let named = "the \"fox\" 100%_";
+    let answers = [
+        (json!({ "verdicts": [{ "reason": format!("as {named} did") }] }), true),
+        (json!({ "decisions": [{ "userId": "bob", "decision": { "reason": "ann!" } }] }), true),
+        (json!({ "verdicts": [{ "reason": "banned, like annabel" }] }), false),
+        (json!({ "verdicts": [{ "reason": "the fox", "ann": named }] }), false),
+        (json!({ "name": "ann", "season": 2 }), false),
+    ];
+    let key = |number: usize| RequestKey { subject: "mod".into(), key: format!("k-{number}"), fingerprint: [1; 32] };
+    for (number, (answer, _)) in answers.iter().enumerate() {
+        assert_eq!(ledger.begin_request(&key(number), now).await.unwrap(), None);
+        ledger.answer_request(&key(number), answer.to_string()).await.unwrap();
+    }
+    let scrub = async |until| ledger.scrub_reasons(user_id("ann"), vec![named.into()], until).await.unwrap();
+    scrub(event_id(now.plus_seconds(-1))).await;
+    assert!(ledger.begin_request(&key(0), now).await.unwrap().is_some(), "what came later is of another user");
+    scrub(event_id(now.plus_seconds(1))).await;
+    for (number, (answer, goes)) in answers.iter().enumerate() {
+        assert_eq!(ledger.begin_request(&key(number), now).await.unwrap().is_none(), *goes, "{answer}");
+    }
 }

@@ -7,7 +7,7 @@ use super::{approve, fair, only_review, reject, watch_above_100};
 use crate::{
     answers::Expect,
     app::{Backend, TestApp, eventually},
-    moderation::{Watcher, decide, entry, take_back},
+    moderation::{self, Watcher, decide, decision, entry, moderator, take_back},
     streams::text,
 };
 
@@ -80,13 +80,25 @@ async fn nobody_who_has_a_name_is_named_by_an_approval(backend: Backend) {
 async fn what_an_erased_user_was_to_be_called_is_forgotten(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     watch_above_100(&app).await;
-    let (withheld, other) = (named(&app, "ann", "Ann").await, named(&app, "ann", "Ann").await);
-    let mut why = super::verdict(&other, "reject");
-    why["reason"] = json!("nobody is called Ann here");
-    super::send(&app, &[why]).await;
+    let withheld = named(&app, "ann", "Ann").await;
+    let others = [named(&app, "ann", "Annie").await, named(&app, "ann", "Anna").await];
+    for (other, reason) in others.iter().zip(["nobody is called Annie here", "nor Anna"]) {
+        let mut why = super::verdict(other, "reject");
+        why["reason"] = json!(reason);
+        super::send(&app, &[why]).await;
+    }
+    app.admin(Method::PUT, "/api/users/ann").json(&json!({ "displayName": "Annika" })).answers(200).await;
+    let mut hide = decision("hide", json!({ "userId": "bob" }));
+    hide["reason"] = json!("Ann again, or Annika");
+    app.submit(json!({ "actionId": "watched", "userId": "bob", "value": 1 })).await;
+    moderation::send(&app, &[hide]).await;
     let erased = decide(&app, "erase", json!({ "userId": "ann", "scores": "keep" })).await;
     assert_eq!(only_review(&app, "pending").await["displayName"], Value::Null);
-    assert_eq!(only_review(&app, "rejected").await["reason"], "erased");
+    for review in super::reviews(&app, "state=rejected").await {
+        assert_eq!((&review["reason"], &review["displayName"]), (&json!("erased"), &Value::Null));
+    }
+    let decisions = moderator(&app, Method::GET, "/api/moderation/decisions?userId=bob").answers(200).await;
+    assert_eq!(decisions["decisions"][0]["reason"], "erased", "{decisions}");
     approve(&app, &withheld).await;
     let pseudonym = text(&erased["userId"]);
     eventually("the ranking is built anew", || async {

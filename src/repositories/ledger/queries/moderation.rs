@@ -201,9 +201,8 @@ async fn make(conn: &mut Conn, work: &mut Work<'_>, new: &NewDecision) -> Result
         Measure::Rename { user_id, display_name } => Some(rename(conn, work, user_id, display_name.clone(), true).await?),
         Measure::Erase { user_id, scores } => {
             let (user, scores) = (user_id.clone(), *scores);
-            let name = work.users.get(&user).and_then(|user| user.profile.display_name.clone());
-            new.reason = erase::Personal { user: &user, name: name.as_deref() }.without(new.reason);
-            let pseudonym = erase::carry_out(conn, work, new.id, &user, scores).await?;
+            let (pseudonym, reason) = erase::carry_out(conn, work, new.id, &user, scores, new.reason).await?;
+            new.reason = reason;
             work.corrected.iter_mut().for_each(|(entry, _)| entry.user_id.clone_from(&pseudonym));
             new.measure = new.measure.of(&user, &pseudonym);
             concerned = BTreeSet::from([pseudonym]);

@@ -223,11 +223,11 @@ pub async fn pending(conn: &mut Conn, board: Board, user: &UserId, limit: i64) -
     pending.collect()
 }
 
-/// The name that a score of the user brought which had to be reviewed, the newest one.
-pub async fn waiting_name(conn: &mut Conn, user: &UserId) -> Result<Option<String>, Failure> {
+/// The names that the user's scores brought which had to be reviewed.
+pub async fn names_of(conn: &mut Conn, user: &UserId) -> Result<Vec<String>, Failure> {
     let named = reviews::table.filter(reviews::user_id.eq(user.as_str()).and(reviews::display_name.is_not_null()));
-    let newest = named.order(reviews::event_id.desc()).select(reviews::display_name);
-    Ok(newest.first::<Option<String>>(conn).await.optional()?.flatten())
+    let names: Vec<Option<String>> = named.select(reviews::display_name).distinct().load(conn).await?;
+    Ok(names.into_iter().flatten().collect())
 }
 
 /// Whether some submission of an ended season waits for its moderator.

@@ -5,6 +5,7 @@ use diesel::{
     TextExpressionMethods,
 };
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
         schema::{idempotency_keys, receipt_batches, score_events},
     },
     Conn, Failure, maintenance,
-    moderation::erase::escaped,
+    moderation::erase::{Personal, escaped},
 };
 use crate::domain::{ids::UserId, settlement::time_of_event};
 
@@ -47,6 +48,40 @@ pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId, until: 
         }
     }
     Ok(())
+}
+
+/// Removes stored answers to requests of moderators, whose reasons name the user: what they decided is told anew, without that.
+pub async fn reasons(conn: &mut Conn, user: &UserId, names: &[String], until: Uuid) -> Result<(), Failure> {
+    let personal = Personal { user: user.clone(), names: names.to_vec() };
+    for pattern in personal.patterns() {
+        // As it stands in a string of JSON.
+        let pattern = serde_json::to_string(&pattern).map_err(Failure::corrupt)?;
+        let named = idempotency_keys::receipt.like(pattern.trim_matches('"').to_owned()).escape('!');
+        let has_reason = idempotency_keys::receipt.like("%\"reason\":\"%");
+        let before = idempotency_keys::created_at.lt(time_of_event(until).0);
+        let answers = idempotency_keys::table.filter(before.and(has_reason).and(named));
+        let columns = (idempotency_keys::subject, idempotency_keys::key, idempotency_keys::receipt);
+        for (subject, key, answer) in answers.select(columns).load::<(String, String, Option<String>)>(conn).await? {
+            let answer: Value = answer.as_deref().map_or(Ok(Value::Null), serde_json::from_str).map_err(Failure::corrupt)?;
+            if gives_reason(&answer, &personal) {
+                let row = diesel::update(idempotency_keys::table.find((subject, key)));
+                row.set(idempotency_keys::receipt.eq(None::<String>)).execute(conn).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a reason somewhere in this value names the user.
+fn gives_reason(value: &Value, personal: &Personal) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, value)| match value {
+            Value::String(text) => name == "reason" && personal.is_in(text),
+            value => gives_reason(value, personal),
+        }),
+        Value::Array(values) => values.iter().any(|value| gives_reason(value, personal)),
+        _ => false,
+    }
 }
 
 /// Puts the pseudonym in the place of the subject in the next `limit` events of the history before `until`; returns where to go on.

@@ -17,7 +17,7 @@ use super::{
         Conn, Db, Failure, accounts, jobs,
         leaderboards::order,
         outbox,
-        reviews::waiting_name,
+        reviews::names_of,
         search, targets, users as profiles,
     },
     work::Work,
@@ -80,26 +80,35 @@ statement!(
 );
 
 /// What is known of a user who is erased, as it may stand in texts.
-pub struct Personal<'a> {
-    pub user: &'a UserId,
-    pub name: Option<&'a str>,
+pub struct Personal {
+    pub user: UserId,
+    /// The name that the user has, and those that were to be given.
+    pub names: Vec<String>,
 }
 
-impl Personal<'_> {
-    /// Whether a text names the user, by id or name, as a word of its own.
-    pub fn is_in(&self, text: &str) -> bool {
-        let names = |word: &str| {
-            let borders = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-            text.match_indices(word)
-                .any(|(at, _)| borders(text[..at].chars().next_back()) && borders(text[at + word.len()..].chars().next()))
-        };
-        names(self.user.as_str()) || self.name.is_some_and(names)
+impl Personal {
+    async fn of(conn: &mut Conn, work: &Work<'_>, user: &UserId) -> Result<Self, Failure> {
+        let mut names = names_of(conn, user).await?;
+        names.extend(work.users.get(user).and_then(|user| user.profile.display_name.clone()));
+        Ok(Self { user: user.clone(), names })
     }
 
-    /// Patterns of texts that may name the user, by id and by name.
-    fn patterns(&self) -> (String, String) {
-        let within = |word: &str| format!("%{}%", escaped(word));
-        (within(self.user.as_str()), within(self.name.unwrap_or(self.user.as_str())))
+    fn words(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.user.as_str()).chain(self.names.iter().map(String::as_str))
+    }
+
+    /// Whether a text names the user, by id or name, as a word of its own.
+    pub fn is_in(&self, text: &str) -> bool {
+        let borders = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+        self.words().any(|word| {
+            text.match_indices(word)
+                .any(|(at, _)| borders(text[..at].chars().next_back()) && borders(text[at + word.len()..].chars().next()))
+        })
+    }
+
+    /// Patterns of texts that may name the user, by id and by names.
+    pub fn patterns(&self) -> impl Iterator<Item = String> {
+        self.words().map(|word| format!("%{}%", escaped(word)))
     }
 
     /// The text, unless it names the user.
@@ -108,20 +117,18 @@ impl Personal<'_> {
     }
 }
 
-/// Erases a user; returns the pseudonym.
+/// Erases a user; returns the pseudonym, and the reason without what names the user.
 pub async fn carry_out(
     conn: &mut Conn,
     work: &mut Work<'_>,
     decision: uuid::Uuid,
     user: &UserId,
     scores: ErasedScores,
-) -> Result<UserId, Failure> {
+    reason: String,
+) -> Result<(UserId, String), Failure> {
     let random: String = (0..LENGTH).map(|_| char::from(CHARACTERS[fastrand::usize(..CHARACTERS.len())])).collect();
     let pseudonym = UserId::parse(&format!("{PREFIX}{random}")).map_err(Failure::corrupt)?;
-    let mut name = work.users.get(user).and_then(|user| user.profile.display_name.clone());
-    if name.is_none() {
-        name = waiting_name(conn, user).await?;
-    }
+    let personal = Personal::of(conn, work, user).await?;
     let keys = targets::of_user(conn, user, None).await?;
     if scores == ErasedScores::Remove {
         remove(conn, work, decision, user, &keys).await?;
@@ -130,13 +137,14 @@ pub async fn carry_out(
     outbox::forget(conn, user).await?;
     // A login is personal, too.
     accounts::remove(conn, user, work.time).await?;
-    let personal = Personal { user, name: name.as_deref() };
     forget(conn, &pseudonym, &personal).await?;
     scrub_audit(conn, &personal).await?;
     let after = first_event_id(work.time.plus_seconds(-RECEIPTS_SECONDS));
     EraseReceipts { user: pseudonym.as_str(), after: after.as_bytes() }.execute(conn).await?;
     // What comes later is of another user, who may have the same id.
-    let scrub = ScrubUser { user: user.clone(), pseudonym: pseudonym.clone(), until: first_event_id(work.time), after: None };
+    let (reason, pseudonym_too) = (personal.without(reason), pseudonym.clone());
+    let Personal { names, .. } = personal;
+    let scrub = ScrubUser { user: user.clone(), names, pseudonym: pseudonym_too, until: first_event_id(work.time), after: None };
     jobs::add(conn, &NewJob::new(&scrub, work.time.plus_seconds(SCRUB_AFTER)), work.time).await?;
     let mut boards = Vec::new();
     for pk in keys.iter().map(|key| key.0).collect::<BTreeSet<_>>() {
@@ -156,7 +164,7 @@ pub async fn carry_out(
     if let Some(known) = work.users.remove(user) {
         work.users.insert(pseudonym.clone(), known);
     }
-    Ok(pseudonym)
+    Ok((pseudonym, reason))
 }
 
 /// Makes sure that nobody has made these users anew while they were erased: `Raced` if somebody has. Whoever is doing so is waited for; and whoever does
@@ -238,8 +246,8 @@ async fn rename(
 type DecisionRow = (Vec<u8>, String, String, Option<String>, String);
 
 /// Rewrites decisions about the user, and by the user.
-async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal<'_>) -> Result<(), Failure> {
-    let user = personal.user;
+async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal) -> Result<(), Failure> {
+    let user = &personal.user;
     let (old, new) = (user.as_str(), pseudonym.as_str());
     diesel::update(decisions::table.filter(decisions::subject.eq(old))).set(decisions::subject.eq(new)).execute(conn).await?;
     let about = decision_users::table.filter(decision_users::user_id.eq(old)).select(decision_users::decision_id);
@@ -266,46 +274,46 @@ async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal<'_>) ->
     let those = decision_users::table.filter(decision_users::user_id.eq(old));
     diesel::update(those).set(decision_users::user_id.eq(new)).execute(conn).await?;
     forget_reviews(conn, pseudonym, personal).await?;
-    let (by_id, by_name) = personal.patterns();
-    let named = decisions::reason.like(by_id).escape('!').or(decisions::reason.like(by_name).escape('!'));
-    let reasons = decisions::table.filter(named).select((decisions::id, decisions::reason));
-    let reasons: Vec<(Vec<u8>, String)> = reasons.load(conn).await?;
-    for (id, reason) in reasons.into_iter().filter(|(_, reason)| personal.is_in(reason)) {
-        diesel::update(decisions::table.find(id)).set(decisions::reason.eq(personal.without(reason))).execute(conn).await?;
+    for pattern in personal.patterns() {
+        let named = decisions::table.filter(decisions::reason.like(pattern).escape('!'));
+        let reasons: Vec<(Vec<u8>, String)> = named.select((decisions::id, decisions::reason)).load(conn).await?;
+        for (id, reason) in reasons.into_iter().filter(|(_, reason)| personal.is_in(reason)) {
+            diesel::update(decisions::table.find(id)).set(decisions::reason.eq(personal.without(reason))).execute(conn).await?;
+        }
     }
     Ok(())
 }
 
 /// Rewrites verdicts by the user, and those whose reason names the user.
-async fn forget_reviews(conn: &mut Conn, pseudonym: &UserId, personal: &Personal<'_>) -> Result<(), Failure> {
+async fn forget_reviews(conn: &mut Conn, pseudonym: &UserId, personal: &Personal) -> Result<(), Failure> {
     let by_user = reviews::table.filter(reviews::subject.eq(personal.user.as_str()));
     diesel::update(by_user).set(reviews::subject.eq(pseudonym.as_str())).execute(conn).await?;
-    let (by_id, by_name) = personal.patterns();
-    let named = reviews::reason.like(by_id).escape('!').or(reviews::reason.like(by_name).escape('!'));
-    let reasons = reviews::table.filter(named).select((reviews::event_id, reviews::reason)).distinct();
-    let reasons: Vec<(Vec<u8>, Option<String>)> = reasons.load(conn).await?;
-    for (event, reason) in reasons {
-        let Some(reason) = reason.filter(|reason| personal.is_in(reason)) else { continue };
-        let those = reviews::table.filter(reviews::event_id.eq(event));
-        diesel::update(those).set(reviews::reason.eq(personal.without(reason))).execute(conn).await?;
+    for pattern in personal.patterns() {
+        let named = reviews::table.filter(reviews::reason.like(pattern).escape('!'));
+        let reasons = named.select((reviews::event_id, reviews::reason)).distinct();
+        let reasons: Vec<(Vec<u8>, Option<String>)> = reasons.load(conn).await?;
+        for (event, reason) in reasons {
+            let Some(reason) = reason.filter(|reason| personal.is_in(reason)) else { continue };
+            let those = reviews::table.filter(reviews::event_id.eq(event));
+            diesel::update(those).set(reviews::reason.eq(personal.without(reason))).execute(conn).await?;
+        }
     }
     Ok(())
 }
 
 /// Drops the texts and the salts of entries of the audit trail that are by the user, about the user, or whose reason names the user:
 /// what is left still proves the chain.
-async fn scrub_audit(conn: &mut Conn, personal: &Personal<'_>) -> Result<(), Failure> {
+async fn scrub_audit(conn: &mut Conn, personal: &Personal) -> Result<(), Failure> {
     let user = personal.user.as_str();
     let entry = audit::target.like(format!("%/entry:{}", escaped(user))).escape('!');
     let of_user = audit::subject.eq(user).or(audit::target.eq(format!("user:{user}"))).or(entry);
-    let (by_id, by_name) = personal.patterns();
-    let named = audit::reason.like(by_id).escape('!').or(audit::reason.like(by_name).escape('!'));
     type Told = (i64, Option<String>, Option<String>, Option<String>);
-    let rows: Vec<Told> = audit::table
-        .filter(of_user.or(named))
-        .select((audit::seq, audit::subject, audit::target, audit::reason))
-        .load(conn)
-        .await?;
+    let texts = (audit::seq, audit::subject, audit::target, audit::reason);
+    let mut rows: Vec<Told> = audit::table.filter(of_user).select(texts).load(conn).await?;
+    for pattern in personal.patterns() {
+        let named = audit::table.filter(audit::reason.like(pattern).escape('!'));
+        rows.extend(named.select(texts).load::<Told>(conn).await?);
+    }
     let about = [format!("user:{user}"), format!("/entry:{user}")];
     let tells = |(_, subject, target, reason): &Told| {
         subject.as_deref() == Some(user)
