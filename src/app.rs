@@ -305,6 +305,15 @@ async fn build(
         draining: Arc::clone(&draining),
     };
     let committer = tokio::spawn(async move { supervised_as("committer", &broken, committer).await });
+    let seasons = Arc::new(Seasons {
+        ledger: ledger.clone(),
+        definitions: Arc::clone(&definitions),
+        announcer: Arc::clone(&announcer),
+        boundaries,
+        rankings: Arc::clone(&rankings),
+        clock: clock.clone(),
+        turns: Arc::clone(&turns),
+    });
     let services = Services {
         credentials,
         api_keys,
@@ -320,19 +329,11 @@ async fn build(
         runs: Runs { tokens: run_tokens, definitions: Arc::clone(&definitions), clock: clock.clone() },
         audit: Audit { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         moderation,
-        seasons: Seasons {
-            ledger: ledger.clone(),
-            definitions: Arc::clone(&definitions),
-            announcer: Arc::clone(&announcer),
-            boundaries,
-            rankings: Arc::clone(&rankings),
-            clock: clock.clone(),
-            turns: Arc::clone(&turns),
-        },
+        search: Search::new(ledger.clone(), Arc::clone(&rankings), Arc::clone(&seasons), Arc::clone(&turns)),
+        seasons,
         hidden: Hidden { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         history: History { ledger: ledger.clone(), turns: Arc::clone(&turns) },
         latest: LatestScores::new(Arc::clone(&rankings), Arc::clone(feed), ledger.clone(), Arc::clone(&turns)),
-        search: Search::new(ledger.clone(), Arc::clone(&rankings), Arc::clone(&turns)),
         users: Users { ledger: ledger.clone(), announcer, clock, turns },
         scores,
         tops,

@@ -61,7 +61,7 @@ pub struct Services {
     pub runs: runs::Runs,
     pub audit: audit::Audit,
     pub scores: Arc<scores::Scores>,
-    pub seasons: seasons::Seasons,
+    pub seasons: Arc<seasons::Seasons>,
     pub history: history::History,
     pub hidden: hidden::Hidden,
     pub latest: latest::LatestScores,

@@ -17,6 +17,7 @@ use super::{
     App,
     cached::cache_status,
     params::{Params, Segments},
+    seasons,
 };
 
 /// Entries that may be requested.
@@ -42,9 +43,11 @@ pub async fn search(
     let limit = params.number("limit", LIMIT, 10);
     let parse = |text: &str| Prefix::parse(text).ok_or_else(|| "must be 1 to 128 characters long".to_owned());
     let prefix = params.parsed("name", parse);
+    let season = seasons::choice(&mut params);
     params.finish()?;
     let prefix = prefix.ok_or_else(|| ServiceError::invalid("name", "required", "is required"))?;
-    let Served { value: (head, entries), source } = services.search.find(leaderboard.board(), &prefix, limit).await?;
+    let chosen = seasons::chosen(&services, leaderboard.clone(), season).await?;
+    let Served { value: (head, entries), source } = services.search.find(&leaderboard, chosen, &prefix, limit).await?;
     let view =
         FoundView { leaderboard_id: &leaderboard.id, season: head.season, version: head.version.as_ref(), entries: &entries };
     let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,13 +1,13 @@
 //! Search by the beginning of a name, whatever its case. Folding is done here and nowhere else, so that both engines agree.
 
-/// The text without the differences of case: by upper case and back, so that `ß` and `SS`, `σ` and `ς` are the same. Character by
-/// character, so that the beginning of a text folds to the beginning of its folded form.
+/// The text without the differences of case: by lower case, upper case and back, so that `ẞ`, `ß` and `SS`, `σ` and `ς` are the same.
+/// Character by character, so that the beginning of a text folds to the beginning of its folded form.
 pub fn fold(text: &str) -> String {
     folded(text).collect()
 }
 
 fn folded(text: &str) -> impl Iterator<Item = char> {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+    text.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// What a name or an id is to begin with, folded.
@@ -24,8 +24,7 @@ impl Prefix {
     /// `None` if the text is empty or too long.
     pub fn parse(text: &str) -> Option<Self> {
         let from = fold(text);
-        // No name goes on with the last of all characters, which is none.
-        let to = format!("{from}\u{10ffff}");
+        let to = following(&from);
         (1..=Self::LONGEST).contains(&text.chars().count()).then_some(Self { from, to })
     }
 
@@ -46,6 +45,19 @@ impl Prefix {
     }
 }
 
+/// The first text that follows all that begin so, bytewise, which is by code points.
+fn following(text: &str) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    while let Some(last) = chars.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            chars.push(next);
+            return chars.into_iter().collect();
+        }
+    }
+    // Nothing follows the last character: this is beyond whatever has the length of a name.
+    char::MAX.to_string().repeat(Prefix::LONGEST + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +68,10 @@ mod tests {
             ("Ada", "aD"),
             ("ÉMILIE", "émi"),
             ("straße", "STRASS"),
+            ("STRAẞE", "strass"),
+            ("a\u{10ffff}b", "A\u{10ffff}"),
+            ("\u{10ffff}b", "\u{10ffff}"),
+            ("a\u{d7ff}z", "a\u{d7ff}"),
             ("ὈΔΥΣΣΕΎΣ", "ὀδυς"),
             ("Ольга", "оЛЬ"),
             ("ǅemal", "ǆ"),

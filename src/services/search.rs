@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use crate::{
     domain::{
-        entry::{Head, RankedEntry},
+        entry::{Head, Neighbourhood, RankedEntry, Window},
         ids::UserId,
-        leaderboard::Board,
+        leaderboard::{Board, Leaderboard},
         search::Prefix,
     },
     repositories::ledger::Ledger,
@@ -22,6 +22,7 @@ use crate::{
 use super::{
     error::ServiceError,
     ranking_reader::{RankingReader, Served},
+    seasons::{Chosen, Seasons},
     turns::Turns,
 };
 
@@ -34,37 +35,58 @@ const STAND_INS: usize = 300;
 const REMEMBERED: Duration = Duration::from_secs(10);
 const BEGINNINGS: usize = 10_000;
 
+/// The ranking in which is searched: the one that goes on, or that of a season which has ended.
+#[derive(Clone, Copy)]
+enum Ranking<'a> {
+    Live(Board),
+    Ended(&'a Leaderboard, i64),
+}
+
+impl Ranking<'_> {
+    fn board(self) -> Board {
+        match self {
+            Self::Live(board) => board,
+            Self::Ended(leaderboard, season) => Board { season, ..leaderboard.board() },
+        }
+    }
+}
+
 /// See the module's documentation.
 pub struct Search {
     ledger: Ledger,
     rankings: Arc<RankingReader>,
+    seasons: Arc<Seasons>,
     turns: Arc<Turns>,
     /// Beginnings of more names than are looked up one by one, and when that was found. At most [`BEGINNINGS`].
     many: Mutex<HashMap<Prefix, Instant>>,
 }
 
 impl Search {
-    pub fn new(ledger: Ledger, rankings: Arc<RankingReader>, turns: Arc<Turns>) -> Self {
-        Self { ledger, rankings, turns, many: Mutex::default() }
+    pub fn new(ledger: Ledger, rankings: Arc<RankingReader>, seasons: Arc<Seasons>, turns: Arc<Turns>) -> Self {
+        Self { ledger, rankings, seasons, turns, many: Mutex::default() }
     }
 
-    /// Up to `limit` entries whose display name or user id begins so, best first. Where many users match who are all far
+    /// Up to `limit` entries of a season whose display name or user id begins so, best first. Where many users match who are all far
     /// from the top, some of them.
     pub async fn find(
         &self,
-        board: Board,
+        leaderboard: &Leaderboard,
+        chosen: Chosen,
         prefix: &Prefix,
         limit: u64,
     ) -> Result<Served<(Head, Vec<RankedEntry>)>, ServiceError> {
-        let users = if prefix.is_of_none() { Vec::new() } else { self.users(board, prefix, limit).await? };
-        if users.is_empty() {
-            let Some(Served { value, source }) = self.rankings.head(board).await else {
-                let Served { value: (head, _), source } = self.rankings.neighbourhoods(board, &users, 0).await?;
-                return Ok(Served { value: (head, Vec::new()), source });
-            };
-            return Ok(Served { value: (value, Vec::new()), source });
+        let ranking = match chosen {
+            Chosen::Current(leaderboard) => Ranking::Live(leaderboard.board()),
+            Chosen::Ended(number) => Ranking::Ended(leaderboard, number),
+        };
+        let users = if prefix.is_of_none() { Vec::new() } else { self.users(ranking, prefix, limit).await? };
+        if let Ranking::Live(board) = ranking
+            && users.is_empty()
+            && let Some(Served { value: head, source }) = self.rankings.head(board).await
+        {
+            return Ok(Served { value: (head, Vec::new()), source });
         }
-        let Served { value: (head, found), source } = self.rankings.neighbourhoods(board, &users, 0).await?;
+        let Served { value: (head, found), source } = self.neighbourhoods(ranking, &users).await?;
         // The ranking shows present names, and nobody who is hidden; the ledger may know a user by a former name.
         let found = found.into_iter().filter_map(|found| found.entry);
         let mut entries: Vec<RankedEntry> = found.filter(|entry| begins(entry, prefix)).collect();
@@ -74,7 +96,8 @@ impl Search {
     }
 
     /// The best who match, in no particular order, and perhaps some others.
-    async fn users(&self, board: Board, prefix: &Prefix, limit: u64) -> Result<Vec<UserId>, ServiceError> {
+    async fn users(&self, ranking: Ranking<'_>, prefix: &Prefix, limit: u64) -> Result<Vec<UserId>, ServiceError> {
+        let board = ranking.board();
         if !self.many_match(prefix) {
             let _turn = self.turns.next().await?;
             if let Some(users) = self.ledger.find_users(board, prefix, limit as i64).await? {
@@ -84,7 +107,7 @@ impl Search {
         }
         let mut users: Vec<UserId> = Vec::new();
         for ahead in (0..LOOKED_THROUGH).step_by(AT_ONCE as usize) {
-            let window = self.rankings.recent_window(board, ahead + 1, AT_ONCE).await?;
+            let window = self.window(ranking, ahead + 1).await?;
             let last = window.entries.len() < AT_ONCE as usize;
             let matching = window.entries.into_iter().filter(|entry| begins(entry, prefix));
             add(&mut users, matching.map(|entry| entry.user_id), limit);
@@ -96,6 +119,25 @@ impl Search {
         let others = self.ledger.find_some_users(board, prefix, STAND_INS, limit as i64).await?;
         add(&mut users, others, 2 * limit);
         Ok(users)
+    }
+
+    /// [`AT_ONCE`] entries from a rank on.
+    async fn window(&self, ranking: Ranking<'_>, from_rank: u64) -> Result<Window, ServiceError> {
+        match ranking {
+            Ranking::Live(board) => self.rankings.recent_window(board, from_rank, AT_ONCE).await,
+            Ranking::Ended(leaderboard, number) => Ok(self.seasons.window(leaderboard, number, from_rank, AT_ONCE).await?.value),
+        }
+    }
+
+    async fn neighbourhoods(
+        &self,
+        ranking: Ranking<'_>,
+        users: &[UserId],
+    ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
+        match ranking {
+            Ranking::Live(board) => self.rankings.neighbourhoods(board, users, 0).await,
+            Ranking::Ended(leaderboard, number) => self.seasons.neighbourhoods(leaderboard, number, users, 0).await,
+        }
     }
 
     fn many_match(&self, prefix: &Prefix) -> bool {

@@ -110,7 +110,7 @@ class Leaderboard {
   }
 
   /** Entries whose name or id begins so, best first. */
-  search(name: string, parameters: { limit?: number } = {}): Promise<Schemas['FoundEntries']> {
+  search(name: string, parameters: { limit?: number; season?: SeasonChoice } = {}): Promise<Schemas['FoundEntries']> {
     return this.#read('/search', { name, ...parameters });
   }
 

@@ -243,7 +243,7 @@ export interface paths {
         };
         /**
          * Entries by the beginning of a name.
-         * @description Entries of the current season whose display name or user id begins so, whatever the case, best first. Accents count. These are the
+         * @description Entries of a season whose display name or user id begins so, whatever the case, best first. Accents count. These are the
          *     best of all that match where no more than 1,000 users do, or where enough of them are among the first 1,000 entries; else others stand in.
          *     Where more than 1,000 match, a change at the top is found a second later at most.
          *
@@ -3833,6 +3833,12 @@ export interface operations {
                 name: string;
                 /** @description The most entries. */
                 limit?: number;
+                /**
+                 * @description Of which season: its number, `current` or `previous`. One that has ended answers like the current one, with a version of its own that
+                 *     only a correction changes.
+                 * @example current
+                 */
+                season?: components["parameters"]["SeasonChoice"];
             };
             header?: never;
             path: {

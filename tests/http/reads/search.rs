@@ -7,6 +7,7 @@ use super::{fill, ranks};
 use crate::{
     answers::{Expect, broken},
     app::{Backend, TestApp, eventually, users},
+    seasons::end,
 };
 
 crate::both_backends!(
@@ -16,6 +17,7 @@ crate::both_backends!(
     nobody_is_found_by_a_former_name,
     users_who_are_not_in_this_ranking_are_not_found,
     the_best_are_found_where_many_match,
+    an_ended_season_is_searched_as_it_ended,
     a_search_that_is_no_search_is_refused,
 );
 
@@ -55,6 +57,8 @@ async fn case_makes_no_difference_in_any_script(backend: Backend) {
     let named = [
         ("a", "Émilie", "éMI"),
         ("b", "straße", "STRASS"),
+        ("j", "HAUPTSTRAẞE", "hauptstrass"),
+        ("k", "\u{10ffff}last", "\u{10ffff}"),
         ("c", "ὈΔΥΣΣΕΎΣ", "ὀδυσσεύς"),
         ("d", "Ольга", "оЛЬГ"),
         ("e", "宮本 茂", "宮本"),
@@ -161,6 +165,37 @@ async fn the_best_are_found_where_many_match(backend: Backend) {
     assert!(ranks.is_sorted() && ranks[0] > 1_100, "{others}");
 }
 
+async fn an_ended_season_is_searched_as_it_ended(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let few: Vec<_> = (0..5).map(|number| format!("b-{number}")).collect();
+    let crowd: Vec<_> = (0..1_100).map(|number| format!("a-{number:04}")).collect();
+    for (score, users) in [(7, &few[..]), (3, &crowd[..])] {
+        let scores: Vec<_> = users.iter().map(|user| json!({"actionId": "value", "userId": user, "value": score})).collect();
+        for some in scores.chunks(400) {
+            app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": some })).answers(200).await;
+        }
+    }
+    end(&app, "main", 1).await;
+    app.post_value("b-3", 9).await;
+    name(&app, "b-4", json!("Ada")).await;
+    let search = async |query: &str| app.get(&format!("/api/leaderboards/main/search?{query}")).await;
+    for season in ["1", "previous"] {
+        let found = search(&format!("name=B-&season={season}")).await;
+        assert_eq!((&found["season"], users(&found)), (&json!(1), few.iter().map(String::as_str).collect()));
+        assert_eq!(ranks(&found["entries"]), [1, 2, 3, 4, 5]);
+        assert_eq!(users(&search(&format!("name=ad&season={season}")).await), ["b-4"]);
+    }
+    let window = app.get("/api/leaderboards/main/entries?season=1&limit=10").await;
+    let many = search("name=a&season=1&limit=10").await;
+    assert_eq!(users(&many), [&["b-4"], &crowd[..9].iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    assert_eq!(many["version"], window["version"]);
+    let nobody = search("name=zed&season=1").await;
+    assert_eq!((&nobody["entries"], &nobody["season"], &nobody["version"]), (&json!([]), &json!(1), &window["version"]));
+    for query in ["name=b-", "name=b-&season=current", "name=b-&season=2"] {
+        assert_eq!(users(&search(query).await), ["b-3"], "{query}");
+    }
+}
+
 async fn a_search_that_is_no_search_is_refused(backend: Backend) {
     let app = TestApp::spawn(backend).await;
     let long = "x".repeat(129);
@@ -171,9 +206,11 @@ async fn a_search_that_is_no_search_is_refused(backend: Backend) {
         ("?name=a&limit=0", "limit"),
         ("?name=a&limit=51", "limit"),
         ("?name=a&name=b", "name"),
+        ("?name=a&season=0", "season"),
     ] {
         let problem = app.anonymous(Method::GET, &format!("/api/leaderboards/main/search{query}")).refused(422).await;
         assert_eq!(broken(&problem), [field], "{query}");
     }
     app.anonymous(Method::GET, "/api/leaderboards/nothing/search?name=a").refused(404).await;
+    app.anonymous(Method::GET, "/api/leaderboards/main/search?name=a&season=2").refused(404).await;
 }

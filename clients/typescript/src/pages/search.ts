@@ -81,7 +81,9 @@ async function find(name: string): Promise<void> {
   list.hidden = asked === '';
   if (asked === '') return list.replaceChildren();
   const mine = asked;
-  const answer = await scoreboard().leaderboard(boardId).search(mine, { limit: FOUND }).catch(() => null);
+  const past = chosenPast();
+  const season = past?.asked as 'previous';
+  const answer = await scoreboard().leaderboard(boardId).search(mine, { limit: FOUND, ...(past && { season }) }).catch(() => null);
   if (asked !== mine) return;
   if (!answer) return list.replaceChildren();
   const found = answer.entries.map((entry) => {
