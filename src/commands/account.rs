@@ -83,7 +83,7 @@ pub async fn run(args: &AccountArgs) -> anyhow::Result<()> {
         }
     };
     if public_url.is_none() {
-        eprintln!("PUBLIC_URL is not set: the server's address comes before this.");
+        eprintln!("PUBLIC_URL is not set: put the server's address before the path.");
     }
     println!("{}", link(public_url.as_ref(), "reset", &token));
     Ok(())

@@ -8,13 +8,13 @@ pub mod files;
 mod language;
 mod shown;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use askama::Template;
 use axum::{
     Extension,
     extract::{FromRequestParts, State},
-    http::{HeaderMap, HeaderValue, StatusCode, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -66,20 +66,6 @@ pub struct Page {
 }
 
 impl Page {
-    fn new(services: &Services, settings: &PageSettings, root: &'static str, params: &Params, headers: &HeaderMap) -> Self {
-        let asked = params.text("lang");
-        let language = Language::of(asked, headers);
-        Self {
-            language,
-            lang: language.code,
-            dir: language.direction,
-            root,
-            public_url: settings.public_url.clone(),
-            accounts: services.accounts.is_some(),
-            query: asked.map_or_else(String::new, |_| format!("?lang={}", language.code)),
-        }
-    }
-
     fn text(&self, key: &str) -> &str {
         self.language.text(key)
     }
@@ -98,6 +84,46 @@ impl Page {
 
     fn home(&self) -> String {
         format!("{}{}", self.root, self.query)
+    }
+}
+
+/// What every page is asked with.
+pub struct Asked {
+    services: Arc<Services>,
+    settings: PageSettings,
+    headers: HeaderMap,
+    params: Params,
+}
+
+impl FromRequestParts<Arc<Services>> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Arc<Services>) -> Result<Self, Response> {
+        let settings = Extension::from_request_parts(parts, services).await.map_err(IntoResponse::into_response)?;
+        let params = Params::from_request_parts(parts, services).await.map_err(IntoResponse::into_response)?;
+        Ok(Self { services: Arc::clone(services), settings: settings.0, headers: parts.headers.clone(), params })
+    }
+}
+
+impl Asked {
+    /// A page to answer with; `root` is the way from it to where the server is.
+    fn page(&self, root: &'static str) -> Page {
+        let asked = self.params.text("lang");
+        let language = Language::of(asked, &self.headers);
+        Page {
+            language,
+            lang: language.code,
+            dir: language.direction,
+            root,
+            public_url: self.settings.public_url.clone(),
+            accounts: self.services.accounts.is_some(),
+            query: asked.map_or_else(String::new, |_| format!("?lang={}", language.code)),
+        }
+    }
+
+    /// Answers so; `framed` if other sites may frame it.
+    fn answer(&self, status: StatusCode, template: &impl Template, framed: bool) -> Response {
+        files::page(&self.headers, status, render(template), framed.then_some(&self.settings.framed))
     }
 }
 
@@ -190,31 +216,19 @@ fn is_private(error: &ServiceError) -> bool {
 }
 
 /// `GET /`: the leaderboards that everybody may read, or the only one.
-pub async fn home(
-    State(services): App,
-    Extension(settings): Extension<PageSettings>,
-    headers: HeaderMap,
-    params: Params,
-) -> Response {
-    let page = Page::new(&services, &settings, "./", &params, &headers);
+pub async fn home(asked: Asked) -> Response {
+    let page = asked.page("./");
     // The address that a leaderboard's page had in the first release.
-    if let Some(id) = params.text("leaderboard") {
-        return board_page(&services, &page, id, &headers, &params).await;
+    if let Some(id) = asked.params.text("leaderboard") {
+        return board_page(&asked, &page, id).await;
     }
-    let boards = match services.leaderboards.list(&Caller::ANONYMOUS).await {
-        Ok(boards) => boards,
-        Err(_) => {
-            let shown = Shown::unavailable(&services.default_leaderboard, ENTRIES);
-            return files::page(
-                &headers,
-                StatusCode::SERVICE_UNAVAILABLE,
-                render(&BoardPage { page: &page, shown: &shown }),
-                None,
-            );
-        }
+    let Asked { services, .. } = &asked;
+    let Ok(boards) = services.leaderboards.list(&Caller::ANONYMOUS).await else {
+        let shown = Shown::unavailable(&services.default_leaderboard, ENTRIES);
+        return asked.answer(StatusCode::SERVICE_UNAVAILABLE, &BoardPage { page: &page, shown: &shown }, false);
     };
     if let [only] = boards.as_slice() {
-        return board_page(&services, &page, only.leaderboard.id.as_str(), &headers, &params).await;
+        return board_page(&asked, &page, only.leaderboard.id.as_str()).await;
     }
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let listed = |overview: Overview| {
@@ -223,44 +237,38 @@ pub async fn home(
         Listed { name, description: given(&settings.description), total: overview.total as i64, id }
     };
     let boards = boards.into_iter().map(listed).collect();
-    files::page(&headers, StatusCode::OK, render(&HomePage { page: &page, boards }), None)
+    asked.answer(StatusCode::OK, &HomePage { page: &page, boards }, false)
 }
 
 /// `GET /boards/{id}`
-pub async fn board(
-    State(services): App,
-    Extension(settings): Extension<PageSettings>,
-    Named(id): Named,
-    headers: HeaderMap,
-    params: Params,
-) -> Response {
-    let page = Page::new(&services, &settings, "../", &params, &headers);
-    board_page(&services, &page, &id, &headers, &params).await
+pub async fn board(Named(id): Named, asked: Asked) -> Response {
+    board_page(&asked, &asked.page("../"), &id).await
 }
 
-async fn board_page(services: &Services, page: &Page, id: &str, headers: &HeaderMap, params: &Params) -> Response {
+/// The same address with a slash at its end: what a page leads to stands beside it, so there is one address for each.
+pub async fn with_slash(uri: Uri) -> Response {
+    let last = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("../{last}{query}"))]).into_response()
+}
+
+async fn board_page(asked: &Asked, page: &Page, id: &str) -> Response {
+    let Asked { services, params, .. } = asked;
     let limit = within(params, "limit", 1, 100, ENTRIES);
     let season = params.text("season").and_then(SeasonChoice::parse).unwrap_or(SeasonChoice::Current);
     let (status, shown) = match Shown::of(services, id, season, limit).await {
         Ok(shown) => (StatusCode::OK, shown),
-        Err(ServiceError::NotFound(_)) => {
-            return files::page(headers, StatusCode::NOT_FOUND, render(&MissingPage { page }), None);
-        }
+        Err(ServiceError::NotFound(_)) => return asked.answer(StatusCode::NOT_FOUND, &MissingPage { page }, false),
         Err(error) if is_private(&error) => (StatusCode::UNAUTHORIZED, Shown::signing_in(limit)),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Shown::unavailable(id, limit)),
     };
-    files::page(headers, status, render(&BoardPage { page, shown: &shown }), None)
+    asked.answer(status, &BoardPage { page, shown: &shown }, false)
 }
 
 /// `GET /boards/{id}/embed`: for frames of other sites.
-pub async fn embed(
-    State(services): App,
-    Extension(settings): Extension<PageSettings>,
-    Named(id): Named,
-    headers: HeaderMap,
-    params: Params,
-) -> Response {
-    let page = Page::new(&services, &settings, "../../", &params, &headers);
+pub async fn embed(Named(id): Named, asked: Asked) -> Response {
+    let Asked { services, params, .. } = &asked;
+    let page = asked.page("../../");
     let (status, title) = match services.leaderboards.readable(&Caller::ANONYMOUS, &id).await {
         Ok(leaderboard) => (StatusCode::OK, leaderboard.settings.name),
         // The element says what is wrong, and names nothing.
@@ -268,59 +276,45 @@ pub async fn embed(
         Err(_) => (StatusCode::OK, page.text("title").to_owned()),
     };
     let theme = params.text("theme").filter(|theme| ["light", "dark"].contains(theme)).unwrap_or_default();
-    let html = render(&EmbedPage {
+    let template = EmbedPage {
         page: &page,
         id: &id,
         title: &title,
-        limit: within(&params, "limit", 1, 100, 10),
+        limit: within(params, "limit", 1, 100, 10),
         season: params.text("season").filter(|season| SeasonChoice::parse(season).is_some()).unwrap_or_default(),
         user: params.text("user").unwrap_or_default(),
         theme,
         compact: params.text("compact").is_some(),
-    });
-    files::page(&headers, status, html, Some(&settings.framed))
+    };
+    asked.answer(status, &template, true)
 }
 
 /// `GET /boards/{id}/overlay`: for streaming software. Whatever is asked for, what is on air shows no error.
-pub async fn overlay(
-    State(services): App,
-    Extension(settings): Extension<PageSettings>,
-    Named(id): Named,
-    headers: HeaderMap,
-    params: Params,
-) -> Response {
-    let page = Page::new(&services, &settings, "../../", &params, &headers);
+pub async fn overlay(Named(id): Named, asked: Asked) -> Response {
+    let Asked { params, .. } = &asked;
+    let page = asked.page("../../");
     let scale = params.text("scale").and_then(|text| text.parse().ok()).filter(|scale: &f64| scale.is_finite());
     let side = if params.text("side") == Some("right") { "right" } else { "left" };
-    let rows = within(&params, "rows", 1, 20, 5);
-    let html = render(&OverlayPage { page: &page, id: &id, rows, scale: scale.unwrap_or(1.0).clamp(0.25, 8.0), side });
-    files::page(&headers, StatusCode::OK, html, Some(&settings.framed))
+    let rows = within(params, "rows", 1, 20, 5);
+    let scale = scale.unwrap_or(1.0).clamp(0.25, 8.0);
+    asked.answer(StatusCode::OK, &OverlayPage { page: &page, id: &id, rows, scale, side }, true)
 }
 
 /// `GET /account/reset`: where links to choose a password lead. The page holds no token: its script takes that out of the address.
-pub async fn reset(
-    State(services): App,
-    Extension(settings): Extension<PageSettings>,
-    headers: HeaderMap,
-    params: Params,
-) -> Response {
-    account(&Page::new(&services, &settings, "../", &params, &headers), &headers, false)
+pub async fn reset(asked: Asked) -> Response {
+    account(&asked, false)
 }
 
 /// `GET /account/invite`: where invites lead.
-pub async fn invite(
-    State(services): App,
-    Extension(settings): Extension<PageSettings>,
-    headers: HeaderMap,
-    params: Params,
-) -> Response {
-    account(&Page::new(&services, &settings, "../", &params, &headers), &headers, true)
+pub async fn invite(asked: Asked) -> Response {
+    account(&asked, true)
 }
 
-fn account(page: &Page, headers: &HeaderMap, invited: bool) -> Response {
+fn account(asked: &Asked, invited: bool) -> Response {
+    let page = asked.page("../");
     let title = page.account(if invited { "inviteTitle" } else { "resetTitle" });
-    let html = render(&AccountPage { page, title, texts: in_script(page.language.account()), invited });
-    files::page(headers, StatusCode::OK, html, None)
+    let texts = in_script(page.language.account());
+    asked.answer(StatusCode::OK, &AccountPage { page: &page, title, texts, invited }, false)
 }
 
 /// `GET /boards/{id}/card.svg`: what others show of the page.

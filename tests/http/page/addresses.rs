@@ -10,6 +10,7 @@ use super::served::{page, text};
 crate::both_backends!(
     every_address_in_a_page_is_below_the_path_that_a_proxy_strips,
     others_are_told_whole_addresses_where_the_public_one_is_known,
+    a_slash_at_the_end_leads_to_the_page,
 );
 
 /// What a page links to, loads and shows.
@@ -60,4 +61,21 @@ async fn others_are_told_whole_addresses_where_the_public_one_is_known(backend: 
     let unknown = TestApp::spawn(backend).await;
     let html = page(&unknown, "/boards/main").await;
     assert!(html.contains("og:title") && !html.contains("og:image") && !html.contains("og:url"), "{html}");
+}
+
+async fn a_slash_at_the_end_leads_to_the_page(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for (path, to) in [
+        ("/boards/main/?lang=de&user=a%2Fb", "/boards/main?lang=de&user=a%2Fb"),
+        ("/boards/a%2Fb/", "/boards/a%2Fb"),
+        ("/boards/main/embed/", "/boards/main/embed"),
+        ("/boards/main/overlay/?rows=3", "/boards/main/overlay?rows=3"),
+    ] {
+        let answer = client.get(app.url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), 308, "{path}");
+        let seen = Url::parse(&format!("https://proxy.example/live{path}")).unwrap();
+        let led = seen.join(answer.headers()["location"].to_str().unwrap()).unwrap();
+        assert_eq!(led.as_str(), format!("https://proxy.example/live{to}"));
+    }
 }
