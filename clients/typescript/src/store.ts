@@ -115,7 +115,7 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
   status(reason: Reason | null, detail: string | null, final: boolean): void {
     const offline = final || (reason === 'network' && globalThis.navigator?.onLine === false);
     // What may not be seen any more is not kept either: it would be shown again while it is asked for.
-    this.#change({ ...(final && /^(priv|del|not|ref)/.test(reason!) && this.#nothing), status: reason === null ? 'live' : offline ? 'offline' : 'stale', reason, detail });
+    this.#change({ ...(final && reason !== 'ended' && this.#nothing), status: reason === null ? 'live' : offline ? 'offline' : 'stale', reason, detail });
     if (final && reason === 'ended') this.#read();
   }
 
@@ -128,8 +128,9 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
   }
 
   #read(): void {
-    this.final().then((result) => { if (result) this.#change(result); }, () => {
-      if (this.#listeners.size > 0) setTimeout(() => this.#read(), AGAIN);
+    this.final().then((result) => { if (result) this.#change(result); }, (error) => {
+      if (error.status === 401) this.status('private', null, true);
+      else if (this.#listeners.size) setTimeout(() => this.#read(), AGAIN);
     });
   }
 

@@ -51,7 +51,7 @@ export interface Listener {
 }
 
 /** Why the server ends a stream for good (`closed`). */
-const CLOSED: Record<string, Reason> = { 'token-expired': 'token', private: 'private', deleted: 'deleted', ended: 'ended' };
+const CLOSED: Record<string, Reason> = { 'token-expired': 'token', ended: 'ended', private: 'private', deleted: 'deleted' };
 /** What the statuses mean for which asking again is in vain. */
 const REFUSED: Record<number, Reason> = { 204: 'ended', 401: 'private', 403: 'refused', 404: 'not-found' };
 
@@ -137,7 +137,8 @@ export class Connection {
     if (reason) return this.#say(reason, message, true);
     this.#say(status === 503 || status === 429 ? 'busy' : 'network', message);
     const backOff = upTo(Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures++));
-    return Math.max(backOff, (retryAfter ?? 0) * (1 + Math.random() / 2));
+    // Without a wish of the server's, `null` counts as 0.
+    return Math.max(backOff, retryAfter! * (1 + Math.random() / 2));
   }
 
   #say(reason: Reason | null, detail: string | null = null, final = false): null {
@@ -204,8 +205,8 @@ export class Connection {
     }
     if (name === 'closed') {
       const reason = CLOSED[data.reason] ?? 'refused';
-      // A new token mends it: the next attempt asks for one.
-      return reason === 'token' && this.http.hasToken ? 0 : this.#say(reason, null, true);
+      // A new token may mend it. What has ended, a season or what the token stands for, the next answer tells.
+      return this.http.hasToken && (reason === 'token' || reason === 'ended') ? upTo(500) : this.#say(reason, null, true);
     }
     this.#failures = 0;
     this.listener.event(name!, data, id);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 
-import { Server, browser, findings, live, open, token, until } from './harness.js';
+import { Server, browser, findings, live, open, sleep, token, until } from './harness.js';
 
 describe('the sign-in of a private leaderboard', () => {
   let accounts, chromium;
@@ -58,11 +58,27 @@ describe('the sign-in of a private leaderboard', () => {
     await page.close();
   });
 
+  test('clears the page when the account may not see it any more', async () => {
+    const { userId } = await post('/api/auth/sign-up', { login: 'former', password });
+    await post(`/api/accounts/${userId}`, { roles: ['moderator'] }, 'PATCH');
+    const page = await open(chromium, `${accounts.url}/boards/vault`);
+    await signIn(page, 'former');
+    await until('the rows are shown', async () => (await shown(page)).rows === 1 && (await shown(page)).name === 'Secret plans');
+    // A page that was loaded just now is not loaded again.
+    await sleep(3_000);
+    await post(`/api/accounts/${userId}`, { roles: ['player'] }, 'PATCH');
+    const forgotten = () => page.evaluate(() => !/Secret plans|ada/.test(document.documentElement.outerHTML) && document.querySelector('#login').checkVisibility());
+    await until('nothing private is left, and a sign-in is asked for', forgotten);
+    assert.equal(await page.evaluate(() => document.querySelector('.feed').checkVisibility()), false, 'no heading of what is not shown');
+    await page.close();
+  });
+
   test('says to an account that it may not see it', async () => {
     const page = await open(chromium, `${accounts.url}/boards/vault`);
     await signIn(page, 'player');
     await until('it is told so', () => page.evaluate(() => /may not see/.test(document.querySelector('#notice').textContent)));
     assert.equal((await shown(page)).rows, 0);
+    assert.equal(await page.evaluate(() => document.querySelector('.feed').checkVisibility()), false, 'no heading of what is not shown');
     await page.close();
   });
 });

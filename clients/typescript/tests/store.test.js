@@ -160,6 +160,25 @@ describe('reasons', () => {
     await until('deleted', () => deleted.state.reason === 'deleted' && deleted.state.status === 'offline');
     for (const followed of [refused, missing, deleted]) followed.leave();
   });
+
+  test('a season that ends is not a key that ends', async () => {
+    const board = await server.board('kept', { visibility: 'private' });
+    await server.score(board, 'ada', 5);
+    const keeper = { authorization: `Bearer ${token('keeper', 'keys:admin leaderboards:read')}` };
+    const { id, key } = await server.api('POST', '/api/keys', { name: 'a dashboard', scopes: ['leaderboards:read'] }, keeper);
+    const keyed = scoreboard({ token: () => key }).leaderboard(board);
+    const [first, live] = [follow(keyed.top({ season: 1 })), follow(keyed.top())];
+    const failed = (async () => { for await (const _ of keyed.events()); })().then(() => null, (error) => error);
+    await until('all are fed', async () => first.state.entries.length === 1 && live.state.entries.length === 1 && (await server.watchers(board)) === 3);
+    await server.api('POST', `/api/leaderboards/${board}/seasons`, { ends: 1 });
+    await until('season 1 has ended', () => first.state.reason === 'ended' && first.state.entries[0]?.userId === 'ada');
+    await server.score(board, 'grace', 7);
+    await until('the next one goes on', () => live.state.entries[0]?.userId === 'grace');
+    await server.api('DELETE', `/api/keys/${id}`, undefined, keeper);
+    await until('nothing is left to who may not see it', () => live.state.reason === 'token' && live.state.entries.length === 0 && live.state.version === null);
+    assert.match((await failed).message, /has ended/);
+    for (const followed of [first, live]) followed.leave();
+  });
 });
 
 test('every event comes once and in order, also through cuts', async () => {

@@ -133,12 +133,14 @@ function showConnection({ reason, status, detail, newsAt }: TopState): void {
 function follow(): void {
   const state = store!.getSnapshot();
   const before = board.state;
-  // What may not be seen any more is not left on the screen.
+  const { reason } = state;
+  // What may not be seen any more is not left on the screen. What is public stays, also for whom a token serves no more.
+  const over = reason === 'token' && (data.signIn || board.definition?.visibility === 'private');
+  const lost = over || reason === 'private' || reason === 'refused';
   // The server names nothing of what is private: neither shall what it wrote before. Once, because a copy of an older answer may come.
-  if (state.reason === 'private' && (data.window || before?.version) && performance.now() - loaded > PATIENCE) return leavePrivate();
-  const gone = state.reason === 'deleted' || state.reason === 'private' || state.reason === 'refused' || state.reason === 'not-found';
+  if (lost && (data.window || before?.version) && performance.now() - loaded > PATIENCE) return leavePrivate();
   showConnection(state);
-  if (gone) clear(state);
+  if (lost || reason === 'deleted' || reason === 'not-found') clear(state);
   else if (state.version !== null) take(state, before);
   else return;
   // Until the newest ones are told, those that the server wrote stay: they are of a ranking that has some.
@@ -149,15 +151,19 @@ function follow(): void {
 
 /** For the page that the server gives now. At the root it would be another one. */
 function leavePrivate(): void {
-  const own = new URL(`boards/${encodeURIComponent(boardId)}${location.search}`, root);
+  const own = new URL(`boards/${encodeURIComponent(boardId)}${location.search}${location.hash}`, root);
   if (own.pathname === location.pathname) location.reload();
   else location.replace(own);
 }
+
+/** What says nothing where no leaderboard is shown. */
+const described = (): Iterable<HTMLElement> => document.querySelectorAll('.facts, .feed');
 
 function clear(state: TopState): void {
   board.state = { ...state, entries: [], scores: [], total: 0, version: null, season: null };
   forgetSeasons();
   $('seasons').replaceChildren();
+  for (const part of described()) part.hidden = true;
 }
 
 function take(state: TopState, before: TopState | null): void {
@@ -194,7 +200,7 @@ function begin(): void {
   store = scoreboard().leaderboard(boardId).top({ limit: data.limit, hz: HZ, latest: LATEST });
   leave = store.subscribe(follow);
   document.body.removeAttribute('data-sign-in');
-  for (const part of document.querySelectorAll<HTMLElement>('.facts, .feed')) part.hidden = false;
+  for (const part of described()) part.hidden = false;
   $('sign-in').hidden = true;
   follow();
   listBoards();

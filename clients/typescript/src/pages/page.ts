@@ -106,6 +106,7 @@ export interface Definition {
   order: 'asc' | 'desc';
   operator: 'sum' | 'best' | 'last';
   unit: string;
+  visibility: 'public' | 'private';
   closed: boolean;
   nextReset: string | null;
   seasonStartsAt: string;
