@@ -247,9 +247,14 @@ pub async fn board(Named(id): Named, asked: Asked) -> Response {
 
 /// The same address with a slash at its end: what a page leads to stands beside it, so there is one address for each.
 pub async fn with_slash(uri: Uri) -> Response {
-    let last = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let Some((_, last)) =
+        uri.path().strip_suffix('/').and_then(|path| path.rsplit_once('/')).filter(|(_, last)| !last.is_empty())
+    else {
+        return Problem::from(ServiceError::NotFound(Noun::Resource)).into_response();
+    };
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("../{last}{query}"))]).into_response()
+    let headers = [(header::LOCATION, format!("../{last}{query}")), (header::CACHE_CONTROL, "no-cache".to_owned())];
+    (StatusCode::PERMANENT_REDIRECT, headers).into_response()
 }
 
 async fn board_page(asked: &Asked, page: &Page, id: &str) -> Response {

@@ -139,12 +139,12 @@ impl Payload for EndDecision {
     }
 }
 
-/// Removes what is left of a user who was erased: stored answers, and the subject in the history.
+/// Removes what is left of a user who was erased: stored answers, the subject in the history, and names in reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScrubUser {
     pub user: UserId,
-    /// What the user was called, or was to be. None in jobs of earlier releases.
+    /// What the user was called. None in jobs of earlier releases.
     #[serde(default)]
     pub names: Vec<String>,
     pub pseudonym: UserId,

@@ -124,10 +124,12 @@ impl Moderation {
         Err(ServiceError::NotYet)
     }
 
-    /// The answer that was given under a key; without one, the key is this request's from now on.
+    /// The answer that was given under a key; without one, the key is this request's from now on. `Erased` if it told of somebody who was
+    /// erased since.
     pub async fn answered(&self, caller: &Caller, key: &RequestKey) -> Result<Option<String>, ServiceError> {
         caller.authorize(Permission::Moderate)?;
-        Ok(self.ledger.begin_request(key, self.clock.now()).await?)
+        let answer = self.ledger.begin_request(key, self.clock.now()).await?;
+        if answer.as_deref() == Some("") { Err(ServiceError::Erased) } else { Ok(answer) }
     }
 
     /// Stores the answer under its key, unless there is one; returns the stored one.

@@ -158,7 +158,7 @@ impl Ledger {
         Ok(transact!(self.moderate(MODERATE_LIMIT), scrubbing::answers(&user, &pseudonym, until))?)
     }
 
-    /// Removes stored answers that were begun before an event and whose reasons name a user who is called or was to be called so.
+    /// Removes reasons that name a user of these names; of stored answers, from those that were begun before an event.
     pub async fn scrub_reasons(&self, user: UserId, names: Vec<String>, until: Uuid) -> Result<(), LedgerError> {
         Ok(transact!(self.moderate(MODERATE_LIMIT), scrubbing::reasons(&user, &names, until))?)
     }

@@ -23,19 +23,18 @@ impl Job for ScrubUser {
             Some(after) => after,
             None => {
                 context.ledger.scrub_answers(&user, &pseudonym, until).await?;
-                context.ledger.scrub_reasons(user.clone(), names, until).await?;
                 Uuid::nil()
             }
         };
         loop {
             let next = context.ledger.scrub_history(&user, &pseudonym, (after, until), STEP).await?;
-            let Some(next) = next else { return Ok(Next::Done) };
+            let Some(next) = next else {
+                context.ledger.scrub_reasons(user, names, until).await?;
+                return Ok(Next::Done);
+            };
             after = next;
             if !turn.goes_on().await {
-                return Ok(Next::Again {
-                    job: Self { user, names: Vec::new(), pseudonym, until, after: Some(after) },
-                    after: REST,
-                });
+                return Ok(Next::Again { job: Self { user, names, pseudonym, until, after: Some(after) }, after: REST });
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{approve, fair, only_review, reject, watch_above_100};
 use crate::{
     answers::Expect,
-    app::{Backend, TestApp, eventually},
+    app::{Backend, TestApp, eventually, within},
     moderation::{self, Watcher, decide, decision, entry, moderator, take_back},
     streams::text,
 };
@@ -14,6 +14,7 @@ use crate::{
 crate::both_backends!(
     what_is_approved_names_its_user,
     nobody_who_has_a_name_is_named_by_an_approval,
+    what_names_the_erased_is_forgotten_and_nothing_else,
     what_an_erased_user_was_to_be_called_is_forgotten,
 );
 
@@ -105,4 +106,52 @@ async fn what_an_erased_user_was_to_be_called_is_forgotten(backend: Backend) {
         app.get("/api/leaderboards/main/entries").await["entries"][0]["displayName"] == json!(pseudonym)
     })
     .await;
+}
+
+/// Former names go as well, a little later; a name that nobody was ever shown takes no word from what was said of others, and what was
+/// answered before is not carried out again.
+async fn what_names_the_erased_is_forgotten_and_nothing_else(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    watch_above_100(&app).await;
+    for user in ["ann", "bob", "cid"] {
+        fair(&app, user, 1).await;
+    }
+    app.admin(Method::PUT, "/api/users/ann").json(&json!({ "displayName": "Annabella" })).answers(200).await;
+    decide(&app, "rename", json!({ "userId": "ann", "displayName": "Nan" })).await;
+    named(&app, "ann", "cheating").await;
+    let because = |kind: &str, user: &str, reason: &str| {
+        let mut made = decision(kind, json!({ "userId": user }));
+        made["reason"] = json!(reason);
+        made
+    };
+    let both = [because("hide", "bob", "cheating in the final"), because("hide", "cid", "is Annabella again")];
+    moderation::send(&app, &both).await;
+    // Under a key: an approval that was turned since.
+    let doubtful = super::suspicious(&app, "bob", 200).await;
+    let mut vouched = super::verdict(&doubtful, "approve");
+    vouched["reason"] = json!("vouched for by ann");
+    let approval = || {
+        let request = moderator(&app, Method::POST, super::REVIEWS).header("Idempotency-Key", "k");
+        request.json(&json!({ "verdicts": [vouched.clone()] }))
+    };
+    approval().answers(200).await;
+    reject(&app, &doubtful).await;
+
+    let mut erase = decision("erase", json!({ "userId": "ann", "scores": "keep" }));
+    erase["reason"] = json!("asked for by Annabella");
+    moderation::send(&app, &[erase]).await;
+    let reasons = async || {
+        let decisions = moderator(&app, Method::GET, "/api/moderation/decisions?limit=3").answers(200).await;
+        let decisions = decisions["decisions"].as_array().unwrap().clone();
+        decisions.iter().map(|decision| text(&decision["reason"])).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons().await[0], "erased");
+    within(60, "former names go", || async { reasons().await == ["erased", "erased", "cheating in the final"] }).await;
+    within(10, "answers go", || async { approval().send().await.unwrap().status() == 409 }).await;
+    assert_eq!(approval().refused(409).await["type"], "urn:scoreboard:problem:erased");
+    let mut review = super::reviews(&app, "state=rejected").await;
+    review.retain(|review| review["userId"] == "bob");
+    assert_eq!(review.len(), 1, "the verdict is not turned again: {review:?}");
+    let audit = app.with("auditor", "audit:read", Method::GET, "/api/audit?limit=100").answers(200).await.to_string();
+    assert!(!audit.contains("Annabella") && audit.contains("cheating in the final"), "{audit}");
 }

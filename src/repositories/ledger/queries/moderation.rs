@@ -4,6 +4,7 @@
 mod adjust;
 pub mod erase;
 mod judge;
+pub mod personal;
 mod ranks;
 mod sanction;
 mod void;

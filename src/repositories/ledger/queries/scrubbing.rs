@@ -14,17 +14,15 @@ use super::{
         schema::{idempotency_keys, receipt_batches, score_events},
     },
     Conn, Failure, maintenance,
-    moderation::erase::{Personal, escaped},
+    moderation::personal::{Personal, escaped, forget_named},
 };
 use crate::domain::{ids::UserId, settlement::time_of_event};
 
-/// Removes stored answers to requests about the user, and the receipts of the user's scores.
+/// Empties stored answers to requests about the user, and removes the receipts of the user's scores. An empty answer says that somebody was
+/// erased, and that its request is not carried out again.
 pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId, until: Uuid) -> Result<(), Failure> {
-    let in_json = serde_json::to_string(user.as_str()).map_err(Failure::corrupt)?;
-    let told = idempotency_keys::receipt.like(format!("%\"userId\":{}%", escaped(&in_json))).escape('!');
-    let before = idempotency_keys::created_at.lt(time_of_event(until).0);
-    let answered = idempotency_keys::table.filter(idempotency_keys::receipt.is_not_null().and(before).and(told));
-    diesel::update(answered).set(idempotency_keys::receipt.eq(None::<String>)).execute(conn).await?;
+    let told = format!("\"userId\":{}", serde_json::to_string(user.as_str()).map_err(Failure::corrupt)?);
+    empty(conn, &format!("%{}%", escaped(&told)), until, |answer| answer.contains(&told)).await?;
     let batches: Vec<Option<Vec<u8>>> = idempotency_keys::table
         .inner_join(score_events::table.on(score_events::event_id.eq(idempotency_keys::event_id)))
         .filter(score_events::user_id.eq(pseudonym.as_str()).and(idempotency_keys::receipt_batch.is_not_null()))
@@ -50,23 +48,28 @@ pub async fn answers(conn: &mut Conn, user: &UserId, pseudonym: &UserId, until: 
     Ok(())
 }
 
-/// Removes stored answers to requests of moderators, whose reasons name the user: what they decided is told anew, without that.
+/// Removes reasons that name the user, and empties stored answers to requests of moderators that give such reasons.
 pub async fn reasons(conn: &mut Conn, user: &UserId, names: &[String], until: Uuid) -> Result<(), Failure> {
     let personal = Personal { user: user.clone(), names: names.to_vec() };
+    forget_named(conn, &personal).await?;
     for pattern in personal.patterns() {
         // As it stands in a string of JSON.
         let pattern = serde_json::to_string(&pattern).map_err(Failure::corrupt)?;
-        let named = idempotency_keys::receipt.like(pattern.trim_matches('"').to_owned()).escape('!');
-        let has_reason = idempotency_keys::receipt.like("%\"reason\":\"%");
-        let before = idempotency_keys::created_at.lt(time_of_event(until).0);
-        let answers = idempotency_keys::table.filter(before.and(has_reason).and(named));
-        let columns = (idempotency_keys::subject, idempotency_keys::key, idempotency_keys::receipt);
-        for (subject, key, answer) in answers.select(columns).load::<(String, String, Option<String>)>(conn).await? {
-            let answer: Value = answer.as_deref().map_or(Ok(Value::Null), serde_json::from_str).map_err(Failure::corrupt)?;
-            if gives_reason(&answer, &personal) {
-                let row = diesel::update(idempotency_keys::table.find((subject, key)));
-                row.set(idempotency_keys::receipt.eq(None::<String>)).execute(conn).await?;
-            }
+        let gives_reason = |answer: &str| serde_json::from_str(answer).is_ok_and(|answer| gives_reason(&answer, &personal));
+        empty(conn, pattern.trim_matches('"'), until, gives_reason).await?;
+    }
+    Ok(())
+}
+
+/// Empties those of the stored answers like this one, begun before an event, of which `told` is true.
+async fn empty(conn: &mut Conn, pattern: &str, until: Uuid, told: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let before = idempotency_keys::created_at.lt(time_of_event(until).0);
+    let answers = idempotency_keys::table.filter(before.and(idempotency_keys::receipt.like(pattern).escape('!')));
+    let columns = (idempotency_keys::subject, idempotency_keys::key, idempotency_keys::receipt);
+    for (subject, key, answer) in answers.select(columns).load::<(String, String, Option<String>)>(conn).await? {
+        if answer.is_some_and(|answer| told(&answer)) {
+            let row = diesel::update(idempotency_keys::table.find((subject, key)));
+            row.set(idempotency_keys::receipt.eq("")).execute(conn).await?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use diesel::{
-    BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, QueryDsl, TextExpressionMethods,
+    BoolExpressionMethods, ExpressionMethods, QueryDsl,
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     super::{
         super::super::{
-            schema::{audit, corrections, decision_users, decisions, leaderboards, reviews, sanctions, season_marks, users},
+            schema::{corrections, decision_users, decisions, leaderboards, reviews, sanctions, season_marks, users},
             statement::statement,
         },
         Conn, Db, Failure, accounts, jobs,
@@ -20,6 +20,7 @@ use super::{
         reviews::names_of,
         search, targets, users as profiles,
     },
+    personal::{Personal, forget_named, forget_verdicts, former_names, scrub_audit},
     work::Work,
 };
 use crate::domain::{
@@ -40,8 +41,6 @@ const LENGTH: usize = 16;
 
 /// How long ago scores may have been committed whose receipts are still stored, in seconds: longer than any receipt is.
 const RECEIPTS_SECONDS: i64 = 14 * 86_400;
-/// Rows that one statement changes.
-const ROWS_AT_ONCE: usize = 1_000;
 /// When what is left is scrubbed, in seconds: until then answers that are on their way are stored.
 const SCRUB_AFTER: i64 = 30;
 
@@ -79,44 +78,6 @@ statement!(
     "DELETE FROM action_uses WHERE user_id = ?"
 );
 
-/// What is known of a user who is erased, as it may stand in texts.
-pub struct Personal {
-    pub user: UserId,
-    /// The name that the user has, and those that were to be given.
-    pub names: Vec<String>,
-}
-
-impl Personal {
-    async fn of(conn: &mut Conn, work: &Work<'_>, user: &UserId) -> Result<Self, Failure> {
-        let mut names = names_of(conn, user).await?;
-        names.extend(work.users.get(user).and_then(|user| user.profile.display_name.clone()));
-        Ok(Self { user: user.clone(), names })
-    }
-
-    fn words(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.user.as_str()).chain(self.names.iter().map(String::as_str))
-    }
-
-    /// Whether a text names the user, by id or name, as a word of its own.
-    pub fn is_in(&self, text: &str) -> bool {
-        let borders = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-        self.words().any(|word| {
-            text.match_indices(word)
-                .any(|(at, _)| borders(text[..at].chars().next_back()) && borders(text[at + word.len()..].chars().next()))
-        })
-    }
-
-    /// Patterns of texts that may name the user, by id and by names.
-    pub fn patterns(&self) -> impl Iterator<Item = String> {
-        self.words().map(|word| format!("%{}%", escaped(word)))
-    }
-
-    /// The text, unless it names the user.
-    pub fn without(&self, text: String) -> String {
-        if self.is_in(&text) { "erased".to_owned() } else { text }
-    }
-}
-
 /// Erases a user; returns the pseudonym, and the reason without what names the user.
 pub async fn carry_out(
     conn: &mut Conn,
@@ -128,7 +89,13 @@ pub async fn carry_out(
 ) -> Result<(UserId, String), Failure> {
     let random: String = (0..LENGTH).map(|_| char::from(CHARACTERS[fastrand::usize(..CHARACTERS.len())])).collect();
     let pseudonym = UserId::parse(&format!("{PREFIX}{random}")).map_err(Failure::corrupt)?;
-    let personal = Personal::of(conn, work, user).await?;
+    let name = work.users.get(user).and_then(|user| user.profile.display_name.clone());
+    let former = former_names(conn, user, name.as_deref()).await?;
+    let personal = Personal { user: user.clone(), names: name.into_iter().collect() };
+    // Names that nobody was shown count in what was said of the user alone: else a player could choose words that go from all reasons.
+    let mut names = names_of(conn, user).await?;
+    names.extend(personal.names.iter().chain(&former).cloned());
+    let about = Personal { user: user.clone(), names };
     let keys = targets::of_user(conn, user, None).await?;
     if scores == ErasedScores::Remove {
         remove(conn, work, decision, user, &keys).await?;
@@ -137,14 +104,15 @@ pub async fn carry_out(
     outbox::forget(conn, user).await?;
     // A login is personal, too.
     accounts::remove(conn, user, work.time).await?;
-    forget(conn, &pseudonym, &personal).await?;
-    scrub_audit(conn, &personal).await?;
+    forget(conn, &pseudonym, &about).await?;
+    scrub_audit(conn, user).await?;
+    forget_named(conn, &personal).await?;
     let after = first_event_id(work.time.plus_seconds(-RECEIPTS_SECONDS));
     EraseReceipts { user: pseudonym.as_str(), after: after.as_bytes() }.execute(conn).await?;
     // What comes later is of another user, who may have the same id.
-    let (reason, pseudonym_too) = (personal.without(reason), pseudonym.clone());
-    let Personal { names, .. } = personal;
-    let scrub = ScrubUser { user: user.clone(), names, pseudonym: pseudonym_too, until: first_event_id(work.time), after: None };
+    let names = personal.names.into_iter().chain(former).collect();
+    let scrub =
+        ScrubUser { user: user.clone(), names, pseudonym: pseudonym.clone(), until: first_event_id(work.time), after: None };
     jobs::add(conn, &NewJob::new(&scrub, work.time.plus_seconds(SCRUB_AFTER)), work.time).await?;
     let mut boards = Vec::new();
     for pk in keys.iter().map(|key| key.0).collect::<BTreeSet<_>>() {
@@ -164,7 +132,7 @@ pub async fn carry_out(
     if let Some(known) = work.users.remove(user) {
         work.users.insert(pseudonym.clone(), known);
     }
-    Ok((pseudonym, reason))
+    Ok((pseudonym, about.without(reason)))
 }
 
 /// Makes sure that nobody has made these users anew while they were erased: `Raced` if somebody has. Whoever is doing so is waited for; and whoever does
@@ -245,14 +213,14 @@ async fn rename(
 /// A decision: id, request, entries, what is needed to take it back, reason.
 type DecisionRow = (Vec<u8>, String, String, Option<String>, String);
 
-/// Rewrites decisions about the user, and by the user.
-async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal) -> Result<(), Failure> {
-    let user = &personal.user;
+/// Rewrites decisions and verdicts about the user, and by the user.
+async fn forget(conn: &mut Conn, pseudonym: &UserId, about: &Personal) -> Result<(), Failure> {
+    let user = &about.user;
     let (old, new) = (user.as_str(), pseudonym.as_str());
     diesel::update(decisions::table.filter(decisions::subject.eq(old))).set(decisions::subject.eq(new)).execute(conn).await?;
-    let about = decision_users::table.filter(decision_users::user_id.eq(old)).select(decision_users::decision_id);
+    let those = decision_users::table.filter(decision_users::user_id.eq(old)).select(decision_users::decision_id);
     let rows: Vec<DecisionRow> = decisions::table
-        .filter(decisions::id.eq_any(about))
+        .filter(decisions::id.eq_any(those))
         .select((decisions::id, decisions::request, decisions::entries, decisions::undo, decisions::reason))
         .load(conn)
         .await?;
@@ -267,71 +235,15 @@ async fn forget(conn: &mut Conn, pseudonym: &UserId, personal: &Personal) -> Res
             decisions::request.eq(serde_json::to_string(&measure.of(user, pseudonym)).map_err(Failure::corrupt)?),
             decisions::entries.eq(serde_json::to_string(&changed).map_err(Failure::corrupt)?),
             decisions::undo.eq(if renames { None } else { undo }),
-            decisions::reason.eq(personal.without(reason)),
+            decisions::reason.eq(about.without(reason)),
         );
         diesel::update(decisions::table.find(id)).set(row).execute(conn).await?;
     }
     let those = decision_users::table.filter(decision_users::user_id.eq(old));
     diesel::update(those).set(decision_users::user_id.eq(new)).execute(conn).await?;
-    forget_reviews(conn, pseudonym, personal).await?;
-    for pattern in personal.patterns() {
-        let named = decisions::table.filter(decisions::reason.like(pattern).escape('!'));
-        let reasons: Vec<(Vec<u8>, String)> = named.select((decisions::id, decisions::reason)).load(conn).await?;
-        for (id, reason) in reasons.into_iter().filter(|(_, reason)| personal.is_in(reason)) {
-            diesel::update(decisions::table.find(id)).set(decisions::reason.eq(personal.without(reason))).execute(conn).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Rewrites verdicts by the user, and those whose reason names the user.
-async fn forget_reviews(conn: &mut Conn, pseudonym: &UserId, personal: &Personal) -> Result<(), Failure> {
-    let by_user = reviews::table.filter(reviews::subject.eq(personal.user.as_str()));
-    diesel::update(by_user).set(reviews::subject.eq(pseudonym.as_str())).execute(conn).await?;
-    for pattern in personal.patterns() {
-        let named = reviews::table.filter(reviews::reason.like(pattern).escape('!'));
-        let reasons = named.select((reviews::event_id, reviews::reason)).distinct();
-        let reasons: Vec<(Vec<u8>, Option<String>)> = reasons.load(conn).await?;
-        for (event, reason) in reasons {
-            let Some(reason) = reason.filter(|reason| personal.is_in(reason)) else { continue };
-            let those = reviews::table.filter(reviews::event_id.eq(event));
-            diesel::update(those).set(reviews::reason.eq(personal.without(reason))).execute(conn).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Drops the texts and the salts of entries of the audit trail that are by the user, about the user, or whose reason names the user:
-/// what is left still proves the chain.
-async fn scrub_audit(conn: &mut Conn, personal: &Personal) -> Result<(), Failure> {
-    let user = personal.user.as_str();
-    let entry = audit::target.like(format!("%/entry:{}", escaped(user))).escape('!');
-    let of_user = audit::subject.eq(user).or(audit::target.eq(format!("user:{user}"))).or(entry);
-    type Told = (i64, Option<String>, Option<String>, Option<String>);
-    let texts = (audit::seq, audit::subject, audit::target, audit::reason);
-    let mut rows: Vec<Told> = audit::table.filter(of_user).select(texts).load(conn).await?;
-    for pattern in personal.patterns() {
-        let named = audit::table.filter(audit::reason.like(pattern).escape('!'));
-        rows.extend(named.select(texts).load::<Told>(conn).await?);
-    }
-    let about = [format!("user:{user}"), format!("/entry:{user}")];
-    let tells = |(_, subject, target, reason): &Told| {
-        subject.as_deref() == Some(user)
-            || target.as_deref().is_some_and(|target| target == about[0] || target.ends_with(&about[1]))
-            || reason.as_deref().is_some_and(|reason| personal.is_in(reason))
-    };
-    let found: Vec<i64> = rows.iter().filter(|row| tells(row)).map(|(seq, ..)| *seq).collect();
-    for page in found.chunks(ROWS_AT_ONCE) {
-        let erased = (
-            (audit::subject.eq(None::<String>), audit::target.eq(None::<String>), audit::reason.eq(None::<String>)),
-            (audit::details.eq(None::<String>), audit::salt.eq(None::<String>)),
-        );
-        diesel::update(audit::table.filter(audit::seq.eq_any(page))).set(erased).execute(conn).await?;
-    }
-    Ok(())
-}
-
-/// A text in a pattern of `LIKE` whose escape character is `!`.
-pub fn escaped(text: &str) -> String {
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+    let by_user = reviews::table.filter(reviews::subject.eq(old));
+    diesel::update(by_user).set(reviews::subject.eq(new)).execute(conn).await?;
+    let told = reviews::table.filter(reviews::user_id.eq(new).and(reviews::reason.is_not_null()));
+    let told = told.select((reviews::event_id, reviews::reason)).distinct().load(conn).await?;
+    forget_verdicts(conn, told, about).await
 }
