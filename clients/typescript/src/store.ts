@@ -128,9 +128,8 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
   }
 
   #read(): void {
-    this.final().then((result) => { if (result) this.#change(result); }, (error) => {
-      if (error.status === 401) this.status('private', null, true);
-      else if (this.#listeners.size) setTimeout(() => this.#read(), AGAIN);
+    this.final().then((result) => { if (result) this.#change(result); }, () => {
+      if (this.#listeners.size > 0) setTimeout(() => this.#read(), AGAIN);
     });
   }
 

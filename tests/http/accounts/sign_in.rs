@@ -54,10 +54,8 @@ async fn an_unknown_login_is_like_a_wrong_password(backend: Backend) {
         }
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
-    let [known, unknown] = times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    });
+    // The least of each: other tests make some of them longer.
+    let [known, unknown] = times.map(|times| times.into_iter().min().unwrap());
     assert!(known < unknown * 2 && unknown < known * 2, "{known:?} and {unknown:?}");
 }
 

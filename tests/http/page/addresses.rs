@@ -78,4 +78,5 @@ async fn a_slash_at_the_end_leads_to_the_page(backend: Backend) {
         let led = seen.join(answer.headers()["location"].to_str().unwrap()).unwrap();
         assert_eq!(led.as_str(), format!("https://proxy.example/live{to}"));
     }
+    assert_eq!(client.get(app.url("/boards//")).send().await.unwrap().status(), 404);
 }
