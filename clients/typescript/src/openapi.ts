@@ -2956,8 +2956,8 @@ export interface components {
         };
         /**
          * @description The state of things does not allow this: the id is taken, the leaderboard is closed, the action is disabled, the season that was
-         *     named has ended (`season-ended`), it has entries already, a moderator has set the name (`name-locked`), the user of that key's score was
-         *     erased (`erased`), the run token was used with another body (`run-used`), or this server signs none (`runs-unavailable`).
+         *     named has ended (`season-ended`), it has entries already, a moderator has set the name (`name-locked`), somebody was erased of whom the
+         *     answer to that key told (`erased`), the run token was used with another body (`run-used`), or this server signs none (`runs-unavailable`).
          */
         Conflict: {
             headers: {
@@ -4425,7 +4425,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same decisions answers with the same body, and makes none twice. */
+                /** @description The same key with the same decisions answers with the same body, and makes none twice; 409 once somebody was erased of whom the answer told. */
                 "Idempotency-Key"?: components["schemas"]["IdempotencyKey"];
             };
             path?: never;
@@ -4451,6 +4451,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -4495,7 +4496,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same verdicts answers with the same body. */
+                /** @description The same key with the same verdicts answers with the same body; 409 once somebody was erased of whom the answer told. */
                 "Idempotency-Key"?: components["schemas"]["IdempotencyKey"];
             };
             path?: never;
@@ -4537,6 +4538,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
