@@ -228,10 +228,8 @@ pub async fn friends(
     let season = seasons::choice(&mut params);
     params.finish()?;
     let users = distinct_users(&body.user_ids)?;
-    let Served { value: (head, found), source } = match seasons::chosen(&services, leaderboard.clone(), season).await? {
-        Chosen::Current(leaderboard) => services.rankings.neighbourhoods(leaderboard.board(), &users, 0).await?,
-        Chosen::Ended(number) => services.seasons.neighbourhoods(&leaderboard, number, &users, 0).await?,
-    };
+    let chosen = seasons::chosen(&services, leaderboard.clone(), season).await?;
+    let Served { value: (head, found), source } = services.seasons.neighbourhoods_in(&leaderboard, &chosen, &users, 0).await?;
     let mut entries: Vec<&RankedEntry> = found.iter().filter_map(|found| found.entry.as_ref()).collect();
     entries.sort_by_key(|entry| entry.rank);
     let view = FriendsView {

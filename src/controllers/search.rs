@@ -47,7 +47,7 @@ pub async fn search(
     params.finish()?;
     let prefix = prefix.ok_or_else(|| ServiceError::invalid("name", "required", "is required"))?;
     let chosen = seasons::chosen(&services, leaderboard.clone(), season).await?;
-    let Served { value: (head, entries), source } = services.search.find(&leaderboard, chosen, &prefix, limit).await?;
+    let Served { value: (head, entries), source } = services.search.find(&leaderboard, &chosen, &prefix, limit).await?;
     let view =
         FoundView { leaderboard_id: &leaderboard.id, season: head.season, version: head.version.as_ref(), entries: &entries };
     let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

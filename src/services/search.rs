@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{
     domain::{
-        entry::{Head, Neighbourhood, RankedEntry, Window},
+        entry::{Head, RankedEntry, Window},
         ids::UserId,
         leaderboard::{Board, Leaderboard},
         search::Prefix,
@@ -35,22 +35,6 @@ const STAND_INS: usize = 300;
 const REMEMBERED: Duration = Duration::from_secs(10);
 const BEGINNINGS: usize = 10_000;
 
-/// The ranking in which is searched: the one that goes on, or that of a season which has ended.
-#[derive(Clone, Copy)]
-enum Ranking<'a> {
-    Live(Board),
-    Ended(&'a Leaderboard, i64),
-}
-
-impl Ranking<'_> {
-    fn board(self) -> Board {
-        match self {
-            Self::Live(board) => board,
-            Self::Ended(leaderboard, season) => Board { season, ..leaderboard.board() },
-        }
-    }
-}
-
 /// See the module's documentation.
 pub struct Search {
     ledger: Ledger,
@@ -71,22 +55,18 @@ impl Search {
     pub async fn find(
         &self,
         leaderboard: &Leaderboard,
-        chosen: Chosen,
+        chosen: &Chosen,
         prefix: &Prefix,
         limit: u64,
     ) -> Result<Served<(Head, Vec<RankedEntry>)>, ServiceError> {
-        let ranking = match chosen {
-            Chosen::Current(leaderboard) => Ranking::Live(leaderboard.board()),
-            Chosen::Ended(number) => Ranking::Ended(leaderboard, number),
-        };
-        let users = if prefix.is_of_none() { Vec::new() } else { self.users(ranking, prefix, limit).await? };
-        if let Ranking::Live(board) = ranking
+        let users = if prefix.is_of_none() { Vec::new() } else { self.users(leaderboard, chosen, prefix, limit).await? };
+        if let Chosen::Current(leaderboard) = chosen
             && users.is_empty()
-            && let Some(Served { value: head, source }) = self.rankings.head(board).await
+            && let Some(Served { value: head, source }) = self.rankings.head(leaderboard.board()).await
         {
             return Ok(Served { value: (head, Vec::new()), source });
         }
-        let Served { value: (head, found), source } = self.neighbourhoods(ranking, &users).await?;
+        let Served { value: (head, found), source } = self.seasons.neighbourhoods_in(leaderboard, chosen, &users, 0).await?;
         // The ranking shows present names, and nobody who is hidden; the ledger may know a user by a former name.
         let found = found.into_iter().filter_map(|found| found.entry);
         let mut entries: Vec<RankedEntry> = found.filter(|entry| begins(entry, prefix)).collect();
@@ -96,8 +76,17 @@ impl Search {
     }
 
     /// The best who match, in no particular order, and perhaps some others.
-    async fn users(&self, ranking: Ranking<'_>, prefix: &Prefix, limit: u64) -> Result<Vec<UserId>, ServiceError> {
-        let board = ranking.board();
+    async fn users(
+        &self,
+        leaderboard: &Leaderboard,
+        chosen: &Chosen,
+        prefix: &Prefix,
+        limit: u64,
+    ) -> Result<Vec<UserId>, ServiceError> {
+        let board = match chosen {
+            Chosen::Current(leaderboard) => leaderboard.board(),
+            Chosen::Ended(season) => Board { season: *season, ..leaderboard.board() },
+        };
         if !self.many_match(prefix) {
             let _turn = self.turns.next().await?;
             if let Some(users) = self.ledger.find_users(board, prefix, limit as i64).await? {
@@ -107,7 +96,7 @@ impl Search {
         }
         let mut users: Vec<UserId> = Vec::new();
         for ahead in (0..LOOKED_THROUGH).step_by(AT_ONCE as usize) {
-            let window = self.window(ranking, ahead + 1).await?;
+            let window = self.window(leaderboard, chosen, ahead + 1).await?;
             let last = window.entries.len() < AT_ONCE as usize;
             let matching = window.entries.into_iter().filter(|entry| begins(entry, prefix));
             add(&mut users, matching.map(|entry| entry.user_id), limit);
@@ -122,21 +111,10 @@ impl Search {
     }
 
     /// [`AT_ONCE`] entries from a rank on.
-    async fn window(&self, ranking: Ranking<'_>, from_rank: u64) -> Result<Window, ServiceError> {
-        match ranking {
-            Ranking::Live(board) => self.rankings.recent_window(board, from_rank, AT_ONCE).await,
-            Ranking::Ended(leaderboard, number) => Ok(self.seasons.window(leaderboard, number, from_rank, AT_ONCE).await?.value),
-        }
-    }
-
-    async fn neighbourhoods(
-        &self,
-        ranking: Ranking<'_>,
-        users: &[UserId],
-    ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
-        match ranking {
-            Ranking::Live(board) => self.rankings.neighbourhoods(board, users, 0).await,
-            Ranking::Ended(leaderboard, number) => self.seasons.neighbourhoods(leaderboard, number, users, 0).await,
+    async fn window(&self, leaderboard: &Leaderboard, chosen: &Chosen, from_rank: u64) -> Result<Window, ServiceError> {
+        match chosen {
+            Chosen::Current(leaderboard) => self.rankings.recent_window(leaderboard.board(), from_rank, AT_ONCE).await,
+            Chosen::Ended(number) => Ok(self.seasons.window(leaderboard, *number, from_rank, AT_ONCE).await?.value),
         }
     }
 

@@ -212,6 +212,20 @@ impl Seasons {
         let (season, head, found) = self.ledger.archived_neighbourhoods(&leaderboard.id, number, users, around).await?;
         Ok(Served { value: (head, found), source: source(&season) })
     }
+
+    /// Users' entries in whichever ranking of this leaderboard was chosen, each with up to `around` entries on each side.
+    pub async fn neighbourhoods_in(
+        &self,
+        leaderboard: &Leaderboard,
+        chosen: &Chosen,
+        users: &[UserId],
+        around: u64,
+    ) -> Result<Served<(Head, Vec<Neighbourhood>)>, ServiceError> {
+        match chosen {
+            Chosen::Current(leaderboard) => self.rankings.neighbourhoods(leaderboard.board(), users, around).await,
+            Chosen::Ended(number) => self.neighbourhoods(leaderboard, *number, users, around).await,
+        }
+    }
 }
 
 fn source(season: &Season) -> Source {
