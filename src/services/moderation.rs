@@ -27,6 +27,7 @@ use super::{
     boundaries::Boundaries,
     definitions::DefinitionCache,
     error::ServiceError,
+    receipts::unless_erased,
 };
 
 /// Decisions in one transaction: many share the wait for the disk, and few keep commits waiting, which wait for all those that fold
@@ -128,14 +129,13 @@ impl Moderation {
     /// erased since.
     pub async fn answered(&self, caller: &Caller, key: &RequestKey) -> Result<Option<String>, ServiceError> {
         caller.authorize(Permission::Moderate)?;
-        let answer = self.ledger.begin_request(key, self.clock.now()).await?;
-        if answer.as_deref() == Some("") { Err(ServiceError::Erased) } else { Ok(answer) }
+        self.ledger.begin_request(key, self.clock.now()).await?.map(unless_erased).transpose()
     }
 
-    /// Stores the answer under its key, unless there is one; returns the stored one.
+    /// Stores the answer under its key, unless there is one; returns the stored one. `Erased` as above.
     pub async fn store_answer(&self, caller: &Caller, key: &RequestKey, body: String) -> Result<String, ServiceError> {
         caller.authorize(Permission::Moderate)?;
-        Ok(self.ledger.answer_request(key, body).await?)
+        unless_erased(self.ledger.answer_request(key, body).await?)
     }
 
     /// Takes a decision back; returns it with what that changed.

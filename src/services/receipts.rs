@@ -13,6 +13,8 @@ use crate::{
     repositories::ranking_store::Applied,
 };
 
+use super::error::ServiceError;
+
 /// Where a submission left its user in one ranking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -115,4 +117,9 @@ pub fn body(accepted: &Accepted, places: &[Option<Place>]) -> String {
         review: withheld.then_some("pending"),
     };
     serde_json::to_string(&receipt).expect("a receipt always serialises")
+}
+
+/// An answer that was stored under an idempotency key; `Erased` if it is empty, because it told of somebody who was erased since.
+pub fn unless_erased(body: String) -> Result<String, ServiceError> {
+    if body.is_empty() { Err(ServiceError::Erased) } else { Ok(body) }
 }

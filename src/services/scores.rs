@@ -31,6 +31,7 @@ use super::{
     announcer::Announcer,
     boundaries::Boundaries,
     error::ServiceError,
+    receipts::unless_erased,
     runs::{Run, RunTokens},
 };
 use fingerprint::{fingerprint, former_fingerprint};
@@ -181,7 +182,8 @@ impl Scores {
                 answers[spot] = body.map(|body| Answer { body, replayed: true });
             }
         }
-        Ok(answers.into_iter().map(|answer| answer.and_then(unless_erased)).collect())
+        let told = |Answer { body, replayed }| unless_erased(body).map(|body| Answer { body, replayed });
+        Ok(answers.into_iter().map(|answer| answer.and_then(told)).collect())
     }
 
     /// The submission, if this caller may make it.
@@ -222,11 +224,6 @@ impl Scores {
             run,
         })
     }
-}
-
-/// An empty receipt says that its user was erased since.
-fn unless_erased(answer: Answer) -> Result<Answer, ServiceError> {
-    if answer.body.is_empty() { Err(ServiceError::Erased) } else { Ok(answer) }
 }
 
 fn failed_as_one(replies: &[Reply]) -> Option<ServiceError> {
