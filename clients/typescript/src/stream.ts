@@ -51,7 +51,7 @@ export interface Listener {
 }
 
 /** Why the server ends a stream for good (`closed`). */
-const CLOSED: Record<string, Reason> = { 'token-expired': 'token', ended: 'ended', private: 'private', deleted: 'deleted' };
+const CLOSED: Record<string, Reason> = { 'token-expired': 'token', private: 'private', deleted: 'deleted', ended: 'ended' };
 /** What the statuses mean for which asking again is in vain. */
 const REFUSED: Record<number, Reason> = { 204: 'ended', 401: 'private', 403: 'refused', 404: 'not-found' };
 
@@ -137,8 +137,7 @@ export class Connection {
     if (reason) return this.#say(reason, message, true);
     this.#say(status === 503 || status === 429 ? 'busy' : 'network', message);
     const backOff = upTo(Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures++));
-    // Without a wish of the server's, `null` counts as 0.
-    return Math.max(backOff, retryAfter! * (1 + Math.random() / 2));
+    return Math.max(backOff, (retryAfter ?? 0) * (1 + Math.random() / 2));
   }
 
   #say(reason: Reason | null, detail: string | null = null, final = false): null {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 
-import { Server, browser, findings, live, open, sleep, token, until } from './harness.js';
+import { Server, browser, findings, live, open, token, until } from './harness.js';
 
 describe('the sign-in of a private leaderboard', () => {
   let accounts, chromium;
@@ -64,8 +64,6 @@ describe('the sign-in of a private leaderboard', () => {
     const page = await open(chromium, `${accounts.url}/boards/vault`);
     await signIn(page, 'former');
     await until('the rows are shown', async () => (await shown(page)).rows === 1 && (await shown(page)).name === 'Secret plans');
-    // A page that was loaded just now is not loaded again.
-    await sleep(3_000);
     await post(`/api/accounts/${userId}`, { roles: ['player'] }, 'PATCH');
     const forgotten = () => page.evaluate(() => !/Secret plans|ada/.test(document.documentElement.outerHTML) && document.querySelector('#login').checkVisibility());
     await until('nothing private is left, and a sign-in is asked for', forgotten);
