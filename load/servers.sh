@@ -11,7 +11,7 @@
 
 source tests/servers.sh
 
-# For the references as well. The default of 128 MB does not hold a million entries with their indexes, and nobody who has a million leaves it.
+# For the references as well, and with fsync, which the tests do without. The default of 128 MB does not hold a million entries with their indexes, and nobody who has a million leaves it.
 servers_postgres_settings=(-c shared_buffers=1GB -c max_wal_size=4GB)
 
 bench_pids=()
