@@ -133,7 +133,8 @@ impl TestApp {
         let running = run(&settings, clock.as_ref()).await.expect("the server starts");
         let address = running.address;
         settings.http.listen_addr = address;
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        // Longer than the server takes at most, for the longest lists of decisions.
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(100)).build().unwrap();
         Self { address, settings, running: Some(running), clock, http, _directory: directory }
     }
 

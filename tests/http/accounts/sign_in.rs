@@ -42,20 +42,23 @@ async fn an_unknown_login_is_like_a_wrong_password(backend: Backend) {
     let app = open(backend).await;
     sign_up(&app, "ada").await;
     let mut answers = Vec::new();
-    let mut times: [Vec<Duration>; 2] = Default::default();
-    for round in 0..8 {
+    // The least that each of them took: other tests make some of them longer. From 30 failures on an unknown address has to wait.
+    let mut least = [Duration::MAX; 2];
+    for round in 0..28 {
         for (which, login) in ["ada", "nobody"].into_iter().enumerate() {
             let begun = Instant::now();
             let body = json!({"login": login, "password": "a wrong password"});
             let mut problem = auth_from(&app, &format!("203.0.113.{round}"), "sign-in", body).refused(401).await;
-            times[which].push(begun.elapsed());
+            least[which] = least[which].min(begun.elapsed());
             problem["requestId"] = Value::Null;
             answers.push(problem);
         }
+        if round > 6 && least[0] < least[1] * 2 && least[1] < least[0] * 2 {
+            break;
+        }
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
-    // The least of each: other tests make some of them longer.
-    let [known, unknown] = times.map(|times| times.into_iter().min().unwrap());
+    let [known, unknown] = least;
     assert!(known < unknown * 2 && unknown < known * 2, "{known:?} and {unknown:?}");
 }
 
