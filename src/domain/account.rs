@@ -208,6 +208,13 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// Whoever acts in a session of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub account: UserId,
+    pub session: SessionId,
+}
+
 /// A session to be opened.
 #[derive(Debug, Clone)]
 pub struct NewSession {

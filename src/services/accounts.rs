@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     config::accounts as settings,
     domain::{
-        account::{Account, LinkPurpose, Login, NewAccount, NewSession, Roles, Session},
+        account::{Account, Holder, LinkPurpose, Login, NewAccount, NewSession, Roles, Session},
         audit::Act,
         caller::{Caller, Credential, SessionId},
         ids::{Noun, UserId},
@@ -88,12 +88,6 @@ pub struct Opened {
     pub refresh_expires_at: Timestamp,
     /// Of a new guest: what the device keeps.
     pub device_secret: Option<String>,
-}
-
-/// The holder of a session.
-struct Holder {
-    account: UserId,
-    session: SessionId,
 }
 
 impl Accounts {
@@ -213,15 +207,8 @@ impl Accounts {
     /// Opens a session of the guest whose device this is.
     pub async fn guest_again(&self, client: &Client, secret: &str) -> Result<Opened, ServiceError> {
         self.offers_guests()?;
-        let account = self.ledger.account_by_device(keys::digest(secret.as_bytes())).await?;
-        let account = account.ok_or(ServiceError::WrongCredentials)?;
-        self.open(client, &account.id).await
-    }
-
-    /// Opens a session of an account that has proved itself.
-    async fn open(&self, client: &Client, account: &UserId) -> Result<Opened, ServiceError> {
         let (token, session) = self.session(client, self.clock.now());
-        let opened = self.ledger.open_session(account, &session).await.map_err(|error| match error {
+        let opened = self.ledger.sign_in_by_device(keys::digest(secret.as_bytes()), &session).await.map_err(|error| match error {
             LedgerError::NotFound(_) => ServiceError::WrongCredentials,
             other => other.into(),
         });
@@ -239,7 +226,7 @@ impl Accounts {
         }
         let hash = self.passwords.hash(password.as_bytes()).await?;
         let act = act(client, &holder.account, self.clock.now());
-        self.ledger.link_login(&holder.account, &login, &hash, act).await.map_err(|error| match error {
+        self.ledger.link_login(&holder, &login, &hash, act).await.map_err(|error| match error {
             LedgerError::Taken => ServiceError::IdentityTaken,
             LedgerError::Conflict(_) => ServiceError::Conflict("this account has a login already".into()),
             other => other.into(),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{LIMIT, Ledger, LedgerError, transact};
 use crate::domain::{
-    account::{Account, AccountChange, AccountFilter, Identity, Link, LinkPurpose, Login, NewAccount},
+    account::{Account, AccountChange, AccountFilter, Holder, Identity, Link, LinkPurpose, Login, NewAccount},
     audit::Act,
     caller::SessionId,
     ids::UserId,
@@ -24,11 +24,6 @@ impl Ledger {
     pub async fn account_by_login(&self, login: &Login) -> Result<Option<(Account, Option<String>)>, LedgerError> {
         let login = login.clone();
         Ok(transact!(self.serve(LIMIT), accounts::by_login(&login))?)
-    }
-
-    /// The account of the device whose secret has this SHA-256.
-    pub async fn account_by_device(&self, secret_hash: [u8; 32]) -> Result<Option<Account>, LedgerError> {
-        Ok(transact!(self.serve(LIMIT), accounts::by_device(&secret_hash))?)
     }
 
     /// The account of whoever a provider says somebody is.
@@ -63,15 +58,15 @@ impl Ledger {
 
     /// Gives an account a login and a password's hash. `Taken`: another account has the login; `Conflict`: this one has a login
     /// already.
-    pub async fn link_login(&self, id: &UserId, login: &Login, password: &str, act: Act) -> Result<Account, LedgerError> {
-        let (id, login, password) = (id.clone(), login.clone(), password.to_owned());
-        Ok(transact!(self.write(LIMIT), accounts::link_login(&id, &login, &password, &act))?)
+    pub async fn link_login(&self, by: &Holder, login: &Login, password: &str, act: Act) -> Result<Account, LedgerError> {
+        let (by, login, password) = (by.clone(), login.clone(), password.to_owned());
+        Ok(transact!(self.write(LIMIT), accounts::link_login(&by, &login, &password, &act))?)
     }
 
     /// Notes that an account is who a provider says somebody is. `Taken`: another account is.
-    pub async fn link_identity(&self, id: &UserId, identity: &Identity, act: Act) -> Result<Account, LedgerError> {
-        let (id, identity) = (id.clone(), identity.clone());
-        Ok(transact!(self.write(LIMIT), accounts::link_identity(&id, &identity, &act))?)
+    pub async fn link_identity(&self, by: &Holder, identity: &Identity, act: Act) -> Result<Account, LedgerError> {
+        let (by, identity) = (by.clone(), identity.clone());
+        Ok(transact!(self.write(LIMIT), accounts::link_identity(&by, &identity, &act))?)
     }
 
     /// Stores a link that an administrator asks for, and a job about it. `Conflict`: it resets the password of an account

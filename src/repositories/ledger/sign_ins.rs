@@ -51,10 +51,15 @@ impl Ledger {
         Ok(transact!(self.write(LIMIT), sign_ins::sign_in(&attempt, &session))?)
     }
 
-    /// Opens a session of an account that has proved itself otherwise. `NotFound`: there is none, or it is disabled.
-    pub async fn open_session(&self, account: &UserId, session: &NewSession) -> Result<(Account, Session), LedgerError> {
-        let (account, session) = (account.clone(), session.clone());
-        Ok(transact!(self.write(LIMIT), sign_ins::open(&account, &session))?)
+    /// Opens a session of the account of the device whose secret has this SHA-256. `NotFound`: there is none (any more), or it is
+    /// disabled.
+    pub async fn sign_in_by_device(
+        &self,
+        secret_hash: [u8; 32],
+        session: &NewSession,
+    ) -> Result<(Account, Session), LedgerError> {
+        let session = session.clone();
+        Ok(transact!(self.write(LIMIT), sign_ins::by_device(&secret_hash, &session))?)
     }
 
     /// Makes an account and opens its first session; its address, counted by these keys, is known from now on. `Taken`: somebody has the login; `LinkInvalid`: the invite is not good.

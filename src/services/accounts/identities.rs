@@ -71,7 +71,7 @@ impl Accounts {
     async fn link_identity(&self, caller: &Caller, client: &Client, identity: &Identity) -> Result<Account, ServiceError> {
         let holder = holder(caller)?;
         let act = act(client, &holder.account, self.clock.now());
-        self.ledger.link_identity(&holder.account, identity, act).await.map_err(|error| match error {
+        self.ledger.link_identity(&holder, identity, act).await.map_err(|error| match error {
             LedgerError::Taken => ServiceError::IdentityTaken,
             other => other.into(),
         })

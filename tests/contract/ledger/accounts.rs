@@ -2,11 +2,12 @@
 
 use scoreboard::{
     domain::{
-        account::{Identity, Link, LinkPurpose, Login, NewAccount, NewSession},
+        account::{Holder, Identity, Link, LinkPurpose, Login, NewAccount, NewSession, Roles},
         audit::Act,
+        ids::Noun,
         sign_in::Keys,
     },
-    repositories::ledger::TokenUse,
+    repositories::ledger::{SignIn, TokenUse},
 };
 
 use super::*;
@@ -17,10 +18,19 @@ on_both_engines![
     a_score_of_an_ended_session_is_refused,
     what_has_expired_is_deleted,
     a_repeated_message_makes_no_link_good_again,
+    an_ended_session_changes_nothing_of_its_account,
+    no_link_keeps_the_login_of_a_deleted_account,
 ];
 
 /// What is counted of whoever signs up or chooses a password.
 const NOBODY: Keys = [[0; 32], [1; 32], [2; 32]];
+
+const DEVICE: [u8; 32] = [9; 32];
+
+/// An account that signs in by a device.
+fn device() -> NewAccount {
+    NewAccount { device: Some(DEVICE), ..NewAccount::player(NOW) }
+}
 
 fn session(at: Timestamp) -> NewSession {
     NewSession { id: Uuid::new_v4(), token_hash: [7; 32], user_agent: None, at }
@@ -39,14 +49,15 @@ async fn an_identity_belongs_to_one_account(database: Database) {
     let by = async |subject: &str| {
         ledger.sign_in_by_identity(&identity(subject), &NewAccount::player(NOW), &session(NOW), Act::from(NOW)).await.unwrap()
     };
-    let (ann, _, is_new) = by("ann").await;
+    let (ann, opened, is_new) = by("ann").await;
     assert!(is_new);
     let (again, _, is_new) = by("ann").await;
     assert_eq!((&again, is_new), (&ann, false));
     let (bob, _, _) = by("bob").await;
     assert_ne!(bob.id, ann.id);
     assert_eq!(ledger.account_by_identity(&identity("bob")).await.unwrap(), Some(bob.clone()));
-    let link = async |subject: &str| ledger.link_identity(&ann.id, &identity(subject), Act::from(NOW)).await;
+    let held = Holder { account: ann.id.clone(), session: opened.id };
+    let link = async |subject: &str| ledger.link_identity(&held, &identity(subject), Act::from(NOW)).await;
     assert_eq!(link("bob").await, Err(LedgerError::Taken));
     assert_eq!(link("ann").await, Ok(ann.clone()), "it is that already");
     assert_eq!(link("ann-elsewhere").await, Ok(ann.clone()));
@@ -66,13 +77,13 @@ async fn an_identity_belongs_to_one_account(database: Database) {
 
 async fn sessions_end_in_the_order_of_the_commits(database: Database) {
     let ledger = database.ledger().await;
-    let account = NewAccount::player(NOW);
+    let account = device();
     let first = session(NOW);
     ledger.sign_up(&account, None, NOBODY, &first, Act::from(NOW)).await.unwrap();
     let mut sessions = vec![first];
     for _ in 0..20 {
         let more = session(NOW);
-        ledger.open_session(&account.id, &more).await.unwrap();
+        ledger.sign_in_by_device(DEVICE, &more).await.unwrap();
         sessions.push(more);
     }
     let ending = sessions.iter().cloned().map(|session| {
@@ -100,9 +111,9 @@ async fn sessions_end_in_the_order_of_the_commits(database: Database) {
 async fn a_score_of_an_ended_session_is_refused(database: Database) {
     let ledger = database.ledger().await;
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
-    let (account, first, second) = (NewAccount::player(NOW), session(NOW), session(NOW));
+    let (account, first, second) = (device(), session(NOW), session(NOW));
     ledger.sign_up(&account, None, NOBODY, &first, Act::from(NOW)).await.unwrap();
-    ledger.open_session(&account.id, &second).await.unwrap();
+    ledger.sign_in_by_device(DEVICE, &second).await.unwrap();
     let by = |session: &NewSession| Submission {
         subject: account.id.as_str().into(),
         credential: Credential::Session(session.id),
@@ -121,10 +132,10 @@ async fn a_score_of_an_ended_session_is_refused(database: Database) {
 
 async fn what_has_expired_is_deleted(database: Database) {
     let ledger = database.ledger().await;
-    let account = NewAccount::player(NOW);
+    let account = device();
     let [old, ended] = [session(NOW), session(NOW)];
     ledger.sign_up(&account, None, NOBODY, &old, Act::from(NOW)).await.unwrap();
-    ledger.open_session(&account.id, &ended).await.unwrap();
+    ledger.sign_in_by_device(DEVICE, &ended).await.unwrap();
     assert!(ledger.end_session(&account.id, ended.id, NOW).await.unwrap());
     let keys: Keys = [[1; 32], [2; 32], [3; 32]];
     for _ in 0..5 {
@@ -168,4 +179,43 @@ async fn a_repeated_message_makes_no_link_good_again(database: Database) {
         assert_eq!(send(token, again).await, None);
         assert_eq!(reset(token, again).await, Err(LedgerError::LinkInvalid), "{token}");
     }
+}
+
+async fn an_ended_session_changes_nothing_of_its_account(database: Database) {
+    let ledger = database.ledger().await;
+    let (account, first, second) = (device(), session(NOW), session(NOW));
+    ledger.sign_up(&account, None, NOBODY, &first, Act::from(NOW)).await.unwrap();
+    ledger.sign_in_by_device(DEVICE, &second).await.unwrap();
+    ledger.sign_out(&shown(&first), false, NOW).await.unwrap();
+    let by = |session: &NewSession| Holder { account: account.id.clone(), session: session.id };
+    let login = Login::parse("ann").unwrap();
+    let link = async |session: &NewSession| ledger.link_login(&by(session), &login, "a hash", Act::from(NOW)).await.map(drop);
+    assert_eq!((link(&first).await, link(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
+    let identify = async |session: &NewSession| {
+        ledger.link_identity(&by(session), &identity("ann"), Act::from(NOW)).await.map(drop)
+    };
+    assert_eq!((identify(&first).await, identify(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
+    let attempt = SignIn { account: account.id.clone(), keys: NOBODY, verified: "a hash".into(), rehashed: None };
+    let change = async |session: &NewSession| {
+        ledger.change_password(&attempt, "another hash", session.id, Act::from(NOW)).await.map(drop)
+    };
+    assert_eq!((change(&first).await, change(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
+    assert_eq!(ledger.sign_in_by_device(DEVICE, &session(NOW)).await.unwrap_err(), LedgerError::NotFound(Noun::Account));
+}
+
+async fn no_link_keeps_the_login_of_a_deleted_account(database: Database) {
+    let ledger = database.ledger().await;
+    let login = Login::parse("ann").unwrap();
+    let invite = async |token: u8| {
+        let purpose = LinkPurpose::Invite { login: Some(login.clone()), roles: Roles::player() };
+        let link = Link { token_hash: [token; 32], purpose, expires_at: NOW.plus_seconds(600) };
+        ledger.give_link(&link, None, Act::from(NOW)).await.unwrap();
+    };
+    invite(1).await;
+    invite(2).await;
+    let account = NewAccount { login: Some(login.clone()), ..NewAccount::player(NOW) };
+    ledger.sign_up(&account, Some([1; 32]), NOBODY, &session(NOW), Act::from(NOW)).await.unwrap();
+    assert!(ledger.link([2; 32], NOW).await.unwrap().is_some());
+    ledger.delete_account(&account.id, Act::from(NOW)).await.unwrap();
+    assert_eq!(ledger.link([2; 32], NOW).await.unwrap(), None);
 }

@@ -12,6 +12,7 @@ crate::both_backends!(
     nothing_is_merged,
     guests_of_one_address_are_counted,
     an_account_is_known_since_it_was_made,
+    a_device_that_keeps_on_asking_is_out_with_a_new_password,
 );
 
 async fn a_device_is_enough_to_play(backend: Backend) {
@@ -100,4 +101,33 @@ async fn an_account_is_known_since_it_was_made(backend: Backend) {
     let late = auth(&app, "guest", json!({})).answers(201).await;
     assert_eq!(run(&app, &early).await.get("review"), None, "its first score, and known for a minute");
     assert_eq!(run(&app, &late).await["review"], "pending");
+}
+
+/// Somebody has copied the device's secret, and its owner chooses a new password because of that.
+async fn a_device_that_keeps_on_asking_is_out_with_a_new_password(backend: Backend) {
+    let app = open(backend).await;
+    for round in 0..5 {
+        let guest = auth(&app, "guest", json!({})).answers(201).await;
+        let login = json!({"login": format!("ada-{round}"), "password": PASSWORD});
+        by(&app, &guest, Method::POST, "/api/auth/link").json(&login).answers(200).await;
+        let path = format!("/api/accounts/{}/reset-link", guest["userId"].as_str().unwrap());
+        let link = manager(&app, Method::POST, &path).answers(200).await;
+        let keep_on = async || {
+            let mut opened = Vec::new();
+            loop {
+                let again = auth(&app, "guest", json!({"deviceSecret": guest["deviceSecret"]})).send().await.unwrap();
+                if again.status() == 401 {
+                    return opened;
+                }
+                assert_eq!(again.status(), 200);
+                opened.push(again.json::<Value>().await.unwrap());
+            }
+        };
+        let reset = auth(&app, "password/reset", json!({"token": token_in(&link["link"]), "new": "another good password"}));
+        let (mut opened, others, more, ()) = tokio::join!(keep_on(), keep_on(), keep_on(), async { drop(reset.responds(204).await) });
+        opened.extend(others.into_iter().chain(more));
+        for session in &opened {
+            refresh(&app, session).refused(401).await;
+        }
+    }
 }

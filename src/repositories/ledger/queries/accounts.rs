@@ -1,5 +1,7 @@
 //! Accounts, and who they are to other providers.
 
+use std::collections::BTreeSet;
+
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
 };
@@ -15,7 +17,7 @@ use super::{
     Conn, Db, Failure, audit, locks, sessions, users,
 };
 use crate::domain::{
-    account::{Account, AccountChange, AccountFilter, Identity, Login, NewAccount, Roles},
+    account::{Account, AccountChange, AccountFilter, Holder, Identity, Login, NewAccount, Roles},
     audit::{Act, Deed},
     ids::{Noun, UserId},
     time::Timestamp,
@@ -108,6 +110,16 @@ pub async fn locked(conn: &mut Conn, id: &UserId) -> Result<(Account, Option<Str
     find(conn, id).await?.ok_or(Failure::Refused(LedgerError::NotFound(Noun::Account)))
 }
 
+/// The account of whoever acts in one of its sessions, locked until the end of the transaction: while it was waited for, the session
+/// may have ended.
+pub async fn held(conn: &mut Conn, by: &Holder) -> Result<(Account, Option<String>), Failure> {
+    let found = locked(conn, &by.account).await?;
+    if sessions::live(conn, &BTreeSet::from([by.session])).await?.is_empty() {
+        return Err(LedgerError::SessionEnded.into());
+    }
+    Ok(found)
+}
+
 /// Blocks others that take this login until the end of the transaction, so that whoever comes second is told so.
 async fn hold_login(conn: &mut Conn, login: &Login) -> Result<(), Failure> {
     locks::counts(conn, &[Sha256::digest(login.as_str()).into()]).await
@@ -156,8 +168,8 @@ async fn add_identity(conn: &mut Conn, id: &UserId, identity: &Identity, at: Tim
 }
 
 /// Notes that an account is who a provider says somebody is. `Taken`: another account is; the same one may be linked again.
-pub async fn link_identity(conn: &mut Conn, id: &UserId, identity: &Identity, act: &Act) -> Result<Account, Failure> {
-    let (account, _) = locked(conn, id).await?;
+pub async fn link_identity(conn: &mut Conn, by: &Holder, identity: &Identity, act: &Act) -> Result<Account, Failure> {
+    let (id, account) = (&by.account, held(conn, by).await?.0);
     if by_identity(conn, identity).await?.is_some_and(|known| known.id == *id) {
         return Ok(account);
     }
@@ -168,8 +180,8 @@ pub async fn link_identity(conn: &mut Conn, id: &UserId, identity: &Identity, ac
 
 /// Gives an account that has none a login and a password. `Taken`: another account has the login; `Conflict`: this one has a
 /// login already.
-pub async fn link_login(conn: &mut Conn, id: &UserId, login: &Login, password: &str, act: &Act) -> Result<Account, Failure> {
-    let (account, _) = locked(conn, id).await?;
+pub async fn link_login(conn: &mut Conn, by: &Holder, login: &Login, password: &str, act: &Act) -> Result<Account, Failure> {
+    let (id, account) = (&by.account, held(conn, by).await?.0);
     if account.login.is_some() {
         return Err(LedgerError::Conflict("the login").into());
     }
@@ -240,6 +252,10 @@ pub async fn delete(conn: &mut Conn, id: &UserId, act: &Act) -> Result<(), Failu
 pub async fn remove(conn: &mut Conn, id: &UserId, at: Timestamp) -> Result<(), Failure> {
     locks::account(conn, id.as_str()).await?;
     sessions::end_all(conn, id, None, at).await?;
+    if let Some((Account { login: Some(login), .. }, _)) = find(conn, id).await? {
+        // The invite by which it signed up: a login is personal.
+        diesel::delete(account_links::table.filter(account_links::login.eq(login.as_str()))).execute(conn).await?;
+    }
     let id = id.as_str();
     diesel::delete(account_identities::table.filter(account_identities::account_id.eq(id))).execute(conn).await?;
     diesel::delete(account_links::table.filter(account_links::account_id.eq(id))).execute(conn).await?;

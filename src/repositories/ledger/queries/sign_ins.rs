@@ -13,10 +13,10 @@ use super::{
     Conn, Db, Failure, account_links, accounts, audit, locks, sessions,
 };
 use crate::domain::{
-    account::{Account, Identity, LinkPurpose, NewAccount, NewSession, Session},
+    account::{Account, Holder, Identity, LinkPurpose, NewAccount, NewSession, Session},
     audit::{Act, Deed},
     caller::SessionId,
-    ids::{Noun, UserId},
+    ids::Noun,
     sign_in::{Count, Counts, Keys, Verdict},
     time::Timestamp,
 };
@@ -132,11 +132,15 @@ pub async fn sign_in(conn: &mut Conn, attempt: &SignIn, session: &NewSession) ->
     Ok(Admitted::Session(Box::new((account, session))))
 }
 
-/// Opens a session of an account that has proved itself otherwise.
-pub async fn open(conn: &mut Conn, account: &UserId, session: &NewSession) -> Result<(Account, Session), Failure> {
-    let (account, _) = accounts::locked(conn, account).await?;
-    if account.disabled {
-        return Err(LedgerError::NotFound(Noun::Account).into());
+/// Opens a session of the account of the device with this secret, if it is still the account's when nobody else can change it:
+/// a new password may have been chosen because of this very device.
+pub async fn by_device(conn: &mut Conn, secret_hash: &[u8; 32], session: &NewSession) -> Result<(Account, Session), Failure> {
+    let unknown = || LedgerError::NotFound(Noun::Account);
+    let found = accounts::by_device(conn, secret_hash).await?.ok_or_else(unknown)?;
+    let (account, _) = accounts::locked(conn, &found.id).await?;
+    let still = accounts::by_device(conn, secret_hash).await?.is_some_and(|present| present.id == account.id);
+    if !still || account.disabled {
+        return Err(unknown().into());
     }
     let session = sessions::open(conn, &account.id, session).await?;
     Ok((account, session))
@@ -202,7 +206,12 @@ pub async fn by_identity(
     act: &Act,
 ) -> Result<(Account, Session, bool), Failure> {
     if let Some(known) = accounts::by_identity(conn, identity).await? {
-        let (account, session) = open(conn, &known.id, session).await?;
+        // An account keeps its identities for as long as there is one.
+        let (account, _) = accounts::locked(conn, &known.id).await?;
+        if account.disabled {
+            return Err(LedgerError::NotFound(Noun::Account).into());
+        }
+        let session = sessions::open(conn, &account.id, session).await?;
         return Ok((account, session, false));
     }
     let new = NewAccount { identity: Some(identity.clone()), ..new.clone() };
@@ -222,7 +231,7 @@ pub async fn change_password(
     if let Some(until) = succeed(conn, &attempt.keys, act.at).await? {
         return Ok(Err(until));
     }
-    let (account, present) = accounts::locked(conn, &attempt.account).await?;
+    let (account, present) = accounts::held(conn, &Holder { account: attempt.account.clone(), session: kept }).await?;
     if present.as_deref() != Some(&attempt.verified) {
         return Err(LedgerError::NotFound(Noun::Account).into());
     }
