@@ -80,10 +80,7 @@ impl Shown {
             Self::Known(principal) => principal,
             Self::Unknown(token) => credentials.look_up(&token).await?,
         };
-        if confirmed {
-            credentials.confirm(&principal).await?;
-        }
-        Ok(Some(principal))
+        Ok(Some(if confirmed { credentials.confirm(principal).await? } else { principal }))
     }
 }
 

@@ -104,11 +104,6 @@ impl ApiKeys {
         Err(ServiceError::LedgerAway("nobody confirms that API keys are still good".into()))
     }
 
-    /// Whether this key is still good, as far as this instance knows.
-    pub fn is_live(&self, key: &KeyUse) -> bool {
-        self.holder(key).is_some()
-    }
-
     /// The holder of this key as it is by now, as far as this instance knows; `None` if it is no longer good.
     fn holder(&self, key: &KeyUse) -> Option<Arc<Principal>> {
         let definitions = self.definitions.current();
@@ -127,9 +122,10 @@ impl ApiKeys {
         }
     }
 
-    /// Brings what is known of keys up to date, for a change that a deleted key must not make.
-    pub async fn refresh(&self) -> Result<(), ServiceError> {
-        self.definitions.refresh().await
+    /// The holder of this key as the ledger knows it now.
+    pub async fn present(&self, key: &KeyUse) -> Result<Arc<Principal>, ServiceError> {
+        self.definitions.refresh().await?;
+        self.holder(key).ok_or_else(|| refused("the API key was deleted, or has expired or was rotated"))
     }
 
     fn note_use(&self, id: &str) {

@@ -56,24 +56,22 @@ impl Credentials {
         }
     }
 
-    /// Makes sure that a change is not asked for by a credential that ended a moment ago, on another instance.
-    pub async fn confirm(&self, principal: &Principal) -> Result<(), ServiceError> {
+    /// The holder of a credential as it is by now, for a change by hand: the credential may have ended or been changed a moment ago,
+    /// on another instance.
+    pub async fn confirm(&self, principal: Arc<Principal>) -> Result<Arc<Principal>, ServiceError> {
         match &principal.credential {
-            Credential::Token => Ok(()),
-            Credential::Key(key) => {
-                self.keys.refresh().await?;
-                match self.keys.is_live(key) {
-                    true => Ok(()),
-                    false => Err(ServiceError::InvalidToken("the API key was deleted, or has expired or was rotated".into())),
-                }
-            }
+            Credential::Token => {}
+            Credential::Key(key) => return self.keys.present(key).await,
             Credential::Session(id) => {
                 let ended = || ServiceError::InvalidToken("the session has ended".into());
                 let sessions = self.sessions.as_ref().ok_or_else(ended)?;
                 sessions.catch_up().await?;
-                if sessions.standing(*id) == Standing::Ended { Err(ended()) } else { Ok(()) }
+                if sessions.standing(*id) == Standing::Ended {
+                    return Err(ended());
+                }
             }
         }
+        Ok(principal)
     }
 }
 

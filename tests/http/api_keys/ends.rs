@@ -20,6 +20,7 @@ crate::both_backends!(
     an_expired_key_is_refused,
     a_changed_key_is_judged_by_its_present_scopes,
     a_deleted_key_makes_no_other_key,
+    a_narrowed_key_changes_nothing_by_what_it_had,
 );
 
 async fn a_deleted_key_commits_nothing_from_that_instant_on(backend: Backend) {
@@ -166,4 +167,25 @@ async fn a_deleted_key_makes_no_other_key(backend: Backend) {
     owner(&app, Method::DELETE, &path(&key)).responds(204).await;
     let body = json!({ "name": "heir", "scopes": ["scores:write"] });
     by(another, &key, Method::POST, "/api/keys").json(&body).refused(401).await;
+}
+
+async fn a_narrowed_key_changes_nothing_by_what_it_had(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    app.make_leaderboard("other", json!({})).await;
+    let others = others(&app, backend).await;
+    let another = others.first().unwrap_or(&app);
+    for (narrowed, body) in [
+        (json!({ "scopes": ["scores:write"] }), json!({ "scopes": ["scores:write"] })),
+        (json!({ "scopes": ["keys:admin"] }), json!({ "scopes": ["leaderboards:admin"] })),
+        (json!({ "leaderboards": ["main"] }), json!({ "scopes": ["leaderboards:admin"] })),
+        (json!({ "leaderboards": ["main"] }), json!({ "scopes": ["keys:admin"], "leaderboards": ["other"] })),
+    ] {
+        let key = make(&app, &["keys:admin", "leaderboards:admin", "scores:write"], json!({})).await;
+        by(another, &key, Method::GET, "/api/keys").answers(200).await;
+        owner(&app, Method::PATCH, &path(&key)).json(&narrowed).answers(200).await;
+        let mut heir = body.clone();
+        heir["name"] = json!("heir");
+        by(another, &key, Method::POST, "/api/keys").json(&heir).refused(403).await;
+        by(another, &key, Method::PATCH, "/api/leaderboards/other").json(&json!({ "name": "x" })).refused(403).await;
+    }
 }
