@@ -185,13 +185,16 @@ impl Caller {
         Err(Denied::Forbidden(format!("the key is bound to leaderboards, and {leaderboard} is not among them")))
     }
 
+    /// Refuses a caller without this permission on one of these leaderboards, which the caller did not name: it is not told which.
+    pub fn authorize_on_all(&self, permission: Permission, leaderboards: &[LeaderboardId]) -> Result<(), Denied> {
+        self.authorize(permission)?;
+        if leaderboards.iter().all(|id| self.may_on(permission, id.as_str())) { Ok(()) } else { Err(beyond()) }
+    }
+
     /// Refuses a caller without this permission on all leaderboards.
     pub fn authorize_everywhere(&self, permission: Permission) -> Result<(), Denied> {
         self.authorize(permission)?;
-        if self.may_everywhere(permission) {
-            return Ok(());
-        }
-        Err(Denied::Forbidden("the key is bound to leaderboards, and this concerns others, too".into()))
+        if self.may_everywhere(permission) { Ok(()) } else { Err(beyond()) }
     }
 
     /// Refuses a caller without this permission, be it on some leaderboards alone.
@@ -205,6 +208,10 @@ impl Caller {
             }
         }
     }
+}
+
+fn beyond() -> Denied {
+    Denied::Forbidden("the key is bound to leaderboards, and this concerns others, too".into())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
         leaderboard::Leaderboard,
         time::Clock,
     },
-    repositories::ledger::Ledger,
+    repositories::ledger::{Ledger, LedgerError},
 };
 
 use super::{
@@ -51,8 +51,9 @@ impl Actions {
     /// One complete action, for a caller that is about to change it.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
+        self.visible(caller, id).await?;
         let action = self.find(id).await?;
-        manages_all(caller, &action.settings.leaderboards)?;
+        caller.authorize_on_all(Permission::Manage, &action.settings.leaderboards)?;
         Ok(action)
     }
 
@@ -90,7 +91,7 @@ impl Actions {
         self.get(caller, id.as_str()).await?;
         manages_all(caller, leaderboards.unwrap_or_default())?;
         self.check_leaderboards(leaderboards.unwrap_or_default()).await?;
-        let action = self.ledger.update_action(id, Act::of(caller, self.clock.now()), change).await?;
+        let action = self.ledger.update_action(id, Act::of(caller, self.clock.now()), manages(caller), change).await?;
         self.definitions.refresh().await?;
         Ok(action)
     }
@@ -98,7 +99,7 @@ impl Actions {
     /// Deletes an action; scores that it has already given stay.
     pub async fn delete(&self, caller: &Caller, id: &ActionId) -> Result<(), ServiceError> {
         self.get(caller, id.as_str()).await?;
-        self.ledger.delete_action(id, Act::of(caller, self.clock.now())).await?;
+        self.ledger.delete_action(id, Act::of(caller, self.clock.now()), manages(caller)).await?;
         self.definitions.refresh().await
     }
 
@@ -117,11 +118,20 @@ impl Actions {
     }
 }
 
-/// Refuses a caller who does not manage all these leaderboards: an action changes each of them.
+/// Refuses a caller who does not manage all these leaderboards, which it names: an action changes each of them.
 fn manages_all(caller: &Caller, leaderboards: &[LeaderboardId]) -> Result<(), ServiceError> {
     caller.authorize(Permission::Manage)?;
     leaderboards.iter().try_for_each(|id| caller.authorize_on(Permission::Manage, id.as_str()))?;
     Ok(())
+}
+
+/// Judges once more when nobody else can change the action: it may feed other leaderboards by now.
+fn manages(caller: &Caller) -> impl FnOnce(&Action) -> Result<(), LedgerError> + Send + 'static {
+    let caller = caller.clone();
+    move |action| {
+        let allowed = caller.authorize_on_all(Permission::Manage, &action.settings.leaderboards);
+        allowed.map_err(|denied| LedgerError::Forbidden(ServiceError::from(denied).to_string()))
+    }
 }
 
 /// The action with those of its leaderboards alone that the caller is shown; `None` if it feeds no other. Whoever is shown all is also shown those that

@@ -143,7 +143,10 @@ impl Moderation {
         caller.authorize(Permission::Moderate)?;
         if caller.bound_to().is_some() {
             let decision = self.ledger.decision(id).await?.ok_or(ServiceError::NotFound(Noun::Decision))?;
-            moderates(caller, &decision.measure)?;
+            match decision.measure.leaderboard() {
+                Some(id) => caller.authorize_on_all(Permission::Moderate, std::slice::from_ref(id))?,
+                None => caller.authorize_everywhere(Permission::Moderate)?,
+            }
         }
         self.end(caller, id, false).await
     }

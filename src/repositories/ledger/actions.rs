@@ -24,15 +24,21 @@ impl Ledger {
         &self,
         id: &ActionId,
         act: impl Into<Act>,
+        may: impl FnOnce(&Action) -> Result<(), LedgerError> + Send + 'static,
         change: impl FnOnce(&Action) -> ActionSettings + Send + 'static,
     ) -> Result<Action, LedgerError> {
         let (id, act) = (id.clone(), act.into());
-        Ok(transact!(self.write(LIMIT), actions::update(&id, &act, change))?)
+        Ok(transact!(self.write(LIMIT), actions::update(&id, &act, may, change))?)
     }
 
     /// Deletes the action; scores that it has already given stay. `NotFound`.
-    pub async fn delete_action(&self, id: &ActionId, act: impl Into<Act>) -> Result<(), LedgerError> {
+    pub async fn delete_action(
+        &self,
+        id: &ActionId,
+        act: impl Into<Act>,
+        may: impl FnOnce(&Action) -> Result<(), LedgerError> + Send + 'static,
+    ) -> Result<(), LedgerError> {
         let (id, act) = (id.clone(), act.into());
-        Ok(transact!(self.write(LIMIT), actions::delete(&id, &act))?)
+        Ok(transact!(self.write(LIMIT), actions::delete(&id, &act, may))?)
     }
 }

@@ -91,7 +91,7 @@ async fn a_key_is_read_by_itself_between_other_changes(database: Database) {
             // A release that notes nothing was here.
             2 => database.execute("UPDATE installation SET definitions_revision = definitions_revision + 1").await,
             3 => one.delete_api_key(&key_id("aaaaaaaaaa"), NOW, |_| Ok(())).await.unwrap(),
-            _ => drop(one.delete_action(&action_id("two"), NOW).await),
+            _ => drop(one.delete_action(&action_id("two"), NOW, |_| Ok(())).await),
         }
         let (since, all) = (other.definitions_since(&known).await.unwrap(), one.definitions().await.unwrap());
         assert!(since.revision == all.revision && since.revision != known.revision, "step {step}");

@@ -74,7 +74,7 @@ async fn whatever_is_decided_beside_commits_the_fold_holds(database: Database) {
     for operator in [Operator::Best, Operator::Sum, Operator::Last] {
         let (one, other) = (database.ledger().await, database.connect().await);
         one.delete_leaderboard(&slug("main"), NOW).await.ok();
-        one.delete_action(&action_id("goal"), NOW).await.ok();
+        one.delete_action(&action_id("goal"), NOW, |_| Ok(())).await.ok();
         let board = main_and_goal(&one, operator, Order::Desc).await;
         let mut events = Vec::new();
         for user in ["ann", "bob", "cid"] {

@@ -87,10 +87,10 @@ async fn what_is_not_there_is_not_found(database: Database) {
     );
     assert_eq!(ledger.delete_leaderboard(&id, NOW).await.unwrap_err(), LedgerError::NotFound(Noun::Leaderboard));
     assert_eq!(
-        ledger.update_action(&action, NOW, |now| now.settings.clone()).await.unwrap_err(),
+        ledger.update_action(&action, NOW, |_| Ok(()), |now| now.settings.clone()).await.unwrap_err(),
         LedgerError::NotFound(Noun::Action)
     );
-    assert_eq!(ledger.delete_action(&action, NOW).await.unwrap_err(), LedgerError::NotFound(Noun::Action));
+    assert_eq!(ledger.delete_action(&action, NOW, |_| Ok(())).await.unwrap_err(), LedgerError::NotFound(Noun::Action));
     assert_eq!(ledger.definitions_revision().await.unwrap(), 0, "what fails changes nothing");
 }
 
@@ -100,7 +100,12 @@ async fn every_change_grows_the_revision_and_no_change_does_not(database: Databa
     let before = ledger.definitions_revision().await.unwrap();
     let same = ledger.update_leaderboard(&slug("main"), NOW, |now| Ok(now.settings.clone())).await.unwrap();
     assert!(same.outbox.is_none());
-    ledger.update_action(&action_id("goal"), NOW, |now| now.settings.clone()).await.unwrap();
+    ledger.update_action(&action_id("goal"), NOW, |_| Ok(()), |now| now.settings.clone()).await.unwrap();
+    let no = |_: &Action| Err(LedgerError::Forbidden("no".into()));
+    let refused = Err(LedgerError::Forbidden("no".into()));
+    let off = |now: &Action| ActionSettings { enabled: false, ..now.settings.clone() };
+    assert_eq!(ledger.update_action(&action_id("goal"), NOW, no, off).await.map(drop), refused);
+    assert_eq!(ledger.delete_action(&action_id("goal"), NOW, no).await, refused);
     assert_eq!((ledger.definitions_revision().await.unwrap(), ledger.outbox_len().await.unwrap()), (before, 0));
 
     let rename = |now: &Leaderboard| Ok(LeaderboardSettings { name: "Other".into(), ..now.settings.clone() });
@@ -114,7 +119,7 @@ async fn every_change_grows_the_revision_and_no_change_does_not(database: Databa
     let gone = ledger.delete_leaderboard(&slug("main"), NOW).await.unwrap();
     let Some((_, Announcement::Definition(change))) = gone.outbox else { panic!("not announced") };
     assert_eq!((change.deleted, change.revision), (true, 3));
-    ledger.delete_action(&action_id("goal"), NOW).await.unwrap();
+    ledger.delete_action(&action_id("goal"), NOW, |_| Ok(())).await.unwrap();
     assert_eq!(ledger.definitions_revision().await.unwrap(), before + 3);
 }
 
@@ -135,10 +140,10 @@ async fn another_handle_obeys_a_changed_action_at_once(database: Database) {
     let committed = commit(&other, &[goal("ann", 5)], &Clock::system()).await.unwrap();
     assert_eq!(committed.definitions_revision, one.definitions_revision().await.unwrap());
     let fixed = |now: &scoreboard::domain::action::Action| ActionSettings { points: Points::Fixed(7), ..now.settings.clone() };
-    one.update_action(&action_id("goal"), NOW, fixed).await.unwrap();
+    one.update_action(&action_id("goal"), NOW, |_| Ok(()), fixed).await.unwrap();
     let without_value = Submission { value: None, ..goal("ann", 0) };
     assert_eq!(accepted(commit_one(&other, without_value).await).standings[0].new_score, 12);
-    one.delete_action(&action_id("goal"), NOW).await.unwrap();
+    one.delete_action(&action_id("goal"), NOW, |_| Ok(())).await.unwrap();
     assert_eq!(refusal(commit_one(&other, goal("ann", 5)).await), Refusal::UnknownAction);
 }
 
@@ -269,13 +274,13 @@ async fn a_change_is_read_by_itself(database: Database) {
             3 => drop(one.create_leaderboard(&slug("other"), &settings, NOW).await.unwrap()),
             4 => {
                 let feed = |now: &Action| ActionSettings { leaderboards: vec![slug("other")], ..now.settings.clone() };
-                one.update_action(&action_id("goal"), NOW, feed).await.unwrap();
+                one.update_action(&action_id("goal"), NOW, |_| Ok(()), feed).await.unwrap();
             }
             // Several at once, one of them made anew.
             5 => {
                 one.delete_leaderboard(&slug("main"), NOW).await.unwrap();
                 one.create_leaderboard(&slug("main"), &settings, NOW).await.unwrap();
-                one.delete_action(&action_id("goal"), NOW).await.unwrap();
+                one.delete_action(&action_id("goal"), NOW, |_| Ok(())).await.unwrap();
             }
             // A release that notes nothing was here.
             6 => database.execute("UPDATE installation SET definitions_revision = definitions_revision + 1").await,

@@ -25,7 +25,7 @@ async fn a_submission_is_told_as_it_was_settled(database: Database) {
     main_and_goal(&ledger, Operator::Sum, Order::Desc).await;
     ledger.create_leaderboard(&slug("best"), &leaderboard_settings(Operator::Best, Order::Desc), NOW).await.unwrap();
     let feed = |now: &Action| ActionSettings { leaderboards: vec![slug("main"), slug("best")], ..now.settings.clone() };
-    ledger.update_action(&action_id("goal"), NOW, feed).await.unwrap();
+    ledger.update_action(&action_id("goal"), NOW, |_| Ok(()), feed).await.unwrap();
     let metadata = json!({"match": "m-9", "odd": "\u{0} '\" \\ 🎯"}).as_object().cloned();
     let submission = Submission { metadata: metadata.clone(), ..goal("ann", 5) };
     let told = accepted(commit_one(&ledger, submission.clone()).await);

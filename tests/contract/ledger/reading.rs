@@ -93,7 +93,7 @@ async fn every_read_follows_the_one_order(database: Database) {
         let made = ledger.create_leaderboard(&slug(&id), &leaderboard_settings(Operator::Last, order), NOW).await.unwrap();
         let feed = action_settings(&[&id]);
         if case > 0 {
-            ledger.delete_action(&action_id("goal"), NOW).await.unwrap();
+            ledger.delete_action(&action_id("goal"), NOW, |_| Ok(())).await.unwrap();
         }
         ledger.create_action(&action_id("goal"), &feed, NOW).await.unwrap();
         let scores = vec((any_user(), any_score(), 0..4_i64), 1..40).new_tree(&mut runner).unwrap().current();

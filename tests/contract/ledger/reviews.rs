@@ -38,7 +38,7 @@ fn judged(together: &JudgedTogether) -> &Judged {
 async fn watched(ledger: &Ledger, operator: Operator, rule: ReviewRule) -> Board {
     let board = main_and_goal(ledger, operator, Order::Desc).await;
     let change = move |now: &scoreboard::domain::action::Action| ActionSettings { review: Some(rule), ..now.settings.clone() };
-    ledger.update_action(&action_id("goal"), NOW, change).await.unwrap();
+    ledger.update_action(&action_id("goal"), NOW, |_| Ok(()), change).await.unwrap();
     board
 }
 
@@ -62,7 +62,7 @@ async fn whatever_is_judged_beside_commits_the_fold_holds(database: Database) {
     for operator in [Operator::Best, Operator::Sum, Operator::Last] {
         let (one, other) = (database.ledger().await, database.connect().await);
         one.delete_leaderboard(&slug("main"), NOW).await.ok();
-        one.delete_action(&action_id("goal"), NOW).await.ok();
+        one.delete_action(&action_id("goal"), NOW, |_| Ok(())).await.ok();
         let board = watched(&one, operator, ABOVE_10).await;
         let mut withheld = Vec::new();
         for turn in 0..12 {

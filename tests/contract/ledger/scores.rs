@@ -56,7 +56,7 @@ async fn one_action_feeds_several_leaderboards(database: Database) {
         leaderboards: vec![slug("best"), slug("gone"), slug("main")],
         ..now.settings.clone()
     };
-    ledger.update_action(&action_id("goal"), NOW, feed).await.unwrap();
+    ledger.update_action(&action_id("goal"), NOW, |_| Ok(()), feed).await.unwrap();
     commit_one(&ledger, goal("ann", 5)).await;
     let standings = accepted(commit_one(&ledger, goal("ann", 6)).await).standings;
     let told: Vec<_> = standings.iter().map(|s| (s.leaderboard_id.as_str(), s.applied, s.new_score, s.revision)).collect();

@@ -103,7 +103,12 @@ async fn only_what_is_within_the_bound_is_managed(backend: Backend) {
     let action = |id: &str, leaderboards: Value| json!({ "id": id, "points": 1, "leaderboards": leaderboards });
     by(&app, &key, Method::POST, "/api/actions").json(&action("a", json!(["mine"]))).answers(201).await;
     by(&app, &key, Method::POST, "/api/actions").json(&action("b", json!(["mine", "open"]))).refused(403).await;
-    by(&app, &key, Method::DELETE, "/api/actions/both").refused(403).await;
+    for method in [Method::PATCH, Method::DELETE] {
+        // What the key may not see, it is not told of either.
+        let refused = by(&app, &key, method.clone(), "/api/actions/both").json(&json!({})).refused(403).await;
+        assert!(!refused["detail"].as_str().unwrap().contains("other "), "{refused}");
+        by(&app, &key, method, "/api/actions/other").json(&json!({})).refused(404).await;
+    }
     by(&app, &key, Method::DELETE, "/api/actions/a").responds(204).await;
 }
 
@@ -144,7 +149,8 @@ async fn moderators_with_a_bound_decide_within_it(backend: Backend) {
     let all = json!({ "decisions": [hide(json!("other"))] });
     let other = owner(&app, Method::POST, "/api/moderation/decisions").json(&all).answers(200).await;
     let id = |made: &Value| format!("/api/moderation/decisions/{}", made["results"][0]["body"]["id"].as_str().unwrap());
-    by(&app, &key, Method::DELETE, &id(&other)).refused(403).await;
+    let refused = by(&app, &key, Method::DELETE, &id(&other)).refused(403).await;
+    assert!(!refused["detail"].as_str().unwrap().contains("other "), "nor which: {refused}");
     by(&app, &key, Method::DELETE, &id(&made)).answers(200).await;
     by(&app, &key, Method::GET, "/api/moderation/decisions").refused(403).await;
     by(&app, &key, Method::GET, "/api/moderation/reviews").refused(403).await;

@@ -58,10 +58,12 @@ pub async fn update(
     conn: &mut Conn,
     id: &ActionId,
     act: &Act,
+    may: impl FnOnce(&Action) -> Result<(), LedgerError>,
     change: impl FnOnce(&Action) -> ActionSettings,
 ) -> Result<Action, Failure> {
     locks::definitions_exclusively(conn).await?;
     let before = find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Action))?;
+    may(&before)?;
     let settings = change(&before);
     if settings == before.settings {
         audit::record(conn, act, &Deed::new("action.update", target(id), Value::Object(Map::new()))).await?;
@@ -77,11 +79,15 @@ pub async fn update(
 }
 
 /// Deletes the action; scores that it has already given stay.
-pub async fn delete(conn: &mut Conn, id: &ActionId, act: &Act) -> Result<(), Failure> {
+pub async fn delete(
+    conn: &mut Conn,
+    id: &ActionId,
+    act: &Act,
+    may: impl FnOnce(&Action) -> Result<(), LedgerError>,
+) -> Result<(), Failure> {
     definitions::begin_change(conn, &[Changed::Action(id.clone())]).await?;
-    if remove(conn, id).await? == 0 {
-        return Err(LedgerError::NotFound(Noun::Action).into());
-    }
+    may(&find(conn, id).await?.ok_or(LedgerError::NotFound(Noun::Action))?)?;
+    remove(conn, id).await?;
     audit::record(conn, act, &Deed::new("action.delete", target(id), Value::Object(Map::new()))).await
 }
 
