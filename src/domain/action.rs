@@ -93,8 +93,18 @@ impl ActionSettings {
     /// How many of the user's newest submissions [`Self::wait_seconds`] has to see; 0 if no use of the action has to be
     /// remembered. Gains are made of uses as well.
     pub fn lookback(&self) -> i64 {
-        let gains = self.review.is_some_and(|rule| rule.gain.is_some());
-        self.limit.map_or(0, |limit| limit.count).max(i64::from(self.cooldown_seconds > 0 || gains))
+        self.limit.map_or(0, |limit| limit.count).max(i64::from(self.cooldown_seconds > 0 || self.watches_gains()))
+    }
+
+    /// Whether an accepted submission with this value is a use to be remembered. Of those that change nothing, no gain is made: they
+    /// would push what it is made of out of the newest [`GAIN_EVENTS`](super::review::GAIN_EVENTS).
+    pub fn remembers(&self, value: Option<i64>) -> bool {
+        let gains = || self.watches_gains() && self.points.of(value).is_ok_and(|points| points != 0);
+        self.cooldown_seconds > 0 || self.limit.is_some() || gains()
+    }
+
+    fn watches_gains(&self) -> bool {
+        self.review.is_some_and(|rule| rule.gain.is_some())
     }
 }
 

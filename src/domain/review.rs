@@ -9,7 +9,7 @@ use super::{
     time::Timestamp,
 };
 
-/// The most submissions of a user that a gain is made of; with more of them within its time, the newest count.
+/// The most submissions of a user that a gain is made of; with more within its time that changed something, the newest count.
 pub const GAIN_EVENTS: i64 = 1_000;
 
 /// What makes a submission of an action suspicious. Whatever it may not be at all is refused by the action itself.
@@ -69,10 +69,16 @@ impl ReviewRule {
         if let Some(limit) = self.below.filter(|limit| points < *limit) {
             trip(Suspicion::Below, limit, points);
         }
-        if let Some(gain) = self.gain {
+        if let Some(gain) = self.gain.filter(|_| points > 0) {
             let since = now.plus_seconds(gain.per_seconds.saturating_neg());
-            let recent = past.iter().filter(|(at, _)| *at > since);
-            let gained = recent.fold(points, |sum, (_, points)| sum.saturating_add(*points));
+            let mut recent: Vec<_> = past.iter().filter(|(at, _)| *at > since).collect();
+            recent.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+            // The most that it was in any time up to now: a loss is taken off what came before it, and makes no room for what follows.
+            let sums = recent.iter().scan(points, |sum, (_, points)| {
+                *sum = sum.saturating_add(*points);
+                Some(*sum)
+            });
+            let gained = sums.fold(points, i64::max);
             if gained > gain.points {
                 trip(Suspicion::Gain, gain.points, gained);
             }
@@ -235,7 +241,9 @@ mod tests {
         let rule = ReviewRule { gain: Some(Gain { points: 100, per_seconds: 60 }), ..ReviewRule::default() };
         assert_eq!(tripped(rule, 40, &[(990, 60), (940, 900)], None), [], "what is as old as its time is over");
         assert_eq!(tripped(rule, 41, &[(990, 60)], None), [(Suspicion::Gain, 101)]);
-        assert_eq!(tripped(rule, 41, &[(990, 60), (980, -1)], None), []);
+        assert_eq!(tripped(rule, 41, &[(990, -1), (980, 60)], None), []);
+        assert_eq!(tripped(rule, 41, &[(980, -60), (990, 60)], None), [(Suspicion::Gain, 101)], "a loss before makes no room");
+        assert_eq!(tripped(rule, -5, &[(990, 101)], None), [], "nor is it a gain");
         assert_eq!(tripped(rule, i64::MAX, &[(990, i64::MAX)], None), [(Suspicion::Gain, i64::MAX)]);
     }
 

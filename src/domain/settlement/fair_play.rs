@@ -36,6 +36,7 @@ pub fn remember(submission: &Submission, accepted: &Accepted, action: &ActionSet
     state.known_since.entry(accepted.user_id.clone()).or_insert(accepted.at);
     if rule.gain.is_some()
         && let Ok(points) = action.points.of(submission.value)
+        && points != 0
     {
         let past = state.gains.entry((accepted.user_id.clone(), accepted.action_id.clone())).or_default();
         past.insert(0, (accepted.at, points));

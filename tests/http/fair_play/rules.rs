@@ -13,7 +13,8 @@ use crate::{
 crate::both_backends!(
     rules_are_stored_as_they_are_written,
     rules_that_cannot_be_are_refused,
-    only_whoever_needs_it_is_told_where_the_line_is
+    only_whoever_needs_it_is_told_where_the_line_is,
+    nothing_makes_room_for_a_gain,
 );
 
 const WATCHED: &str = "/api/actions/watched";
@@ -86,4 +87,21 @@ async fn only_whoever_needs_it_is_told_where_the_line_is(backend: Backend) {
             assert!(request.answers(200).await.to_string().contains("77777"));
         }
     }
+}
+
+async fn nothing_makes_room_for_a_gain(backend: Backend) {
+    let app = TestApp::spawn(backend).await;
+    watch(&app, &["main"], json!({ "gain": { "points": 500, "perSeconds": 3600 } })).await;
+    let submission = |user: &str, value: i64| json!({ "actionId": "watched", "userId": user, "value": value });
+    let mut batch = vec![submission("ann", 500)];
+    batch.extend((1..1000).map(|_| submission("ann", 0)));
+    app.game(Method::POST, "/api/scores/batch").json(&json!({ "submissions": batch })).answers(200).await;
+    let mut reviews = Vec::new();
+    for value in [0, 0, 1, -400, 450] {
+        reviews.push(app.submit(submission("ann", value)).await["review"].clone());
+    }
+    assert_eq!(reviews, [Value::Null, Value::Null, json!("pending"), Value::Null, json!("pending")]);
+    // A loss is taken off what came before it, and makes no room for what follows.
+    assert_eq!(app.submit(submission("bob", -9000)).await.get("review"), None);
+    assert_eq!(app.submit(submission("bob", 501)).await["review"], "pending");
 }

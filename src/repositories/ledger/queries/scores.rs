@@ -71,7 +71,7 @@ pub struct EventRow<'a> {
     pub accepted: &'a Accepted,
     pub position: i64,
     pub standing: &'a EntryOutcome,
-    /// Whether the action has a cooldown or a limit that this event counts for.
+    /// Whether the action has a cooldown, a limit or a gain that this event counts for.
     pub limited: bool,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Writes<'a> {
         let (batch, settlement, definitions) = (self.batch, self.settlement, self.definitions);
         settlement.accepted.iter().flat_map(move |(index, accepted)| {
             let submission = &batch[*index];
-            let limited = is_limited(definitions, &accepted.action_id);
+            let limited = is_remembered(definitions, submission);
             let standings = (0..).zip(&accepted.standings);
             standings.map(move |(position, standing)| EventRow { submission, accepted, position, standing, limited })
         })
@@ -98,15 +98,16 @@ impl<'a> Writes<'a> {
         keys
     }
 
-    /// The accepted submissions of actions that have a cooldown or a limit.
+    /// The accepted submissions that a cooldown, a limit or a gain counts.
     pub fn uses(&self) -> impl Iterator<Item = &'a Accepted> {
-        let limited = |accepted: &Accepted| is_limited(self.definitions, &accepted.action_id);
-        self.settlement.accepted.iter().map(|(_, accepted)| accepted).filter(move |accepted| limited(accepted))
+        let (batch, definitions) = (self.batch, self.definitions);
+        let counted = self.settlement.accepted.iter().filter(move |(index, _)| is_remembered(definitions, &batch[*index]));
+        counted.map(|(_, accepted)| accepted)
     }
 }
 
-fn is_limited(definitions: &Definitions, action: &ActionId) -> bool {
-    definitions.action(action.as_str()).is_some_and(|action| action.settings.lookback() > 0)
+fn is_remembered(definitions: &Definitions, submission: &Submission) -> bool {
+    definitions.action(submission.action_id.as_str()).is_some_and(|action| action.settings.remembers(submission.value))
 }
 
 impl EventRow<'_> {
