@@ -177,7 +177,8 @@ struct OverlayPage<'a> {
     side: &'a str,
 }
 
-/// The leaderboard that an address names. People are shown pages and no problem documents: what cannot be decoded names none.
+/// The leaderboard that an address names. People are shown pages and no problem documents: what cannot be decoded names none, and not
+/// the one that an empty name means.
 pub struct Named(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
@@ -185,7 +186,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let segment = Segments::<String>::from_request_parts(parts, state).await;
-        Ok(Self(segment.map_or_else(|_| String::new(), |Segments(id)| id)))
+        Ok(Self(segment.map_or_else(|_| char::REPLACEMENT_CHARACTER.into(), |Segments(id)| id)))
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Shown {
     pub description: Option<String>,
     unit: Option<String>,
     season: Option<i64>,
+    /// Whether that season has ended.
+    over: bool,
     total: Option<i64>,
     pub entries: Vec<Row>,
     pub scores: Vec<Score>,
@@ -125,6 +127,7 @@ impl Shown {
                 let window = services.seasons.window(&leaderboard, number, 1, limit as u64).await?.value;
                 let json = views::json(&views::WindowView::new(&leaderboard.id, &window, window.entries.len(), false));
                 shown.take_window(json.as_bytes());
+                shown.over = true;
             }
             Err(ServiceError::NotFound(_)) => {}
             Err(error) => return Err(error),
@@ -208,7 +211,8 @@ impl Shown {
         let leaders =
             self.entries.iter().take(LEADERS).map(|row| format!("{}. {} {}", row.rank, row.name(), page.number(&row.score)));
         let leaders = leaders.collect::<Vec<_>>().join(" · ");
-        let facts = [Some(leaders).filter(|leaders| !leaders.is_empty()), self.description.clone()];
+        let season = self.over.then(|| page.language.filled("seasonN", &[("n", &self.season_text())]));
+        let facts = [season, Some(leaders).filter(|leaders| !leaders.is_empty()), self.description.clone()];
         let summary = facts.into_iter().flatten().collect::<Vec<_>>().join(" — ");
         Some(if summary.is_empty() { page.text("empty").to_owned() } else { summary })
     }

@@ -173,6 +173,7 @@ async fn an_ended_season_has_a_page(backend: Backend) {
     for path in ["/boards/main?season=1", "/boards/main?season=previous"] {
         let html = page(&app, path).await;
         assert!(html.contains("data-user=\"ada\"") && !html.contains("grace"), "{path}: {html}");
+        assert!(html.contains("og:description\" content=\"Season 1 — 1. ada 5\""), "{path}: {html}");
     }
     assert!(page(&app, "/boards/main").await.contains("data-user=\"grace\""));
     assert!(!page(&app, "/boards/main?season=9").await.contains("part=\"row\""));
