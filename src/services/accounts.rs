@@ -208,10 +208,11 @@ impl Accounts {
     pub async fn guest_again(&self, client: &Client, secret: &str) -> Result<Opened, ServiceError> {
         self.offers_guests()?;
         let (token, session) = self.session(client, self.clock.now());
-        let opened = self.ledger.sign_in_by_device(keys::digest(secret.as_bytes()), &session).await.map_err(|error| match error {
-            LedgerError::NotFound(_) => ServiceError::WrongCredentials,
-            other => other.into(),
-        });
+        let opened =
+            self.ledger.sign_in_by_device(keys::digest(secret.as_bytes()), &session).await.map_err(|error| match error {
+                LedgerError::NotFound(_) => ServiceError::WrongCredentials,
+                other => other.into(),
+            });
         let (account, session) = opened?;
         self.opened(&account, &session, &token)
     }

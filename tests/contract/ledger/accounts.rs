@@ -191,14 +191,12 @@ async fn an_ended_session_changes_nothing_of_its_account(database: Database) {
     let login = Login::parse("ann").unwrap();
     let link = async |session: &NewSession| ledger.link_login(&by(session), &login, "a hash", Act::from(NOW)).await.map(drop);
     assert_eq!((link(&first).await, link(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
-    let identify = async |session: &NewSession| {
-        ledger.link_identity(&by(session), &identity("ann"), Act::from(NOW)).await.map(drop)
-    };
+    let identify =
+        async |session: &NewSession| ledger.link_identity(&by(session), &identity("ann"), Act::from(NOW)).await.map(drop);
     assert_eq!((identify(&first).await, identify(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
     let attempt = SignIn { account: account.id.clone(), keys: NOBODY, verified: "a hash".into(), rehashed: None };
-    let change = async |session: &NewSession| {
-        ledger.change_password(&attempt, "another hash", session.id, Act::from(NOW)).await.map(drop)
-    };
+    let change =
+        async |session: &NewSession| ledger.change_password(&attempt, "another hash", session.id, Act::from(NOW)).await.map(drop);
     assert_eq!((change(&first).await, change(&second).await), (Err(LedgerError::SessionEnded), Ok(())));
     assert_eq!(ledger.sign_in_by_device(DEVICE, &session(NOW)).await.unwrap_err(), LedgerError::NotFound(Noun::Account));
 }

@@ -53,7 +53,10 @@ async fn every_change_has_one_entry_and_a_refused_one_has_none(database: Databas
     ledger.end_season(&main, 1, Some("Next".into()), by("ops"), None, |_| String::new()).await.unwrap();
     ledger.end_season(&main, 1, None, by("ops"), None, |_| String::new()).await.unwrap_err();
     ledger.rename_season(&main, 1, Some("First".into()), by("ops")).await.unwrap();
-    ledger.update_action(&goal_id, by("ops"), |_| Ok(()), |now| ActionSettings { enabled: false, ..now.settings.clone() }).await.unwrap();
+    ledger
+        .update_action(&goal_id, by("ops"), |_| Ok(()), |now| ActionSettings { enabled: false, ..now.settings.clone() })
+        .await
+        .unwrap();
     ledger.delete_action(&goal_id, by("ops"), |_| Ok(())).await.unwrap();
     ledger.delete_action(&goal_id, by("ops"), |_| Ok(())).await.unwrap_err();
     ledger.delete_leaderboard(&main, by("ops")).await.unwrap();

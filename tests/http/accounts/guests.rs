@@ -124,7 +124,8 @@ async fn a_device_that_keeps_on_asking_is_out_with_a_new_password(backend: Backe
             }
         };
         let reset = auth(&app, "password/reset", json!({"token": token_in(&link["link"]), "new": "another good password"}));
-        let (mut opened, others, more, ()) = tokio::join!(keep_on(), keep_on(), keep_on(), async { drop(reset.responds(204).await) });
+        let (mut opened, others, more, ()) =
+            tokio::join!(keep_on(), keep_on(), keep_on(), async { drop(reset.responds(204).await) });
         opened.extend(others.into_iter().chain(more));
         for session in &opened {
             refresh(&app, session).refused(401).await;
