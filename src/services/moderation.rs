@@ -7,6 +7,7 @@ use uuid::{Builder, Uuid};
 
 use crate::{
     domain::{
+        account::Roles,
         announcement::{Announcement, Change},
         audit::Act,
         caller::{Caller, Permission},
@@ -76,6 +77,7 @@ impl Moderation {
     ) -> Result<Vec<Result<Decision, ServiceError>>, ServiceError> {
         rulings.iter().try_for_each(|ruling| moderates(caller, &ruling.measure))?;
         caller.authorize(Permission::Moderate)?;
+        self.may_erase(caller, &rulings).await?;
         let numbered = rulings.into_iter().enumerate();
         let new: Vec<NewDecision> = numbered
             .map(|(index, Ruling { measure, reason })| {
@@ -101,6 +103,21 @@ impl Moderation {
             }
         }
         Ok(results)
+    }
+
+    /// Refuses the erasure of whoever decides or administers here, unless the caller manages accounts: the account goes along.
+    async fn may_erase(&self, caller: &Caller, rulings: &[Ruling]) -> Result<(), ServiceError> {
+        if caller.may(Permission::ManageAccounts) {
+            return Ok(());
+        }
+        for ruling in rulings {
+            let Measure::Erase { user_id, .. } = &ruling.measure else { continue };
+            if self.ledger.account(user_id).await?.is_some_and(|(account, _)| account.roles != Roles::player()) {
+                let needed = "the user is a moderator or an administrator: erasing the account, too, needs accounts:admin";
+                return Err(ServiceError::Forbidden(needed.into()));
+            }
+        }
+        Ok(())
     }
 
     /// Removes stored answers about whoever was just erased. What this does not reach, a job does.

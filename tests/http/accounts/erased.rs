@@ -15,6 +15,7 @@ crate::both_backends!(
     nothing_that_is_under_way_brings_a_user_back,
     whoever_sends_without_a_pause_can_be_ended,
     whoever_has_an_account_alone_is_a_user_for_moderators,
+    moderators_erase_no_administrators,
 );
 
 async fn decide(app: &TestApp, decision: Value) -> Value {
@@ -118,4 +119,20 @@ async fn whoever_has_an_account_alone_is_a_user_for_moderators(backend: Backend)
     manager(&app, Method::GET, &format!("/api/accounts/{}", ada["userId"].as_str().unwrap())).refused(404).await;
     let nobody = decide(&app, json!({ "type": "ban", "userId": "nobody", "reason": "who" })).await;
     assert_eq!(nobody["status"], 422, "{nobody}");
+}
+
+async fn moderators_erase_no_administrators(backend: Backend) {
+    let app = open(backend).await;
+    let ada = sign_up(&app, "ada").await;
+    let user = ada["userId"].as_str().unwrap();
+    let erasure = json!({ "decisions": [{ "type": "erase", "userId": user, "scores": "keep", "reason": "asked for" }] });
+    let erase = |scope: &str| app.with("mod", scope, Method::POST, "/api/moderation/decisions").json(&erasure);
+    for role in ["moderator", "admin"] {
+        let roles = json!({ "roles": ["player", role] });
+        manager(&app, Method::PATCH, &format!("/api/accounts/{user}")).json(&roles).answers(200).await;
+        erase("moderation:write").refused(403).await;
+    }
+    sign_in(&app, "ada", PASSWORD).answers(200).await;
+    assert_eq!(erase("moderation:write accounts:admin").answers(200).await["results"][0]["status"], 200);
+    sign_in(&app, "ada", PASSWORD).refused(401).await;
 }
