@@ -1,6 +1,6 @@
 // Every event of a leaderboard, each once and in order, for programs.
 
-import type { Http, Schemas } from './http.js';
+import { upTo, type Http, type Schemas } from './http.js';
 import { Connection } from './stream.js';
 
 /** An event of `view=events`, with the version after which to go on. */
@@ -32,43 +32,43 @@ export async function* events(http: Http, path: string, { lastEventId, limit, si
   let last = lastEventId;
   let over = false;
   let error: Error | null = null;
-  const calls: { wake?: () => void; drained?: () => void } = {};
+  let wake = (): void => {};
+  let drained = wake;
   const stop = (): void => {
     over = true;
-    calls.wake?.();
+    wake();
   };
   const connection = new Connection(http, () => http.url(`${path}/stream`, { view: 'events', lastEventId: last, limit }), {
     event(event, data, id) {
       // A hole: from the last event that is known, all of them come again.
-      if (last && data.since && data.since !== last) return connection.reopen(Math.random() * 500);
+      if (last && data.since && data.since !== last) return connection.reopen(upTo(500));
       if (id) last = id;
       waiting.push({ event, data, id } as StreamEvent);
-      calls.wake?.();
+      wake();
     },
     status(reason, detail, final) {
       if (!final) return;
       if (reason !== 'ended' && reason !== 'deleted') error = new Error(`The stream has ended: ${detail ?? reason}`);
       stop();
     },
-    drained: () => (waiting.length < WAITING ? undefined : new Promise((resolve) => { calls.drained = resolve; })),
+    drained: () => (waiting.length < WAITING ? undefined : new Promise((resolve) => { drained = resolve; })),
   });
-  if (signal?.aborted) return;
   signal?.addEventListener('abort', stop);
   connection.open();
   try {
-    for (;;) {
-      while (waiting.length > 0) {
-        if (signal?.aborted) return;
-        yield waiting.shift()!;
-        if (waiting.length < WAITING / 2) calls.drained?.();
-      }
-      if (over) break;
-      await new Promise<void>((resolve) => { calls.wake = resolve; });
+    while (!signal?.aborted) {
+      const next = waiting.shift();
+      if (next) {
+        yield next;
+        if (waiting.length < WAITING / 2) drained();
+      } else if (over) {
+        if (error) throw error;
+        return;
+      } else await new Promise<void>((resolve) => { wake = resolve; });
     }
-    if (error) throw error;
   } finally {
     signal?.removeEventListener('abort', stop);
-    calls.drained?.();
+    drained();
     connection.close();
   }
 }

@@ -73,6 +73,10 @@ export class Http {
 /** So many milliseconds or fewer, down to half of them: clients do not all come back at one moment. */
 export const upTo = (millis: number): number => millis * (0.5 + Math.random() / 2);
 
+/** The pause before another attempt: it grows with each failure, and the server may ask for more. */
+export const backOff = (failures: number, longest: number, retryAfter: number | null | undefined): number =>
+  upTo(Math.max(Math.min(longest, 500 * 2 ** failures), 2 * (retryAfter ?? 0)));
+
 /** A key that nobody else has. Also where a page is not secure, and `crypto.randomUUID` missing. */
 export const freshKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join('-');
 

@@ -58,15 +58,16 @@ class Leaderboard {
   readonly #http: Http;
   readonly #share: boolean;
   /** Of its window and its stream: the default leaderboard has short paths for these. */
-  readonly #path: string;
-  #id: Promise<string> | null;
+  readonly #path: string = 'api/leaderboard';
+  #id: Promise<string> | null = null;
   readonly #stores = new Map<string, Live<any>>();
 
   constructor(http: Http, id: string | undefined, share: boolean) {
     this.#http = http;
     this.#share = share;
-    this.#id = id === undefined ? null : Promise.resolve(id);
-    this.#path = id === undefined ? 'api/leaderboard' : pathOf(id);
+    if (id === undefined) return;
+    this.#id = Promise.resolve(id);
+    this.#path = pathOf(id);
   }
 
   /** The first entries, live. The same options give the same store. */

@@ -1,15 +1,15 @@
 // One connection for all tabs of an origin that show the same: a lock elects the tab that holds it, a channel carries what it hears.
 
-import { freshKey, type Http } from './http.js';
+import { freshKey, upTo, type Http } from './http.js';
 import { Connection, HEARTBEAT, type Reason } from './stream.js';
 
 /** What a store hears: from its own connection, or from the tab that holds it. */
 export interface Sink {
   /** Answers false where something is missing before this event. */
   event(name: string, data: any): boolean;
-  status(reason: Reason | null, detail: string | null, final: boolean): void;
+  status(reason: Reason | null, detail?: string | null, final?: boolean): void;
   /** The whole state, for tabs that come later, and from the tab that was there before. */
-  save(): unknown;
+  getSnapshot(): unknown;
   load(state: any): void;
   /** In the tab that holds the connection: a new state has begun, or `stale` says that what was read beside it is out of date. */
   led?(name: string, data: any, tell: (name: string, data: any) => void): void;
@@ -21,7 +21,7 @@ type Said =
   | { type: 'beat' }
   | { type: 'state'; to: string; state: unknown }
   | { type: 'event'; name: string; data: unknown }
-  | { type: 'status'; reason: Reason | null; detail: string | null; final: boolean };
+  | { type: 'status'; reason: Reason | null; detail: string | null };
 type Message = Said & { from: string };
 
 /** Milliseconds. The leading tab speaks up this often; without a word for so long, it is frozen. */
@@ -35,15 +35,15 @@ const SPREAD = 2_000;
 /** How long an answer of the tab that leads is waited for after sleep. */
 const ANSWER = 150;
 
-const page = typeof document === 'undefined' ? null : document;
+const page: Document | undefined = globalThis.document;
 const canShare = (): unknown => page && globalThis.navigator?.locks && globalThis.BroadcastChannel;
 
 /** Feeds one store, for as long as it is started. */
 export class Feed {
   readonly #connection: Connection;
-  #id = '';
-  #started = false;
-  #asleep = false;
+  readonly #id = freshKey();
+  /** Nobody looks, or nobody listens. */
+  #asleep = true;
   #hiding: ReturnType<typeof setTimeout> | undefined;
   /** Ends the membership among the tabs. */
   #member: AbortController | null = null;
@@ -53,7 +53,7 @@ export class Feed {
   #heard = 0;
   /** What the other tabs know of the connection. */
   #told: Reason | null = null;
-  readonly #spread = Math.random() * SPREAD;
+  readonly #spread = upTo(SPREAD);
 
   constructor(
     readonly http: Http,
@@ -61,65 +61,56 @@ export class Feed {
     readonly sink: Sink,
     readonly share: boolean,
   ) {
-    this.#connection = new Connection(http, url, {
-      whole: true,
-      event: (name, data) => this.#event(name, data),
-      status: (reason, detail, final) => this.#say(reason, detail, final),
-    });
+    this.#connection = new Connection(http, url, { whole: true, event: this.#event, status: this.#say });
   }
 
   start(): void {
-    if (this.#started) return;
-    this.#started = true;
     this.#listen('addEventListener');
-    this.#asleep = Boolean(page?.hidden);
-    if (this.#asleep) this.sink.status('asleep', null, false);
-    else this.#join();
+    // Also where it was over: who listens later may be given more.
+    if (!page?.hidden && !this.#member) this.#join();
+    else if (this.#asleep) this.sink.status('asleep');
   }
 
   stop(): void {
-    if (!this.#started) return;
-    this.#started = false;
     this.#listen('removeEventListener');
     clearTimeout(this.#hiding);
-    this.#leave();
+    this.#sleep();
   }
 
   #listen(change: 'addEventListener' | 'removeEventListener'): void {
     if (!page) return;
-    for (const name of ['visibilitychange', 'resume']) page[change](name, this.#look);
-    page[change]('freeze', this.#sleep);
-    for (const name of ['pageshow', 'online']) globalThis[change](name, this.#look);
-    globalThis[change]('pagehide', this.#sleep);
-    globalThis[change]('offline', this.#offline);
+    // Some of these are the document's: on their way to it, the window meets them all.
+    for (const name of ['visibilitychange', 'resume', 'pageshow', 'online']) globalThis[change](name, this.#look, true);
+    for (const name of ['freeze', 'pagehide']) globalThis[change](name, this.#sleep, true);
+    globalThis[change]('offline', this.#offline, true);
   }
 
   readonly #look = (): void => {
     clearTimeout(this.#hiding);
     if (page?.hidden) this.#hiding = setTimeout(this.#sleep, HIDDEN);
-    else if (this.#asleep) {
-      this.#asleep = false;
-      this.#join();
-    } else this.#wake();
+    else if (this.#asleep) this.#join();
+    else this.#wake();
   };
 
   readonly #sleep = (): void => {
     if (this.#asleep) return;
     this.#asleep = true;
     this.#leave();
-    this.sink.status('asleep', null, false);
+    this.sink.status('asleep');
   };
 
   /** Of the tabs, the one that leads says so: it knows when that is over. */
   readonly #offline = (): void => {
-    if (this.#leads || !this.#channel) this.#say('network', null, false);
+    if (this.#member && (this.#leads || !this.#channel)) this.#say('network');
   };
 
-  #say(reason: Reason | null, detail: string | null, final: boolean): void {
-    if (reason !== this.#told) this.#post({ type: 'status', reason, detail, final });
+  readonly #say = (reason: Reason | null, detail: string | null = null, final = false): void => {
+    // What is final here is not told: the next tab leads, and asks for itself. Its token may be better, or the leaderboard there by then.
+    if (final) this.#leave();
+    else if (reason !== this.#told) this.#post({ type: 'status', reason, detail });
     this.#told = reason;
     this.sink.status(reason, detail, final);
-  }
+  };
 
   #wake(): void {
     if (this.#leads || !this.#channel) return this.#connection.wake(this.#told === 'network');
@@ -131,19 +122,19 @@ export class Feed {
 
   /** In a tab that follows: takes over from one that says nothing any more. */
   #check(): void {
-    if (this.#member && !this.#leads && Date.now() - this.#heard > PATIENCE + this.#spread) this.#steal();
+    if (this.#channel && !this.#leads && Date.now() - this.#heard > PATIENCE + this.#spread) this.#elect(true);
   }
 
   #join(): void {
+    this.#asleep = false;
     const member = this.#member = new AbortController();
     if (!this.share || !canShare()) return this.#connection.open();
-    this.sink.status('connecting', null, false);
-    this.http.subject().then((subject) => {
+    this.sink.status('connecting');
+    this.http.subject().catch(() => null).then((subject) => {
       if (member.signal.aborted) return;
       if (subject === null) return this.#connection.open();
-      this.#id = freshKey();
       this.#enter(member, `scoreboard ${subject} ${this.url()}`);
-    }).catch(() => { if (!member.signal.aborted) this.#connection.open(); });
+    });
   }
 
   #leave(): void {
@@ -152,9 +143,10 @@ export class Feed {
     this.#connection.close();
   }
 
-  #enter(member: AbortController, name: string): void {
+  #enter({ signal }: AbortController, name: string): void {
     const channel = this.#channel = new BroadcastChannel(name);
     channel.onmessage = ({ data }) => this.#hear(data as Message);
+    this.#leader = '';
     this.#heard = Date.now();
     let last = Date.now();
     const beats = setInterval(() => {
@@ -164,32 +156,29 @@ export class Feed {
       else if (late) this.#wake();
       else this.#check();
     }, BEAT / 2);
-    member.signal.addEventListener('abort', () => {
+    signal.addEventListener('abort', () => {
       clearInterval(beats);
       channel.close();
-      if (this.#channel === channel) this.#channel = null;
+      this.#channel = null;
       this.#leads = false;
     });
-    this.#steal = () => this.#elect(member, name, { steal: true });
-    this.#elect(member, name, { signal: member.signal });
+    this.#elect();
     this.#post({ type: 'hello' });
   }
 
-  #steal = (): void => {};
-
   /** Waits for the lock, and leads for as long as it is held: to the end of the membership, or until another tab has taken it away. */
-  #elect(member: AbortController, name: string, options: LockOptions): void {
-    if (this.#leads || member.signal.aborted) return;
+  #elect(steal = false): void {
+    const { signal } = this.#member!;
     this.#heard = Date.now();
-    navigator.locks.request(name, options, () => {
-      if (member.signal.aborted || this.#leads) return undefined;
+    navigator.locks.request(this.#channel!.name, steal ? { steal } : { signal }, () => {
+      if (signal.aborted || this.#leads) return undefined;
       this.#leads = true;
       this.#leader = this.#id;
       this.#post({ type: 'lead' });
       this.#connection.open();
-      return new Promise<void>((resolve) => { member.signal.addEventListener('abort', () => resolve()); });
+      return new Promise<void>((resolve) => { signal.addEventListener('abort', () => resolve()); });
     }).catch(() => {
-      if (member.signal.aborted) return;
+      if (signal.aborted) return;
       if (!this.#leads) {
         // Where pages may store nothing, and in frames of no origin, there are no locks: this one leads by itself.
         this.#leads = true;
@@ -199,19 +188,19 @@ export class Feed {
       this.#leads = false;
       this.#connection.close();
       this.#leader = '';
-      this.#elect(member, name, { signal: member.signal });
+      this.#elect();
       this.#post({ type: 'hello' });
     });
   }
 
-  #event(name: string, data: any): void {
+  readonly #event = (name: string, data: any): void => {
     const tell = (told: string, more: any): boolean => {
       this.#post({ type: 'event', name: told, data: more });
       return this.sink.event(told, more);
     };
-    if (!tell(name, data)) return this.#connection.reopen(Math.random() * RESYNC);
+    if (!tell(name, data)) return this.#connection.reopen(upTo(RESYNC));
     this.sink.led?.(name, data, tell);
-  }
+  };
 
   #post(said: Said): void {
     if (this.#leads || said.type === 'hello') this.#channel?.postMessage({ ...said, from: this.#id });
@@ -219,7 +208,7 @@ export class Feed {
 
   #hear(message: Message): void {
     if (message.type === 'hello') {
-      if (this.#leads) this.#post({ type: 'state', to: message.from, state: this.sink.save() });
+      if (this.#leads) this.#post({ type: 'state', to: message.from, state: this.sink.getSnapshot() });
       return;
     }
     // The tab that led before may still speak, if it was frozen: the lock has gone to another.
@@ -229,7 +218,7 @@ export class Feed {
     if (message.type === 'state') {
       if (message.to === this.#id) this.sink.load(message.state);
     } else if (message.type === 'status') {
-      this.#say(message.reason, message.detail, message.final);
+      this.#say(message.reason, message.detail);
     } else if (message.type === 'event' && !this.sink.event(message.name, message.data)) {
       this.#post({ type: 'hello' });
     }

@@ -1,7 +1,7 @@
 // The store of one user's standing and of those around.
 
-import type { Http } from './http.js';
-import { Store, pastOf, pathOf, type Shown } from './store.js';
+import type { Http, Schemas, ScoreboardError } from './http.js';
+import { Store, pastOf, pathOf, windowOf, type Shown } from './store.js';
 import type { Entry } from './top.js';
 
 export interface StandingState extends Shown {
@@ -23,13 +23,11 @@ export interface StandingOptions {
 }
 
 export class StandingStore extends Store<StandingState> {
-  readonly #userId: string;
   readonly #id: () => Promise<string>;
 
   constructor(http: Http, path: string, id: () => Promise<string>, userId: string, options: StandingOptions, share: boolean) {
     const { around = 2, hz = 5, season } = options;
     super(http, path, { view: 'user', userId, around, hz, season: pastOf(season) }, { entry: null, percentile: null, around: [], total: 0 }, share);
-    this.#userId = userId;
     this.#id = id;
   }
 
@@ -39,8 +37,14 @@ export class StandingStore extends Store<StandingState> {
     return super.take(name, data);
   }
 
-  protected override async final(): Promise<Partial<StandingState> | null> {
-    const { season, around } = this.parameters;
-    return season === undefined ? null : this.http.get(`${pathOf(await this.#id())}/entries/${encodeURIComponent(this.#userId)}`, { season, around });
+  protected override async final(): Promise<Partial<StandingState>> {
+    const { userId, season, around } = this.parameters;
+    const path = `${pathOf(await this.#id())}/entries/${encodeURIComponent(userId!)}`;
+    return this.http.get<Partial<StandingState>>(path, { season, around }).catch(async (error: ScoreboardError) => {
+      if (error.status !== 404) throw error;
+      // Of whoever has no entry, all there is to say is of the season.
+      const { entries: _, ...rest } = await this.http.get<Schemas['Window']>(windowOf(this.path), { season, limit: 1 });
+      return { ...rest, entry: null };
+    });
   }
 }

@@ -1,6 +1,6 @@
 // What all stores have in common: an immutable snapshot, listeners, the feed that runs while somebody listens.
 
-import type { Http, Parameters, Schemas } from './http.js';
+import type { Http, Parameters, Schemas, ScoreboardError } from './http.js';
 import { Feed, type Sink } from './share.js';
 import type { Reason } from './stream.js';
 
@@ -55,7 +55,9 @@ export const pastOf = (season?: number | string): number | string | undefined =>
 /** A feed goes on for so long after the last listener: React's StrictMode, and pages that change, listen again at once. Milliseconds. */
 const LINGER = 500;
 /** How soon a result that could not be read is asked for again. */
-const AGAIN = 5_000;
+export const AGAIN = 5_000;
+/** How often it is looked whether another season has become the previous one. */
+const TURN = 60_000;
 
 export abstract class Store<T extends Shown> implements Live<T>, Sink {
   readonly #listeners = new Set<() => void>();
@@ -63,10 +65,11 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
   #state: T;
   readonly #nothing: T;
   #closing: ReturnType<typeof setTimeout> | undefined;
+  #reading: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     protected readonly http: Http,
-    path: string,
+    protected readonly path: string,
     protected readonly parameters: Parameters,
     empty: Omit<T, keyof Shown>,
     share: boolean,
@@ -83,7 +86,6 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
     this.#feed.start();
     return () => {
       if (!this.#listeners.delete(own) || this.#listeners.size > 0) return;
-      clearTimeout(this.#closing);
       this.#closing = setTimeout(() => this.#feed.stop(), LINGER);
     };
   };
@@ -92,17 +94,18 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
 
   /** The state after an event; `null` where something is missing before it. */
   protected take(name: string, data: any): Partial<T> | null {
-    const changes: { -readonly [Key in keyof Shown]?: Shown[Key] } = {};
-    if (name === 'heartbeat') Object.assign(changes, { watchers: data.watchers, clockOffset: Date.parse(data.at) - Date.now() });
-    if (name === 'season-ended') changes.ended = data;
-    if (name === 'season-started') changes.started = data;
-    // A deletion is the last event, and told by `closed` as well.
-    if (name === 'leaderboard-changed' && !data.deleted) changes.definition = data;
-    return changes as Partial<T>;
+    const changes: Record<string, Partial<Shown>> = {
+      heartbeat: { watchers: data.watchers, clockOffset: Date.parse(data.at) - Date.now() },
+      'season-ended': { ended: data },
+      'season-started': { started: data },
+      // A deletion is the last event, and told by `closed` as well.
+      'leaderboard-changed': data.deleted ? {} : { definition: data },
+    };
+    return (changes[name] ?? {}) as Partial<T>;
   }
 
-  /** What is shown of a season that has no stream. */
-  protected abstract final(): Promise<Partial<T> | null>;
+  /** What is shown of a season that has ended. */
+  protected abstract final(): Promise<Partial<T>>;
 
   led?: NonNullable<Sink['led']>;
 
@@ -112,25 +115,29 @@ export abstract class Store<T extends Shown> implements Live<T>, Sink {
     return changes !== null;
   }
 
-  status(reason: Reason | null, detail: string | null, final: boolean): void {
+  status(reason: Reason | null, detail: string | null = null, final = false): void {
     const offline = final || (reason === 'network' && globalThis.navigator?.onLine === false);
     // What may not be seen any more is not kept either: it would be shown again while it is asked for.
     this.#change({ ...(final && reason !== 'ended' && this.#nothing), status: reason === null ? 'live' : offline ? 'offline' : 'stale', reason, detail });
-    if (final && reason === 'ended') this.#read();
-  }
-
-  save(): T {
-    return this.#state;
+    if (final && reason === 'ended' && this.parameters.season !== undefined) this.#read(0);
   }
 
   load(state: T): void {
     this.#change(state);
   }
 
-  #read(): void {
-    this.final().then((result) => { if (result) this.#change(result); }, () => {
-      if (this.#listeners.size > 0) setTimeout(() => this.#read(), AGAIN);
-    });
+  /** An ended season has no stream: its result is read, after so many milliseconds. Whoever is asleep by then reads it on waking. */
+  #read(pause: number): void {
+    clearTimeout(this.#reading);
+    this.#reading = setTimeout(() => {
+      if (this.#state.reason === 'ended') this.final().then((result) => {
+        this.#change(result);
+        if (this.parameters.season === 'previous') this.#read(TURN);
+      }, ({ problem, message }: ScoreboardError) => {
+        if (problem?.status! < 429) this.status('refused', message, true);
+        else this.#read(AGAIN);
+      });
+    }, pause);
   }
 
   #change(changes: object): void {

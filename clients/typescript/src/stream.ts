@@ -2,7 +2,7 @@
 
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
-import { ScoreboardError, failure, upTo, type Http } from './http.js';
+import { ScoreboardError, backOff, failure, upTo, type Http } from './http.js';
 
 /** Why nothing is fed just now. */
 export type Reason =
@@ -20,7 +20,7 @@ const LONGEST_PAUSE = 30_000;
 /** Browsers open six connections to a server that speaks HTTP/1.1, for all tabs together. Streams stay open on these at the most, so that requests get through. */
 const PLACES = 4;
 /** Those beyond take turns: one takes a look this often, for so long. Milliseconds. */
-const TURN = 4_000;
+const TURN = 5_000;
 const LOOK = 300;
 
 /** Takes one of the places at this server; answers with what gives it back, or `null` where all are taken. */
@@ -60,8 +60,8 @@ export class Connection {
   #attempt: AbortController | null = null;
   #lastSign = 0;
   #failures = 0;
-  /** The pause after an attempt that was given up on purpose. */
-  #pause = 0;
+  /** The pause that the server asks for, told on the way. */
+  #retry = 0;
   /** This attempt has no place, and is over when it has told the state. */
   #brief = false;
   #wake = (): void => {};
@@ -88,16 +88,15 @@ export class Connection {
   }
 
   /** Gives up this attempt and makes another after `pause` milliseconds. */
-  reopen(pause = 0): void {
-    this.#pause = pause;
-    this.#attempt?.abort();
+  reopen(pause: number): void {
+    this.#attempt?.abort(pause);
     this.#wake();
   }
 
   /** After sleep, or when the network is back: then it may have been `lost`. */
-  wake(lost = false): void {
+  wake(lost: boolean): void {
     this.#failures = 0;
-    if (lost || !this.#attempt || Date.now() - this.#lastSign > STALE) this.reopen();
+    if (lost || !this.#attempt || Date.now() - this.#lastSign > STALE) this.reopen(0);
   }
 
   async #run(running: AbortController): Promise<void> {
@@ -106,7 +105,7 @@ export class Connection {
       const attempt = this.#attempt = new AbortController();
       const pause = await this.#once(attempt).catch((error: unknown) => {
         if (running.signal.aborted) return null;
-        return attempt.signal.aborted ? this.#given() : this.#lost(error);
+        return attempt.signal.aborted ? this.#given(attempt.signal.reason) : this.#lost(error);
       });
       if (running.signal.aborted) return;
       this.#attempt = null;
@@ -121,26 +120,24 @@ export class Connection {
   }
 
   /** The pause after an attempt that was given up: it was silent, or another is wanted. */
-  #given(): number {
+  #given(pause: number): number {
     if (!this.#brief) this.#say('network');
-    const pause = this.#pause;
-    this.#pause = 0;
     return pause;
   }
 
-  /** The pause after a failed attempt, or `null` if it was the last one. It grows with each, and differs between clients. */
+  /** The pause after a failed attempt, or `null` if it was the last one. */
   #lost(error: unknown): number | null {
-    const { status = 0, message = null, retryAfter = null, problem = null } = error instanceof ScoreboardError ? error : {};
+    const { status = 0, message, retryAfter, problem } = error as Partial<ScoreboardError>;
+    const detail = problem && message;
     // Whoever stands before the server and does not find it may answer as well, and means nothing by it.
     const meant = status === 204 || problem?.status === status;
     const reason = !meant ? null : status === 401 && this.http.hasToken ? 'token' : REFUSED[status] ?? (status >= 400 && status < 429 ? 'refused' : null);
-    if (reason) return this.#say(reason, message, true);
-    this.#say(status === 503 || status === 429 ? 'busy' : 'network', message);
-    const backOff = upTo(Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures++));
-    return Math.max(backOff, (retryAfter ?? 0) * (1 + Math.random() / 2));
+    if (reason) return this.#say(reason, detail, true);
+    this.#say(status === 503 || status === 429 ? 'busy' : 'network', detail);
+    return backOff(this.#failures++, LONGEST_PAUSE, retryAfter);
   }
 
-  #say(reason: Reason | null, detail: string | null = null, final = false): null {
+  #say(reason: Reason | null, detail: string | null | undefined = null, final = false): null {
     this.listener.status(reason, detail, final);
     return null;
   }
@@ -151,7 +148,7 @@ export class Connection {
     const alive = (): void => {
       this.#lastSign = Date.now();
       clearTimeout(dead);
-      dead = setTimeout(() => attempt.abort(), SILENCE);
+      dead = setTimeout(() => attempt.abort(0), SILENCE);
     };
     const url = this.url();
     const leave = await placeAt(url.origin);
@@ -159,48 +156,42 @@ export class Connection {
     alive();
     try {
       const answer = await this.http.send(url, { signal: attempt.signal, headers: { accept: 'text/event-stream' }, cache: 'no-store' });
-      if (answer.status !== 200 || !answer.body) throw await failure(answer);
-      if (this.#brief) setTimeout(() => { if (this.#attempt === attempt) this.reopen(TURN * (0.75 + Math.random() / 2)); }, LOOK);
-      return await this.#read(answer.body, alive, () => clearTimeout(dead), attempt.signal);
+      // Whoever stands before the server may answer everything with a page.
+      if (!answer.headers.get('content-type')?.startsWith('text/event-stream')) throw await failure(answer);
+      if (this.#brief) setTimeout(() => { if (this.#attempt === attempt) this.reopen(upTo(TURN)); }, LOOK);
+      this.#retry = 0;
+      let over: number | null | undefined;
+      const parser = createParser({
+        onRetry: (millis) => { this.#retry = millis; },
+        onEvent: (event) => {
+          if (!attempt.signal.aborted && over === undefined) over = this.#take(event);
+        },
+      });
+      const reader = answer.body!.getReader();
+      const text = new TextDecoder();
+      while (over === undefined) {
+        const { done, value } = await reader.read();
+        // An end is a loss as others: where nothing was said, the next pause is longer.
+        if (done || attempt.signal.aborted) throw new ScoreboardError(0, null, this.#retry);
+        parser.feed(text.decode(value, { stream: true }));
+        clearTimeout(dead);
+        await this.listener.drained?.();
+        alive();
+      }
+      void reader.cancel().catch(() => {});
+      return over;
     } finally {
       clearTimeout(dead);
       leave?.();
     }
   }
 
-  async #read(body: ReadableStream<Uint8Array>, alive: () => void, still: () => void, signal: AbortSignal): Promise<number | null> {
-    let retry = 0;
-    let over: number | null | undefined;
-    const parser = createParser({
-      onRetry: (millis) => { retry = millis; },
-      onEvent: (event) => {
-        if (!signal.aborted && over === undefined) over = this.#take(event, () => retry);
-      },
-    });
-    const reader = body.getReader();
-    const text = new TextDecoder();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (over !== undefined || done || signal.aborted) break;
-      parser.feed(text.decode(value, { stream: true }));
-      still();
-      await this.listener.drained?.();
-      alive();
-      if (over !== undefined) break;
-    }
-    void reader.cancel().catch(() => {});
-    if (over !== undefined) return over;
-    if (signal.aborted) throw new ScoreboardError(0);
-    this.#say('network');
-    return upTo(retry);
-  }
-
   /** Passes an event on. Answers as `#once` does where the event ends the stream. */
-  #take({ event: name, data: text, id }: EventSourceMessage, retry: () => number): number | null | undefined {
+  #take({ event: name, data: text, id }: EventSourceMessage): number | null | undefined {
     const data = JSON.parse(text);
     if (name === 'busy') {
       this.#say('busy', data.reason);
-      return Math.max(1000, retry());
+      return Math.max(1000, this.#retry);
     }
     if (name === 'closed') {
       const reason = CLOSED[data.reason] ?? 'refused';

@@ -33,13 +33,8 @@ export interface TopOptions {
 const EMPTY = { entries: [], total: 0, scores: [] };
 
 export class TopStore extends Store<TopState> {
-  readonly #window: () => Promise<Schemas['Window']>;
-  readonly #limit: number;
-
   constructor(http: Http, path: string, { limit = 10, hz = 5, season, latest }: TopOptions, share: boolean) {
     super(http, path, { view: 'top', limit, hz, latest, season: pastOf(season) }, EMPTY, share);
-    this.#window = () => http.get(windowOf(path), { season, limit });
-    this.#limit = limit;
   }
 
   protected override take(name: string, data: any): Partial<TopState> | null {
@@ -58,15 +53,15 @@ export class TopStore extends Store<TopState> {
       }
       case 'season-ended':
         // Shown until the empty window of the next one comes.
-        return { season: data.season, version: data.version, total: data.total, entries: same(entries, data.entries.slice(0, this.#limit)), ended: data };
+        return { season: data.season, version: data.version, total: data.total, entries: same(entries, data.entries.slice(0, this.parameters['limit'])), ended: data };
       default:
         return super.take(name, data);
     }
   }
 
-  /** An ended season has no stream: its result is read. */
-  protected override async final(): Promise<Partial<TopState> | null> {
-    return this.parameters.season === undefined ? null : this.#window();
+  protected override async final(): Promise<Partial<TopState>> {
+    const { season, limit } = this.parameters;
+    return this.take('leaderboard', await this.http.get(windowOf(this.path), { season, limit }))!;
   }
 }
 

@@ -50,4 +50,18 @@ describe('waiting', { concurrency: true }, () => {
     assert.ok(Date.now() - start < 45_000);
     followed.leave();
   });
+
+  test('the previous season goes on to the next one that ends', { timeout: 120_000 }, async () => {
+    const board = await server.board('turns');
+    const end = async (season, user) => {
+      await server.score(board, user, 1);
+      await server.api('POST', `/api/leaderboards/${board}/seasons`, { ends: season });
+    };
+    await end(1, 'ada');
+    const followed = follow(new Scoreboard({ url: server.url }).leaderboard(board).top({ season: 'previous' }));
+    await until('the first', () => followed.state.entries[0]?.userId === 'ada');
+    await end(2, 'grace');
+    await until('the second', () => followed.state.season === 2 && followed.state.entries[0]?.userId === 'grace', 90_000);
+    followed.leave();
+  });
 });
