@@ -20,7 +20,9 @@ export class TokenHttp extends Http {
   override readonly hasToken = true;
 
   override async subject(): Promise<string | null> {
-    return claims(await this.#present()).sub ?? null;
+    // Whoever may less does not look over the shoulder of whoever may more: all must be equal that a token says, but when it was made.
+    const { iat, exp, nbf, jti, ...rest } = claims(await this.#present());
+    return rest.sub ? JSON.stringify(rest) : null;
   }
 
   /** Sends with the token, and once more with a new one after a 401. */
@@ -51,7 +53,7 @@ export class TokenHttp extends Http {
 }
 
 /** What a JWT says of itself. Nothing is verified: that is the server's part. */
-function claims(token: string): { sub?: string; exp?: number } {
+function claims(token: string): { sub?: string; exp?: number; iat?: number; nbf?: number; jti?: string } {
   try {
     // Characters beyond ASCII come out as their bytes, which tells subjects apart all the same.
     return JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/')));

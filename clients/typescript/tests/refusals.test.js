@@ -151,4 +151,19 @@ describe('windows', () => {
     await second.close();
   });
 
+  test('a token that is refused refuses no other of its subject, and shows nothing of what another opens', async () => {
+    const page = await open(chromium, `${own.url}/client`, inSight);
+    await follows(page, token('reader', 'leaderboards:read', -60));
+    await follows(page, token('reader', 'leaderboards:read'));
+    await follows(page, token('reader', 'scores:write'));
+    await until('all know', async () => (await reasons(page)).every((seen) => [null, 'token', 'refused'].includes(seen.at(-1))));
+    await sleep(500);
+    const [expired, good, less] = await reasons(page);
+    assert.equal(expired.at(-1), 'token');
+    assert.deepEqual(good.filter((reason) => reason && reason !== 'connecting'), []);
+    assert.equal(good.at(-1), null);
+    assert.equal(less.at(-1), 'refused');
+    assert.ok(!less.includes(null), `${less}`);
+    await page.close();
+  });
 });
