@@ -1,15 +1,11 @@
 // The store of a window with the newest scores beside it: by one stream, however many scores there are.
 
-import type { Schemas } from './http.js';
+import { upTo, type Schemas } from './http.js';
 import type { Sink } from './share.js';
-import { pathOf } from './store.js';
+import { AGAIN, pathOf } from './store.js';
 import { TopStore, type LatestScore, type ScoreUpdated, type TopState } from './top.js';
 
 export class LatestStore extends TopStore {
-  get #latest(): number {
-    return Number(this.parameters['latest']);
-  }
-
   protected override take(name: string, data: any): Partial<TopState> | null {
     const { scores, total, version } = this.getSnapshot();
     if (name === 'latest-scores') {
@@ -27,22 +23,24 @@ export class LatestStore extends TopStore {
   override led: NonNullable<Sink['led']> = (name, data, tell) => {
     if (name !== 'leaderboard' && !(name === 'latest-scores' && data.refresh)) return;
     setTimeout(() => {
-      const asked = this.http.get<Schemas['LatestScores']>(`${pathOf(data.leaderboardId)}/scores`, { limit: this.#latest });
-      asked.then((body) => tell('history', { ...body, reset: Boolean(data.refresh) }), () => {});
-    }, data.refresh ? Math.random() * 1000 : 0);
+      const asked = this.http.get<Schemas['LatestScores']>(`${pathOf(data.leaderboardId)}/scores`, { limit: this.parameters['latest'] });
+      asked.then((body) => tell('history', { ...body, reset: Boolean(data.refresh) }), ({ retryAfter }) => {
+        // A state that comes meanwhile asks by itself.
+        setTimeout(() => { if (this.getSnapshot().status === 'live') this.led(name, data, tell); }, retryAfter ?? AGAIN);
+      });
+    }, upTo(data.refresh ? 1000 : 0));
   };
 
   #merge(held: TopState['scores'], more: readonly (ScoreUpdated | LatestScore)[], season: number): TopState['scores'] {
     if (season !== this.getSnapshot().season) return held;
     // The id tells the order, and which of them is known.
     const all = new Map([...more, ...held].map((score) => [score.eventId, score]));
-    return [...all.values()].sort((one, other) => (one.eventId < other.eventId ? 1 : -1)).slice(0, this.#latest);
+    return [...all.values()].sort((one, other) => (one.eventId < other.eventId ? 1 : -1)).slice(0, this.parameters['latest'] as number);
   }
 }
 
 const epoch = (version: string | null): string | undefined => version?.replace(/-\d+$/, '');
 
 function renamed(scores: TopState['scores'], users: readonly Schemas['UserChangedEvent'][]): TopState['scores'] {
-  const names = new Map(users.map((user) => [user.userId, user.displayName]));
-  return scores.map((score) => (names.has(score.userId) ? { ...score, displayName: names.get(score.userId)! } : score));
+  return scores.map((score) => users.reduce((told, { userId, displayName }) => (userId === told.userId ? { ...told, displayName } : told), score));
 }

@@ -98,6 +98,16 @@ describe('stores', () => {
     next.leave();
   });
 
+  test('latest scores that could not be read are asked for again', async () => {
+    await server.board('again');
+    await server.score('again', 'ada', 5);
+    const proxy = await host((request, response, time) => request.url.includes('/scores?') && time === 1 && response.writeHead(429, { 'retry-after': '1' }).end());
+    const followed = follow(new Scoreboard({ url: proxy.url }).leaderboard('again').top({ latest: 5 }));
+    await until('they are there', () => followed.state.scores.length === 1);
+    assert.ok(proxy.asked['/api/leaderboards/again/scores'] > 1);
+    followed.leave();
+    await proxy.stop();
+  });
 });
 
 describe('windows', () => {
