@@ -42,6 +42,33 @@ async function host(answer) {
   };
 }
 
+describe('scores', () => {
+  test('the score of a run is submitted with its token alone', async () => {
+    await server.board('runs');
+    await server.api('POST', '/api/actions', { id: 'run', leaderboards: ['runs'], value: { min: 0, max: 1000 }, selfService: true, run: { minSeconds: 0, maxSeconds: 3600 } });
+    const own = token('player', 'scores:self');
+    const { runToken } = await server.api('POST', '/api/runs', { actionId: 'run' }, { authorization: `Bearer ${own}` });
+    const { scores } = new Scoreboard({ url: server.url, token: () => own });
+    const submission = { actionId: 'run', userId: 'player', value: 9, runToken };
+    assert.equal((await scores.submit(submission)).newScore, 9);
+    assert.equal((await scores.submit(submission)).newScore, 9, 'the token counts once');
+  });
+
+  test('one that a rule refuses for now is refused, one that comes too fast is sent again', async () => {
+    await server.board('rules');
+    await server.api('POST', '/api/actions', { id: 'slow', leaderboards: ['rules'], points: 5, cooldownSeconds: 1 });
+    const limited = { status: 429, type: 'urn:scoreboard:problem:rate-limited', title: 'Too many requests' };
+    const proxy = await host((request, response, time) => request.url === '/api/scores' && time === 1
+      && response.writeHead(429, { 'content-type': 'application/problem+json', 'retry-after': '1' }).end(JSON.stringify(limited)));
+    const { scores } = new Scoreboard({ url: proxy.url, token: () => token() });
+    assert.equal((await scores.submit({ actionId: 'slow', userId: 'ada' })).newScore, 5);
+    assert.equal(proxy.asked['/api/scores'], 2);
+    await assert.rejects(scores.submit({ actionId: 'slow', userId: 'ada' }), ({ status, problem }) => status === 429 && problem.type.endsWith('too-soon'));
+    assert.equal(proxy.asked['/api/scores'], 3);
+    await proxy.stop();
+  });
+});
+
 for (const [what, type] of [['pages', 'text/html'], ['streams that say nothing', 'text/event-stream']]) {
   test(`a host that answers everything with ${what} is asked less and less`, async () => {
     const proxy = await host((request, response) => response.writeHead(200, { 'content-type': type }).end('<p>Welcome</p>\n\n'));
