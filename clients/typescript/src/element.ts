@@ -21,8 +21,6 @@ const LEADERS = 3;
 const stores = new Map<string, Live<any>>();
 /** So many that are not looked at are no leak; what is looked at goes on without being here. */
 const KEPT = 30;
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(tableCss + elementCss);
 
 /** Where this file came from: the server, unless it is part of a bundle. */
 const served = /^(.*\/)embed\/v1\//.exec(import.meta.url)?.[1];
@@ -34,6 +32,8 @@ export class ScoreBoard extends HTMLElement {
   #leave: (() => void)[] = [];
   #spoken = '';
   #rank: number | null = null;
+  /** Where that rank is from. */
+  #ranked = '';
   #top: State | null = null;
   #own: StandingState | null = null;
   #close = (): void => {};
@@ -81,12 +81,12 @@ export class ScoreBoard extends HTMLElement {
   #stop(): void {
     for (const leave of this.#leave.splice(0)) leave();
     this.#close();
-    this.#top = this.#own = this.#rank = null;
+    this.#top = this.#own = null;
   }
 
   #start(): void {
     const get = (name: string): string | null => this.getAttribute(name);
-    const locale = known(get('locale') ?? (this.closest<HTMLElement>('[lang]')?.lang || document.documentElement.lang || navigator.language));
+    const locale = known(get('locale') || (this.closest<HTMLElement>('[lang]')?.lang || document.documentElement.lang || navigator.language));
     const number = (name: string, otherwise: number): number => ~~get(name)! || otherwise;
     // Frameworks write what is not set as an empty text.
     const [user, season, board] = [get('user'), get('season'), get('board')].map((text) => text || null) as (string | null)[];
@@ -101,6 +101,9 @@ export class ScoreBoard extends HTMLElement {
       this.#top = { status: 'offline', reason: 'refused', detail: 'src', version: null, entries: [] } as unknown as State;
       return this.#draw();
     }
+    const ranked = JSON.stringify([src, path, season, user]);
+    if (this.#ranked !== ranked) this.#rank = null;
+    this.#ranked = ranked;
     const options = { hz: number('hz', 2), ...(season && { season: season as 'previous' }) };
     const share = <S>(kind: string, store: () => Live<S>): Live<S> => {
       const key = JSON.stringify([src, path, kind, options, user, number('limit', 10)]);
@@ -144,6 +147,9 @@ export class ScoreBoard extends HTMLElement {
   /** The shadow tree, and what draws into it. */
   #build(locale: string): void {
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
+    // A sheet is of one document, and elements are moved between documents.
+    const sheet = new (this.ownerDocument.defaultView as typeof globalThis).CSSStyleSheet();
+    sheet.replaceSync(tableCss + elementCss);
     root.adoptedStyleSheets = [sheet];
     const texts = { ...textsOf(locale), ...this.#texts };
     const number = numbers(locale);
@@ -154,11 +160,11 @@ export class ScoreBoard extends HTMLElement {
     const head = make('thead', { role: 'rowgroup', part: 'header' }, make('tr', { role: 'row' }, ...heads));
     const table = make('table', { class: 'sb-table', role: 'table' }, caption, head, body);
     const status = make('span', { part: 'status' });
-    const nobody = make('slot', { name: 'empty' });
+    const nobody = make('slot') as HTMLSlotElement;
     const empty = make('div', { part: 'empty' }, nobody);
     const top = make('header', {}, make('slot', { name: 'header' }), status);
     root.replaceChildren(make('div', { dir: direction(locale), lang: locale }, top, table, empty, make('p', { class: 'sb-unseen', role: 'status' })));
-    const rows = new LiveTable(body, { texts, number, avatars: this.hasAttribute('avatars'), mark: this.getAttribute('user') });
+    const rows = new LiveTable(body, { texts, number, avatars: (this.getAttribute('avatars') ?? 'false') !== 'false', mark: this.getAttribute('user') });
     let [season, reason, drawing]: [number | null, string | null, number] = [null, null, 0];
     const speaking = setInterval(() => this.#speak(texts, number), SPEAK);
     this.#close = () => {
@@ -181,8 +187,11 @@ export class ScoreBoard extends HTMLElement {
       status.dataset['status'] = state.status;
       set(status, texts[state.status]!);
       empty.hidden = !gone && (state.version === null || list.length > 0);
+      // Whoever looks for what is not there is told so, whatever the page says of an empty leaderboard.
+      const missing = gone || state.total > 0;
+      nobody.name = missing ? 'error' : 'empty';
       // What is asked for wrongly is said in the server's words.
-      set(nobody, state.reason === 'refused' ? state.detail! : texts[gone ? (state.reason === 'private' ? 'private' : 'gone') : 'empty']!);
+      set(nobody, (state.reason === 'refused' && state.detail) || texts[state.reason === 'private' ? 'private' : missing ? 'gone' : 'empty']!);
       if (state.version !== null) this.#tell('scoreboard-update', state);
       if (gone && state.reason !== reason) this.#tell('scoreboard-error', { reason: state.reason, detail: state.detail });
       reason = state.reason;

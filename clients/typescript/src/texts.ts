@@ -19,10 +19,10 @@ export function numbers(locale: string, options?: Intl.NumberFormatOptions): (va
   return (value) => format.format(value).replace('-', '−');
 }
 
-/** A locale that this browser knows: what a page asks for may be nonsense. */
+/** A locale that this browser knows: what a page asks for may be nonsense, or written as programs elsewhere do (`de_DE`). */
 export function known(locale: string | null | undefined): string {
   try {
-    return Intl.getCanonicalLocales(locale ?? [])[0] ?? 'en';
+    return Intl.getCanonicalLocales(locale?.replaceAll('_', '-') ?? [])[0] ?? 'en';
   } catch {
     return 'en';
   }
