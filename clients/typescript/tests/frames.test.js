@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Server, browser, open, shows } from './harness.js';
+import { Server, browser, findings, inSight, open, shows, until } from './harness.js';
 
 let server, chromium;
 
@@ -27,3 +27,20 @@ for (const [width, scale] of [[1920, 1], [960, 8], [400, 3]]) {
     await page.close();
   });
 }
+
+test('a frame of what may not be seen has no empty heading or link, and axe finds nothing', async () => {
+  await server.board('vault', { visibility: 'private', name: 'Secret plans' });
+  await server.board('gone', { name: 'Gone' });
+  await server.score('gone', 'ada', 5);
+  const pages = [];
+  for (const board of ['vault', 'none', 'gone']) pages.push(await open(chromium, `${server.url}/boards/${board}/embed`, inSight));
+  await shows(pages[2], server, 'gone');
+  assert.equal(await pages[2].title(), 'Gone');
+  await server.api('DELETE', '/api/leaderboards/gone');
+  for (const page of pages) {
+    await until('it is known', () => page.evaluate(() => document.querySelector('score-board').state?.status === 'offline'));
+    await until('nothing is named', async () => (await page.title()) === 'Scoreboard');
+    assert.deepEqual(await findings(page), []);
+    await page.close();
+  }
+});

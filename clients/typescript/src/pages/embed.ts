@@ -10,8 +10,11 @@ const tell = (): void => {
 
 const title = document.querySelector<HTMLElement>('h1 a')!;
 const name = (text: string): void => {
-  if (title.textContent !== text) document.title = title.textContent = text;
+  // What has no name here is headed all the same: empty headings and links say nothing to the ear. It leads to the page, where one can sign in.
+  const said = text || 'Scoreboard';
+  if (title.textContent !== said) document.title = title.textContent = said;
 };
+name(title.textContent!);
 // As it is called by now; and nothing of what may not be seen any more.
 addEventListener('scoreboard-update', (event) => {
   const { definition } = (event as CustomEvent<TopState>).detail;
