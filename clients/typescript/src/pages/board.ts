@@ -5,7 +5,7 @@ import { LiveTable } from '../table.js';
 import { clockStarted, countDown } from './countdown.js';
 import { resumeFeed, showFeed } from './feed.js';
 import { showEmpty } from './empty.js';
-import { $, board, boardId, clockTime, data, element, fullTime, giveToken, moment, number, put, root, scoreboard, text, texts, wasTyped, type Definition } from './page.js';
+import { $, board, boardId, clockTime, data, element, fullTime, giveToken, moment, number, persist, put, root, scoreboard, text, texts, wasTyped, type Definition } from './page.js';
 import { listenToSearch, me, showMine } from './search.js';
 import { chosenPast, choose, forgetSeasons, learn, listSeasons, listenToChoices, note, seasons, showSeasons, watchSeasons } from './seasons.js';
 import { listenToSignIn, resumeSession, signInFailed } from './sign-in.js';
@@ -71,10 +71,10 @@ function showShares(entries: readonly Entry[]): void {
 
 async function define(): Promise<void> {
   if (Date.now() - definedAt < 60_000) return;
-  definedAt = Date.now();
-  const definition = await scoreboard().leaderboard(boardId).get().catch(() => null);
-  if (definition) adopt(definition as Definition);
-  else definedAt = 0;
+  const mine = definedAt = Date.now();
+  const wanted = (): boolean => definedAt === mine && !board.over;
+  const definition = await persist(() => scoreboard().leaderboard(boardId).get(), wanted);
+  if (definition && wanted()) adopt(definition as Definition);
 }
 
 function adopt(definition: Definition): void {
@@ -88,8 +88,13 @@ function adopt(definition: Definition): void {
   draw();
 }
 
+let listing = 0;
+
 async function listBoards(): Promise<void> {
-  const others = (await scoreboard().leaderboards().catch(() => [])).filter(({ id }) => id);
+  const mine = listing += 1;
+  const known = await persist(() => scoreboard().leaderboards(), () => listing === mine);
+  if (listing !== mine) return;
+  const others = (known ?? []).filter(({ id }) => id);
   $('boards').hidden = others.length < 2;
   $('boards').replaceChildren(...others.map(({ id, name }) => {
     const link = element('a', '', name || id);

@@ -1,6 +1,6 @@
 // What all of the page's parts use: its data, texts, numbers and times.
 
-import { Scoreboard, type TokenSource, type TopState } from '../index.js';
+import { Scoreboard, type ScoreboardError, type TokenSource, type TopState } from '../index.js';
 import { fill, numbers, type Texts } from '../texts.js';
 
 const read = (id: string): any => JSON.parse(document.getElementById(id)!.textContent!);
@@ -42,6 +42,24 @@ export const scoreboard = (): Scoreboard => {
   const token = given ?? (present === null ? null : () => addressed() ?? present);
   return new Scoreboard({ url: root, ...(token && { token }) });
 };
+
+/** Milliseconds after which what could not be read is asked for again, where the server names none. */
+const AGAIN = 5_000;
+
+/** Reads until there is an answer; gives up where it is not `wanted` any more, and where the server refuses for good. */
+export async function persist<T>(read: () => Promise<T>, wanted: () => boolean, failed = (): void => {}): Promise<T | undefined> {
+  while (wanted()) {
+    try {
+      return await read();
+    } catch (error) {
+      const { status, retryAfter } = error as ScoreboardError;
+      if (status >= 400 && status < 429) break;
+      failed();
+      await new Promise((resolve) => { setTimeout(resolve, (retryAfter ?? AGAIN) * (1 + Math.random() / 2)); });
+    }
+  }
+  return undefined;
+}
 
 /* Numbers and times. */
 

@@ -1,7 +1,7 @@
 // Search by name, and the reader's own place: read when it may have changed, without a stream of its own.
 
 import type { Entry } from '../index.js';
-import { $, board, boardId, element, nameOf, number, parts, percent, put, scoreboard, text } from './page.js';
+import { $, board, boardId, element, nameOf, number, parts, percent, persist, put, scoreboard, text } from './page.js';
 import { chosenPast } from './seasons.js';
 
 /** Milliseconds: from the last key to the search, and between two reads of the own place. */
@@ -83,10 +83,11 @@ async function find(name: string): Promise<void> {
   const mine = asked;
   const past = chosenPast();
   const season = past?.asked as 'previous';
-  const answer = await scoreboard().leaderboard(boardId).search(mine, { limit: FOUND, ...(past && { season }) }).catch(() => null);
+  const leaderboard = scoreboard().leaderboard(boardId);
+  const failed = (): void => list.replaceChildren(element('li', 'aside', text('loadFailed')));
+  const answer = await persist(() => leaderboard.search(mine, { limit: FOUND, ...(past && { season }) }), () => asked === mine, failed);
   if (asked !== mine) return;
-  if (!answer) return list.replaceChildren();
-  const found = answer.entries.map((entry) => {
+  const found = (answer?.entries ?? []).map((entry) => {
     const line = element('li');
     const choice = element('button', 'found');
     choice.type = 'button';
@@ -137,8 +138,12 @@ export function showMine(): void {
 }
 
 async function read(user: string): Promise<void> {
-  const answer = await scoreboard().leaderboard(boardId).entry(user, { around: AROUND }).catch((error) => (error.status === 404 ? null : undefined));
-  if (answer === undefined || me() !== user) return;
+  const wanted = (): boolean => me() === user && !board.over && !chosenPast();
+  const answer = await persist(() => scoreboard().leaderboard(boardId).entry(user, { around: AROUND }).catch((error) => {
+    if (error.status === 404) return null;
+    throw error;
+  }), wanted);
+  if (answer === undefined || !wanted()) return;
   $('mine').hidden = false;
   if (!answer || !('around' in answer)) {
     const name = element('bdi', 'name', user);

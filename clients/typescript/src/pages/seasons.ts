@@ -3,7 +3,7 @@
 // The stream tells of the turn from one to the next; the list is asked for where it has not.
 
 import type { Entry, Schemas } from '../index.js';
-import { $, board, boardId, data, element, moment, nameOf, number, parts, put, scoreboard, span, text } from './page.js';
+import { $, board, boardId, data, element, moment, nameOf, number, parts, persist, put, scoreboard, span, text } from './page.js';
 
 type Season = { season: number; name?: string | null; startsAt: string; endsAt?: string | null; total?: number | null };
 
@@ -30,12 +30,15 @@ let earlier: string | null = null;
 /** The last season with a result whose end this page has met, until that result has been looked at. */
 let turned: { season: number; winner?: Entry | undefined } | null = null;
 let past: Past | null = null;
+/** What was asked for before all was forgotten is not learnt. */
+let era = 0;
 let redraw = (): void => {};
 
 export const chosenPast = (): Past | null => past;
 export const watchSeasons = (draw: () => void): void => { redraw = draw; };
 
 export function forgetSeasons(): void {
+  era += 1;
   seasons.clear();
   [earlier, turned, past] = [null, null, null];
 }
@@ -43,8 +46,10 @@ export function forgetSeasons(): void {
 const shownSeason = (): number | null => (past ? past.season : board.state?.season ?? null);
 
 export async function listSeasons(cursor?: string): Promise<void> {
-  const page = await scoreboard().leaderboard(boardId).seasons({ limit: PAGE, ...(cursor && { cursor }) }).catch(() => null);
-  if (!page || board.over) return;
+  const mine = era;
+  const wanted = (): boolean => era === mine && !board.over;
+  const page = await persist(() => scoreboard().leaderboard(boardId).seasons({ limit: PAGE, ...(cursor && { cursor }) }), wanted);
+  if (!page || !wanted()) return;
   earlier = page.nextCursor;
   learn(...page.seasons);
 }
