@@ -69,3 +69,19 @@ test('parts of the page that could not be read are read again', async () => {
   await page.close();
 });
 
+test('times of a day that is over are days', async () => {
+  const page = await watch(await made('midnight'), (fresh) => fresh.evaluateOnNewDocument(() => {
+    const Present = Date;
+    let ahead = 0;
+    globalThis.Date = class extends Present {
+      constructor(...given) { super(...(given.length ? given : [Present.now() + ahead])); }
+      static now() { return Present.now() + ahead; }
+    };
+    globalThis.sleepADay = () => { ahead = 26 * 3_600_000; };
+  }));
+  const times = () => page.$$eval('#rows time, #feed time', (all) => all.map((time) => time.textContent));
+  await until('times of today', async () => (await times()).length === 4 && (await times()).every((time) => time.includes(':')));
+  await page.evaluate(() => globalThis.sleepADay());
+  await until('days', async () => (await times()).every((time) => !time.includes(':')), 30_000);
+  await page.close();
+});

@@ -15,6 +15,8 @@ import { speak } from './speech.js';
 const HZ = 5;
 const LATEST = 30;
 const SPEAK_EVERY = 10_000;
+/** How soon it is seen that another day has come. */
+const DAYS_TURN = 10_000;
 /** A page that was loaded a moment ago is not loaded again. Milliseconds. */
 const PATIENCE = 3_000;
 /** When the script began, if it was loaded again. */
@@ -220,7 +222,18 @@ function takeOver(): void {
   if (data.latest) showFeed(data.latest.scores);
 }
 
+/** A time of day says nothing of yesterday. */
+function turnDays(): void {
+  const today = new Date().toDateString();
+  if (today === day) return;
+  day = today;
+  for (const time of document.querySelectorAll<HTMLTimeElement>('#rows time, #feed time')) time.textContent = moment(time.dateTime);
+}
+
+let day = new Date().toDateString();
+
 function listen(): void {
+  setInterval(turnDays, DAYS_TURN);
   const pause = $('pause');
   pause.hidden = false;
   pause.addEventListener('click', () => {
