@@ -39,7 +39,8 @@ export class LatestStore extends TopStore {
   }
 }
 
-const epoch = (version: string | null): string | undefined => version?.replace(/-\d+$/, '');
+/** What a version begins with: another one is of another leaderboard, or of a restored ledger. */
+export const epoch = (version: string | null): string | undefined => version?.replace(/-\d+$/, '');
 
 function renamed(scores: TopState['scores'], users: readonly Schemas['UserChangedEvent'][]): TopState['scores'] {
   return scores.map((score) => users.reduce((told, { userId, displayName }) => (userId === told.userId ? { ...told, displayName } : told), score));

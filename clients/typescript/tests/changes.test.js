@@ -45,6 +45,94 @@ const seen = (page) => page.evaluate(() => ({
 }));
 const users = async (page, wanted) => until(`rows: ${wanted}`, async () => (await seen(page)).users === wanted);
 
+test('a paused page stands still, but does what its reader chooses', async () => {
+  const url = await made('paused');
+  await end('paused', 1);
+  for (const user of ['joan', 'ada']) await server.score('paused', user, user.length);
+  const page = await watch(url);
+  await users(page, 'joan,ada');
+  await page.click('#pause');
+  await server.score('paused', 'ada', 50);
+  await until('it is told', async () => (await server.entries('paused')).entries[0].userId === 'ada');
+  await page.type('#name-search', 'ada');
+  await until('found', () => page.evaluate(() => document.querySelectorAll('#found button').length === 1));
+  await page.keyboard.press('Enter');
+  await until('the own row is marked', async () => (await seen(page)).mark === 'ada');
+  assert.equal((await seen(page)).users, 'joan,ada', 'nobody has moved');
+  await page.evaluate(() => document.querySelector('#seasons option[value="1"]').parentElement.value = '1');
+  await page.evaluate(() => document.querySelector('#seasons').dispatchEvent(new Event('change')));
+  await users(page, 'ada,grace');
+  await page.evaluate(() => document.querySelector('#back').click());
+  await users(page, 'joan,ada');
+  await page.click('#pause');
+  await users(page, 'ada,joan');
+  await page.close();
+});
+
+test('what is deleted or private leaves a paused page, and one that was just loaded again', async () => {
+  const page = await watch(await made('deleted'));
+  await users(page, 'ada,grace');
+  await page.click('#pause');
+  await remove('deleted');
+  await users(page, '');
+  await page.goto(await made('secret', ['ada'], { name: 'Secret plans' }));
+  await live(page);
+  await page.reload();
+  await live(page);
+  await page.click('#pause');
+  await server.api('PATCH', '/api/leaderboards/secret', { visibility: 'private' });
+  await until('nothing is named', async () => {
+    const { users: rows, connection } = await seen(page);
+    return rows === '' && connection === 'refused' && !/Secret|ada/.test((await page.title()) + (await page.$eval('body', (body) => body.innerText)));
+  });
+  await page.close();
+});
+
+test('a leaderboard that was made again while the page was away has its own name and seasons', async () => {
+  await made('again', ['ada'], { name: 'Old name' });
+  await end('again', 1);
+  await server.score('again', 'ada', 3);
+  const proxy = await Proxy.before(server);
+  const page = await watch(`${proxy.url}/boards/again`);
+  await until('it has two seasons', async () => (await seen(page)).seasons === 2);
+  proxy.still = true;
+  proxy.cut();
+  await remove('again');
+  await made('again', ['bob'], { name: 'New name' });
+  proxy.still = false;
+  proxy.cut();
+  await users(page, 'bob');
+  await until('the name is new', async () => (await seen(page)).name === 'New name');
+  await until('there is one season', async () => (await seen(page)).seasons === 1);
+  assert.equal((await seen(page)).result, null);
+  await page.close();
+  await proxy.stop();
+});
+
+test('a window that follows another tells no old news', async () => {
+  const url = await made('news');
+  const [first, second] = [await watch(url), await watch(url)];
+  await end('news', 1);
+  await server.score('news', 'joan', 1);
+  for (const page of [first, second]) {
+    await until('the end is told', async () => /Season 1/.test((await seen(page)).result));
+    await page.click('#see');
+    await users(page, 'ada,grace');
+    await page.evaluate(() => document.querySelector('#back').click());
+    await until('it was looked at', async () => (await seen(page)).users === 'joan' && (await seen(page)).result === null);
+  }
+  for (const page of [first, second]) await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await second.reload();
+  await live(second);
+  await server.score('news', 'late', 6);
+  for (const page of [first, second]) {
+    await users(page, 'late,joan');
+    assert.equal((await seen(page)).result, null);
+  }
+  await first.close();
+  await second.close();
+});
+
 test('parts of the page that could not be read are read again', async () => {
   const url = await made('busy');
   await end('busy', 1);

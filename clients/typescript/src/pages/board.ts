@@ -1,6 +1,7 @@
 // The page of a leaderboard: takes over what the server wrote into it, and keeps it live by one stream.
 
 import type { Entry, Live, Reason, TopState } from '../index.js';
+import { epoch } from '../latest.js';
 import { LiveTable } from '../table.js';
 import { clockStarted, countDown } from './countdown.js';
 import { resumeFeed, showFeed } from './feed.js';
@@ -29,17 +30,23 @@ let drawing = 0;
 /** The season that the rows are of: between two of them nobody moves. */
 let drawn: number | null = data.window?.season ?? null;
 let definedAt = 0;
+/** While the page is paused, what its table stands still at. */
+let held: TopState | null = null;
+/** What was heard last: whoever follows another window hears copies of it again, with each state. */
+const heard = { definition: '', ended: '', started: '' };
 
 /* The table. */
 
-function draw(): void {
-  if (!board.paused) drawing ||= requestAnimationFrame(render);
+/** What is the reader's `own` doing is drawn also while the page is paused. */
+function draw(own = false): void {
+  if (own || !board.paused) drawing ||= requestAnimationFrame(render);
 }
 
 function render(): void {
   drawing = 0;
   const past = chosenPast();
-  const shown = past ?? board.state;
+  const live = board.paused ? held : board.state;
+  const shown = past ?? live;
   if (!shown) return;
   const known = shown.version !== null;
   $('table').hidden = $('ties').hidden = shown.entries.length === 0;
@@ -47,7 +54,7 @@ function render(): void {
   if (known && shown.total === 0) showEmpty(past !== null);
   put('total', known ? number(shown.total) : '–');
   put('caption', text(past ? 'finalTop' : 'top', { n: shown.entries.length, total: number(shown.total) }));
-  const watchers = board.state?.watchers ?? board.definition?.watchers;
+  const watchers = live?.watchers ?? board.definition?.watchers;
   put('watchers', watchers == null ? '–' : number(watchers));
   table.options.mark = me();
   table.update(shown.entries, shown.season !== drawn);
@@ -147,6 +154,7 @@ function follow(): void {
   // The server names nothing of what is private: neither shall what it wrote before. Once, because a copy of an older answer may come.
   if (lost && (data.window || before?.version) && performance.now() - loaded > PATIENCE) return leavePrivate();
   showConnection(state);
+  if (lost && (board.definition ?? data.name)) forgetName();
   if (lost || reason === 'deleted' || reason === 'not-found') clear(state);
   else if (state.version !== null) take(state, before);
   else return;
@@ -166,33 +174,63 @@ function leavePrivate(): void {
 /** What says nothing where no leaderboard is shown. */
 const described = (): Iterable<HTMLElement> => document.querySelectorAll('.facts, .feed');
 
+/** Where the page is not loaded again, it names nothing all the same. */
+function forgetName(): void {
+  board.definition = data.name = null;
+  put('name', text('signInTitle'));
+  for (const id of ['description', 'unit', 'mine-words', 'around', 'found', 'status', 'past-words', 'result-words']) put(id, '');
+  for (const told of document.querySelectorAll('meta[property], meta[name="description"], #board-data')) told.remove();
+  void listBoards();
+}
+
 function clear(state: TopState): void {
+  pause(false);
+  definedAt = 0;
   board.state = { ...state, entries: [], scores: [], total: 0, version: null, season: null };
   forgetSeasons();
   $('seasons').replaceChildren();
   for (const part of described()) part.hidden = true;
 }
 
+/** Whether this says what was not heard before. */
+function saysMore(what: keyof typeof heard, state: TopState, before: TopState | null): boolean {
+  if (!state[what] || state[what] === before?.[what]) return false;
+  const said = JSON.stringify(state[what]);
+  const more = said !== heard[what];
+  heard[what] = said;
+  return more;
+}
+
 function take(state: TopState, before: TopState | null): void {
   board.state = state;
-  if (state.definition && state.definition !== before?.definition) {
+  // It was deleted and made again, or restored: nothing that is known is true of it.
+  const known = before?.version && epoch(before.version) === epoch(state.version);
+  if (before?.version && !known) {
+    definedAt = 0;
+    forgetSeasons();
+    choose();
+    void listBoards();
+  }
+  for (const part of described()) part.hidden = false;
+  if (saysMore('definition', state, before)) {
     adopt(state.definition as Definition);
     void listBoards();
   }
-  if (state.ended && state.ended !== before?.ended) {
-    const { season, startsAt, endsAt, total, entries } = state.ended;
+  // What another window heard before this one was there is no news, nor what was long ago.
+  if (saysMore('ended', state, before) && known && state.ended!.season >= state.season! - 1) {
+    const { season, startsAt, endsAt, total, entries } = state.ended!;
     note({ season, total }, entries?.[0]);
     learn({ season, startsAt, endsAt, total });
   }
-  if (state.started && state.started !== before?.started) {
-    const { season, startsAt, nextReset, name } = state.started;
+  if (saysMore('started', state, before) && known && state.started!.season >= state.season!) {
+    const { season, startsAt, nextReset, name } = state.started!;
     if (board.definition) adopt({ ...board.definition, seasonStartsAt: startsAt, nextReset });
     learn({ season, startsAt, name: name ?? null, endsAt: null });
     if (!board.paused && !chosenPast()) put('status', text('turned', { a: season - 1, b: season }));
   }
   if (!seasons.has(state.season!)) {
     // The stream has not told of the turn.
-    if (before?.season != null && before.season !== state.season) note({ season: before.season, total: 1 });
+    if (known && before.season !== null && before.season !== state.season) note({ season: before.season, total: 1 });
     seasons.set(state.season!, { season: state.season!, startsAt: '' });
     definedAt = 0;
     void listSeasons();
@@ -207,10 +245,9 @@ function begin(): void {
   store = scoreboard().leaderboard(boardId).top({ limit: data.limit, hz: HZ, latest: LATEST });
   leave = store.subscribe(follow);
   document.body.removeAttribute('data-sign-in');
-  for (const part of described()) part.hidden = false;
   $('sign-in').hidden = true;
   follow();
-  listBoards();
+  void listBoards();
   choose();
 }
 
@@ -220,6 +257,15 @@ function takeOver(): void {
   table.update(data.window.entries, false);
   showShares(data.window.entries);
   if (data.latest) showFeed(data.latest.scores);
+}
+
+/** The table stands still, or goes on. */
+function pause(paused: boolean): void {
+  [board.paused, held] = [paused, board.state];
+  put('pause', text(paused ? 'resume' : 'pause'));
+  document.body.toggleAttribute('data-paused', paused);
+  draw();
+  resumeFeed();
 }
 
 /** A time of day says nothing of yesterday. */
@@ -233,16 +279,9 @@ function turnDays(): void {
 let day = new Date().toDateString();
 
 function listen(): void {
+  $('pause').hidden = false;
+  $('pause').addEventListener('click', () => pause(!board.paused));
   setInterval(turnDays, DAYS_TURN);
-  const pause = $('pause');
-  pause.hidden = false;
-  pause.addEventListener('click', () => {
-    board.paused = !board.paused;
-    pause.textContent = text(board.paused ? 'resume' : 'pause');
-    document.body.toggleAttribute('data-paused', board.paused);
-    draw();
-    resumeFeed();
-  });
   $('share').hidden = !navigator.share && !navigator.clipboard;
   $('share').addEventListener('click', async () => {
     const url = location.href.replace(/#.*/, '');
@@ -258,10 +297,10 @@ function listen(): void {
   listenToChoices();
   listenToSearch((user) => {
     table.options.mark = user;
-    draw();
+    draw(true);
   });
   listenToSignIn(begin);
-  watchSeasons(draw);
+  watchSeasons(() => draw(true));
   setInterval(() => speak(chosenPast() !== null), SPEAK_EVERY);
 }
 
