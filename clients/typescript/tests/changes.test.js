@@ -157,19 +157,33 @@ test('parts of the page that could not be read are read again', async () => {
   await page.close();
 });
 
+/** The device's clock can be set. */
+const withClock = (fresh) => fresh.evaluateOnNewDocument(() => {
+  const Present = Date;
+  let ahead = Number(new URLSearchParams(location.search).get('ahead'));
+  globalThis.Date = class extends Present {
+    constructor(...given) { super(...(given.length ? given : [Present.now() + ahead])); }
+    static now() { return Present.now() + ahead; }
+  };
+  globalThis.sleepADay = () => { ahead = 26 * 3_600_000; };
+});
+
 test('times of a day that is over are days', async () => {
-  const page = await watch(await made('midnight'), (fresh) => fresh.evaluateOnNewDocument(() => {
-    const Present = Date;
-    let ahead = 0;
-    globalThis.Date = class extends Present {
-      constructor(...given) { super(...(given.length ? given : [Present.now() + ahead])); }
-      static now() { return Present.now() + ahead; }
-    };
-    globalThis.sleepADay = () => { ahead = 26 * 3_600_000; };
-  }));
+  const page = await watch(await made('midnight'), withClock);
   const times = () => page.$$eval('#rows time, #feed time', (all) => all.map((time) => time.textContent));
   await until('times of today', async () => (await times()).length === 4 && (await times()).every((time) => time.includes(':')));
   await page.evaluate(() => globalThis.sleepADay());
   await until('days', async () => (await times()).every((time) => !time.includes(':')), 30_000);
   await page.close();
+});
+
+test('the countdown is by the server’s clock before the first heartbeat', async () => {
+  const ends = new Date(Date.now() + 90 * 60_000).toISOString().replace(/\.\d+/, '');
+  await made('ends', ['ada'], { resetSchedule: { dates: [ends] } });
+  const proxy = await Proxy.before(server);
+  proxy.change = (bytes) => (bytes.includes('event: heartbeat') ? null : bytes);
+  const page = await watch(`${proxy.url}/boards/ends?ahead=${3_600_000}`, withClock);
+  await until('an hour and half of one', async () => /^1 hr (29|30) min$/.test(await page.$eval('#countdown', (time) => time.textContent)));
+  await page.close();
+  await proxy.stop();
 });

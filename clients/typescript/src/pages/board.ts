@@ -93,7 +93,7 @@ function adopt(definition: Definition): void {
   $('description').hidden = !definition.description;
   put('unit', definition.unit || text('score'));
   $('closed').hidden = !definition.closed;
-  countDown(definition.nextReset, board.state?.clockOffset ?? 0);
+  countDown(definition.nextReset);
   draw();
 }
 
@@ -235,7 +235,8 @@ function take(state: TopState, before: TopState | null): void {
     definedAt = 0;
     void listSeasons();
   }
-  if (state.clockOffset !== before?.clockOffset) clockStarted(state.clockOffset);
+  // It is 0 until the first heartbeat.
+  if (state.clockOffset) clockStarted(state.clockOffset);
   void define();
 }
 

@@ -2,15 +2,24 @@
 //
 // It stands at the end of its line, so that its width moves nothing, and as a timer it is read when it is looked for, not at every tick.
 
-import { $, amount, fullTime, put } from './page.js';
+import { $, amount, fullTime, put, root } from './page.js';
 
 let end: string | null = null;
-let ahead = 0;
+/** The server's time less this device's. Milliseconds; `null` until it is known. */
+let ahead: number | null = null;
 let ticking: ReturnType<typeof setTimeout> | undefined;
 
-export function countDown(nextReset: string | null, clockOffset: number): void {
-  [end, ahead] = [nextReset, clockOffset];
+export function countDown(nextReset: string | null): void {
+  end = nextReset;
+  if (end && ahead === null) void askClock();
   tick();
+}
+
+/** Heartbeats tell the time to the millisecond, but the first one comes late: until then, the date of an answer tells the second. */
+async function askClock(): Promise<void> {
+  const answer = await fetch(new URL('api/leaderboards', root), { method: 'HEAD', cache: 'no-store' }).catch(() => null);
+  const at = Date.parse(answer?.headers.get('date') ?? '');
+  if (at) ahead ??= at + 500 - Date.now();
 }
 
 export const clockStarted = (clockOffset: number): void => { ahead = clockOffset; };
@@ -19,7 +28,7 @@ function tick(): void {
   clearTimeout(ticking);
   $('ends').hidden = !end;
   if (!end) return;
-  const left = Date.parse(end) - ahead - Date.now();
+  const left = Date.parse(end) - (ahead ?? 0) - Date.now();
   const timer = $<HTMLTimeElement>('countdown');
   put('countdown', timeLeft(Math.max(0, Math.ceil(left / 1000))));
   timer.dateTime = end;
