@@ -499,6 +499,7 @@ export interface paths {
          *     - `adjust`: adds points to a score, or sets it, whatever the operator, as an event of its own.
          *     - `rename`: sets the name, which nobody else may change then.
          *     - `erase`: a pseudonym takes the place of the user id everywhere, and everything personal goes. Nothing brings it back.
+         *       An account goes along; one with another role than `player` needs scope `accounts:admin`, too.
          *
          *     Ended seasons are corrected as well: their digest follows within a minute. With `dryRun` nothing is changed; a decision is tried on what
          *     there is, and on what some of those before it would leave.
@@ -2118,8 +2119,8 @@ export interface components {
             perSeconds: number;
         };
         /**
-         * @description What makes a submission suspicious: it gives more points than `above` or fewer than `below`; with what the user's submissions of this action gave
-         *     in the `perSeconds` before (the newest thousand of them), more than `points`; its user has been known for less than `newUserSeconds`. What is null, absent or 0
+         * @description What makes a submission suspicious: it gives more points than `above` or fewer than `below`; it gains something, and with what the user's submissions of
+         *     this action gave in any time just before it of up to `perSeconds` (the newest thousand that gave anything, since there is such a rule), more than `points`; its user has been known for less than `newUserSeconds`. What is null, absent or 0
          *     suspects nobody.
          */
         ReviewRule: {
