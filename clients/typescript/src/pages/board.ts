@@ -230,7 +230,8 @@ function take(state: TopState, before: TopState | null): void {
   }
   if (!seasons.has(state.season!)) {
     // The stream has not told of the turn.
-    if (known && before.season !== null && before.season !== state.season) note({ season: before.season, total: 1 });
+    // A server that was started again tells a new epoch, and the next season all the same; one that was made again begins with the first.
+    if (before?.season != null && before.season < state.season!) note({ season: before.season, total: 1 });
     seasons.set(state.season!, { season: state.season!, startsAt: '' });
     definedAt = 0;
     void listSeasons();
