@@ -74,11 +74,8 @@ impl ReviewRule {
             let mut recent: Vec<_> = past.iter().filter(|(at, _)| *at > since).collect();
             recent.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
             // The most that it was in any time up to now: a loss is taken off what came before it, and makes no room for what follows.
-            let sums = recent.iter().scan(points, |sum, (_, points)| {
-                *sum = sum.saturating_add(*points);
-                Some(*sum)
-            });
-            let gained = sums.fold(points, i64::max);
+            let before = recent.iter().rev().fold(0_i64, |sum, (_, points)| sum.saturating_add(*points).max(0));
+            let gained = points.saturating_add(before);
             if gained > gain.points {
                 trip(Suspicion::Gain, gain.points, gained);
             }

@@ -44,15 +44,19 @@ impl Actions {
     /// One action, without the leaderboards whose definitions this caller may not see. An action that feeds no others is not found.
     pub async fn visible(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
         let action = self.find(id).await?;
+        self.shown(caller, &action)
+    }
+
+    fn shown(&self, caller: &Caller, action: &Action) -> Result<Action, ServiceError> {
         let seen = seen_by(caller, &self.definitions)?;
-        visible_part(caller, &action, &self.definitions.current(), &seen).ok_or(ServiceError::NotFound(Noun::Action))
+        visible_part(caller, action, &self.definitions.current(), &seen).ok_or(ServiceError::NotFound(Noun::Action))
     }
 
     /// One complete action, for a caller that is about to change it.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Action, ServiceError> {
         caller.authorize(Permission::Manage)?;
-        self.visible(caller, id).await?;
         let action = self.find(id).await?;
+        self.shown(caller, &action)?;
         caller.authorize_on_all(Permission::Manage, &action.settings.leaderboards)?;
         Ok(action)
     }

@@ -1,6 +1,7 @@
 // What all of the page's parts use: its data, texts, numbers and times.
 
 import { Scoreboard, type ScoreboardError, type TokenSource, type TopState } from '../index.js';
+import { AGAIN } from '../store.js';
 import { fill, numbers, type Texts } from '../texts.js';
 
 const read = (id: string): any => JSON.parse(document.getElementById(id)!.textContent!);
@@ -43,10 +44,7 @@ export const scoreboard = (): Scoreboard => {
   return new Scoreboard({ url: root, ...(token && { token }) });
 };
 
-/** Milliseconds after which what could not be read is asked for again, where the server names none. */
-const AGAIN = 5_000;
-
-/** Reads until there is an answer; gives up where it is not `wanted` any more, and where the server refuses for good. */
+/** Reads until there is an answer, again when the server says or after a while; gives up where it is not `wanted` any more, and where the server refuses for good. */
 export async function persist<T>(read: () => Promise<T>, wanted: () => boolean, failed = (): void => {}): Promise<T | undefined> {
   while (wanted()) {
     try {
